@@ -1,0 +1,20 @@
+"""Who: people, the keys they call with, the plans they are on."""
+
+from accounts.models.api_key import ApiKey, Scope
+from accounts.models.login_attempt import LoginAttempt
+from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
+from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
+from accounts.models.user import User
+
+__all__ = [
+    "ApiKey",
+    "BillingInterval",
+    "LoginAttempt",
+    "Plan",
+    "Scope",
+    "SpentRefreshToken",
+    "Subscription",
+    "SubscriptionStatus",
+    "TokenFamily",
+    "User",
+]

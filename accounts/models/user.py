@@ -1,0 +1,69 @@
+"""People who sign in: customers and staff alike."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def with_email(self, email: str) -> UserQuerySet:
+        """Narrow to the user with this address, compared without case by the database."""
+        return self.alias(email_lower=Lower("email")).filter(email_lower=Lower(models.Value(email.strip())))
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def with_email(self, email: str) -> UserQuerySet:
+        return self.get_queryset().with_email(email)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.with_email(username or "").get()
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """Store a new user; without a password, one can only be set by reset.
+
+        :raises IntegrityError: if the address is taken, in whatever case
+        """
+        user = self.model(email=email.strip(), **fields)
+        user.set_password(password)
+        user.save(using=self._db, force_insert=True)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """One person who can sign in, named by an email address."""
+
+    email = models.EmailField(
+        max_length=254, unique=True, help_text="Login name, kept as typed and compared without case."
+    )
+    full_name = models.CharField(max_length=200, blank=True, help_text="As the person writes it; may be empty.")
+    is_active = models.BooleanField(
+        default=True, help_text="Cleared to deactivate: tokens, keys and logins of this person stop at once."
+    )
+    is_staff = models.BooleanField(default=False, help_text="May sign in to the back office.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When the account was made.")
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects = UserManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(Lower("email"), name="user_email_is_unique_without_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
