@@ -1,0 +1,98 @@
+"""Settings from the environment: each is read once, checked, and refused with a sentence that names it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+Value = TypeVar("Value")
+
+_env = environ.Env()
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str = "") -> str:
+    """Read a text; unset and empty are the default."""
+    value: str = _env.str(name, default="").strip()
+    return value or default
+
+
+def _parsed(name: str, default: Value, parse: Callable[[str], Value], wanted: str) -> Value:
+    raw = text(name)
+    if not raw:
+        return default
+    try:
+        return parse(raw)
+    except (ValueError, KeyError):
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {raw!r}.") from None
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """Read one of a few words."""
+    return _parsed(name, default, lambda raw: {word: word for word in allowed}[raw], " or ".join(allowed))
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """Read a yes or no."""
+    words = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+    return _parsed(name, default, lambda raw: words[raw.lower()], "true or false")
+
+
+def whole_number(name: str, default: int, *, least: int = 0, most: int = 2_147_483_647) -> int:
+    """Read a whole number between two bounds, both included."""
+
+    def parse(raw: str) -> int:
+        value = int(raw) if raw.isascii() and raw.isdigit() else -1
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return _parsed(name, default, parse, f"a whole number from {least} to {most}")
+
+
+def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """Read a list parted by commas."""
+    return [word.strip() for word in text(name).split(",") if word.strip()] or list(default)
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Read a list of addresses and networks in CIDR form."""
+    return _parsed(
+        name,
+        [],
+        lambda raw: [ipaddress.ip_network(word.strip()) for word in raw.split(",") if word.strip()],
+        "addresses or networks such as 10.0.0.0/8, parted by commas",
+    )
+
+
+def http_url(name: str, default: str) -> str:
+    """Read an http(s) address."""
+
+    def parse(raw: str) -> str:
+        parts = urlsplit(raw)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ValueError
+        return raw
+
+    return _parsed(name, default, parse, "an http or https address")
+
+
+def database(name: str) -> dict[str, Any] | None:
+    """Read a PostgreSQL address, as Django's DATABASES wants it; None when unset.
+
+    `postgres://user:password@host:port/name`; a socket folder goes percent-encoded in the host's place.
+    """
+    if not text(name):
+        return None
+    try:
+        config: dict[str, Any] = _env.db_url(name)
+    except (ValueError, ImproperlyConfigured):
+        config = {}
+    if config.get("ENGINE") != "django.db.backends.postgresql" or not config.get("NAME"):
+        raise ImproperlyConfigured(f"{name} must look like postgres://user:password@host:5432/name.")
+    return config

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class LedgerConfig(AppConfig):
+    name = "ledger"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
+    guarded_tables = ("ledger_balance", "ledger_entry", "ledger_hold", "ledger_operationkey")
+    # The SQL functions that the application's role may call.
+    doors = ("ledger_post_entry", "ledger_open_hold", "ledger_release_hold", "ledger_first_seq_at")

@@ -1,0 +1,59 @@
+"""Credits set aside for work that has begun and not yet ended."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+
+class HoldStatus(models.TextChoices):
+    OPEN = "open", "Open"
+    CAPTURED = "captured", "Captured"
+    RELEASED = "released", "Released"
+    EXPIRED = "expired", "Expired"
+
+
+class Hold(models.Model):
+    """One reservation: opened, then exactly one of captured, released or expired."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="holds",
+        help_text="The customer.",
+    )
+    credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits set aside when it was opened.")
+    captured = models.DecimalField(
+        max_digits=15, decimal_places=6, db_default=Decimal(0), help_text="Credits of it spent so far."
+    )
+    status = models.CharField(
+        max_length=8, choices=HoldStatus.choices, db_default=HoldStatus.OPEN, help_text="Where it stands."
+    )
+    expires_at = models.DateTimeField(help_text="From this moment it holds nothing, whether or not a job has run.")
+    reference = models.CharField(max_length=255, null=True, help_text="The caller's own name for the work.")
+    metadata = models.JSONField(db_default={}, help_text="Whatever the caller wants to keep with it.")
+    idempotency_key = models.CharField(max_length=255, help_text="The caller's name for this very hold.")
+    fingerprint = models.BinaryField(help_text="SHA-256 of what was asked under that key.")
+    created_at = models.DateTimeField(help_text="When it was opened.")
+    settled_at = models.DateTimeField(null=True, help_text="When it was captured, released or had expired.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "idempotency_key"], name="hold_key_is_used_once"),
+            models.CheckConstraint(
+                name="hold_captures_at_most_what_it_holds",
+                condition=Q(credits__gt=0) & Q(captured__gte=0) & Q(captured__lte=F("credits")),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "expires_at"], name="open_holds_by_expiry", condition=Q(status="open")),
+        ]
+
+    def __str__(self) -> str:
+        return f"hold {self.pk} of {self.credits:f} ({self.status})"

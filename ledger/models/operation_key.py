@@ -1,0 +1,38 @@
+"""Idempotency keys of operations that make no entry of their own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class OperationKey(models.Model):
+    """One such operation that was done under a key: a charge of nothing, a release."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The customer.",
+    )
+    operation = models.CharField(max_length=20, help_text="Which operation.")
+    idempotency_key = models.CharField(max_length=255, help_text="The caller's name for this very call.")
+    fingerprint = models.BinaryField(help_text="SHA-256 of what was asked under that key.")
+    subject_id = models.BigIntegerField(help_text="What it made or changed: a request, a hold.")
+    result = models.JSONField(db_default={}, help_text="The answer's immutable fields.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "operation", "idempotency_key"], name="operation_key_is_used_once_per_operation"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.idempotency_key}"

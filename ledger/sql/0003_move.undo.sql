@@ -1,0 +1,2 @@
+DROP FUNCTION ledger_replay, ledger_move, ledger_refusal, ledger_lock_balance, ledger_settle_expired, ledger_seal;
+DROP TYPE ledger_outcome;

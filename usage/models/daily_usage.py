@@ -1,0 +1,35 @@
+"""Sums that make statistics quick and exact."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+
+class DailyUsage(models.Model):
+    """One customer's requests of one endpoint on one UTC day; kept in the statement that logs the request."""
+
+    pk = models.CompositePrimaryKey("user", "day", "endpoint")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The customer.",
+    )
+    day = models.DateField(help_text="The UTC day on which the requests occurred.")
+    endpoint = models.CharField(max_length=200, help_text="The price's endpoint.")
+    successful = models.BigIntegerField(help_text="Requests with a status below 400.")
+    failed = models.BigIntegerField(help_text="Requests with a status of 400 and above that were not rejected.")
+    rejected = models.BigIntegerField(help_text="Requests refused before any work: 401, 402, 429.")
+    credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits charged, less reversals.")
+
+    class Meta:
+        verbose_name_plural = "daily usage"
+        constraints: ClassVar = []
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.endpoint}"

@@ -1,0 +1,2 @@
+DROP FUNCTION usage_ensure_partition;
+DROP TABLE usage_requestlog;

@@ -1,0 +1,1 @@
+DROP FUNCTION usage_cost, usage_find_price;

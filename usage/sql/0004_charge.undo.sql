@@ -1,0 +1,2 @@
+DROP FUNCTION usage_charge, usage_count;
+DROP TYPE usage_charge_outcome;
