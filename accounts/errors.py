@@ -1,0 +1,110 @@
+"""Refusals of this app; config/api.py says which status and code each becomes over HTTP."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+
+class InvalidCredentials(Exception):
+    """No active person has this address and this password: it is not said which of them is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid email or password.")
+
+
+class TooManyLoginFailures(Exception):
+    """The account or the address has used up its guesses for now."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("Too many failed sign-ins. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RegistrationClosed(Exception):
+    """This site takes no sign-ups of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("Registration is closed on this site.")
+
+
+class FieldsRefused(Exception):
+    """What was given for some fields cannot be taken; `errors` has the sentences of each field."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__(" ".join(sentence for sentences in errors.values() for sentence in sentences))
+        self.errors = errors
+
+
+class EmailTaken(FieldsRefused):
+    """Somebody has this address already, in whatever case."""
+
+    def __init__(self) -> None:
+        super().__init__({"email": ["A user with this email already exists."]})
+
+
+class PasswordTooWeak(FieldsRefused):
+    """The validators refuse this password, in their own sentences."""
+
+    def __init__(self, field: str, sentences: list[str]) -> None:
+        super().__init__({field: sentences})
+
+
+class WrongCurrentPassword(FieldsRefused):
+    """The password to be replaced is another one."""
+
+    def __init__(self) -> None:
+        super().__init__({"current_password": ["The current password is wrong."]})
+
+
+class TokenInvalid(Exception):
+    """The token is none of ours, has ended, was revoked, or its user changed."""
+
+    def __init__(self) -> None:
+        super().__init__("Token is invalid or has expired.")
+
+
+class RefreshTokenSpent(Exception):
+    """The refresh token was exchanged before, at `spent_at`."""
+
+    def __init__(self, *, spent_at: dt.datetime) -> None:
+        super().__init__("Refresh token has already been used.")
+        self.spent_at = spent_at
+
+
+class ApiKeyMissing(Exception):
+    """The call brought no key."""
+
+    def __init__(self) -> None:
+        super().__init__("API key is required. Please provide X-API-KEY header.")
+
+
+class ApiKeyInvalid(Exception):
+    """The key is unknown, expired, revoked, or of a deactivated user: it is not said which."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid API key. Please check your X-API-KEY header.")
+
+
+class ScopeMissing(Exception):
+    """The key is good, but not for this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This API key does not have the scope {scope}.")
+
+
+class ApiKeyNotFound(Exception):
+    """No key has this prefix."""
+
+    def __init__(self) -> None:
+        super().__init__("No API key has this prefix.")
+
+
+class ApiKeyRefused(Exception):
+    """A key like this cannot be issued."""
+
+
+class UserNotFound(Exception):
+    """Nobody has this email or id."""
+
+    def __init__(self, named: str) -> None:
+        super().__init__(f"No user has the email or id {named!r}.")

@@ -1,0 +1,29 @@
+"""Answers about people that change nothing."""
+
+from __future__ import annotations
+
+from accounts.errors import UserNotFound
+from accounts.models import Subscription, User
+from accounts.models.plan import LIVE_STATUSES
+
+_LARGEST_ID = 2**63 - 1
+
+
+def user_named(email_or_id: str) -> User:
+    """Find a person by email address, in whatever case, or by id in digits.
+
+    :raises UserNotFound: if there is none
+    """
+    named = email_or_id.strip()
+    if named.isascii() and named.isdigit():
+        found = User.objects.filter(pk=int(named)).first() if len(named) < len(str(_LARGEST_ID)) else None
+    else:
+        found = User.objects.with_email(named).first()
+    if found is None:
+        raise UserNotFound(named)
+    return found
+
+
+def live_subscription_of(*, user_id: int) -> Subscription | None:
+    """Find the subscription that is running, if any, with its plan; the database allows one."""
+    return Subscription.objects.select_related("plan").filter(user_id=user_id, status__in=LIVE_STATUSES).first()
