@@ -1,0 +1,100 @@
+"""Guessing has a price: each attempt takes one of few places before its password is looked at.
+
+A place is a LoginAttempt row. It is taken in a short transaction of its own, under a lock for the account and one for
+the address, so that parallel guesses in any number of processes cannot all find the same place free; the slow hash
+runs after that transaction has ended. A success gives its place back, a failure leaves it taken for LOGIN_WINDOW.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import math
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from accounts.errors import TooManyLoginFailures
+from accounts.models import LoginAttempt
+
+_ACCOUNT_LOCKS, _ADDRESS_LOCKS = 20_101, 20_102  # the first half of the advisory locks' names
+_LONGEST_EMAIL = 254
+_ROWS_PER_PURGE = 500
+
+
+@transaction.atomic(durable=True)
+def reserve_attempt(*, email: str, address: str | None, now: dt.datetime) -> LoginAttempt:
+    """Take a place for one look at a password, before it is looked at.
+
+    Whether the email belongs to anybody makes no difference. `address` is where the call came from; None (a shell)
+    counts against the account only.
+
+    :raises TooManyLoginFailures: if the account or the address has none left; nothing is counted then, so waiting
+        helps however often others try
+    """
+    account = _lock_account(email)  # every attempt locks its account first, then its address: no circle can form
+    counted_address = _counted_address(address)
+    if counted_address is not None:
+        _lock(_ADDRESS_LOCKS, counted_address)
+    waits = [_seconds_to_wait(LoginAttempt.objects.filter(account=account), settings.LOGIN_FAILURES_PER_ACCOUNT, now)]
+    if counted_address is not None:
+        from_address = LoginAttempt.objects.filter(address=counted_address)
+        waits.append(_seconds_to_wait(from_address, settings.LOGIN_FAILURES_PER_ADDRESS, now))
+    if max(waits) > 0:
+        raise TooManyLoginFailures(retry_after_seconds=max(waits))
+    return LoginAttempt.objects.create(account=account, address=counted_address, attempted_at=now)
+
+
+def forgive_attempts(attempt: LoginAttempt) -> None:
+    """Give back the place of an attempt that succeeded, and those of earlier typing errors.
+
+    Only failures on this account *from this address* go. Guesses from elsewhere stay: else an attacker would get new
+    ones whenever the owner signs in. Guesses from this address on other accounts stay: else signing in to an account
+    of one's own would reset the address.
+    """
+    LoginAttempt.objects.filter(account=attempt.account, address=attempt.address, pk__lte=attempt.pk).delete()
+
+
+@transaction.atomic
+def purge_old_attempts(*, now: dt.datetime) -> None:
+    """Remove some of the rows that no longer count; never waits for another purge."""
+    old = LoginAttempt.objects.filter(attempted_at__lte=now - settings.LOGIN_WINDOW).order_by("attempted_at")
+    some = old.select_for_update(skip_locked=True)[:_ROWS_PER_PURGE]
+    LoginAttempt.objects.filter(pk__in=list(some.values_list("pk", flat=True))).delete()
+
+
+def _seconds_to_wait(attempts: QuerySet[LoginAttempt], allowed: int, now: dt.datetime) -> int:
+    """Say in how many whole seconds the next place gets free; 0 when one is."""
+    in_window = attempts.filter(attempted_at__gt=now - settings.LOGIN_WINDOW).order_by("-attempted_at")
+    times = in_window.values_list("attempted_at", flat=True)[allowed - 1 : allowed]
+    return max((math.ceil((taken_at + settings.LOGIN_WINDOW - now).total_seconds()) for taken_at in times), default=0)
+
+
+def _lock_account(email: str) -> str:
+    """Lock the account that this email would find, and name it as the database compares it."""
+    typed = email.strip()[:_LONGEST_EMAIL].replace("\0", "").encode(errors="replace").decode()
+    with connection.cursor() as cursor:
+        # Lower-cased by the database, as the look-up of the user is: Python's idea of lower case differs, and each
+        # spelling that it tells apart would be ten more guesses.
+        cursor.execute("SELECT left(lower(%s), %s)", [typed, _LONGEST_EMAIL])
+        account = str(cursor.fetchone()[0])
+    _lock(_ACCOUNT_LOCKS, account)
+    return account
+
+
+def _lock(kind: int, name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [kind, name])
+
+
+def _counted_address(address: str | None) -> str | None:
+    """Reduce an address to what counts as one place: of IPv6 the /64 network, which is what one customer gets."""
+    if address is None:
+        return None
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False).network_address)

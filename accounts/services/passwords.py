@@ -1,0 +1,85 @@
+"""Passwords: checking one at a price, and setting a new one."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.contrib.auth import hashers
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts.errors import InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
+from accounts.models import TokenFamily, User
+from accounts.services.login_guard import forgive_attempts, purge_old_attempts, reserve_attempt
+
+LONGEST_NEW_PASSWORD = 128
+LONGEST_PASSWORD = 4096  # what is looked at: somebody may have set a long one elsewhere
+_NO_PASSWORD = hashers.UNUSABLE_PASSWORD_PREFIX
+
+
+def check_credentials(*, email: str, password: str, address: str | None, now: dt.datetime) -> User:
+    """Find the active person with this email and password.
+
+    Takes the same time whether the email is unknown, the password wrong or the person inactive.
+
+    :raises InvalidCredentials: if there is none
+    :raises TooManyLoginFailures: if too many failed of late; then no password is looked at
+    """
+    attempt = reserve_attempt(email=email, address=address, now=now)
+    purge_old_attempts(now=now)
+    user = User.objects.with_email(email).first() if "\0" not in email else None
+    if user is None or not password_fits(user, password):
+        raise InvalidCredentials
+    forgive_attempts(attempt)
+    return user
+
+
+def change_password(*, user: User, current: str, new: str, address: str | None, now: dt.datetime) -> None:
+    """Replace the password of a person who knows the current one; every token dies.
+
+    Guesses at the current one count as failed sign-ins of the account.
+
+    :raises TooManyLoginFailures: if too many failed of late
+    :raises WrongCurrentPassword: if `current` is another, or was replaced meanwhile
+    :raises PasswordTooWeak: if the validators refuse `new`
+    """
+    attempt = reserve_attempt(email=user.email, address=address, now=now)
+    if not password_fits(user, current):
+        raise WrongCurrentPassword
+    forgive_attempts(attempt)
+    refuse_weak_password(new, user=user, field="new_password")
+    encoded = hashers.make_password(new)
+    with transaction.atomic():
+        # Of two changes at once, the second no longer knows the current password.
+        if not User.objects.filter(pk=user.pk, password=user.password).update(password=encoded):
+            raise WrongCurrentPassword
+        TokenFamily.objects.filter(user_id=user.pk, revoked_at=None).update(revoked_at=now)
+    user.password = encoded
+
+
+def refuse_weak_password(password: str, *, user: User, field: str) -> None:
+    """Ask Django's validators about a new password of this person.
+
+    :raises PasswordTooWeak: with their sentences, under the name of the field it came in
+    """
+    try:
+        validate_password(password, user=user)
+    except ValidationError as refusal:
+        raise PasswordTooWeak(field, refusal.messages) from None
+
+
+def password_fits(user: User | None, password: str) -> bool:
+    """Run the hasher once, whoever is asked about, and say whether an active person has this password."""
+    encoded = user.password if user is not None and user.is_active else _NO_PASSWORD
+    if len(password) > LONGEST_PASSWORD:
+        password, encoded = "", _NO_PASSWORD
+
+    def upgrade(raw: str) -> None:
+        """Store the hash anew with today's cost, unless the password was changed while it was checked."""
+        assert user is not None  # noqa: S101  # Django calls this for a password that fits
+        renewed = hashers.make_password(raw)
+        if User.objects.filter(pk=user.pk, password=user.password).update(password=renewed):
+            user.password = renewed
+
+    return hashers.check_password(password, encoded, setter=upgrade)
