@@ -1,0 +1,47 @@
+"""New people: those who register, and those whom an operator enters."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from accounts.errors import EmailTaken, FieldsRefused, RegistrationClosed
+from accounts.models import User
+from accounts.services.passwords import refuse_weak_password
+
+
+def register(*, email: str, password: str, full_name: str) -> User:
+    """Make an account for somebody who asks for one.
+
+    :raises RegistrationClosed: if the site has it off
+    :raises FieldsRefused, EmailTaken, PasswordTooWeak: for what was given
+    """
+    if not settings.REGISTRATION_OPEN:
+        raise RegistrationClosed
+    refuse_weak_password(password, user=User(email=email, full_name=full_name), field="password")
+    return create_customer(email=email, full_name=full_name, password=password)
+
+
+def create_customer(*, email: str, full_name: str, password: str | None = None) -> User:
+    """Make an account; without a password, one can only be set by reset.
+
+    How strong the password is was for the caller to decide.
+
+    :raises FieldsRefused: if this is no email address, or too long
+    :raises EmailTaken: if somebody has it, in whatever case; also when two ask at once
+    """
+    email, full_name = email.strip(), full_name.strip()
+    try:
+        User(email=email, full_name=full_name).clean_fields(exclude=["password"])
+    except ValidationError as refusal:
+        raise FieldsRefused(refusal.message_dict) from None
+    if User.objects.with_email(email).exists():  # before the hash is paid for; the unique index decides a race
+        raise EmailTaken
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(email, password, full_name=full_name)
+    except IntegrityError:
+        if User.objects.with_email(email).exists():
+            raise EmailTaken from None
+        raise
