@@ -1,0 +1,59 @@
+"""Serializer fields for credits and instants."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from rest_framework import serializers
+
+from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, plain
+
+_CREDITS_SCHEMA = {"type": "number", "format": "double", "examples": [12.5]}
+
+
+class CreditsField(serializers.Field[Decimal, Any, Decimal, Any]):
+    """Takes a JSON number or a decimal string; gives a JSON number without exponent or needless zeros."""
+
+    def __init__(self, *, allow_negative: bool = False, allow_zero: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.allow_negative = allow_negative
+        self.allow_zero = allow_zero
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        try:
+            return parse_credits(data, allow_negative=self.allow_negative, allow_zero=self.allow_zero)
+        except NotACreditAmount as error:
+            raise serializers.ValidationError(str(error), code="invalid") from error
+
+    def to_representation(self, value: Decimal) -> Decimal:
+        return plain(value)
+
+
+class InstantField(serializers.DateTimeField):
+    """An instant in an answer: RFC 3339, UTC, `Z`, a fraction only when it is not 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"read_only": True, "default_timezone": None, **kwargs})
+
+    def to_representation(self, value: Any) -> Any:
+        return value  # printed by the renderer (config.http.timestamps), like every other datetime
+
+
+class CreditsFieldSchema(OpenApiSerializerFieldExtension):
+    """Shows both forms that a request may send."""
+
+    target_class = "config.http.fields.CreditsField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:  # noqa: ARG002
+        if direction == "response":
+            return dict(_CREDITS_SCHEMA)
+        number: dict[str, Any] = {"type": "number", "maximum": float(LARGEST)}
+        if self.target.allow_negative:
+            number["minimum"] = -float(LARGEST)
+        else:
+            number["minimum" if self.target.allow_zero else "exclusiveMinimum"] = 0
+        sign = "-?" if self.target.allow_negative else ""
+        text = {"type": "string", "pattern": rf"^{sign}[0-9]{{1,9}}(\.[0-9]{{1,{PLACES}}})?$"}
+        return {"oneOf": [number, text], "examples": [12.5, "12.5"]}

@@ -1,0 +1,72 @@
+"""What FilterSets need for `from` and `to`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django_filters import Filter, FilterSet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+
+from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
+
+
+class InstantFormField(forms.CharField):
+    """Reads one moment by `parse_instant`; with `end`, a date includes its whole day."""
+
+    def __init__(self, *, end: bool = False, **kwargs: Any) -> None:
+        super().__init__(strip=False, **kwargs)
+        self.end = end
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return parse_instant(text, end=self.end)
+        except NotAnInstant as error:
+            raise ValidationError(str(error), code="invalid") from error
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class InstantFilter(Filter):
+    """Compares a column with one moment."""
+
+    field_class = InstantFormField
+
+
+class TimeRangeFilterSet(FilterSet):
+    """A FilterSet with `from` and `to` over the column named by `time_field`: `[from, to)`."""
+
+    time_field: ClassVar[str] = "created_at"
+
+    @classmethod
+    def get_filters(cls) -> dict[str, Filter]:
+        """Add the two, whose first is no name that Python lets a class attribute have."""
+        return {
+            **super().get_filters(),
+            "from": InstantFilter(field_name=cls.time_field, lookup_expr="gte", label="First moment, included."),
+            "to": InstantFilter(
+                field_name=cls.time_field, lookup_expr="lt", end=True, label="End, not included; a date is a whole day."
+            ),
+        }
+
+    def get_form_class(self) -> type[forms.Form]:
+        """Add the rule that the window is not empty."""
+        plain: type[forms.Form] = super().get_form_class()
+
+        class OrderedForm(plain):  # type: ignore[misc,valid-type]
+            def clean(self) -> Any:
+                cleaned = super().clean()
+                start: dt.datetime | None = self.cleaned_data.get("from")
+                end: dt.datetime | None = self.cleaned_data.get("to")
+                try:
+                    TimeRange(start, end).in_order()
+                except NotARange as error:
+                    raise ValidationError(error.errors) from error
+                return cleaned
+
+        return OrderedForm

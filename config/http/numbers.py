@@ -1,0 +1,91 @@
+"""Credits as callers write and read them: exact decimals with at most six places."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+from math import floor
+
+PLACES = 6
+LARGEST = Decimal("999999999.999999")
+
+_DECIMAL_TEXT = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
+_NOT_DECIMAL = "Write credits as a JSON number or a decimal string such as 12.5."
+_TOO_FINE = f"Credits have at most {PLACES} decimal places."
+
+
+class NotACreditAmount(ValueError):
+    """This value cannot be an amount of credits; the text says why."""
+
+
+def parse_credits(value: object, *, allow_negative: bool = False, allow_zero: bool = False) -> Decimal:
+    """Read an amount of credits from a parsed JSON value or a command's argument.
+
+    A JSON number (int or Decimal) counts by its exact value, however it was written;
+    a string counts as written, so `"1.0000000"` has a place too many.
+
+    :raises NotACreditAmount: if it is anything but an exact amount within the bounds
+    """
+    amount = _exact(value)
+    if abs(amount) > LARGEST:
+        raise NotACreditAmount(f"Credits lie between -{LARGEST} and {LARGEST}.")
+    if -_exponent(amount) > PLACES:
+        raise NotACreditAmount(_TOO_FINE)
+    if amount == 0 and not allow_zero:
+        raise NotACreditAmount("Credits must not be 0.")
+    if amount < 0 and not allow_negative:
+        raise NotACreditAmount("Credits must be positive.")
+    return amount if amount else Decimal(0)  # "-0" is 0
+
+
+def plain(value: Decimal) -> Decimal:
+    """Bring a finite number into the form it is printed in: no exponent, no needless zeros.
+
+    Unlike `Decimal.normalize` it never rounds, whatever the context's precision.
+    """
+    text = f"{value:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return Decimal("0" if text in {"-0", ""} else text)
+
+
+def percentage(part: Decimal | int, whole: Decimal | int) -> Decimal:
+    """Tell how much of the whole the part is, in percent, rounded half-up to two places.
+
+    It has at least one place (`25.0`), is 0.0 when there is no whole, and reaches 100.0 only when exact.
+    """
+    if whole <= 0:
+        return Decimal("0.0")
+    hundredths = floor(Fraction(part) / Fraction(whole) * 10_000 + Fraction(1, 2))
+    if part < whole:
+        hundredths = min(hundredths, 9_999)
+    shown = plain(Decimal(hundredths).scaleb(-2))
+    return shown if _exponent(shown) < 0 else Decimal(f"{shown}.0")
+
+
+def _exact(value: object) -> Decimal:
+    if isinstance(value, bool):
+        raise NotACreditAmount(_NOT_DECIMAL)
+    if isinstance(value, int):
+        return Decimal(value) if value.bit_length() <= 64 else LARGEST + LARGEST  # too big either way: stay cheap
+    if isinstance(value, Decimal):
+        return _exact_number(value)
+    if isinstance(value, str) and _DECIMAL_TEXT.fullmatch(value):
+        return Decimal(value)
+    raise NotACreditAmount(_NOT_DECIMAL)
+
+
+def _exact_number(value: Decimal) -> Decimal:
+    if not value.is_finite():
+        raise NotACreditAmount(_NOT_DECIMAL)
+    if value and value.adjusted() > len(str(LARGEST)):  # 1e999999999 must not be written out
+        return LARGEST + LARGEST
+    if value and value.adjusted() < -PLACES:
+        raise NotACreditAmount(_TOO_FINE)
+    return plain(value) if value else Decimal(0)
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0

@@ -1,0 +1,158 @@
+"""Lists in pages: by `limit` and `offset`, or by `cursor` at the same cost however deep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.http.cursors import LONGEST_CURSOR, BrokenCursor, open_cursor, seal_cursor
+from config.http.page_sources import PageSource, QuerySetSource
+from config.http.parameters import LARGEST_NUMBER, strict_parameters, whole_number
+
+DEFAULT_LIMIT = 50
+LARGEST_LIMIT = 100
+
+Item = TypeVar("Item")
+
+
+class StrictLimitOffsetPagination(BasePagination):
+    """Answers `{"count", "next", "previous", "results", "next_cursor"}` and refuses what it cannot read."""
+
+    request: Request
+    source: PageSource
+    limit: int
+    offset: int
+    count: int
+    next_cursor: str | None
+    by_cursor: bool
+
+    def paginate_queryset(
+        self,
+        queryset: Any,
+        request: Request,
+        view: APIView | None = None,  # noqa: ARG002
+    ) -> list[Any]:
+        """Give the items of the page that the request asks for, from a queryset or a PageSource.
+
+        :raises ValidationError: naming `limit`, `offset` or `cursor`
+        """
+        self.request = request
+        self.source = QuerySetSource(queryset) if isinstance(queryset, QuerySet) else queryset
+        given = strict_parameters(request, {"limit", "offset", "cursor"})
+        self.limit = whole_number(given, "limit", default=DEFAULT_LIMIT, least=1, most=LARGEST_LIMIT)
+        self.offset = whole_number(given, "offset", default=0, least=0)
+        self.by_cursor = "cursor" in given
+        if self.by_cursor and "offset" in given:
+            raise ValidationError({"cursor": ["Give either cursor or offset, not both."]})
+        items = self._items_after(given["cursor"]) if self.by_cursor else self._items_at_offset()
+        page = list(items[: self.limit])
+        self.next_cursor = self._seal(page[-1]) if page and self._has_more(len(items), len(page)) else None
+        return page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response(
+            {
+                "count": self.count,
+                "next": self.get_next_link(),
+                "previous": self.get_previous_link(),
+                "results": data,
+                "next_cursor": self.next_cursor,
+            }
+        )
+
+    def get_next_link(self) -> str | None:
+        if self.next_cursor is None:
+            return None
+        if self.by_cursor:
+            return self._link(cursor=self.next_cursor)
+        following = self.offset + self.limit
+        return self._link(limit=self.limit, offset=following) if following <= LARGEST_NUMBER else None
+
+    def get_previous_link(self) -> str | None:
+        if self.by_cursor or self.offset == 0:
+            return None  # a cursor only goes forward
+        return self._link(limit=self.limit, offset=max(self.offset - self.limit, 0) or None)
+
+    def get_results(self, data: Any) -> Any:
+        return data["results"]
+
+    def _items_at_offset(self) -> Sequence[Any]:
+        self.count = self.source.count()
+        return self.source.page(limit=self.limit, offset=self.offset) if self.offset < self.count else []
+
+    def _items_after(self, cursor: str) -> Sequence[Any]:
+        try:
+            items = self.source.after(open_cursor(cursor, of=self.request.path), limit=self.limit + 1)
+        except BrokenCursor:
+            raise ValidationError({"cursor": ["This is not a cursor that this list has given out."]}) from None
+        self.count = self.source.count()
+        return items
+
+    def _has_more(self, fetched: int, shown: int) -> bool:
+        return fetched > shown if self.by_cursor else self.offset + shown < self.count
+
+    def _seal(self, item: Any) -> str:
+        return seal_cursor(self.source.position_of(item), of=self.request.path)
+
+    def _link(self, **changes: Any) -> str:
+        query = self.request.query_params.copy()
+        for name, value in changes.items():
+            if value is None:
+                query.pop(name, None)
+            else:
+                query[name] = str(value)
+        path = self.request.path + (f"?{query.urlencode()}" if query else "")
+        return self.request.build_absolute_uri(path)
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        url = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["count", "next", "previous", "results", "next_cursor"],
+            "properties": {
+                "count": {"type": "integer", "minimum": 0, "description": "How many the filters select in all."},
+                "next": {**url, "description": "The next page, filters kept."},
+                "previous": {**url, "description": "The page before, filters kept."},
+                "results": schema,
+                "next_cursor": {
+                    "type": ["string", "null"],
+                    "description": "Give it as `cursor` to go on from here at the same cost; null at the end.",
+                },
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [
+            _parameter("limit", "How many to give.", minimum=1, maximum=LARGEST_LIMIT, default=DEFAULT_LIMIT),
+            _parameter("offset", "How many to skip.", minimum=0, maximum=LARGEST_NUMBER, default=0),
+            _parameter("cursor", "`next_cursor` of the page before; not with offset.", maxLength=LONGEST_CURSOR),
+        ]
+
+
+def csv_bounds(request: Request | HttpRequest) -> tuple[int | None, int]:
+    """Give `(limit, offset)` for a CSV: all that the filter selects, cut only as far as the caller asks.
+
+    :raises ValidationError: naming `limit` or `offset`
+    """
+    given = strict_parameters(request, {"limit", "offset"})
+    limit = whole_number(given, "limit", default=0, least=1, most=LARGEST_LIMIT) or None
+    return limit, whole_number(given, "offset", default=0, least=0)
+
+
+def _parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    kind = "string" if "maxLength" in schema else "integer"
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {"type": kind, **schema},
+    }

@@ -1,0 +1,109 @@
+"""Query parameters, read strictly: known ones once, filled in, and within their bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from django.http import HttpRequest
+from django_filters import FilterSet
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+
+from config.http.ranges import NotARange, TimeRange
+from config.http.text import HOSTILE, is_hostile
+
+LARGEST_NUMBER = 2_147_483_647
+
+_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+def strict_parameters(request: Request | HttpRequest, known: Collection[str]) -> dict[str, str]:
+    """Give the known parameters that were sent; unknown ones are ignored.
+
+    :raises ValidationError: naming each known one that is given twice, empty, or holds NUL
+    """
+    query = request.GET
+    given: dict[str, str] = {}
+    errors: dict[str, list[str]] = {}
+    for name in known:
+        values = query.getlist(name)
+        if len(values) > 1:
+            errors[name] = ["Give this parameter once."]
+        elif values and not values[0].strip():
+            errors[name] = ["This parameter must not be empty."]
+        elif values and is_hostile(values[0]):
+            errors[name] = [HOSTILE]
+        elif values:
+            given[name] = values[0]
+    if errors:
+        raise ValidationError(dict(sorted(errors.items())))
+    return given
+
+
+def strict_filters(request: Request | HttpRequest, filters: type[FilterSet], *more: str) -> dict[str, str]:
+    """Check every parameter that a FilterSet knows, and `more`, as `strict_parameters` does."""
+    return strict_parameters(request, {*filters.base_filters, *more})
+
+
+def whole_number(given: dict[str, str], name: str, *, default: int, least: int, most: int = LARGEST_NUMBER) -> int:
+    """Read one parameter as a whole number between two bounds, both included.
+
+    :raises ValidationError: naming the parameter
+    """
+    if name not in given:
+        return default
+    value = int(given[name]) if _DIGITS.fullmatch(given[name]) else -1
+    if not least <= value <= most:
+        raise ValidationError({name: [f"Give a whole number from {least} to {most}."]})
+    return value
+
+
+def choice(given: dict[str, str], name: str, allowed: Collection[str], *, default: str) -> str:
+    """Read one parameter as one of a few words.
+
+    :raises ValidationError: naming the parameter and the words
+    """
+    value = given.get(name, default)
+    if name in given and value not in allowed:
+        raise ValidationError({name: [f"Choose one of: {', '.join(allowed)}."]})
+    return value
+
+
+def time_range(given: dict[str, str]) -> TimeRange:
+    """Read `from` and `to`; a side not given stays open.
+
+    :raises ValidationError: naming the parameter at fault
+    """
+    try:
+        return TimeRange.parse(given.get("from"), given.get("to"))
+    except NotARange as error:
+        raise ValidationError({name: [message] for name, message in error.errors.items()}) from error
+
+
+def wants_csv(request: Request | HttpRequest) -> bool:
+    """Tell whether `format=csv` was asked for.
+
+    :raises ValidationError: on any other format than csv and json
+    """
+    return choice(strict_parameters(request, {"format"}), "format", ("json", "csv"), default="json") == "csv"
+
+
+def path_number(text: str) -> int:
+    """Read an id from the path, at most a PostgreSQL bigint.
+
+    :raises NotFound: if nothing could have this id
+    """
+    if not _DIGITS.fullmatch(text) or int(text) > 2**63 - 1:
+        raise NotFound
+    return int(text)
+
+
+def path_text(name: str, text: str) -> str:
+    """Give a part of the path back, as text that the database can compare.
+
+    :raises ValidationError: naming the part, if it holds NUL or lone surrogates
+    """
+    if is_hostile(text):
+        raise ValidationError({name: [HOSTILE]})
+    return text

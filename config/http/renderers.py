@@ -1,0 +1,76 @@
+"""JSON answers that keep decimals exact, whatever `Accept` says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import simplejson
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from config.http.timestamps import instant_text
+
+
+def exact_json(data: Any) -> str:
+    """Write a value as JSON text: decimals digit by digit, instants in UTC; NaN and infinity are a ValueError."""
+    return simplejson.dumps(
+        data, default=_shown, use_decimal=False, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("Only finite numbers can be written as JSON.")
+        return simplejson.RawJSON(f"{value:f}")
+    if isinstance(value, dt.datetime):
+        return instant_text(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, (uuid.UUID, Promise)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON.")
+
+
+class ExactJsonRenderer(BaseRenderer):
+    """The API's only ordinary renderer."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None  # JSON is UTF-8 by definition: the content type carries no parameter
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,  # noqa: ARG002
+        renderer_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> bytes:
+        """Turn the answer's data into its body; None (a 204) has none."""
+        return b"" if data is None else exact_json(data).encode()
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Picks the view's JSON renderer, or else its first, so `Accept` and `?format=` never make a 404 or 406."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        """Pick the parser that names the body's media type itself; wildcards are no media type."""
+        sent = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == sent), None)
+
+    def select_renderer(
+        self,
+        request: Request | HttpRequest,  # noqa: ARG002
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[BaseRenderer, str]:
+        offered = list(renderers)
+        chosen = next((each for each in offered if each.media_type == "application/json"), offered[0])
+        return chosen, str(chosen.media_type)
