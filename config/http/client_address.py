@@ -1,0 +1,57 @@
+"""Whose machine is calling; a proxy's word counts only when the proxy is trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+UNKNOWN = "unknown"
+
+
+def client_address(request: HttpRequest | Request) -> str:
+    """Give the caller's address in its canonical form, or `unknown` (a Unix socket has none).
+
+    `X-Forwarded-For` is walked from the right, where trusted proxies append, to the first hop that is not
+    trusted. What lies left of that, or of something that is no address, is the caller's own claim.
+    """
+    peer = read_address(str(request.META.get("REMOTE_ADDR", "")))
+    if peer is None:
+        return UNKNOWN
+    hops = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
+    caller = peer
+    for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
+        claimed = read_address(hop)
+        if claimed is None or not _is_trusted(caller):
+            break
+        caller = claimed
+    return str(caller)
+
+
+def address_to_count(request: HttpRequest | Request) -> str:
+    """Give what a rate limit counts as one address: an IPv6 network of /64, since one machine has all of it."""
+    text = client_address(request)
+    address = read_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return text
+
+
+def read_address(text: str) -> Address | None:
+    """Read an address as proxies write it, perhaps with a port or in brackets; IPv4 mapped into IPv6 is IPv4."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _is_trusted(address: Address) -> bool:
+    return any(address in network for network in settings.TRUSTED_PROXIES)

@@ -1,0 +1,111 @@
+"""How often a caller may call: per API key, per user, or per address for everybody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import db
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from config.http.client_address import address_to_count
+from config.http.rate_windows import WINDOW_SECONDS, Count, windows
+
+UNCOUNTED_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/api/schema", "/api/docs"})
+
+_COUNT, _COUNTED, _ADDRESS_COUNTED = "rate_count", "rate_counted", "rate_address_counted"
+
+
+class CallerThrottle(BaseThrottle):
+    """DRF's hook: counts the call and refuses it beyond the limit."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
+        count = count_call(request)
+        return count is None or count.allowed
+
+    def wait(self) -> float | None:
+        return None  # the answer's headers say it (rate_headers)
+
+
+def count_call(request: Request) -> Count | None:
+    """Count this call once, as its caller's; None means that the caller has no limit."""
+    plain = request._request
+    if not hasattr(plain, _COUNTED):
+        subject, limit = _caller(request)
+        _remember(plain, windows.count(subject, limit) if subject else None)
+        if subject and subject.startswith("address:"):
+            setattr(plain, _ADDRESS_COUNTED, True)
+    return count_of(plain)
+
+
+def count_address(request: HttpRequest) -> Count | None:
+    """Count this call, once, against its address too: for failed credentials, and where nobody was asked."""
+    if not hasattr(request, _ADDRESS_COUNTED):
+        setattr(request, _ADDRESS_COUNTED, True)
+        _remember(request, windows.count(f"address:{address_to_count(request)}", settings.RATE_LIMIT_PER_ADDRESS))
+    return count_of(request)
+
+
+def count_refusal(request: Request, status: int) -> Count | None:
+    """Count a call that was refused, perhaps before the throttle was asked; a 401 counts against the address.
+
+    Guessing credentials is thereby limited without shutting out those who share an address and know theirs.
+    """
+    return count_address(request._request) if status == 401 else count_call(request)
+
+
+def count_elsewhere(request: HttpRequest) -> Count | None:
+    """Count a call that never reached a view of the API, such as one to an unknown path."""
+    if hasattr(request, _COUNTED) or request.path_info in UNCOUNTED_PATHS or _counts_itself(request):
+        return count_of(request)
+    try:
+        return count_address(request)
+    except db.Error:
+        return None  # an unknown path stays a 404 while the database is away
+
+
+def count_of(request: HttpRequest) -> Count | None:
+    """Give the count that this call's headers show."""
+    count: Count | None = getattr(request, _COUNT, None)
+    return count
+
+
+def rate_headers(count: Count) -> dict[str, str]:
+    """Tell a caller where it stands, in the customary headers and in those of the IETF's draft.
+
+    Source: draft-ietf-httpapi-ratelimit-headers: q quota, w window, r remaining, t seconds until reset.
+    """
+    headers = {
+        "X-RateLimit-Limit": str(count.limit),
+        "X-RateLimit-Remaining": str(count.remaining),
+        "X-RateLimit-Reset": str(count.reset_at),
+        "RateLimit-Policy": f'"default";q={count.limit};w={WINDOW_SECONDS}',
+        "RateLimit": f'"default";r={count.remaining};t={count.reset_seconds}',
+    }
+    return headers if count.allowed else {**headers, "Retry-After": str(count.reset_seconds)}
+
+
+def _counts_itself(request: HttpRequest) -> bool:
+    """Tell whether a view of DRF took the call: it counts its own, or has no throttle on purpose."""
+    match = request.resolver_match
+    return match is not None and hasattr(match.func, "cls")
+
+
+def _remember(request: HttpRequest, count: Count | None) -> None:
+    setattr(request, _COUNTED, True)
+    setattr(request, _COUNT, count)
+
+
+def _caller(request: Request) -> tuple[str, int]:
+    """Name the caller and its limit; an empty name has none (the company's own service keys)."""
+    key: Any = request.auth
+    if key is not None and hasattr(key, "rate_limit_subject"):
+        return key.rate_limit_subject or "", settings.RATE_LIMIT_PER_KEY
+    if key is not None and hasattr(key, "user_id"):
+        return (f"key:{key.pk}" if key.user_id is not None else ""), settings.RATE_LIMIT_PER_KEY
+    if request.user is not None and getattr(request.user, "pk", None) is not None:
+        return f"user:{request.user.pk}", settings.RATE_LIMIT_PER_USER
+    return f"address:{address_to_count(request)}", settings.RATE_LIMIT_PER_ADDRESS

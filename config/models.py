@@ -1,0 +1,22 @@
+"""What the wiring itself remembers: nothing about anybody's business."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class RateWindow(models.Model):
+    """How much of one caller's current minute has been leased to processes.
+
+    Written by config/http/rate_windows.py alone. The table is UNLOGGED: after a crash of the server
+    everybody starts a fresh minute.
+    """
+
+    subject = models.CharField(
+        primary_key=True, max_length=100, help_text="Whose calls: key:<id>, user:<id> or address:<address>."
+    )
+    minute = models.BigIntegerField(help_text="Which minute since 1970, by the database's clock.")
+    taken = models.IntegerField(help_text="Calls leased in that minute; may exceed the limit by refused leases.")
+
+    def __str__(self) -> str:
+        return self.subject
