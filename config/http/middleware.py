@@ -1,0 +1,162 @@
+"""The outermost layers: an id on every answer, and the one shape of errors on every path of the API."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
+
+from config.http.answers import error_answer, is_database_away
+from config.http.request_ids import chosen_request_id, current_request_id
+from config.http.throttling import count_elsewhere, rate_headers
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+_HTML_PATHS = ("/admin", "/docs")
+_CACHEABLE_PATHS = frozenset({"/api/schema", "/api/docs"})
+
+logger = logging.getLogger(__name__)
+
+
+def is_api_path(path: str) -> bool:
+    """Tell whether errors on this path are JSON: everywhere but on pages and files for browsers."""
+    static = "/" + settings.STATIC_URL.lstrip("/")
+    return (
+        path != "/"
+        and not path.startswith(static)
+        and not any(path == page or path.startswith(f"{page}/") for page in _HTML_PATHS)
+    )
+
+
+class RequestIdMiddleware:
+    """Puts the id on `request.request_id`, into the log's context and on the answer."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = chosen_request_id(request.META.get("HTTP_X_REQUEST_ID"))
+        request.request_id = request_id  # type: ignore[attr-defined]
+        token = current_request_id.set(request_id)
+        try:
+            answer = self.get_response(request)
+        finally:
+            current_request_id.reset(token)
+        answer.headers["X-Request-Id"] = request_id
+        return answer
+
+
+class JsonErrorsMiddleware:
+    """Gives every answer of the API its common headers, and every error its shape, whoever made it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_api_path(request.path_info):
+            return self.get_response(request)
+        _take_in_chunks(request)
+        answer = self.get_response(request)
+        count = count_elsewhere(request)
+        if count is not None and not count.allowed and 400 <= answer.status_code < 500:
+            answer = error_answer(429)
+        elif answer.status_code >= 400 and _is_foreign(answer):
+            answer = _reworded(answer)
+        if count is not None:
+            for name, value in rate_headers(count).items():
+                answer.headers.setdefault(name, value)
+        if request.path_info not in _CACHEABLE_PATHS or answer.status_code >= 400:
+            answer.headers["Cache-Control"] = "no-store"
+        _offer_no_options(answer)
+        if request.method == "HEAD" and answer.streaming:
+            answer.streaming_content = iter(())  # type: ignore[attr-defined]
+        return answer
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer what a view let through; anything unknown goes on to be logged and become a 500."""
+        if not is_api_path(request.path_info):
+            return None
+        if isinstance(exception, Http404):
+            return error_answer(404)
+        if isinstance(exception, PermissionDenied):
+            return error_answer(403)
+        if is_database_away(exception):
+            logger.error("The database is away.", exc_info=exception)
+            return error_answer(503)
+        return None
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer a 400 that Django raised outside any view (URLconf `handler400`)."""
+    status = 413 if isinstance(exception, RequestDataTooBig) else 400
+    return _page_or_json(request, status)
+
+
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+    """Answer a 403 (URLconf `handler403`)."""
+    return _page_or_json(request, 403)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+    """Answer a 404 (URLconf `handler404`)."""
+    return _page_or_json(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what nobody caught (URLconf `handler500`): a 503 when the database is away, else a 500."""
+    return _page_or_json(request, 503 if is_database_away(sys.exc_info()[1]) else 500)
+
+
+def _page_or_json(request: HttpRequest, status: int) -> HttpResponse:
+    answer = error_answer(status)
+    if is_api_path(request.path_info):
+        return answer
+    detail = {413: "The request's body is too large.", 404: "Page not found."}.get(status, f"Error {status}.")
+    answer.content = f"<!doctype html><html lang=en><title>{status}</title><h1>{detail}</h1>".encode()
+    answer.headers["Content-Type"] = "text/html; charset=utf-8"
+    return answer
+
+
+def _is_foreign(answer: HttpResponseBase) -> bool:
+    """Tell whether an error was made by something that does not know the API's shape."""
+    content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return content_type != "application/json"
+
+
+def _reworded(answer: HttpResponseBase) -> HttpResponse:
+    made = error_answer(answer.status_code)
+    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        if name in answer.headers:
+            made.headers[name] = answer.headers[name]
+    made.cookies = answer.cookies
+    return made
+
+
+def _offer_no_options(answer: HttpResponseBase) -> None:
+    """Leave OPTIONS out of `Allow`: Django lists it on every view, and here it is a 405."""
+    allow = answer.headers.get("Allow")
+    if allow:
+        methods = [method for method in allow.split(", ") if method != "OPTIONS"]
+        answer.headers["Allow"] = ", ".join(methods)
+
+
+def _take_in_chunks(request: Any) -> None:
+    """Read a body that comes in chunks, without a length: Django would take it for empty."""
+    if request.META.get("CONTENT_LENGTH") or "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return
+    stream = request.META.get("wsgi.input")
+    if stream is None:
+        return
+    try:
+        body = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    except (OSError, UnreadablePostError):
+        body = b""
+    request._stream = io.BytesIO(body)
+    request.META["CONTENT_LENGTH"] = str(len(body))

@@ -1,0 +1,39 @@
+"""One name for each call, in its answer and in every log line it causes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+import uuid
+from contextvars import ContextVar
+
+_ACCEPTED = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
+
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
+
+
+def chosen_request_id(sent: str | None) -> str:
+    """Take the caller's own id when it is 1 to 128 printable ASCII characters, else make one."""
+    if sent and sent.strip() and _ACCEPTED.fullmatch(sent):
+        return sent
+    return str(uuid7(milliseconds=time.time_ns() // 1_000_000, random_bits=int.from_bytes(os.urandom(10), "big")))
+
+
+def uuid7(*, milliseconds: int, random_bits: int) -> uuid.UUID:
+    """Make a UUID that sorts by time: 48 bits of Unix milliseconds, then 74 random bits (RFC 9562, 5.7)."""
+    value = (milliseconds & (1 << 48) - 1) << 80
+    value |= 0x7 << 76
+    value |= (random_bits >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62
+    value |= random_bits & (1 << 62) - 1
+    return uuid.UUID(int=value)
+
+
+class RequestIdFilter(logging.Filter):
+    """Adds `request_id` to log records, `-` outside a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = current_request_id.get()
+        return True
