@@ -1,0 +1,25 @@
+"""Django's PostgreSQL, except that the embedded server is started by the first connection that misses it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.postgresql import base
+
+from config.embedded_postgres import default_cluster
+from config.postgres_processes import EmbeddedPostgresError
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection to the cluster of this checkout (engine `config.db.embedded`, no `pool`)."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect; when that fails, make sure that the server runs and try once more."""
+        try:
+            return super().get_new_connection(conn_params)
+        except self.Database.OperationalError:
+            try:
+                default_cluster().ensure_running()
+            except EmbeddedPostgresError as refusal:
+                raise self.Database.OperationalError(str(refusal)) from refusal
+            return super().get_new_connection(conn_params)

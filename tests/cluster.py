@@ -1,0 +1,100 @@
+"""A pytest plugin (`-p tests.cluster`): a PostgreSQL of its own for each run that names no other.
+
+It sets DATABASE_URL and DATABASE_OWNER_URL before pytest-django reads the settings, so workers of pytest-xdist
+inherit them and start nothing. The process that started the server removes it; what a killed run left behind,
+the next run removes. A run is known to be alive by the lock it holds on its folder's `owner` file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from config.embedded_postgres import APP_ROLE, OWNER_ROLE, Cluster
+from config.postgres_processes import EmbeddedPostgresError, server_account
+
+PREFIX = "tollbook-test-"
+
+
+class ThrowAway:
+    """One cluster below the temp folder, and the lock that tells other runs that it is in use."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temp_folder()))
+        self.folder.chmod(0o711)
+        # Locked before it gets its name: whoever finds it unlocked may take the run for dead.
+        self.owner = (self.folder / "owner.new").open("w")
+        fcntl.flock(self.owner, fcntl.LOCK_EX)
+        (self.folder / "owner.new").rename(self.folder / "owner")
+        self.cluster = Cluster(self.folder / "postgres", durable=False)
+
+    def start(self) -> None:
+        try:
+            self.cluster.ensure_running()
+        except BaseException:
+            self.remove()
+            raise
+        os.environ["DATABASE_URL"] = self.cluster.url(user=APP_ROLE)
+        os.environ["DATABASE_OWNER_URL"] = self.cluster.url(user=OWNER_ROLE)
+
+    def remove(self) -> None:
+        """Remove it, once, and in the process that made it only: a fork inherits `atexit`."""
+        if os.getpid() == self.pid and not self.owner.closed:
+            remove_folder(self.folder)
+            self.owner.close()
+
+
+_throw_away: list[ThrowAway] = []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Run before pytest-django's hook of this name, which sets Django up: wrappers come first."""
+    os.environ.setdefault("TOLLBOOK_ENV", "development")
+    asked = early_config.known_args_namespace
+    if not os.environ.get("DATABASE_URL", "").strip() and not (asked.help or asked.version):
+        remove_abandoned()
+        throw_away = ThrowAway()
+        atexit.register(throw_away.remove)  # when pytest ends before it was configured
+        _throw_away.append(throw_away)
+        try:
+            throw_away.start()
+        except EmbeddedPostgresError as refusal:
+            raise pytest.UsageError(str(refusal)) from refusal
+    return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    for throw_away in _throw_away:
+        throw_away.remove()
+
+
+def temp_folder() -> Path:
+    """Give a temp folder that the server's account can reach: the usual one may be root's own."""
+    usual = Path(tempfile.gettempdir()).resolve()
+    return usual if server_account(usual / "none").can_enter(usual) else Path("/tmp")
+
+
+def remove_abandoned() -> None:
+    """Remove what runs left behind that were killed: their lock is free."""
+    for folder in temp_folder().glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, EmbeddedPostgresError):  # another run may be removing it
+            if folder.lstat().st_uid == os.geteuid():
+                with (folder / "owner").open() as owner:
+                    fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    Cluster(folder / "postgres").remove()
+    shutil.rmtree(folder)
