@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 
-class InvalidCredentials(Exception):
+class AccountsRefusal(Exception):
+    """Base of this app's refusals; `str()` is a sentence for the caller, `extra` goes into the answer."""
+
+    extra: dict[str, Any] = {}  # noqa: RUF012  read-only default
+
+
+class InvalidCredentials(AccountsRefusal):
     """No active person has this address and this password: it is not said which of them is wrong."""
 
     def __init__(self) -> None:
         super().__init__("Invalid email or password.")
 
 
-class TooManyLoginFailures(Exception):
+class TooManyLoginFailures(AccountsRefusal):
     """The account or the address has used up its guesses for now."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
@@ -20,19 +27,20 @@ class TooManyLoginFailures(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class RegistrationClosed(Exception):
+class RegistrationClosed(AccountsRefusal):
     """This site takes no sign-ups of its own."""
 
     def __init__(self) -> None:
         super().__init__("Registration is closed on this site.")
 
 
-class FieldsRefused(Exception):
+class FieldsRefused(AccountsRefusal):
     """What was given for some fields cannot be taken; `errors` has the sentences of each field."""
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         super().__init__(" ".join(sentence for sentences in errors.values() for sentence in sentences))
         self.errors = errors
+        self.extra = {"errors": errors}
 
 
 class EmailTaken(FieldsRefused):
@@ -56,14 +64,14 @@ class WrongCurrentPassword(FieldsRefused):
         super().__init__({"current_password": ["The current password is wrong."]})
 
 
-class TokenInvalid(Exception):
+class TokenInvalid(AccountsRefusal):
     """The token is none of ours, has ended, was revoked, or its user changed."""
 
     def __init__(self) -> None:
         super().__init__("Token is invalid or has expired.")
 
 
-class RefreshTokenSpent(Exception):
+class RefreshTokenSpent(AccountsRefusal):
     """The refresh token was exchanged before, at `spent_at`."""
 
     def __init__(self, *, spent_at: dt.datetime) -> None:
@@ -71,39 +79,39 @@ class RefreshTokenSpent(Exception):
         self.spent_at = spent_at
 
 
-class ApiKeyMissing(Exception):
+class ApiKeyMissing(AccountsRefusal):
     """The call brought no key."""
 
     def __init__(self) -> None:
         super().__init__("API key is required. Please provide X-API-KEY header.")
 
 
-class ApiKeyInvalid(Exception):
+class ApiKeyInvalid(AccountsRefusal):
     """The key is unknown, expired, revoked, or of a deactivated user: it is not said which."""
 
     def __init__(self) -> None:
         super().__init__("Invalid API key. Please check your X-API-KEY header.")
 
 
-class ScopeMissing(Exception):
+class ScopeMissing(AccountsRefusal):
     """The key is good, but not for this."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This API key does not have the scope {scope}.")
 
 
-class ApiKeyNotFound(Exception):
+class ApiKeyNotFound(AccountsRefusal):
     """No key has this prefix."""
 
     def __init__(self) -> None:
         super().__init__("No API key has this prefix.")
 
 
-class ApiKeyRefused(Exception):
+class ApiKeyRefused(AccountsRefusal):
     """A key like this cannot be issued."""
 
 
-class UserNotFound(Exception):
+class UserNotFound(AccountsRefusal):
     """Nobody has this email or id."""
 
     def __init__(self, named: str) -> None:

@@ -27,8 +27,8 @@ _ROWS_PER_PURGE = 500
 def reserve_attempt(*, email: str, address: str | None, now: dt.datetime) -> LoginAttempt:
     """Take a place for one look at a password, before it is looked at.
 
-    Whether the email belongs to anybody makes no difference. `address` is where the call came from; None (a shell)
-    counts against the account only.
+    Whether the email belongs to anybody makes no difference. `address` is where the call came from; without a
+    known one (a shell, a Unix socket) only the account is counted.
 
     :raises TooManyLoginFailures: if the account or the address has none left; nothing is counted then, so waiting
         helps however often others try
@@ -90,9 +90,10 @@ def _lock(kind: int, name: str) -> None:
 
 def _counted_address(address: str | None) -> str | None:
     """Reduce an address to what counts as one place: of IPv6 the /64 network, which is what one customer gets."""
-    if address is None:
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:  # a shell or a Unix socket: counted together, its callers would lock each other out
         return None
-    parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     if parsed.ipv4_mapped is not None:

@@ -29,7 +29,7 @@ def check_credentials(*, email: str, password: str, address: str | None, now: dt
     attempt = reserve_attempt(email=email, address=address, now=now)
     purge_old_attempts(now=now)
     user = User.objects.with_email(email).first() if "\0" not in email else None
-    if user is None or not password_fits(user, password):
+    if not password_fits(user, password) or user is None:  # in this order: the hasher runs for nobody, too
         raise InvalidCredentials
     forgive_attempts(attempt)
     return user
