@@ -1,0 +1,180 @@
+"""What each refusal becomes over HTTP: the only place that knows both the domain and its status codes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django import db
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from accounts import errors as accounts_errors
+from config.http.answers import RETRY_AFTER_SECONDS, WORDS_BY_STATUS, error_body, is_database_away
+from config.http.numbers import plain
+from config.http.throttling import count_of, count_refusal, rate_headers
+from ledger import errors as ledger_errors
+from usage import errors as usage_errors
+
+STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
+    accounts_errors.InvalidCredentials: (401, "invalid_credentials"),
+    accounts_errors.TooManyLoginFailures: (429, "rate_limited"),
+    accounts_errors.RegistrationClosed: (403, "registration_closed"),
+    accounts_errors.FieldsRefused: (400, "invalid"),
+    accounts_errors.TokenInvalid: (401, "token_invalid"),
+    accounts_errors.RefreshTokenSpent: (401, "refresh_token_spent"),
+    accounts_errors.ApiKeyMissing: (401, "api_key_missing"),
+    accounts_errors.ApiKeyInvalid: (401, "api_key_invalid"),
+    accounts_errors.ApiKeyNotFound: (404, "not_found"),
+    accounts_errors.ApiKeyRefused: (400, "invalid"),
+    accounts_errors.ScopeMissing: (403, "scope_missing"),
+    accounts_errors.UserNotFound: (404, "not_found"),
+    ledger_errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
+    ledger_errors.InsufficientCredits: (402, "insufficient_credits"),
+    ledger_errors.BalanceLimitExceeded: (422, "balance_limit_exceeded"),
+    ledger_errors.UnknownCustomer: (404, "customer_not_found"),
+    ledger_errors.HoldNotFound: (404, "not_found"),
+    ledger_errors.HoldSettled: (409, "hold_settled"),
+    ledger_errors.HoldCaptured: (409, "hold_captured"),
+    ledger_errors.HoldReleased: (409, "hold_released"),
+    ledger_errors.HoldExpired: (409, "hold_expired"),
+    usage_errors.PriceUnknown: (400, "price_unknown"),
+    usage_errors.PriceNotUnderstood: (400, "price_not_understood"),
+    usage_errors.PriceExists: (409, "price_exists"),
+    usage_errors.CustomerKeyInvalid: (403, "customer_key_invalid"),
+    usage_errors.CustomerInactive: (403, "customer_inactive"),
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Refusal:
+    """An error answer in the making."""
+
+    status: int
+    code: str = ""
+    detail: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Answer what a view raised; None leaves it to become a logged 500.
+
+    The call is counted against its caller's limit, too, when it was refused before the throttle was asked.
+    """
+    refusal = _refusal_of(exc)
+    if refusal is None:
+        return None
+    view, request = context["view"], context["request"]
+    if refusal.status < 500 and view.throttle_classes:
+        count = count_refusal(request, refusal.status)
+        if count is not None and not count.allowed:
+            refusal = Refusal(429, headers=rate_headers(count))
+    if refusal.status == 401:
+        challenge = view.get_authenticate_header(request) or 'Bearer realm="api"'
+        refusal.headers.setdefault("WWW-Authenticate", challenge)
+    if refusal.status == 429:
+        _word_as_limit(refusal, request)
+    return Response(
+        error_body(refusal.status, code=refusal.code, detail=refusal.detail, extra=_plain_numbers(refusal.extra)),
+        status=refusal.status,
+        headers=refusal.headers,
+    )
+
+
+def status_of(error: BaseException) -> tuple[int, str] | None:
+    """Look a domain error up, by its own class or the nearest base that stands in the table."""
+    for kind in type(error).__mro__:
+        if kind in STATUS_BY_ERROR:
+            return STATUS_BY_ERROR[kind]
+    return None
+
+
+def _refusal_of(exc: Exception) -> Refusal | None:
+    if isinstance(exc, exceptions.ValidationError):
+        return _of_fields(exc)
+    if isinstance(exc, exceptions.APIException):
+        return _of_framework(exc)
+    if isinstance(exc, Http404):
+        return Refusal(404)
+    if isinstance(exc, PermissionDenied):
+        return Refusal(403)
+    if isinstance(exc, db.Error) or is_database_away(exc):
+        return _of_database(exc)
+    return _of_domain(exc)
+
+
+def _of_domain(exc: Exception) -> Refusal | None:
+    found = status_of(exc)
+    if found is None:
+        return None
+    headers = dict(getattr(exc, "headers", {}))
+    if hasattr(exc, "retry_after_seconds"):
+        headers["Retry-After"] = str(exc.retry_after_seconds)
+    return Refusal(found[0], found[1], _sentence(str(exc)), getattr(exc, "extra", {}), headers)
+
+
+def _of_database(exc: Exception) -> Refusal | None:
+    if not is_database_away(exc):
+        return None  # a constraint that no service turned into a refusal is a mistake of ours: a 500
+    logger.error("The database is away.", exc_info=exc)
+    return Refusal(503, headers={"Retry-After": RETRY_AFTER_SECONDS})
+
+
+def _of_fields(exc: exceptions.ValidationError) -> Refusal:
+    errors: dict[str, list[str]] = {}
+    for name, message in _flattened(exc.detail):
+        errors.setdefault(name or "non_field_errors", []).append(_sentence(message))
+    name, messages = next(iter(errors.items()), ("non_field_errors", ["The request is invalid."]))
+    detail = messages[0] if name.rpartition(".")[2] == "non_field_errors" else f"{name}: {messages[0]}"
+    return Refusal(400, "invalid", detail, {"errors": errors})
+
+
+def _of_framework(exc: exceptions.APIException) -> Refusal:
+    detail: Any = exc.detail
+    code: Any = exc.get_codes()
+    if isinstance(detail, dict):  # simplejwt's way
+        code, detail = detail.get("code", exc.default_code), detail.get("detail", exc.default_detail)
+    status = 401 if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed) else exc.status_code
+    code = "malformed_json" if isinstance(exc, exceptions.ParseError) else str(code)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
+    if status == 500:
+        return Refusal(500)
+    return Refusal(status, code, _sentence(str(detail)), getattr(exc, "extra", {}), headers)
+
+
+def _word_as_limit(refusal: Refusal, request: Any) -> None:
+    """Say what every 429 says, whichever limit was reached, and when to come back."""
+    refusal.code, refusal.detail = WORDS_BY_STATUS[429]
+    refusal.extra = {}
+    count = count_of(request._request)
+    refusal.headers.setdefault("Retry-After", str(count.reset_seconds) if count else RETRY_AFTER_SECONDS)
+
+
+def _flattened(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Walk DRF's nested errors: `{"items": [{"name": ["…"]}]}` is about `items.0.name`."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            yield from _flattened(inner, f"{path}.{name}" if path else str(name))
+    elif isinstance(detail, list | tuple):
+        for index, inner in enumerate(detail):
+            is_message = not isinstance(inner, Mapping | list | tuple)
+            yield from _flattened(inner, path if is_message else f"{path}.{index}" if path else str(index))
+    else:
+        yield path, str(detail)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _plain_numbers(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) if isinstance(value, Decimal) else value for name, value in extra.items()}
