@@ -1,0 +1,71 @@
+"""The API's document and the page that shows it; both come from the code and load nothing from other hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.http import HttpRequest
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.http.parameters import choice, strict_parameters
+from config.http.renderers import ExactJsonRenderer
+
+_BY_ACCEPT = {
+    "application/json": OpenApiJsonRenderer2,
+    "application/vnd.oai.openapi+json": OpenApiJsonRenderer,
+}
+
+
+class SchemaNegotiation(DefaultContentNegotiation):
+    """YAML, unless `format=json` or `Accept` ask for JSON."""
+
+    def select_renderer(
+        self,
+        request: Request | HttpRequest,
+        renderers: Iterable[BaseRenderer],  # noqa: ARG002
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[BaseRenderer, str]:
+        renderer = self._renderer(request)
+        return renderer, str(renderer.media_type)
+
+    def _renderer(self, request: Request | HttpRequest) -> Any:
+        named = request.GET.get("format")
+        if named:
+            return OpenApiJsonRenderer2() if named == "json" else OpenApiYamlRenderer()
+        for accepted in request.META.get("HTTP_ACCEPT", "").split(","):
+            media_type = accepted.partition(";")[0].strip().lower()
+            if media_type in _BY_ACCEPT:
+                return _BY_ACCEPT[media_type]()
+        return OpenApiYamlRenderer()
+
+
+class SchemaView(SpectacularAPIView):
+    """`GET /api/schema`: OpenAPI 3.1."""
+
+    content_negotiation_class = SchemaNegotiation
+    throttle_classes: ClassVar[list[Any]] = []
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        choice(strict_parameters(request, {"format"}), "format", ("json", "yaml"), default="yaml")
+        answer: Response = super().get(request, *args, **kwargs)
+        return answer
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer errors as JSON, whatever the document would have been written in."""
+        self.request.accepted_renderer = ExactJsonRenderer()
+        self.request.accepted_media_type = ExactJsonRenderer.media_type
+        answer: Response = super().handle_exception(exc)
+        return answer
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """`GET /api/docs`: the document for people, from bundled files and without inline scripts."""
+
+    url_name = "schema"
+    throttle_classes: ClassVar[list[Any]] = []

@@ -1,0 +1,79 @@
+"""Is the process alive, and may it be given work? For load balancers; without credentials and uncounted."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django import db
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.http.answers import RETRY_AFTER_SECONDS, error_body
+
+OK = "ok"
+
+_ALIVE = inline_serializer("Alive", {"status": serializers.CharField(help_text="Always ok.")})
+_CHECKS = serializers.DictField(child=serializers.CharField(), help_text="Each check: ok, or what is wrong.")
+_READY = inline_serializer("Ready", {"status": serializers.CharField(), "checks": _CHECKS})
+_NOT_READY = inline_serializer(
+    "NotReady", {"detail": serializers.CharField(), "code": serializers.CharField(), "checks": _CHECKS}
+)
+
+
+class OpenView(APIView):
+    """A call that needs nobody and counts against nobody."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+
+
+@extend_schema(
+    operation_id="livez", summary="Is the process alive?", tags=["operations"], auth=[], responses={200: _ALIVE}
+)
+class LiveView(OpenView):
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return Response({"status": OK})
+
+
+@extend_schema(
+    operation_id="readyz",
+    summary="Can the process take work?",
+    tags=["operations"],
+    auth=[],
+    responses={200: _READY, 503: _NOT_READY},
+)
+class ReadyView(OpenView):
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        checks = run_checks()
+        if all(result == OK for result in checks.values()):
+            return Response({"status": OK, "checks": checks})
+        return Response(
+            error_body(503, detail="The service is not ready to take work.", extra={"checks": checks}),
+            status=503,
+            headers={"Retry-After": RETRY_AFTER_SECONDS},
+        )
+
+
+def run_checks() -> dict[str, str]:
+    """Look at everything that work needs: each check says ok, or what is wrong without telling secrets."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        missing = len(_known_migrations() - set(MigrationRecorder(connection).applied_migrations()))
+    except db.Error:
+        return {"database": "does not answer", "migrations": "unknown"}
+    return {"database": OK, "migrations": f"{missing} not applied" if missing else OK}
+
+
+@cache
+def _known_migrations() -> frozenset[Any]:
+    return frozenset(MigrationLoader(None).disk_migrations)

@@ -1,0 +1,27 @@
+"""Every path of this site. API paths have no trailing slash; with one they are not found."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView, TemplateView
+
+from config.docs import DocsView, SchemaView
+from config.health import LiveView, ReadyView
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
+    path("livez", LiveView.as_view(), name="livez"),
+    path("readyz", ReadyView.as_view(), name="readyz"),
+    path("api/schema", SchemaView.as_view(), name="schema"),
+    path("api/docs", DocsView.as_view(), name="docs"),
+    path("auth/", include("accounts.urls")),
+    # usage.urls goes here: path("", include("usage.urls")), for /auth/account/… and /v2/…
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "config.http.middleware.bad_request"
+handler403 = "config.http.middleware.permission_denied"
+handler404 = "config.http.middleware.not_found"
+handler500 = "config.http.middleware.server_error"
