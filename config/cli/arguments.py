@@ -1,0 +1,49 @@
+"""Types of command arguments: what cannot be read is wrong usage (exit 2), said in one sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from argparse import ArgumentTypeError
+from decimal import Decimal
+
+from config.http.numbers import NotACreditAmount, parse_credits
+from config.http.ranges import NotAnInstant, parse_instant
+
+
+def credits_argument(text: str) -> Decimal:
+    """Read a positive amount of credits."""
+    return _credits(text)
+
+
+def free_credits_argument(text: str) -> Decimal:
+    """Read an amount of credits that may be 0, such as a price."""
+    return _credits(text, allow_zero=True)
+
+
+def signed_credits_argument(text: str) -> Decimal:
+    """Read an amount of credits that may be negative, but not 0."""
+    return _credits(text, allow_negative=True)
+
+
+def instant_argument(text: str) -> dt.datetime:
+    """Read a moment, in UTC; a date means its midnight."""
+    return _instant(text)
+
+
+def end_argument(text: str) -> dt.datetime:
+    """Read the end of a range, in UTC; a date includes its whole day."""
+    return _instant(text, end=True)
+
+
+def _credits(text: str, *, allow_negative: bool = False, allow_zero: bool = False) -> Decimal:
+    try:
+        return parse_credits(text, allow_negative=allow_negative, allow_zero=allow_zero)
+    except NotACreditAmount as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _instant(text: str, *, end: bool = False) -> dt.datetime:
+    try:
+        return parse_instant(text, end=end)
+    except NotAnInstant as error:
+        raise ArgumentTypeError(str(error)) from error

@@ -1,0 +1,154 @@
+"""What every operator's command has in common: output, exit codes, progress."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django import db
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from config.cli.run_lock import AnotherRunHoldsTheLock
+from config.http.answers import is_database_away
+from config.http.renderers import exact_json
+from config.http.timestamps import instant_text
+
+EXIT_ERROR, EXIT_USAGE, EXIT_FINDINGS, EXIT_LOCKED = 1, 2, 3, 4
+
+
+class Findings(CommandError):
+    """The run is done and has found something wrong: exit 3."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} finding{'' if count == 1 else 's'}.", returncode=EXIT_FINDINGS)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has to say on stdout."""
+
+    data: Mapping[str, Any]  # the object that --json prints
+    text: str | None = None  # what a person reads instead; None prints the data, a line for each name
+    findings: int = 0  # more than 0: exit 3, after the output
+
+
+class OperatorCommand(BaseCommand):
+    """Base of all commands: subclasses say what they take (`take`) and what they do (`run`).
+
+    Data goes to stdout and nothing else; messages go to stderr. From the command line a failure is one sentence
+    and an exit code (1 error, 2 usage, 3 findings, 4 locked). Through `call_command` each of these is a
+    CommandError whose `returncode` is that code; wrong usage is one with returncode 2 as well.
+    """
+
+    def take(self, parser: CommandParser) -> None:
+        """Add the command's own arguments."""
+
+    @abstractmethod
+    def run(self, options: Mapping[str, Any]) -> Result | None:
+        """Do it; None prints nothing."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if not self._called_from_command_line:
+            parser.error = _refuse_usage  # type: ignore[method-assign,assignment]
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="Print one machine-readable object.")
+        self.take(parser)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run with every failure turned into its sentence and exit code."""
+        try:
+            return super().execute(*args, **options)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+            raise SystemExit(EXIT_ERROR) from None
+        except (Exception, KeyboardInterrupt) as error:
+            if options.get("traceback"):
+                raise
+            refusal = as_command_error(error)
+        if not self._called_from_command_line:
+            raise refusal
+        self.say(str(refusal))
+        raise SystemExit(refusal.returncode)
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        result = self.run(options)
+        if result is None:
+            return
+        self.stdout.write(exact_json(result.data) if options["json"] else _as_text(result))
+        self.stdout.flush()
+        if result.findings:
+            raise Findings(result.findings)
+
+    def say(self, message: str) -> None:
+        """Tell the operator something that is not data."""
+        self.stderr.write(message, style_func=str)
+
+    @contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show a bar on stderr while the block runs, if that is a terminal; call the value to move it on by so many."""
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            yield lambda _done: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda done: bar.advance(task, done)
+
+
+def as_command_error(error: BaseException) -> CommandError:
+    """Say an exception in one sentence, with the exit code it means."""
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, AnotherRunHoldsTheLock):
+        return CommandError(str(error), returncode=EXIT_LOCKED)
+    return CommandError(_sentence_of(error), returncode=EXIT_ERROR)
+
+
+def _sentence_of(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted."
+    if isinstance(error, db.Error):
+        problem = "The database cannot be used" if is_database_away(error) else "The database refused"
+        return f"{problem}: {_first_line(error)}"
+    if isinstance(error, ValidationError):
+        return " ".join(error.messages)
+    is_worded = not hasattr(builtins, type(error).__name__) or isinstance(error, OSError)
+    if is_worded and not isinstance(error, ObjectDoesNotExist):
+        return _first_line(error)
+    return f"Unexpected {type(error).__name__}: {_first_line(error)} (--traceback shows where)"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _as_text(result: Result) -> str:
+    if result.text is not None:
+        return result.text
+    return "\n".join(f"{name}: {_shown(value)}" for name, value in result.data.items())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if value is None or isinstance(value, bool | dict | list):
+        return exact_json(value)
+    return instant_text(value) if hasattr(value, "utcoffset") and value.utcoffset() is not None else str(value)
+
+
+def _refuse_usage(message: str) -> None:
+    raise CommandError(f"Error: {message}", returncode=EXIT_USAGE)
