@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,16 +11,16 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from config.http.cursors import LONGEST_CURSOR, BrokenCursor, open_cursor, seal_cursor
 from config.http.page_sources import PageSource, QuerySetSource
 from config.http.parameters import LARGEST_NUMBER, strict_parameters, whole_number
 
+if TYPE_CHECKING:  # views.py itself imports what the settings name
+    from rest_framework.views import APIView
+
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 100
-
-Item = TypeVar("Item")
 
 
 class StrictLimitOffsetPagination(BasePagination):

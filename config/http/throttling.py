@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import db
 from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from config.http.client_address import address_to_count
 from config.http.rate_windows import WINDOW_SECONDS, Count, windows
+
+if TYPE_CHECKING:  # views.py itself imports the throttle that the settings name
+    from rest_framework.views import APIView
 
 UNCOUNTED_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/api/schema", "/api/docs"})
 
