@@ -50,6 +50,8 @@ class OperatorCommand(BaseCommand):
     CommandError whose `returncode` is that code; wrong usage is one with returncode 2 as well.
     """
 
+    _called_from_command_line = False  # Django's own flag: set by run_from_argv
+
     def take(self, parser: CommandParser) -> None:
         """Add the command's own arguments."""
 
@@ -60,7 +62,7 @@ class OperatorCommand(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         if not self._called_from_command_line:
-            parser.error = _refuse_usage  # type: ignore[method-assign,assignment]
+            parser.error = _refuse_usage  # type: ignore[method-assign]
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
