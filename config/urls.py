@@ -16,7 +16,8 @@ urlpatterns = [
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", DocsView.as_view(), name="docs"),
     path("auth/", include("accounts.urls")),
-    # usage.urls goes here: path("", include("usage.urls")), for /auth/account/… and /v2/…
+    path("", include("ledger.urls")),
+    path("", include("usage.urls")),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]

@@ -8,4 +8,11 @@ class LedgerConfig(AppConfig):
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
     guarded_tables = ("ledger_balance", "ledger_entry", "ledger_hold", "ledger_operationkey")
     # The SQL functions that the application's role may call.
-    doors = ("ledger_post_entry", "ledger_open_hold", "ledger_release_hold", "ledger_first_seq_at")
+    doors = (
+        "ledger_post_entry",
+        "ledger_open_hold",
+        "ledger_release_hold",
+        "ledger_correct_drift",
+        "ledger_first_seq_at",
+        "ledger_seal",
+    )

@@ -6,8 +6,10 @@ import datetime as dt
 from argparse import ArgumentTypeError
 from decimal import Decimal
 
+from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
 from config.http.numbers import NotACreditAmount, parse_credits
 from config.http.ranges import NotAnInstant, parse_instant
+from config.http.text import HOSTILE, is_hostile
 
 
 def credits_argument(text: str) -> Decimal:
@@ -33,6 +35,23 @@ def instant_argument(text: str) -> dt.datetime:
 def end_argument(text: str) -> dt.datetime:
     """Read the end of a range, in UTC; a date includes its whole day."""
     return _instant(text, end=True)
+
+
+def idempotency_key_argument(text: str) -> str:
+    """Read the caller's name for what is asked."""
+    try:
+        return parse_idempotency_key(text)
+    except NotAnIdempotencyKey as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def text_argument(text: str) -> str:
+    """Read a text that a person wrote; blanks alone are none."""
+    if is_hostile(text):
+        raise ArgumentTypeError(HOSTILE)
+    if not text.strip():
+        raise ArgumentTypeError("Say something: blanks alone are not a text.")
+    return text.strip()
 
 
 def _credits(text: str, *, allow_negative: bool = False, allow_zero: bool = False) -> Decimal:

@@ -96,7 +96,7 @@ BEGIN
     r.credits := usage_cost(v_price, p_credits, p_units, p_status);
     r.request_id := p_request_id;
 
-    r.charge_id := nextval(pg_get_serial_sequence('usage_requestlog', 'id'));
+    r.charge_id := nextval('usage_requestlog_id_seq');
     IF r.credits = 0 THEN
         INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id, result)
         VALUES (r.user_id, 'charge', p_idempotency_key, p_fingerprint, r.charge_id,

@@ -1,0 +1,88 @@
+"""What the ledger refuses, and why."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+
+
+class LedgerRefusal(Exception):
+    """Base of the ledger's refusals; `str()` is a sentence for the caller, `extra` goes into the answer."""
+
+    extra: dict[str, Any] = {}  # noqa: RUF012  read-only default
+
+
+class IdempotencyKeyReused(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("This idempotency key was already used with another payload.")
+
+
+@dataclass
+class InsufficientCredits(LedgerRefusal):
+    """Not enough available credits; all amounts in credits."""
+
+    required: Decimal
+    available: Decimal
+    reserved: Decimal
+    reason: str
+    next_hold_expires_at: dt.datetime | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"Insufficient credits. You have {_plain(max(self.available, Decimal(0)))} credit(s) remaining, "
+            f"but this request requires {_plain(self.required)} credit(s)."
+        )
+
+    @property
+    def extra(self) -> dict[str, Any]:  # type: ignore[override]
+        return {
+            "credits_required": self.required,
+            "credits_available": self.available,
+            "credits_reserved": self.reserved,
+            "reason": self.reason,
+            "next_hold_expires_at": self.next_hold_expires_at,
+            "top_up_url": settings.TOP_UP_URL,
+        }
+
+
+class BalanceLimitExceeded(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("The balance may not exceed 999999999.999999 credits.")
+
+
+class UnknownCustomer(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such customer.")
+
+
+class HoldNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such hold.")
+
+
+class HoldSettled(LedgerRefusal):
+    """Base of the refusals to touch a hold that has come to its end."""
+
+
+class HoldCaptured(HoldSettled):
+    def __init__(self) -> None:
+        super().__init__("This hold was captured.")
+
+
+class HoldReleased(HoldSettled):
+    def __init__(self) -> None:
+        super().__init__("This hold was released.")
+
+
+class HoldExpired(HoldSettled):
+    def __init__(self) -> None:
+        super().__init__("This hold has expired.")
+
+
+def _plain(credits: Decimal) -> str:
+    text = f"{credits:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

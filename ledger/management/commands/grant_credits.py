@@ -1,0 +1,38 @@
+"""`manage.py grant_credits`: credits bought or given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from accounts.selectors import user_named
+from config.cli.arguments import credits_argument, idempotency_key_argument, text_argument
+from config.cli.command import OperatorCommand, Result
+from ledger.models import EntryReason
+from ledger.serializers import EntrySerializer
+from ledger.services.adjustments import grant_credits
+
+
+class Command(OperatorCommand):
+    help = "Post an entry of type credit. Repeating it with its key answers with the entry made then."
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("user", metavar="EMAIL", type=text_argument, help="the customer, by email or id")
+        parser.add_argument("amount", metavar="AMOUNT", type=credits_argument)
+        parser.add_argument("--reason", choices=[EntryReason.PURCHASE.value, EntryReason.GRANT.value], required=True)
+        parser.add_argument("--reference", metavar="R", type=text_argument, help="payment id or the like")
+        parser.add_argument("--idempotency-key", metavar="K", type=idempotency_key_argument, required=True)
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        posted = grant_credits(
+            user_id=user_named(options["user"]).pk,
+            amount=options["amount"],
+            reason=EntryReason(options["reason"]),
+            reference=options["reference"],
+            idempotency_key=options["idempotency_key"],
+        )
+        if posted.is_replay:
+            self.say("This key was used before: the entry made then is shown, nothing was posted.")
+        return Result(EntrySerializer(posted.entry).data)

@@ -1,0 +1,147 @@
+"""What customers have, and how it came to be: reads only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import QuerySet
+
+from ledger.models import Entry, EntryType
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class CreditBalance:
+    """One customer's credits at one moment; `available` is `balance` less `reserved`."""
+
+    user_id: int
+    balance: Decimal
+    reserved: Decimal
+    granted_total: Decimal
+    last_updated: dt.datetime
+    currency: str
+    auto_reload_enabled: bool = False
+    auto_reload_threshold: Decimal | None = None
+    auto_reload_amount: Decimal | None = None
+
+    @property
+    def available(self) -> Decimal:
+        return self.balance - self.reserved
+
+
+# Holds that have run out count no more from that very moment, whether or not anything has settled them; only
+# customers with such holds pay for looking.
+BALANCE_QUERY = """
+    SELECT coalesce(b.balance, 0) AS balance,
+        coalesce(b.reserved, 0) - coalesce(gone.credits, 0) AS reserved,
+        coalesce(b.granted_total, 0) AS granted_total,
+        greatest(b.updated_at, gone.latest, CASE WHEN b.user_id IS NULL THEN u.created_at END) AS last_updated
+    FROM accounts_user u
+    LEFT JOIN ledger_balance b ON b.user_id = u.id
+    LEFT JOIN LATERAL (
+        SELECT sum(h.credits - h.captured) AS credits, max(h.expires_at) AS latest FROM ledger_hold h
+        WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= clock_timestamp()
+    ) gone ON b.next_expiry_at <= clock_timestamp()
+    WHERE u.id = %s
+"""
+
+
+def balance_of(*, user_id: int) -> CreditBalance:
+    """Give what a customer has right now, in one statement; zeros before the first entry."""
+    with connection.cursor() as cursor:
+        cursor.execute(BALANCE_QUERY, [user_id])
+        return credit_balance(user_id, *cursor.fetchone())
+
+
+def credit_balance(
+    user_id: int, balance: Decimal, reserved: Decimal, granted_total: Decimal, last_updated: dt.datetime
+) -> CreditBalance:
+    """Read a row of BALANCE_QUERY."""
+    return CreditBalance(user_id, balance, reserved, granted_total, last_updated, settings.CREDIT_UNIT)
+
+
+@dataclass(frozen=True)
+class LedgerPages:
+    """A customer's entries, newest first, narrowed by what was asked; counts and pages without scanning.
+
+    `seq` has no gaps, so the unfiltered total is the last seq, a page is a range of seq at any depth, and
+    a range of times is a range of seq too (docs/decisions/0007).
+    """
+
+    user_id: int
+    first_seq: int
+    last_seq: int
+    type: str | None = None
+    reference: str | None = None
+
+    def count(self) -> int:
+        """Count the entries: exact, and cheap unless a reference is asked for."""
+        if self.reference is not None:
+            return self._entries().count()
+        everything = max(self.last_seq - self.first_seq + 1, 0)
+        if self.type is None:
+            return everything
+        if self.type == EntryType.DEBIT:
+            return everything - self._in_range().exclude(type=EntryType.DEBIT).count()
+        return self._entries().count()
+
+    def page(self, *, limit: int, offset: int) -> list[Entry]:
+        """Give `limit` entries after the `offset` newest."""
+        if self.type is None and self.reference is None:
+            newest = self.last_seq - offset
+            oldest = max(newest - limit + 1, self.first_seq)
+            return list(self._in_range().filter(seq__lte=newest, seq__gte=oldest).newest_first())
+        return list(self._entries().newest_first()[offset : offset + limit])
+
+    def after(self, position: list[int], *, limit: int) -> list[Entry]:
+        """Give `limit` entries older than the one at a position; the cost does not grow with depth."""
+        (seq,) = position
+        return list(self._entries().filter(seq__lt=seq).newest_first()[:limit])
+
+    def position_of(self, entry: Entry) -> list[int]:
+        return [entry.seq]
+
+    def every(self, *, chunk: int = 1000) -> Iterator[Entry]:
+        """Give all of them, fetched in chunks, so that any number streams in little memory."""
+        position = [self.last_seq + 1]
+        while entries := self.after(position, limit=chunk):
+            yield from entries
+            position = self.position_of(entries[-1])
+
+    def _in_range(self) -> QuerySet[Entry]:
+        return Entry.objects.of(self.user_id).filter(seq__gte=self.first_seq, seq__lte=self.last_seq)
+
+    def _entries(self) -> QuerySet[Entry]:
+        entries = self._in_range()
+        if self.type is not None:
+            entries = entries.filter(type=self.type)
+        if self.reference is not None:
+            entries = entries.filter(reference=self.reference)
+        return entries
+
+
+def ledger_of(
+    *,
+    user_id: int,
+    type: str | None = None,
+    reference: str | None = None,
+    start: dt.datetime | None = None,
+    end: dt.datetime | None = None,
+) -> LedgerPages:
+    """Give a customer's entries made in `[start, end)`, as of now: entries that come later do not shift pages."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT CASE WHEN %(start)s::timestamptz IS NULL THEN 1 ELSE ledger_first_seq_at(%(user)s, %(start)s) END,"
+            " CASE WHEN %(end)s::timestamptz IS NULL"
+            "  THEN coalesce((SELECT seq FROM ledger_balance WHERE user_id = %(user)s), 0)"
+            "  ELSE ledger_first_seq_at(%(user)s, %(end)s) - 1 END",
+            {"user": user_id, "start": start, "end": end},
+        )
+        first_seq, last_seq = cursor.fetchone()
+    return LedgerPages(user_id, first_seq, last_seq, type, reference)

@@ -1,0 +1,51 @@
+"""What the Account API says of credits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from config.http.fields import CreditsField, InstantField
+from ledger.models import Entry, EntryType
+from ledger.selectors import CreditBalance
+
+
+class CreditBalanceSerializer(serializers.Serializer[CreditBalance]):
+    """What a customer has at one moment: `available` is `balance` less `reserved`."""
+
+    user_id = serializers.IntegerField()
+    balance = CreditsField(help_text="Sum of all entries.")
+    reserved = CreditsField(help_text="Credits in open holds.")
+    available = CreditsField(help_text="What can be spent: balance less reserved.")
+    currency = serializers.CharField(help_text="Code of the unit of credit.")
+    last_updated = InstantField(help_text="Last change of balance or reserved.")
+    auto_reload_enabled = serializers.BooleanField()
+    auto_reload_threshold = CreditsField(allow_null=True)
+    auto_reload_amount = CreditsField(allow_null=True)
+
+
+class EntrySerializer(serializers.ModelSerializer[Entry]):
+    """One change of the balance: credit > 0, debit < 0, adjustment either."""
+
+    user_id = serializers.IntegerField()
+    type = serializers.ChoiceField(choices=EntryType.choices)
+    amount = CreditsField(help_text="Signed credits.")
+    balance_after = CreditsField(help_text="The previous entry's balance_after plus amount.")
+    reference = serializers.CharField(allow_null=True, help_text="Payment id, request id or the like.")
+    metadata = serializers.DictField(help_text="Additional data.")
+    created_at = InstantField()
+
+    class Meta:
+        model = Entry
+        fields = (
+            "id",
+            "user_id",
+            "type",
+            "amount",
+            "balance_after",
+            "description",
+            "reference",
+            "metadata",
+            "created_at",
+        )

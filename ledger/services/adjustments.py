@@ -1,0 +1,51 @@
+"""Adjustments and grants: credits that people give and take, always with a reason."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ledger.models import AdjustmentReason, EntryReason, EntryType
+from ledger.services.entries import Posted, post_entry
+
+
+def adjust_credits(
+    *, user_id: int, amount: Decimal, reason: AdjustmentReason, note: str, actor_id: int, idempotency_key: str
+) -> Posted:
+    """Change a customer's balance by hand; `amount` is signed credits, never 0.
+
+    The note is for the staff and the customer alike and becomes the entry's description. Repeating the call
+    with its key answers with the entry made then.
+
+    :raises IdempotencyKeyReused, InsufficientCredits, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
+    """
+    return post_entry(
+        user_id=user_id,
+        type=EntryType.ADJUSTMENT,
+        reason=EntryReason(reason),
+        amount=amount,
+        description=note,
+        operation="adjust_credits",
+        idempotency_key=idempotency_key,
+        actor_id=actor_id,
+    )
+
+
+def grant_credits(
+    *, user_id: int, amount: Decimal, reason: EntryReason, reference: str | None, idempotency_key: str
+) -> Posted:
+    """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
+
+    Repeating the call with its key answers with the entry made then.
+
+    :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
+    """
+    return post_entry(
+        user_id=user_id,
+        type=EntryType.CREDIT,
+        reason=reason,
+        amount=amount,
+        description="Credits purchased" if reason == EntryReason.PURCHASE else "Credits granted",
+        reference=reference,
+        operation="grant_credits",
+        idempotency_key=idempotency_key,
+    )

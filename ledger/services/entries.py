@@ -1,0 +1,98 @@
+"""Entries: the only way in which a balance changes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from django.db import DataError, IntegrityError
+from psycopg.types.json import Jsonb
+
+from config.db.calls import call, sqlstate
+from ledger import errors
+from ledger.models import Entry, EntryReason, EntryType
+from ledger.services.idempotency import fingerprint
+
+
+class Posted(NamedTuple):
+    """An entry, and whether this very call made it or an earlier one with the same key."""
+
+    entry: Entry
+    is_replay: bool
+
+
+def post_entry(
+    *,
+    user_id: int,
+    type: EntryType,
+    reason: EntryReason,
+    amount: Decimal,
+    description: str,
+    operation: str,
+    idempotency_key: str,
+    reference: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    actor_id: int | None = None,
+) -> Posted:
+    """Post one entry that is not usage, and change the balance with it.
+
+    `amount` is signed credits: positive for a credit, either for an adjustment. Repeating the call with its
+    key answers with the entry made then.
+
+    :raises IdempotencyKeyReused: if the key was used for something else
+    :raises InsufficientCredits: if a negative amount exceeds what is available
+    :raises BalanceLimitExceeded: if the balance would leave its bounds
+    :raises UnknownCustomer: if there is no such user
+    """
+    asked = {
+        "type": type,
+        "reason": reason,
+        "amount": amount,
+        "description": description,
+        "reference": reference,
+        "metadata": metadata or {},
+        "actor": actor_id,
+    }
+    try:
+        outcome = call(
+            "ledger_post_entry",
+            p_user_id=user_id,
+            p_type=type,
+            p_reason=reason,
+            p_amount=amount,
+            p_description=description,
+            p_reference=reference,
+            p_metadata=Jsonb(metadata or {}),
+            p_operation=operation,
+            p_idempotency_key=idempotency_key,
+            p_fingerprint=fingerprint(asked),
+            p_actor_id=actor_id,
+        )
+    except (DataError, IntegrityError) as error:
+        raise_refusal(error)
+        raise
+    match outcome.outcome:
+        case "posted" | "replayed":
+            return Posted(Entry.objects.get(pk=outcome.entry_id), is_replay=outcome.outcome == "replayed")
+        case "key_reused":
+            raise errors.IdempotencyKeyReused
+    raise refusal_of(outcome, required=-amount)
+
+
+def refusal_of(outcome: Any, *, required: Decimal) -> errors.InsufficientCredits:
+    """Turn the ledger's `insufficient` into the refusal that says why."""
+    return errors.InsufficientCredits(
+        required=required,
+        available=outcome.available,
+        reserved=outcome.reserved,
+        reason=outcome.reason,
+        next_hold_expires_at=outcome.next_hold_expires_at,
+    )
+
+
+def raise_refusal(error: Exception) -> None:
+    """Raise the domain's word for what the database refused, if it has one."""
+    if sqlstate(error) == "22003":  # numeric_value_out_of_range
+        raise errors.BalanceLimitExceeded from error
+    if sqlstate(error) == "23503":  # foreign_key_violation: the balance of nobody
+        raise errors.UnknownCustomer from error

@@ -1,0 +1,68 @@
+"""`manage.py reconcile`: every promise, proven on the rows themselves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from accounts.selectors import user_named
+from config.cli.arguments import instant_argument
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.run_lock import run_lock
+from ledger.services.reconciliation import Finding, Scope, correct_drift
+from usage.services.reconciliation import mend_sums, reconcile
+
+
+class Command(OperatorCommand):
+    help = (
+        "Check every invariant of ledger, holds and statistics, and usage against the ledger, on one snapshot. "
+        "Exit 3 with findings. --fix makes wrong statistics anew from the log; --fix-balances posts an entry for a "
+        "balance that had moved without one. History is never edited."
+    )
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("--user", metavar="U", help="one customer, by email or id")
+        parser.add_argument("--since", metavar="T", type=instant_argument, help="only what was written since")
+        parser.add_argument("--fix", action="store_true", help="rebuild what is derived")
+        parser.add_argument("--fix-balances", action="store_true", help="with --fix: post correcting entries")
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        if options["fix_balances"] and not options["fix"]:
+            raise CommandError("--fix-balances goes with --fix.", returncode=EXIT_USAGE)
+        user_id = user_named(options["user"]).pk if options["user"] else None
+        scope = Scope(user_id, options["since"])
+        with run_lock("reconcile --fix") if options["fix"] else nullcontext():
+            checked, findings = reconcile(scope)
+            fixed = self._fix(findings, balances=options["fix_balances"]) if options["fix"] and findings else 0
+            if fixed:
+                checked, findings = reconcile(scope)
+        data = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
+        if options["fix"]:
+            data["fixed"] = fixed
+        return Result(data, text=_report(checked, findings, fixed), findings=len(findings))
+
+    def _fix(self, findings: Sequence[Finding], *, balances: bool) -> int:
+        fixed = mend_sums([finding for finding in findings if finding.check == "sums_are_the_log"])
+        if fixed:
+            self.say(f"{fixed} daily sums made anew from the log.")
+        if balances:
+            drifted = [finding for finding in findings if finding.check == "balance_is_last_entry"]
+            for finding in drifted:
+                if finding.user_id is not None and correct_drift(user_id=finding.user_id) == "posted":
+                    self.say(f"User {finding.user_id}: a correcting entry accounts for the drift.")
+                    fixed += 1
+        return fixed
+
+
+def _report(checked: Mapping[str, int], findings: Sequence[Finding], fixed: int) -> str:
+    by_check: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_check[finding.check].append(finding)
+    lines = [f"{check} · user {finding.user_id}: {finding.detail}" for check in by_check for finding in by_check[check]]
+    looked_at = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in checked.items())
+    verdict = f"{len(findings)} findings" if findings else "no findings"
+    return "\n".join([*lines, f"Checked {looked_at}: {verdict}{f', {fixed} fixed' if fixed else ''}."])

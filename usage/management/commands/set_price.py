@@ -1,0 +1,46 @@
+"""`manage.py set_price`: a new version of what an endpoint costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from config.cli.arguments import free_credits_argument, instant_argument
+from config.cli.command import OperatorCommand, Result
+from usage.services.prices import set_price
+
+
+class Command(OperatorCommand):
+    help = (
+        "Add a version of an endpoint's price; old ones stay. ENDPOINT is a code, a route template (/v1/items/{id}), "
+        "a suffix glob (*.png), or *. CREDITS may be 0: free."
+    )
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("endpoint", metavar="ENDPOINT")
+        parser.add_argument("credits", metavar="CREDITS", type=free_credits_argument)
+        parser.add_argument("--method", metavar="M", default="", help="only for this HTTP method")
+        parser.add_argument("--charge-failures", action="store_true", help="failed requests cost too")
+        parser.add_argument("--effective-from", metavar="T", type=instant_argument, help="default: now")
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        price = set_price(
+            endpoint=options["endpoint"],
+            credits=options["credits"],
+            method=options["method"],
+            charge_failures=options["charge_failures"],
+            effective_from=options["effective_from"] or timezone.now(),
+        )
+        return Result(
+            {
+                "id": price.pk,
+                "endpoint": price.endpoint,
+                "method": price.method or None,
+                "credits": price.credits,
+                "charge_failures": price.charge_failures,
+                "effective_from": price.effective_from,
+            }
+        )

@@ -1,0 +1,108 @@
+"""What the Account API says of usage, and the summaries that join all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import BillingInterval, Subscription, SubscriptionStatus
+from config.http.fields import CreditsField, InstantField
+from ledger.serializers import CreditBalanceSerializer
+from usage.selectors import Usage
+from usage.windows import PERIODS
+
+
+@dataclass(frozen=True)
+class UsageStats:
+    """One customer's usage in a resolved window, as asked for."""
+
+    user_id: int
+    period: str
+    usage: Usage
+    period_start: dt.datetime
+    period_end: dt.datetime
+
+
+class UsageStatsSerializer(serializers.Serializer[UsageStats]):
+    """Requests and credits in a window. Requests refused before any work (401, 402, 429) are not among them."""
+
+    user_id = serializers.IntegerField()
+    period = serializers.ChoiceField(choices=PERIODS)
+    total_requests = serializers.IntegerField(source="usage.total")
+    successful_requests = serializers.IntegerField(source="usage.successful", help_text="Status below 400.")
+    failed_requests = serializers.IntegerField(source="usage.failed", help_text="Status 400 and above.")
+    credits_consumed = CreditsField(source="usage.credits", help_text="Credits those requests cost, less refunds.")
+    requests_by_endpoint = serializers.DictField(
+        source="usage.by_endpoint", child=serializers.IntegerField(), help_text="Endpoint code → requests."
+    )
+    period_start = InstantField()
+    period_end = InstantField()
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    """A plan, by the names that programs and people use."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+
+
+class SubscriptionSerializer(serializers.Serializer[Subscription]):
+    """The running subscription."""
+
+    id = serializers.IntegerField()
+    plan = PlanSerializer()
+    status = serializers.ChoiceField(choices=SubscriptionStatus.choices)
+    billing_interval = serializers.ChoiceField(choices=BillingInterval.choices)
+    credits_per_period = CreditsField()
+    current_period_start = InstantField()
+    current_period_end = InstantField()
+    next_grant_at = InstantField(allow_null=True)
+    cancel_at_period_end = serializers.BooleanField()
+    started_at = InstantField()
+    canceled_at = InstantField(allow_null=True)
+
+
+class AccountSummarySerializer(serializers.Serializer[Any]):
+    """The whole account on one page, at one moment."""
+
+    user_id = serializers.IntegerField()
+    email = serializers.EmailField()
+    credit_balance = CreditBalanceSerializer()
+    subscription = SubscriptionSerializer(allow_null=True)
+    usage_this_month = UsageStatsSerializer()
+    total_requests_all_time = serializers.IntegerField()
+    account_created_at = InstantField()
+    last_login_at = InstantField(allow_null=True)
+
+
+@extend_schema_field({"type": "number", "minimum": 0, "maximum": 100, "examples": [25.0]})
+class PercentageField(serializers.Field[Any, Any, Any, Any]):
+    """A percentage as `config.http.numbers.percentage` gives it, printed as it is: `25.0` keeps its zero."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class RequestTotalsSerializer(serializers.Serializer[Any]):
+    """All requests of the account's life."""
+
+    total_requests = serializers.IntegerField()
+    successful_requests = serializers.IntegerField()
+    failed_requests = serializers.IntegerField()
+    success_rate = PercentageField(help_text="Successful of total, in percent.")
+
+
+class KeySummarySerializer(serializers.Serializer[Any]):
+    """The account as a program sees it, in whole credits."""
+
+    email = serializers.EmailField()
+    full_name = serializers.CharField()
+    total_credits = serializers.IntegerField(help_text="All credits ever granted, bought or adjusted.")
+    credits_used = serializers.IntegerField(help_text="Total less remaining; held credits count as used.")
+    credits_remaining = serializers.IntegerField(help_text="What can be spent now.")
+    credits_percentage = PercentageField(help_text="Used of total, in percent.")
+    summary = RequestTotalsSerializer()

@@ -1,0 +1,142 @@
+"""Charging: one request is priced, paid, logged and counted in one round trip."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from config.db.calls import call
+from ledger.errors import IdempotencyKeyReused, UnknownCustomer
+from ledger.models import Entry, OperationKey
+from ledger.selectors import balance_of
+from ledger.services.entries import refusal_of
+from ledger.services.idempotency import fingerprint
+from usage import errors
+from usage.services.partitions import with_partition
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One paid (or free) request. `available` and, for a replay, nothing else, describes the present."""
+
+    id: int
+    user_id: int
+    credits: Decimal
+    balance_after: Decimal
+    available: Decimal
+    entry_id: int | None
+    request_id: uuid.UUID
+    is_replay: bool
+
+
+def charge_request(
+    *,
+    endpoint: str,
+    idempotency_key: str,
+    user_id: int | None = None,
+    key_hash: bytes | None = None,
+    credits: Decimal | None = None,
+    units: Decimal = Decimal(1),
+    method: str = "",
+    status: int = 200,
+    latency_ms: int | None = None,
+    reference: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    request_id: uuid.UUID | None = None,
+    now: dt.datetime | None = None,
+) -> Charge:
+    """Charge a customer, named by id or by the SHA-256 of one of their keys, for one request.
+
+    `credits` (positive) overrides the price; otherwise the price of the endpoint in force applies, times
+    `units`. What failed costs nothing unless its price says so or `credits` is given; 401, 402 and 429 never
+    cost. Repeating the call with its key answers with the charge made then.
+
+    :raises InsufficientCredits: if less is available; the request is logged as rejected
+    :raises PriceUnknown: if no price names the endpoint
+    :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
+    :raises IdempotencyKeyReused: if the key was used for another charge
+    """
+    asked = {
+        "endpoint": endpoint,
+        "method": method,
+        "status": status,
+        "units": units,
+        "credits": credits,
+        "latency_ms": latency_ms,
+        "reference": reference,
+        "metadata": metadata or {},
+    }
+    outcome = with_partition(
+        {now or timezone.now()},
+        lambda: call(
+            "usage_charge",
+            p_user_id=user_id,
+            p_key_hash=key_hash,
+            p_endpoint=endpoint,
+            p_method=method,
+            p_status=status,
+            p_units=units,
+            p_credits=credits,
+            p_latency_ms=latency_ms,
+            p_reference=reference,
+            p_metadata=Jsonb(metadata or {}),
+            p_idempotency_key=idempotency_key,
+            p_fingerprint=fingerprint(asked),
+            p_request_id=request_id or uuid.uuid4(),
+        ),
+    )
+    match outcome.outcome:
+        case "charged":
+            return Charge(
+                outcome.charge_id,
+                outcome.user_id,
+                outcome.credits,
+                outcome.balance_after or Decimal(0),
+                outcome.available or Decimal(0),
+                outcome.entry_id,
+                outcome.request_id,
+                is_replay=False,
+            )
+        case "replayed":
+            return _made_before(outcome.user_id, idempotency_key)
+        case "insufficient":
+            raise refusal_of(outcome, required=outcome.credits)
+        case "price_unknown":
+            raise errors.PriceUnknown(endpoint)
+    raise _REFUSALS[outcome.outcome]
+
+
+_REFUSALS: dict[str, type[Exception]] = {
+    "key_reused": IdempotencyKeyReused,
+    "key_invalid": errors.CustomerKeyInvalid,
+    "customer_inactive": errors.CustomerInactive,
+    "customer_unknown": UnknownCustomer,
+}
+
+
+def _made_before(user_id: int, idempotency_key: str) -> Charge:
+    present = balance_of(user_id=user_id)
+    named = {"user_id": user_id, "operation": "charge", "idempotency_key": idempotency_key}
+    entry = Entry.objects.filter(**named).first()
+    if entry is not None:
+        return Charge(
+            entry.metadata["charge_id"],
+            user_id,
+            -entry.amount,
+            entry.balance_after,
+            present.available,
+            entry.pk,
+            uuid.UUID(entry.metadata["request_id"]),
+            is_replay=True,
+        )
+    free = OperationKey.objects.get(**named)
+    request_id = uuid.UUID(free.result["request_id"])
+    return Charge(
+        free.subject_id, user_id, Decimal(0), present.balance, present.available, None, request_id, is_replay=True
+    )

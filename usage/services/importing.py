@@ -1,0 +1,232 @@
+"""Importing: a gateway's own log, line by line, each line exactly once however often it is read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+
+from accounts.errors import UserNotFound
+from accounts.models import ApiKey, User
+from accounts.selectors import user_named
+from usage.services.log_formats import LineParser, LineRejected, ReportedRequest
+from usage.services.recording import Line, record_lines
+
+LINES_A_CHUNK = 5_000
+REJECTIONS_KEPT = 20
+
+
+class Customer(NamedTuple):
+    """Whose requests these are, and by which of their keys, when that named them."""
+
+    user_id: int
+    api_key_id: int | None = None
+
+
+@dataclass
+class Report:
+    """What came of an import; `accepted + duplicates + rejected` is `read`, `unpaid` is part of `accepted`."""
+
+    read: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    credits_charged: Decimal = Decimal(0)
+    unpaid: int = 0
+    first_rejections: list[tuple[int, str]] = field(default_factory=list)
+
+    def reject(self, number: int, reason: str) -> None:
+        self.rejected += 1
+        if len(self.first_rejections) < REJECTIONS_KEPT:
+            self.first_rejections.append((number, reason))
+
+
+class Ordinals:
+    """Counts, for each line, which of its equals in the file it is; in bounded memory, however long the file.
+
+    SQLite serves as nothing but a hash table that spills to a private temporary file.
+    """
+
+    def __init__(self) -> None:
+        self._counts = sqlite3.connect("", isolation_level=None)
+        self._counts.execute("PRAGMA journal_mode = OFF")
+        self._counts.execute("PRAGMA synchronous = OFF")
+        self._counts.execute("CREATE TABLE seen (line BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
+        self._counts.execute("BEGIN")
+
+    def of(self, digest: bytes) -> int:
+        (times,) = self._counts.execute(
+            "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times", (digest,)
+        ).fetchone()
+        return int(times)
+
+
+def line_key(text: bytes, ordinals: Ordinals) -> bytes:
+    """Give the key of a line: SHA-256 of its full text and its ordinal among identical lines so far."""
+    digest = hashlib.sha256(text).digest()
+    return hashlib.sha256(digest + ordinals.of(digest).to_bytes(8, "big")).digest()
+
+
+class Customers:
+    """Finds the customer that a line names, each name once.
+
+    First the operator's own map, then by what the field is; hosts and user names stand for the customers
+    that an earlier run made of them, or with `create` for new ones.
+    """
+
+    def __init__(self, *, customer_field: str, source: str, create: bool, named: dict[str, str]) -> None:
+        self._field = customer_field
+        self._source = source
+        self._create = create
+        self._named = named
+        self._known: dict[str, Customer] = {}
+
+    def find(self, value: str) -> Customer:
+        """Find (or make) the customer.
+
+        :raises LineRejected: if there is none
+        """
+        if value not in self._known:
+            self._known[value] = self._look_up(value)
+        return self._known[value]
+
+    def _look_up(self, value: str) -> Customer:
+        try:
+            if value in self._named:
+                return Customer(user_named(self._named[value]).pk)
+            match self._field:
+                case "api_key_prefix":
+                    return self._by_prefix(value)
+                case "user_id" | "email":
+                    if (self._field == "email") != ("@" in value):
+                        raise LineRejected(f"{value!r} is no {self._field}")
+                    return Customer(user_named(value).pk)
+            return self._by_made_up_email(value)
+        except UserNotFound:
+            raise LineRejected(f"there is no customer {self._named.get(value, value)!r}") from None
+
+    def _by_prefix(self, value: str) -> Customer:
+        key = ApiKey.objects.filter(prefix=value.removeprefix("tb_live_"), user__isnull=False).first()
+        if key is None or key.user_id is None:
+            raise LineRejected(f"no customer has an API key with the prefix {value!r}")
+        return Customer(key.user_id, key.pk)
+
+    def _by_made_up_email(self, value: str) -> Customer:
+        email = f"{value}@{self._source}.invalid"
+        user = User.objects.with_email(email).first()
+        if user is None:
+            if not self._create:
+                raise LineRejected(f"there is no customer for {self._field} {value!r}")
+            if len(email) > 254 or any(character.isspace() for character in value):
+                raise LineRejected(f"no customer can be named {value[:80]!r}")
+            try:
+                # Not a person's registration: an address such as ::1@gateway.invalid is a name, never a mailbox.
+                with transaction.atomic():
+                    user = User.objects.create_user(email)
+            except IntegrityError:  # another import has just made it
+                user = User.objects.with_email(email).get()
+        return Customer(user.pk)
+
+
+def import_requests(
+    *,
+    lines: Iterable[bytes],
+    parse: LineParser,
+    customers: Customers,
+    source: str,
+    charge: bool,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda read: None,
+) -> Report:
+    """Record every line of a log, and with `charge` debit what it costs.
+
+    Each chunk of lines is handed on one customer at a time, each such batch all or nothing, so a run that dies
+    is simply run again. With `dry_run` all of it happens in one transaction that is taken back.
+    """
+    report = Report()
+    if not dry_run:
+        _import(report, lines, parse, customers, source, charge, progress)
+        return report
+    with transaction.atomic():
+        _import(report, lines, parse, customers, source, charge, progress)
+        transaction.set_rollback(True)
+    return report
+
+
+def _import(
+    report: Report,
+    lines: Iterable[bytes],
+    parse: LineParser,
+    customers: Customers,
+    source: str,
+    charge: bool,
+    progress: Callable[[int], None],
+) -> None:
+    ordinals = Ordinals()
+    for chunk in _chunks(lines):
+        batches: dict[int, list[tuple[int, Line]]] = defaultdict(list)
+        for text in chunk:
+            report.read += 1
+            key = line_key(text, ordinals)
+            try:
+                request = _parsed(text, parse)
+                customer = customers.find(request.customer)
+            except LineRejected as reason:
+                report.reject(report.read, str(reason))
+                continue
+            batches[customer.user_id].append((report.read, Line(key, request, customer.api_key_id)))
+        for user_id, batch in batches.items():
+            _record(report, user_id, batch, source, charge)
+        progress(report.read)
+
+
+def _parsed(text: bytes, parse: LineParser) -> ReportedRequest:
+    if not text.strip():
+        raise LineRejected("it is empty")
+    return parse(text.decode("utf-8", errors="replace"))
+
+
+def _record(report: Report, user_id: int, batch: list[tuple[int, Line]], source: str, charge: bool) -> None:
+    done = record_lines(user_id=user_id, source=source, lines=[line for _, line in batch], charge=charge)
+    report.accepted += done.accepted
+    report.duplicates += done.duplicates
+    report.unpaid += done.unpaid
+    report.credits_charged += done.credits
+    for place in done.rejected:
+        number, line = batch[place]
+        report.reject(number, f"no price names the endpoint {line.request.path[:200]!r}")
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    for line in lines:
+        chunk.append(line.rstrip(b"\r\n"))
+        if len(chunk) == LINES_A_CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def read_customer_map(path: Path) -> dict[str, str]:
+    """Read a CSV of two columns: the value in the log, and the customer's email or id.
+
+    :raises ValueError: naming the line that has not two values
+    """
+    named: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if not row:
+                continue
+            if len(row) != 2 or not all(cell.strip() for cell in row):
+                raise ValueError(f"Line {number} of {path} is not VALUE,CUSTOMER.")
+            named[row[0].strip()] = row[1].strip()
+    return named

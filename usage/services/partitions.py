@@ -1,0 +1,46 @@
+"""Partitions of the request log, made when a month is first needed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
+
+from django.db import IntegrityError, connection, transaction
+
+from config.db.calls import call, sqlstate
+
+Answer = TypeVar("Answer")
+
+
+def ensure_partition(at: dt.datetime) -> None:
+    """Make the partition of the month of `at`; where it is there already, nothing happens."""
+    call("usage_ensure_partition", p_at=at)
+
+
+def with_partition(months: set[dt.datetime], write: Callable[[], Answer]) -> Answer:
+    """Run a write to the log; should a month of its rows have no partition yet, make that and run it again.
+
+    Asking first would cost every charge a round trip for what happens once a month.
+    """
+    try:
+        with transaction.atomic() if connection.in_atomic_block else nullcontext():
+            return write()
+    except IntegrityError as error:
+        if not _no_partition(error):
+            raise
+    for month in months:
+        ensure_partition(month)
+    return write()
+
+
+def _no_partition(error: IntegrityError) -> bool:
+    diagnosis = getattr(error.__cause__, "diag", None)
+    # PostgreSQL reports a row without a partition as a check violation that names a table but no constraint.
+    return (
+        sqlstate(error) == "23514"
+        and diagnosis is not None
+        and diagnosis.table_name == "usage_requestlog"
+        and diagnosis.constraint_name is None
+    )

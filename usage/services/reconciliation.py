@@ -1,0 +1,126 @@
+"""Reconciliation of usage: the sums against the log, and the log against the ledger, request by request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from django.db import connection
+
+from config.db.calls import call
+from config.db.snapshot import snapshot
+from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
+
+# Only days whose month of log is still kept can be compared with it.
+_KEPT_MONTHS = """
+    SELECT substring(c.relname FROM '[0-9]{4}_[0-9]{2}$') AS month
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'usage_requestlog'::regclass
+"""
+
+USAGE_CHECKS = (
+    Check(
+        "sums_are_the_log",
+        f"""SELECT coalesce(t.user_id, d.user_id) AS user_id, coalesce(t.day, d.day) AS day,
+                coalesce(t.endpoint, d.endpoint) AS endpoint,
+                coalesce(d.successful + d.failed + d.rejected, 0) AS summed_requests, coalesce(t.requests, 0) AS requests,
+                coalesce(d.credits, 0) AS summed_credits, coalesce(t.credits, 0) AS credits
+            FROM (
+                SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
+                    count(*) AS requests,
+                    count(*) FILTER (WHERE status < 400) AS successful,
+                    count(*) FILTER (WHERE status IN (401, 402, 429)) AS rejected,
+                    sum(credits) AS credits
+                FROM usage_requestlog
+                WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
+                    AND (%(since)s::timestamptz IS NULL OR occurred_at >= date_trunc('day', %(since)s::timestamptz, 'UTC'))
+                GROUP BY 1, 2, 3
+            ) t
+            FULL JOIN (
+                SELECT * FROM usage_dailyusage
+                WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
+                    AND (%(since)s::timestamptz IS NULL OR day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date)
+                    AND to_char(day, 'YYYY_MM') IN ({_KEPT_MONTHS})
+            ) d ON (t.user_id, t.day, t.endpoint) = (d.user_id, d.day, d.endpoint)
+            WHERE (d.successful, d.successful + d.failed + d.rejected, d.rejected, d.credits)
+                IS DISTINCT FROM (t.successful, t.requests, t.rejected, t.credits)""",
+        "On {day}, {endpoint} is summed as {summed_requests} requests and {summed_credits} credits, "
+        "but the log has {requests} and {credits}.",
+    ),
+    Check(
+        "debit_is_its_requests",
+        """SELECT e.user_id, e.id AS entry_id, -e.amount AS debited, coalesce(sum(r.credits), 0) AS logged
+            FROM ledger_entry e LEFT JOIN usage_requestlog r ON r.entry_id = e.id AND r.user_id = e.user_id
+            WHERE e.reason IN ('usage', 'capture')
+                AND (%(user)s::bigint IS NULL OR e.user_id = %(user)s)
+                AND (%(since)s::timestamptz IS NULL OR e.created_at >= %(since)s)
+            GROUP BY e.id HAVING -e.amount <> coalesce(sum(r.credits), 0)""",
+        "Entry {entry_id} debited {debited} credits, but its requests cost {logged}.",
+    ),
+    Check(
+        "request_has_its_debit",
+        """SELECT r.user_id, r.id AS request_id, r.entry_id, r.credits
+            FROM usage_requestlog r LEFT JOIN ledger_entry e ON e.id = r.entry_id AND e.user_id = r.user_id
+                AND e.reason IN ('usage', 'capture')
+            WHERE r.entry_id IS NOT NULL AND e.id IS NULL
+                AND (%(user)s::bigint IS NULL OR r.user_id = %(user)s)
+                AND (%(since)s::timestamptz IS NULL OR r.recorded_at >= %(since)s)""",
+        "Request {request_id} cost {credits} credits by entry {entry_id}, which is no debit of this customer.",
+    ),
+    Check(
+        "usage_is_the_ledger",
+        """SELECT coalesce(l.user_id, d.user_id) AS user_id, coalesce(l.spent, 0) AS spent, coalesce(d.used, 0) AS used
+            FROM (
+                SELECT user_id, -sum(amount) AS spent FROM ledger_entry
+                WHERE reason IN ('usage', 'capture', 'refund', 'reversal')
+                    AND (%(user)s::bigint IS NULL OR user_id = %(user)s)
+                GROUP BY user_id
+            ) l
+            FULL JOIN (
+                SELECT user_id, sum(credits) AS used FROM usage_dailyusage
+                WHERE %(user)s::bigint IS NULL OR user_id = %(user)s GROUP BY user_id
+            ) d ON l.user_id = d.user_id
+            WHERE coalesce(l.spent, 0) <> coalesce(d.used, 0)""",
+        "The ledger says {spent} credits were spent on usage, the statistics say {used}.",
+    ),
+)
+
+
+def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
+    """Check every promise on one snapshot; answers how much was looked at, and what was found."""
+    with snapshot():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+        checked = ledger_sizes(scope) | _usage_sizes(scope)
+        findings = [finding for check in (*LEDGER_CHECKS, *USAGE_CHECKS) for finding in check.run(scope)]
+    return checked | {"checks": len(LEDGER_CHECKS) + len(USAGE_CHECKS)}, findings
+
+
+def _usage_sizes(scope: Scope) -> dict[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT
+                (SELECT count(*) FROM usage_requestlog WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
+                    AND (%(since)s::timestamptz IS NULL OR recorded_at >= %(since)s)),
+                (SELECT count(*) FROM usage_dailyusage WHERE %(user)s::bigint IS NULL OR user_id = %(user)s)""",
+            scope.parameters(),
+        )
+        requests, sums = cursor.fetchone()
+    return {"requests": requests, "daily_sums": sums}
+
+
+def mend_sums(findings: Sequence[Finding]) -> int:
+    """Make the daily sums that were found wrong anew from the log; answers how many rows changed.
+
+    Repetition changes nothing more.
+    """
+    days = sorted({(finding.user_id, finding.facts["day"]) for finding in findings})
+    return sum(rebuild_sums(user_id=user_id, first_day=day, day_after=day + dt.timedelta(days=1)) for user_id, day in days)
+
+
+def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> int:
+    """Make the daily sums of `[first_day, day_after)` anew from the log; answers how many were wrong.
+
+    Repetition changes nothing more.
+    """
+    changed: int = call("usage_rebuild_days", p_user_id=user_id, p_from=first_day, p_to=day_after)[0]
+    return changed

@@ -1,0 +1,67 @@
+"""Recording: requests that already happened, logged and counted in batches, and paid if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from psycopg.types.json import Jsonb
+
+from config.db.calls import call
+from usage.services.log_formats import ReportedRequest
+from usage.services.partitions import with_partition
+
+
+class Line(NamedTuple):
+    """One reported request and the key that its line is known by (SHA-256)."""
+
+    key: bytes
+    request: ReportedRequest
+    api_key_id: int | None = None
+
+
+class Recorded(NamedTuple):
+    """What came of a batch. `rejected` are places in the batch that no price names; `credits` were debited."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[int]
+    unpaid: int
+    credits: Decimal
+
+
+def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bool) -> Recorded:
+    """Log one customer's requests; with `charge`, debit them with one entry for the batch.
+
+    What the available credits do not cover is logged as unpaid. Repetition adds nothing: lines that are in
+    already count as duplicates.
+    """
+    rows = [
+        {
+            "n": n,
+            "key": line.key.hex(),
+            "path": line.request.path,
+            "method": line.request.method,
+            "status": line.request.status,
+            "units": str(line.request.units),
+            "latency_ms": line.request.latency_ms,
+            "api_key_id": line.api_key_id,
+            "reference": line.request.reference,
+            "occurred_at": line.request.occurred_at.isoformat(),
+        }
+        for n, line in enumerate(lines)
+    ]
+    answer = with_partition(
+        {line.request.occurred_at for line in lines},
+        lambda: call(
+            "usage_record_lines",
+            p_user_id=user_id,
+            p_source=source,
+            p_charge=charge,
+            p_rows=Jsonb(rows),
+        ),
+    )[0]
+    return Recorded(
+        answer["accepted"], answer["duplicates"], answer["rejected"], answer["unpaid"], Decimal(str(answer["credits"]))
+    )
