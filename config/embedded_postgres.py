@@ -51,6 +51,12 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_min_messages": "log",  # refused statements reach their client; here they would only fill the file
 }
+# Of the application's role, so that no connection can forget them (README says the same for other servers).
+APPLICATION_TIMEOUTS = {
+    "statement_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+}
 THROW_AWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # The log is a positional argument, so no path needs quoting; the shell ends at once and leaves the server no parent.
 LAUNCHER = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
@@ -180,6 +186,8 @@ class Cluster:
             for role, rights in ((OWNER_ROLE, "LOGIN CREATEDB"), (APP_ROLE, "LOGIN")):
                 if role not in present:
                     connection.execute(f"CREATE ROLE {role} {rights}")
+            for name, limit in APPLICATION_TIMEOUTS.items():
+                connection.execute(f"ALTER ROLE {APP_ROLE} SET {name} = '{limit}'")
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is not None:
                 return
             for statement in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -85,7 +85,8 @@ def http_url(name: str, default: str) -> str:
 def database(name: str) -> dict[str, Any] | None:
     """Read a PostgreSQL address, as Django's DATABASES wants it; None when unset.
 
-    `postgres://user:password@host:port/name`; a socket folder goes percent-encoded in the host's place.
+    `postgres://user:password@host:port/name`; a socket folder goes percent-encoded in the host's place, or as
+    a path before the name: `postgres://user@:5432//var/run/postgresql/name`.
     """
     if not text(name):
         return None
@@ -95,4 +96,4 @@ def database(name: str) -> dict[str, Any] | None:
         config = {}
     if config.get("ENGINE") != "django.db.backends.postgresql" or not config.get("NAME"):
         raise ImproperlyConfigured(f"{name} must look like postgres://user:password@host:5432/name.")
-    return config
+    return config | {"HOST": unquote(config["HOST"])}

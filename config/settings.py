@@ -48,6 +48,7 @@ if _application is None:
             "NAME": "tollbook",
             "USER": role,
             "HOST": str(_cluster.socket_dir),
+            "PORT": str(embedded_postgres.PORT),
         }
         for role in ("tollbook_app", "tollbook_owner")
     )
@@ -66,8 +67,6 @@ if IN_PRODUCTION and DATABASES["owner"]["USER"] == DATABASES["default"]["USER"]:
         "DATABASE_OWNER_URL must name another login than DATABASE_URL in production: "
         "the application may not own the ledger it writes through."
     )
-STATEMENT_TIMEOUT_MS = env.whole_number("STATEMENT_TIMEOUT_MS", 30_000, least=100)
-LOCK_TIMEOUT_MS = env.whole_number("LOCK_TIMEOUT_MS", 5_000, least=10)
 
 # --- Applications -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -126,8 +125,10 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
-     "OPTIONS": {"user_attributes": ("email", "full_name")}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "full_name")},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
@@ -150,7 +151,9 @@ SIMPLE_JWT = {
 
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------
 CREDIT_UNIT = env.text("CREDIT_UNIT", "CREDITS")
-TOP_UP_URL = env.http_url("TOP_UP_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0]}/")
+TOP_UP_URL = env.http_url(
+    "TOP_UP_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0]}/"
+)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 RATE_LIMIT_PER_KEY = env.whole_number("RATE_LIMIT_PER_KEY", 6_000, least=1)
 RATE_LIMIT_PER_USER = env.whole_number("RATE_LIMIT_PER_USER", 6_000, least=1)

@@ -21,7 +21,7 @@ _CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator int
 
 @lru_cache(maxsize=64)
 def _row_type(function: str, columns: tuple[str, ...]) -> Any:
-    return namedtuple(function, columns)  # noqa: PYI024  columns are known only from the answer
+    return namedtuple(function, columns)
 
 
 def sqlstate(error: BaseException) -> str:
@@ -39,15 +39,15 @@ def call(function: str, /, **arguments: Any) -> Any:
     :raises django.db.Error: whatever is left after the last try
     """
     names = ", ".join(f"{name} => %s" for name in arguments)
-    statement = f"SELECT * FROM {function}({names})"  # noqa: S608  both are names from our own code
+    statement = f"SELECT * FROM {function}({names})"
     for attempt in range(1, TRIES + 1):
         try:
             # A savepoint, so that a refused try does not spoil the caller's own transaction.
-            with transaction.atomic() if connection.in_atomic_block else nullcontext():
-                with connection.cursor() as cursor:
-                    cursor.execute(statement, list(arguments.values()))
-                    columns = tuple(column.name for column in cursor.description)
-                    return _row_type(function, columns)(*cursor.fetchone())
+            savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
+            with savepoint, connection.cursor() as cursor:
+                cursor.execute(statement, list(arguments.values()))
+                columns = tuple(column.name for column in cursor.description)
+                return _row_type(function, columns)(*cursor.fetchone())
         except (OperationalError, InterfaceError) as error:
             if attempt == TRIES or not _may_try_again(error):
                 raise

@@ -77,6 +77,8 @@ class QuerySetSource:
         options = self._queryset.model._meta
         column = name.lstrip("-")
         field = options.pk if column == "pk" else options.get_field(column)
+        if value is None:
+            raise BrokenCursor
         try:
             return field.to_python(value)
         except (ValidationError, TypeError, ValueError):

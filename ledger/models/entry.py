@@ -119,7 +119,9 @@ class Entry(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["user", "reference"], name="entries_by_reference", condition=Q(reference__isnull=False)),
+            models.Index(
+                fields=["user", "reference"], name="entries_by_reference", condition=Q(reference__isnull=False)
+            ),
             # Nearly all entries are debits, so this index stays small and charges hardly touch it.
             models.Index(
                 F("user"), F("type"), F("seq"), name="entries_that_are_not_debits", condition=~Q(type=EntryType.DEBIT)

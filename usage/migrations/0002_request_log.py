@@ -1,6 +1,7 @@
+from decimal import Decimal
+
 import django.db.models.deletion
 import django.db.models.functions.datetime
-from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -136,73 +136,64 @@ class Customers:
         return Customer(user.pk)
 
 
-def import_requests(
-    *,
-    lines: Iterable[bytes],
-    parse: LineParser,
-    customers: Customers,
-    source: str,
-    charge: bool,
-    dry_run: bool = False,
-    progress: Callable[[int], None] = lambda read: None,
-) -> Report:
-    """Record every line of a log, and with `charge` debit what it costs.
+@dataclass
+class Import:
+    """One run over one log: every line is recorded, and with `charge` debited.
 
     Each chunk of lines is handed on one customer at a time, each such batch all or nothing, so a run that dies
-    is simply run again. With `dry_run` all of it happens in one transaction that is taken back.
+    is simply run again.
     """
-    report = Report()
-    if not dry_run:
-        _import(report, lines, parse, customers, source, charge, progress)
-        return report
-    with transaction.atomic():
-        _import(report, lines, parse, customers, source, charge, progress)
-        transaction.set_rollback(True)
-    return report
 
+    source: str
+    parse: LineParser
+    customers: Customers
+    charge: bool
+    report: Report = field(default_factory=Report)
 
-def _import(
-    report: Report,
-    lines: Iterable[bytes],
-    parse: LineParser,
-    customers: Customers,
-    source: str,
-    charge: bool,
-    progress: Callable[[int], None],
-) -> None:
-    ordinals = Ordinals()
-    for chunk in _chunks(lines):
+    def run(self, lines: Iterable[bytes]) -> Report:
+        """Record the lines; repetition adds nothing."""
+        ordinals = Ordinals()
+        for chunk in _chunks(lines):
+            for user_id, batch in self._by_customer(chunk, ordinals).items():
+                self._record(user_id, batch)
+        return self.report
+
+    def rehearse(self, lines: Iterable[bytes]) -> Report:
+        """Do all of it in one transaction, and take it back."""
+        with transaction.atomic():
+            self.run(lines)
+            transaction.set_rollback(True)
+        return self.report
+
+    def _by_customer(self, chunk: list[bytes], ordinals: Ordinals) -> dict[int, list[tuple[int, Line]]]:
         batches: dict[int, list[tuple[int, Line]]] = defaultdict(list)
         for text in chunk:
-            report.read += 1
+            self.report.read += 1
             key = line_key(text, ordinals)
             try:
-                request = _parsed(text, parse)
-                customer = customers.find(request.customer)
+                request = self._parsed(text)
+                customer = self.customers.find(request.customer)
             except LineRejected as reason:
-                report.reject(report.read, str(reason))
+                self.report.reject(self.report.read, str(reason))
                 continue
-            batches[customer.user_id].append((report.read, Line(key, request, customer.api_key_id)))
-        for user_id, batch in batches.items():
-            _record(report, user_id, batch, source, charge)
-        progress(report.read)
+            batches[customer.user_id].append((self.report.read, Line(key, request, customer.api_key_id)))
+        return batches
 
+    def _parsed(self, text: bytes) -> ReportedRequest:
+        if not text.strip():
+            raise LineRejected("it is empty")
+        return self.parse(text.decode("utf-8", errors="replace"))
 
-def _parsed(text: bytes, parse: LineParser) -> ReportedRequest:
-    if not text.strip():
-        raise LineRejected("it is empty")
-    return parse(text.decode("utf-8", errors="replace"))
-
-
-def _record(report: Report, user_id: int, batch: list[tuple[int, Line]], source: str, charge: bool) -> None:
-    done = record_lines(user_id=user_id, source=source, lines=[line for _, line in batch], charge=charge)
-    report.accepted += done.accepted
-    report.duplicates += done.duplicates
-    report.unpaid += done.unpaid
-    report.credits_charged += done.credits
-    for place in done.rejected:
-        number, line = batch[place]
-        report.reject(number, f"no price names the endpoint {line.request.path[:200]!r}")
+    def _record(self, user_id: int, batch: list[tuple[int, Line]]) -> None:
+        lines = [line for _, line in batch]
+        done = record_lines(user_id=user_id, source=self.source, lines=lines, charge=self.charge)
+        self.report.accepted += done.accepted
+        self.report.duplicates += done.duplicates
+        self.report.unpaid += done.unpaid
+        self.report.credits_charged += done.credits
+        for place in done.rejected:
+            number, line = batch[place]
+            self.report.reject(number, f"no price names the endpoint {line.request.path[:200]!r}")
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -46,9 +46,7 @@ _COMBINED = re.compile(
     re.ASCII,
 )
 _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]{1,10}) (?P<path>\S.*?)(?: HTTP/\d(?:\.\d)?)?")
-_COMBINED_TIME = re.compile(
-    r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})", re.ASCII
-)
+_COMBINED_TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})", re.ASCII)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -185,7 +183,9 @@ def _units(value: object) -> Decimal:
         raise LineRejected(f"its units cannot be read: {error}") from None
 
 
-def _checked(customer: str, *, path: str, method: str, status: int, occurred_at: dt.datetime, **rest: Any) -> ReportedRequest:
+def _checked(
+    customer: str, *, path: str, method: str, status: int, occurred_at: dt.datetime, **rest: Any
+) -> ReportedRequest:
     if any(is_hostile(text) for text in (customer, path, method, rest.get("reference") or "")):
         raise LineRejected(HOSTILE)
     if not FIRST_YEAR <= occurred_at.year <= LAST_YEAR:

@@ -34,12 +34,7 @@ def read_endpoint(endpoint: str) -> PriceForm:
 
     :raises PriceNotUnderstood: with a sentence that says what is wrong
     """
-    if not endpoint or endpoint != endpoint.strip() or not endpoint.isprintable():
-        raise errors.PriceNotUnderstood("An endpoint needs at least one character, and no blanks around it.")
-    if len(endpoint) > LONGEST_ENDPOINT:
-        raise errors.PriceNotUnderstood(f"An endpoint has at most {LONGEST_ENDPOINT} characters.")
-    if "?" in endpoint or "#" in endpoint:
-        raise errors.PriceNotUnderstood("An endpoint has no query string or fragment: prices ignore them.")
+    _refuse_odd_text(endpoint)
     if endpoint == "*":
         return PriceForm(PriceKind.ANY, "", 0, 0)
     if endpoint.startswith("*"):
@@ -52,6 +47,15 @@ def read_endpoint(endpoint: str) -> PriceForm:
     if "{" in endpoint or "}" in endpoint:
         return _read_template(endpoint)
     return PriceForm(PriceKind.CODE, "", 0, len(endpoint))
+
+
+def _refuse_odd_text(endpoint: str) -> None:
+    if not endpoint or endpoint != endpoint.strip() or not endpoint.isprintable():
+        raise errors.PriceNotUnderstood("An endpoint needs at least one character, and no blanks around it.")
+    if len(endpoint) > LONGEST_ENDPOINT:
+        raise errors.PriceNotUnderstood(f"An endpoint has at most {LONGEST_ENDPOINT} characters.")
+    if "?" in endpoint or "#" in endpoint:
+        raise errors.PriceNotUnderstood("An endpoint has no query string or fragment: prices ignore them.")
 
 
 def _read_template(endpoint: str) -> PriceForm:

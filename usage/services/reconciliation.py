@@ -22,7 +22,8 @@ USAGE_CHECKS = (
         "sums_are_the_log",
         f"""SELECT coalesce(t.user_id, d.user_id) AS user_id, coalesce(t.day, d.day) AS day,
                 coalesce(t.endpoint, d.endpoint) AS endpoint,
-                coalesce(d.successful + d.failed + d.rejected, 0) AS summed_requests, coalesce(t.requests, 0) AS requests,
+                coalesce(d.successful + d.failed + d.rejected, 0) AS summed_requests,
+                coalesce(t.requests, 0) AS requests,
                 coalesce(d.credits, 0) AS summed_credits, coalesce(t.credits, 0) AS credits
             FROM (
                 SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
@@ -32,7 +33,8 @@ USAGE_CHECKS = (
                     sum(credits) AS credits
                 FROM usage_requestlog
                 WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
-                    AND (%(since)s::timestamptz IS NULL OR occurred_at >= date_trunc('day', %(since)s::timestamptz, 'UTC'))
+                    AND (%(since)s::timestamptz IS NULL
+                        OR occurred_at >= date_trunc('day', %(since)s::timestamptz, 'UTC'))
                 GROUP BY 1, 2, 3
             ) t
             FULL JOIN (
@@ -113,8 +115,9 @@ def mend_sums(findings: Sequence[Finding]) -> int:
 
     Repetition changes nothing more.
     """
+    one_day = dt.timedelta(days=1)
     days = sorted({(finding.user_id, finding.facts["day"]) for finding in findings})
-    return sum(rebuild_sums(user_id=user_id, first_day=day, day_after=day + dt.timedelta(days=1)) for user_id, day in days)
+    return sum(rebuild_sums(user_id=user_id, first_day=day, day_after=day + one_day) for user_id, day in days)
 
 
 def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -52,7 +53,7 @@ def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bo
         }
         for n, line in enumerate(lines)
     ]
-    answer = with_partition(
+    answered = with_partition(
         {line.request.occurred_at for line in lines},
         lambda: call(
             "usage_record_lines",
@@ -62,6 +63,7 @@ def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bo
             p_rows=Jsonb(rows),
         ),
     )[0]
+    answer = json.loads(answered, parse_float=Decimal)
     return Recorded(
-        answer["accepted"], answer["duplicates"], answer["rejected"], answer["unpaid"], Decimal(str(answer["credits"]))
+        answer["accepted"], answer["duplicates"], answer["rejected"], answer["unpaid"], Decimal(answer["credits"])
     )

@@ -14,7 +14,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
-from usage.services.importing import Customers, Report, import_requests, read_customer_map
+from config.http.numbers import plain
+from usage.services.importing import Customers, Import, Report, read_customer_map
 from usage.services.log_formats import CUSTOMER_FIELDS, LineParser, combined_parser, csv_parser, jsonl_parser
 
 _SOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
@@ -60,16 +61,11 @@ class Command(OperatorCommand):
             self._read_bytes(options["file"]) as note_bytes,
         ):
             parse, lines = self._open(options["format"], field, file)
-            report = import_requests(
-                lines=_counted(lines, note_bytes),
-                parse=parse,
-                customers=customers,
-                source=options["source"],
-                charge=options["charge"],
-                dry_run=options["dry_run"],
-            )
+            importing = Import(options["source"], parse, customers, options["charge"])
+            counted = _counted(lines, note_bytes)
+            report = importing.rehearse(counted) if options["dry_run"] else importing.run(counted)
         self._tell_rejections(report)
-        figures = asdict(report)
+        figures = asdict(report) | {"credits_charged": plain(report.credits_charged)}
         del figures["first_rejections"]
         return Result(figures | ({"dry_run": True} if options["dry_run"] else {}))
 

@@ -1,0 +1,71 @@
+# `make` prints this help. Everything else is set up by the first target that needs it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PORT ?= 8000
+# The first Python 3.11 or newer that this user may run and that can make virtual environments.
+PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3 /usr/bin/python3 python3.12 python3.13; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1 && { command -v $$p; break; }; done)
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+RUNTIME := $(VENV)/.runtime-installed
+DEVELOPMENT := $(VENV)/.development-installed
+export TOLLBOOK_ENV ?= development
+
+.PHONY: help demo serve test lint types check fmt clean
+
+help: ## show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(RUN):
+	@test -n "$(PYTHON)" || { echo "Tollbook needs Python 3.11 or newer with venv (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.txt | $(RUN)
+	@echo "Installing what Tollbook runs on …" >&2
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
+	@echo "Installing what the tests and checks need …" >&2
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(RUNTIME)
+
+demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
+	@$(RUN) manage.py migrate --verbosity 0
+	@$(RUN) manage.py seed_demo --port $(PORT)
+	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 1 --blocking-threads 8 \
+		--log-level warning --no-ws config.wsgi:application
+
+serve: $(RUNTIME) ## migrate and serve, without the demo company
+	@$(RUN) manage.py migrate --verbosity 0
+	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 2 --blocking-threads 8 \
+		--log-level warning --no-ws config.wsgi:application
+
+test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
+	@$(RUN) -m pytest -n 2 --dist worksteal
+
+lint: $(DEVELOPMENT) ## ruff, import-linter, djlint
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(VENV)/bin/djlint templates --check --lint --quiet
+
+types: $(DEVELOPMENT) ## mypy, strict
+	@$(VENV)/bin/mypy
+
+check: lint types ## everything that CI runs
+	@$(RUN) manage.py check
+	@$(RUN) manage.py makemigrations --check --dry-run
+	@$(MAKE) --no-print-directory test
+
+fmt: $(DEVELOPMENT) ## put the code into its one shape
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/djlint templates --reformat --quiet || true
+
+clean: ## remove what the other targets made, the embedded database included
+	@test ! -x $(RUN) || $(RUN) manage.py postgres stop || true
+	@rm -rf $(VENV) .postgres staticfiles .pytest_cache .mypy_cache .ruff_cache
