@@ -1,0 +1,75 @@
+"""What every test gets: the database as the application sees it, and a way to empty it that production lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.db.backends.postgresql.operations import DatabaseOperations
+from django.test.utils import setup_databases, teardown_databases
+from psycopg import sql
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_modify_db_settings, django_db_blocker) -> Iterator[None]:
+    """Make the test database through the owner's alias, which no test asks for and the application's mirrors."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default", "owner"}, serialized_aliases=set())
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: object) -> None:
+    """Hash passwords quickly; the tests of hashing choose their own."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+
+
+def owner_connection(**options: object) -> psycopg.Connection:
+    """Connect to the test database as the role that owns its tables."""
+    parameters = connections["default"].get_connection_params()
+    keep = {name: parameters[name] for name in ("host", "port", "dbname", "password") if parameters.get(name)}
+    owner = settings.DATABASES["owner"]
+    if owner.get("PASSWORD"):
+        keep["password"] = owner["PASSWORD"]
+    return psycopg.connect(**keep, user=owner["USER"], **options)
+
+
+@pytest.fixture
+def owner(db: None) -> Iterator[psycopg.Connection]:
+    """The owner's connection, for what the database refuses even to the owner; nothing of it is kept."""
+    connection = owner_connection()
+    yield connection
+    connection.rollback()
+    connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _emptying_as_owner() -> Iterator[None]:
+    """Let `transaction=True` tests empty the tables: the application's role may not, and triggers refuse it."""
+
+    def flush(self: DatabaseOperations, sql_list: list[str]) -> None:
+        with owner_connection() as connection:
+            guards = connection.execute(
+                "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
+                " WHERE tgfoid = 'ledger_refuse_change'::regproc AND (tgtype & 32) <> 0"
+            ).fetchall()
+            for switch in ("DISABLE", "ENABLE"):
+                for table, trigger in guards:
+                    connection.execute(
+                        sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
+                            sql.SQL(table), sql.SQL(switch), sql.Identifier(trigger)
+                        )
+                    )
+                if switch == "DISABLE":
+                    for statement in sql_list:
+                        connection.execute(statement)
+
+    original = DatabaseOperations.execute_sql_flush
+    DatabaseOperations.execute_sql_flush = flush  # type: ignore[method-assign]
+    yield
+    DatabaseOperations.execute_sql_flush = original  # type: ignore[method-assign]
