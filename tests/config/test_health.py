@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError
+from django.db.backends.utils import CursorWrapper
+from django.test import Client
+
+from config import health
+
+
+def test_livez_needs_no_database(settings):
+    settings.ROOT_URLCONF = "tests.config.urls"
+
+    answer = Client().get("/livez")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_readyz_names_its_checks(edge):
+    answer = edge.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "migrations": "ok"}}
+
+
+def test_readyz_is_a_503_while_the_database_is_away(edge, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise OperationalError("secret")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CursorWrapper, "execute", fail)
+        answer = edge.get("/readyz")
+        alive = edge.get("/livez")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["database"] != "ok"
+    assert answer.json()["code"] == "unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert b"secret" not in answer.content
+    assert alive.status_code == 200
+
+
+def test_readyz_is_a_503_while_migrations_wait(edge, monkeypatch):
+    monkeypatch.setattr(health, "_known_migrations", lambda: frozenset({("config", "9999_next")}))
+
+    answer = edge.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {"database": "ok", "migrations": "1 not applied"}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health_looks_at_no_credentials_and_answers_head(edge, path):
+    assert edge.get(path, HTTP_AUTHORIZATION="Bearer junk", HTTP_X_API_KEY="junk").status_code == 200
+    assert edge.head(path).status_code == 200
+    assert edge.post(path).status_code == 405

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from django.db import connection, connections, transaction
+
+from config.cli.run_lock import AnotherRunHoldsTheLock, lock_number, run_lock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_only_one_run_holds_a_lock():
+    with run_lock("things"), pytest.raises(AnotherRunHoldsTheLock), run_lock("things", wait_seconds=0):
+        pass
+
+
+def test_another_name_is_another_lock():
+    with run_lock("things"), run_lock("others", wait_seconds=0):
+        assert lock_number("things") != lock_number("others")
+
+
+def test_the_lock_is_free_after_the_block_even_when_that_fails():
+    with pytest.raises(ZeroDivisionError), run_lock("things"):
+        raise ZeroDivisionError
+
+    with run_lock("things", wait_seconds=0):
+        pass
+
+
+def test_whoever_comes_later_waits_for_the_holder():
+    order: list[str] = []
+
+    def second():
+        with run_lock("things", wait_seconds=10):
+            order.append("second")
+        connections.close_all()
+
+    with run_lock("things"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.5)
+        order.append("first")
+    thread.join()
+
+    assert order == ["first", "second"]
+
+
+def test_a_holder_whose_connection_dies_gives_the_lock_up():
+    with run_lock("things"):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            )
+        with run_lock("things", wait_seconds=5):
+            pass
+
+
+def test_the_holders_own_work_is_not_inside_the_locks_transaction():
+    with run_lock("things"):
+        assert not connection.in_atomic_block
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+
+def test_timeouts_that_would_end_the_lock_are_off_for_it():
+    with run_lock("things"), connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory'")
+        assert cursor.fetchall() == [("idle in transaction",)]
