@@ -23,7 +23,8 @@ def parse_credits(value: object, *, allow_negative: bool = False, allow_zero: bo
     """Read an amount of credits from a parsed JSON value or a command's argument.
 
     A JSON number (int or Decimal) counts by its exact value, however it was written;
-    a string counts as written, so `"1.0000000"` has a place too many.
+    a string counts as written, so `"1.0000000"` has a place too many. The result is in its `plain` form,
+    so equal amounts also look equal (`3`, `"3"` and `3.0`).
 
     :raises NotACreditAmount: if it is anything but an exact amount within the bounds
     """
@@ -36,7 +37,7 @@ def parse_credits(value: object, *, allow_negative: bool = False, allow_zero: bo
         raise NotACreditAmount("Credits must not be 0.")
     if amount < 0 and not allow_negative:
         raise NotACreditAmount("Credits must be positive.")
-    return amount if amount else Decimal(0)  # "-0" is 0
+    return plain(amount)
 
 
 def plain(value: Decimal) -> Decimal:
