@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
 
 from ledger.models import Entry, EntryType
+from ledger.models.entry import EntryQuerySet
 
 ZERO = Decimal(0)
 
@@ -114,10 +114,10 @@ class LedgerPages:
             yield from entries
             position = self.position_of(entries[-1])
 
-    def _in_range(self) -> QuerySet[Entry]:
+    def _in_range(self) -> EntryQuerySet:
         return Entry.objects.of(self.user_id).filter(seq__gte=self.first_seq, seq__lte=self.last_seq)
 
-    def _entries(self) -> QuerySet[Entry]:
+    def _entries(self) -> EntryQuerySet:
         entries = self._in_range()
         if self.type is not None:
             entries = entries.filter(type=self.type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
+from accounts.models import User
 from accounts.serializers import ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.pagination import csv_bounds
@@ -22,7 +23,7 @@ from ledger.models import Entry
 from ledger.selectors import LedgerPages, balance_of, ledger_of
 from ledger.serializers import CreditBalanceSerializer, EntrySerializer
 
-REFUSALS: dict[int, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
+REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 
 
 class CreditsViewSet(ViewSet):
@@ -36,7 +37,7 @@ class CreditsViewSet(ViewSet):
         responses={200: CreditBalanceSerializer, **REFUSALS},
     )
     def retrieve(self, request: Request) -> Response:
-        return Response(CreditBalanceSerializer(balance_of(user_id=request.user.pk)).data)
+        return Response(CreditBalanceSerializer(balance_of(user_id=cast(User, request.user).pk)).data)
 
 
 CSV_HEADER = ("id", "created_at", "type", "amount", "balance_after", "description", "reference", "metadata")
@@ -70,7 +71,7 @@ class LedgerViewSet(GenericViewSet[Entry]):
         pages = self._pages(request)
         if wants_csv(request):
             return self._csv(request, pages)
-        entries = self.paginate_queryset(pages)  # type: ignore[arg-type]  a PageSource serves as well
+        entries = self.paginate_queryset(cast(Any, pages))  # a PageSource serves as well as a queryset
         return self.get_paginated_response(self.get_serializer(entries, many=True).data)
 
     def _pages(self, request: Request) -> LedgerPages:
@@ -80,7 +81,7 @@ class LedgerViewSet(GenericViewSet[Entry]):
             raise ValidationError(filters.errors)
         asked = filters.form.cleaned_data
         return ledger_of(
-            user_id=request.user.pk,
+            user_id=cast(User, request.user).pk,
             type=asked["type"] or None,
             reference=asked["reference"] or None,
             start=asked["from"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -99,7 +100,7 @@ def usage_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.date
     Credits are what those requests cost, less what was given back for them.
     """
     first_day, day_after, slices = cover(start, end, now)
-    parameters: list[object] = [user_id, first_day, day_after]
+    parameters: list[Any] = [user_id, first_day, day_after]
     for part in slices:
         parameters += [part.sign, part.sign, part.sign, user_id, part.start, part.end]
     with connection.cursor() as cursor:

@@ -30,7 +30,7 @@ from usage.serializers import (
 )
 from usage.windows import PERIODS, start_of_period
 
-REFUSALS: dict[int, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
+REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 
 
 def usage_stats(user_id: int, period: str, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> UsageStats:
@@ -66,7 +66,7 @@ class UsageViewSet(ViewSet):
                 if asked.start
                 else {"to": ["'to' must be later than the start of the period; give 'from' as well."]}
             )
-        return Response(UsageStatsSerializer(usage_stats(request.user.pk, period, start, end, now)).data)
+        return Response(UsageStatsSerializer(usage_stats(cast(User, request.user).pk, period, start, end, now)).data)
 
 
 class SummaryViewSet(ViewSet):
@@ -103,7 +103,7 @@ class KeySummaryViewSet(ViewSet):
     """The account as a program sees it; free, and not counted as usage."""
 
     authentication_classes = (ApiKeyAuthentication,)
-    permission_classes = (HasScope(Scope.ACCOUNT_READ),)
+    permission_classes: Any = (HasScope(Scope.ACCOUNT_READ),)
 
     @extend_schema(
         operation_id="key_summary",

@@ -40,7 +40,7 @@ class Command(OperatorCommand):
             fixed = self._fix(findings, balances=options["fix_balances"]) if options["fix"] and findings else 0
             if fixed:
                 checked, findings = reconcile(scope)
-        data = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
+        data: dict[str, Any] = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
         if options["fix"]:
             data["fixed"] = fixed
         return Result(data, text=_report(checked, findings, fixed), findings=len(findings))
