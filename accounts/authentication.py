@@ -7,28 +7,24 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts.errors import ApiKeyInvalid, ApiKeyMissing, TokenInvalid
 from accounts.models import ApiKey, User
 from accounts.services import api_keys, sessions
-
-# Refusals become AuthenticationFailed here, since DRF looks at an authenticator's own exceptions only to learn that
-# the caller is nobody; with a foreign one it would ask again whenever something reads request.user.
 
 
 class AccessTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <access token>` of a person who signed in."""
 
     def authenticate(self, request: Request) -> tuple[User, None] | None:
+        """Find the person; None when there is no bearer token.
+
+        :raises TokenInvalid: if the token is not good
+        """
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             return None
-        try:
-            return sessions.user_of_access_token(token.strip()), None
-        except TokenInvalid as refusal:
-            raise AuthenticationFailed(str(refusal), code="token_invalid") from refusal
+        return sessions.user_of_access_token(token.strip()), None
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         return 'Bearer realm="api"'
@@ -38,12 +34,11 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`X-API-KEY: <key>`, from nowhere else; `request.user` is None for a service key, `request.auth` is the key."""
 
     def authenticate(self, request: Request) -> tuple[User | None, ApiKey]:
-        try:
-            api_key = api_keys.authenticate_api_key(request.META.get("HTTP_X_API_KEY"), now=timezone.now())
-        except ApiKeyMissing as refusal:
-            raise AuthenticationFailed(str(refusal), code="api_key_missing") from refusal
-        except ApiKeyInvalid as refusal:
-            raise AuthenticationFailed(str(refusal), code="api_key_invalid") from refusal
+        """Find the key and whose it is.
+
+        :raises ApiKeyMissing, ApiKeyInvalid: if there is none, or it is not good
+        """
+        api_key = api_keys.authenticate_api_key(request.META.get("HTTP_X_API_KEY"), now=timezone.now())
         return api_key.user, api_key
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002

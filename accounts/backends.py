@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from config.http.client_address import client_address
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -14,6 +13,7 @@ from django.utils import timezone
 from accounts.errors import InvalidCredentials, TooManyLoginFailures
 from accounts.models import User
 from accounts.services.passwords import check_credentials
+from config.http.client_address import client_address
 
 
 class GuardedEmailBackend(ModelBackend):

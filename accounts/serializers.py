@@ -29,6 +29,7 @@ class RegistrationSerializer(serializers.Serializer[User]):
 
 class RegisteredSerializer(serializers.ModelSerializer[User]):
     user_id = serializers.IntegerField(source="pk")
+    full_name = serializers.CharField(help_text="May be empty.")
     created_at = InstantField()
 
     class Meta:
@@ -44,17 +45,21 @@ class LoginSerializer(serializers.Serializer[User]):
 class TokenPairSerializer(serializers.Serializer[Any]):
     access = serializers.CharField()
     refresh = serializers.CharField()
-    token_type = serializers.CharField(default="Bearer")
+    token_type = serializers.CharField(help_text="How to send it: `Authorization: Bearer <access>`.")
     expires_in = serializers.IntegerField(source="expires_in_seconds", help_text="Seconds the access token lives.")
+
+
+class RefreshBodySerializer(serializers.Serializer[Any]):
+    """What the API's document shows for RefreshTokenSerializer: it cannot say that one of two names is required."""
+
+    refresh = serializers.CharField(max_length=_LONGEST_TOKEN, help_text="May be named `refresh_token` instead.")
 
 
 class RefreshTokenSerializer(serializers.Serializer[Any]):
     """A refresh token, under either of two names."""
 
     refresh = serializers.CharField(max_length=_LONGEST_TOKEN, required=False)
-    refresh_token = serializers.CharField(
-        max_length=_LONGEST_TOKEN, required=False, help_text="Another name for `refresh`."
-    )
+    refresh_token = serializers.CharField(max_length=_LONGEST_TOKEN, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         token = attrs.get("refresh", attrs.get("refresh_token"))

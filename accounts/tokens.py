@@ -34,6 +34,7 @@ class TokenPair:
     access: str
     refresh: str
     expires_in_seconds: int
+    token_type: str = "Bearer"  # noqa: S105  a scheme, not a secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
-from config.http.client_address import client_address
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
-from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.errors import FieldsRefused
 from accounts.models import User
 from accounts.serializers import (
     ErrorSerializer,
     FieldErrorsSerializer,
     LoginSerializer,
     PasswordChangeSerializer,
+    RefreshBodySerializer,
     RefreshTokenSerializer,
     RegisteredSerializer,
     RegistrationSerializer,
     TokenPairSerializer,
 )
 from accounts.services import passwords, registration, sessions
-
-_NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1: tokens are not for caches
-
-
-@contextmanager
-def field_refusals_as_400() -> Iterator[None]:
-    """Answer a refusal of the domain like one of the serializer: each sentence under its field."""
-    try:
-        yield
-    except FieldsRefused as refusal:
-        raise ValidationError(refusal.errors) from refusal
+from config.http.client_address import client_address
 
 
 class PublicView(APIView):
@@ -49,70 +35,77 @@ class PublicView(APIView):
     permission_classes = (AllowAny,)
 
 
-@extend_schema(
-    operation_id="register",
-    summary="Make an account",
-    tags=["auth"],
-    auth=[],
-    request=RegistrationSerializer,
-    responses={
-        201: RegisteredSerializer,
-        400: FieldErrorsSerializer,
-        403: ErrorSerializer,
-        429: ErrorSerializer,
-    },
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="register",
+        summary="Make an account",
+        tags=["auth"],
+        auth=[],
+        request=RegistrationSerializer,
+        responses={
+            201: RegisteredSerializer,
+            400: FieldErrorsSerializer,
+            403: ErrorSerializer,
+            429: ErrorSerializer,
+        },
+    )
 )
 class RegisterView(PublicView):
     def post(self, request: Request) -> Response:
         asked = RegistrationSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        with field_refusals_as_400():
-            user = registration.register(**asked.validated_data)
+        user = registration.register(**asked.validated_data)
         return Response(RegisteredSerializer(user).data, status=status.HTTP_201_CREATED)
 
 
-@extend_schema(
-    operation_id="login",
-    summary="Sign in",
-    description="The same 401 for an unknown email, a wrong password and a deactivated account.",
-    tags=["auth"],
-    auth=[],
-    request=LoginSerializer,
-    responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="login",
+        summary="Sign in",
+        description="The same 401 for an unknown email, a wrong password and a deactivated account.",
+        tags=["auth"],
+        auth=[],
+        request=LoginSerializer,
+        responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+    )
 )
 class LoginView(PublicView):
     def post(self, request: Request) -> Response:
         asked = LoginSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         pair = sessions.sign_in(**asked.validated_data, address=client_address(request), now=timezone.now())
-        return Response(TokenPairSerializer(pair).data, headers=_NOT_KEPT)
+        return Response(TokenPairSerializer(pair).data)
 
 
-@extend_schema(
-    operation_id="refresh",
-    summary="Exchange a refresh token for a new pair",
-    description="Each refresh token is good for one exchange; reuse of a spent one ends the whole sign-in.",
-    tags=["auth"],
-    auth=[],
-    request=RefreshTokenSerializer,
-    responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="refresh",
+        summary="Exchange a refresh token for a new pair",
+        description="Each refresh token is good for one exchange; reuse of a spent one ends the whole sign-in.",
+        tags=["auth"],
+        auth=[],
+        request=RefreshBodySerializer,
+        responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+    )
 )
 class RefreshView(PublicView):
     def post(self, request: Request) -> Response:
         asked = RefreshTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         pair = sessions.refresh(refresh_token=asked.validated_data["refresh"], now=timezone.now())
-        return Response(TokenPairSerializer(pair).data, headers=_NOT_KEPT)
+        return Response(TokenPairSerializer(pair).data)
 
 
-@extend_schema(
-    operation_id="logout",
-    summary="Sign out",
-    description="Every token of this sign-in stops working, access tokens included. May be repeated.",
-    tags=["auth"],
-    auth=[],
-    request=RefreshTokenSerializer,
-    responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="logout",
+        summary="Sign out",
+        description="Every token of this sign-in stops working, access tokens included. May be repeated.",
+        tags=["auth"],
+        auth=[],
+        request=RefreshBodySerializer,
+        responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+    )
 )
 class LogoutView(PublicView):
     def post(self, request: Request) -> Response:
@@ -122,24 +115,25 @@ class LogoutView(PublicView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-@extend_schema(
-    operation_id="change_password",
-    summary="Change the password",
-    description="Every token of the account stops working, the one of this call included.",
-    tags=["auth"],
-    request=PasswordChangeSerializer,
-    responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="change_password",
+        summary="Change the password",
+        description="Every token of the account stops working, the one of this call included.",
+        tags=["auth"],
+        request=PasswordChangeSerializer,
+        responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+    )
 )
 class PasswordView(APIView):
     def post(self, request: Request) -> Response:
         asked = PasswordChangeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        with field_refusals_as_400():
-            passwords.change_password(
-                user=cast(User, request.user),
-                current=asked.validated_data["current_password"],
-                new=asked.validated_data["new_password"],
-                address=client_address(request),
-                now=timezone.now(),
-            )
+        passwords.change_password(
+            user=cast(User, request.user),
+            current=asked.validated_data["current_password"],
+            new=asked.validated_data["new_password"],
+            address=client_address(request),
+            now=timezone.now(),
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
