@@ -1,0 +1,73 @@
+"""`create_api_key`: a key for a customer, or for a service of the company's own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from accounts.models import Scope
+from accounts.selectors import user_named
+from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+
+_MOST_DAYS = 36_500
+
+
+class Command(OperatorCommand):
+    help = "Issue an API key. It is shown this once: only a hash is stored."
+
+    def take(self, parser: CommandParser) -> None:
+        holder = parser.add_mutually_exclusive_group(required=True)
+        holder.add_argument("--user", metavar="EMAIL", help="The customer, by email or id.")
+        holder.add_argument("--service", metavar="NAME", help="Instead: a service key of this name.")
+        parser.add_argument("--name", help="What the customer calls the key.")
+        parser.add_argument(
+            "--scope",
+            dest="scopes",
+            action="extend",
+            nargs="+",
+            required=True,
+            choices=Scope.values,
+            help="What calls with the key may do; may be repeated.",
+        )
+        parser.add_argument(
+            "--expires-in-days", type=_days, metavar="D", help="Refuse the key from then on; without it: never."
+        )
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        issued = self._issue(options)
+        self.say("Keep the key now: it cannot be shown again.")
+        return Result(
+            {
+                "id": issued.api_key.pk,
+                "key": issued.raw,
+                "prefix": issued.api_key.prefix,
+                "last4": issued.api_key.last4,
+                "scopes": issued.api_key.scopes,
+            }
+        )
+
+    def _issue(self, options: Mapping[str, Any]) -> IssuedKey:
+        now = timezone.now()
+        days = options["expires_in_days"]
+        expires_at = None if days is None else now + dt.timedelta(days=days)
+        name, service, scopes = options["name"], options["service"], options["scopes"]
+        if service is not None:
+            if name is not None:
+                raise CommandError("--service names the key already: leave out --name.", returncode=EXIT_USAGE)
+            return issue_service_key(name=service, scopes=scopes, now=now, expires_at=expires_at)
+        if name is None:
+            raise CommandError("--user also needs --name.", returncode=EXIT_USAGE)
+        user = user_named(options["user"])
+        return issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at)
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_DAYS)) and 0 < int(text) <= _MOST_DAYS):
+        raise ArgumentTypeError(f"must be a whole number from 1 to {_MOST_DAYS}, not {text!r}")
+    return int(text)
