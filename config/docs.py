@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -51,6 +52,7 @@ class SchemaView(SpectacularAPIView):
     content_negotiation_class = SchemaNegotiation
     throttle_classes: ClassVar[list[Any]] = []
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         choice(strict_parameters(request, {"format"}), "format", ("json", "yaml"), default="yaml")
         answer: Response = super().get(request, *args, **kwargs)

@@ -36,22 +36,22 @@ class OpenView(APIView):
     throttle_classes = ()
 
 
-@extend_schema(
-    operation_id="livez", summary="Is the process alive?", tags=["operations"], auth=[], responses={200: _ALIVE}
-)
 class LiveView(OpenView):
+    @extend_schema(
+        operation_id="livez", summary="Is the process alive?", tags=["operations"], auth=[], responses={200: _ALIVE}
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         return Response({"status": OK})
 
 
-@extend_schema(
-    operation_id="readyz",
-    summary="Can the process take work?",
-    tags=["operations"],
-    auth=[],
-    responses={200: _READY, 503: _NOT_READY},
-)
 class ReadyView(OpenView):
+    @extend_schema(
+        operation_id="readyz",
+        summary="Can the process take work?",
+        tags=["operations"],
+        auth=[],
+        responses={200: _READY, 503: _NOT_READY},
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         checks = run_checks()
         if all(result == OK for result in checks.values()):

@@ -48,9 +48,12 @@ class TimeRangeFilterSet(FilterSet):
         """Add the two, whose first is no name that Python lets a class attribute have."""
         return {
             **super().get_filters(),
-            "from": InstantFilter(field_name=cls.time_field, lookup_expr="gte", label="First moment, included."),
+            "from": InstantFilter(field_name=cls.time_field, lookup_expr="gte", help_text="First moment, included."),
             "to": InstantFilter(
-                field_name=cls.time_field, lookup_expr="lt", end=True, label="End, not included; a date is a whole day."
+                field_name=cls.time_field,
+                lookup_expr="lt",
+                end=True,
+                help_text="End, not included; a date is a whole day.",
             ),
         }
 

@@ -66,9 +66,9 @@ class JsonErrorsMiddleware:
         answer = self.get_response(request)
         count = count_elsewhere(request)
         if count is not None and not count.allowed and 400 <= answer.status_code < 500:
-            answer = error_answer(429)
+            answer = _reworded(answer, 429)
         elif answer.status_code >= 400 and _is_foreign(answer):
-            answer = _reworded(answer)
+            answer = _reworded(answer, answer.status_code)
         if count is not None:
             for name, value in rate_headers(count).items():
                 answer.headers.setdefault(name, value)
@@ -130,11 +130,14 @@ def _is_foreign(answer: HttpResponseBase) -> bool:
     return content_type != "application/json"
 
 
-def _reworded(answer: HttpResponseBase) -> HttpResponse:
-    made = error_answer(answer.status_code)
-    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
-        if name in answer.headers:
-            made.headers[name] = answer.headers[name]
+def _reworded(answer: HttpResponseBase, status: int) -> HttpResponse:
+    """Make an error of our shape, with every header and cookie that does not describe the body."""
+    made = error_answer(status)
+    for name, value in answer.headers.items():
+        if not name.lower().startswith("content-"):
+            made.headers[name] = value
+    made.headers["Content-Length"] = str(len(made.content))
+    made.headers["X-Content-Type-Options"] = "nosniff"
     made.cookies = answer.cookies
     return made
 
