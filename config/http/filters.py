@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django_filters import Filter, FilterSet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
@@ -31,7 +30,14 @@ class InstantFormField(forms.CharField):
             raise ValidationError(str(error), code="invalid") from error
 
 
-@extend_schema_field(OpenApiTypes.STR)
+@extend_schema_field(
+    {
+        "type": "string",
+        "description": "YYYY-MM-DD or YYYY-MM-DDTHH:MM[:SS[.ffffff]], in UTC unless it has an offset. The window "
+        "includes `from` and ends before `to`; a date as `to` is a whole day.",
+        "examples": ["2026-01-31", "2026-01-31T12:00:00Z"],
+    }
+)
 class InstantFilter(Filter):
     """Compares a column with one moment."""
 
@@ -48,12 +54,11 @@ class TimeRangeFilterSet(FilterSet):
         """Add the two, whose first is no name that Python lets a class attribute have."""
         return {
             **super().get_filters(),
-            "from": InstantFilter(field_name=cls.time_field, lookup_expr="gte", help_text="First moment, included."),
+            "from": InstantFilter(field_name=cls.time_field, lookup_expr="gte"),
             "to": InstantFilter(
                 field_name=cls.time_field,
                 lookup_expr="lt",
                 end=True,
-                help_text="End, not included; a date is a whole day.",
             ),
         }
 
