@@ -36,13 +36,13 @@ $(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
 demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
 	@$(RUN) manage.py migrate --verbosity 0
 	@$(RUN) manage.py seed_demo --port $(PORT)
-	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 1 --blocking-threads 8 \
-		--log-level warning --no-ws config.wsgi:application
+	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 1 --blocking-threads 4 \
+		--no-ws --log-level error config.wsgi:application
 
 serve: $(RUNTIME) ## migrate and serve, without the demo company
 	@$(RUN) manage.py migrate --verbosity 0
-	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 2 --blocking-threads 8 \
-		--log-level warning --no-ws config.wsgi:application
+	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 2 --blocking-threads 4 \
+		--no-ws --log-level error config.wsgi:application
 
 test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
 	@$(RUN) -m pytest -n 2 --dist worksteal

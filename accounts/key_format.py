@@ -11,6 +11,7 @@ import re
 import secrets
 import string
 import zlib
+from collections.abc import Callable
 
 KEY_START = "tb_live_"
 PREFIX_LENGTH = 12
@@ -23,9 +24,10 @@ _FORM = re.compile(
 )
 
 
-def make_key() -> str:
+def make_key(*, choose: Callable[[str], str] = secrets.choice) -> str:
     """Draw a new key: the whole secret, about 190 random bits."""
-    body = f"{KEY_START}{_draw(PREFIX_LENGTH)}_{_draw(_SECRET_LENGTH)}"
+    drawn = "".join(choose(_BASE62) for _ in range(PREFIX_LENGTH + _SECRET_LENGTH))
+    body = f"{KEY_START}{drawn[:PREFIX_LENGTH]}_{drawn[PREFIX_LENGTH:]}"
     return body + check_sum_of(body)
 
 
@@ -52,7 +54,3 @@ def check_sum_of(body: str) -> str:
         remainder, digit = divmod(remainder, len(_BASE62))
         digits = _BASE62[digit] + digits
     return digits
-
-
-def _draw(length: int) -> str:
-    return "".join(secrets.choice(_BASE62) for _ in range(length))

@@ -207,7 +207,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- Files, language, time ------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / "staticfiles" if IN_PRODUCTION else None  # filled by collectstatic
 WHITENOISE_USE_FINDERS = not IN_PRODUCTION
 LANGUAGE_CODE = "en-us"
 USE_I18N = False

@@ -28,24 +28,35 @@ class IssuedKey:
 
 
 def issue_api_key(
-    *, user: User, name: str, scopes: Collection[str], now: dt.datetime, expires_at: dt.datetime | None = None
+    *,
+    user: User,
+    name: str,
+    scopes: Collection[str],
+    now: dt.datetime,
+    expires_at: dt.datetime | None = None,
+    raw: str | None = None,
 ) -> IssuedKey:
-    """Make a key for a customer's own programs; each call makes another.
+    """Make a key for a customer's own programs; each call makes another. `raw` is its text, drawn unless given.
 
     :raises ApiKeyRefused: if the name is empty or too long, a scope is unknown or for service keys only, or the key
         would have expired already
     """
-    return _issue(user=user, name=name, scopes=scopes, allowed=CUSTOMER_SCOPES, now=now, expires_at=expires_at)
+    return _issue(user, name, scopes, CUSTOMER_SCOPES, now, expires_at, raw or key_format.make_key())
 
 
 def issue_service_key(
-    *, name: str, scopes: Collection[str], now: dt.datetime, expires_at: dt.datetime | None = None
+    *,
+    name: str,
+    scopes: Collection[str],
+    now: dt.datetime,
+    expires_at: dt.datetime | None = None,
+    raw: str | None = None,
 ) -> IssuedKey:
     """Make a key for one of the company's own services, which acts for any customer and has no account itself.
 
     :raises ApiKeyRefused: as for a customer's key; `account:read` needs an account
     """
-    return _issue(user=None, name=name, scopes=scopes, allowed=SERVICE_SCOPES, now=now, expires_at=expires_at)
+    return _issue(None, name, scopes, SERVICE_SCOPES, now, expires_at, raw or key_format.make_key())
 
 
 @transaction.atomic
@@ -109,19 +120,18 @@ def _note_use(api_key: ApiKey, now: dt.datetime) -> None:
 
 
 def _issue(
-    *,
     user: User | None,
     name: str,
     scopes: Collection[str],
     allowed: tuple[Scope, ...],
     now: dt.datetime,
     expires_at: dt.datetime | None,
+    raw: str,
 ) -> IssuedKey:
     _refuse_name(name)
     _refuse_scopes(scopes, allowed)
     if expires_at is not None and expires_at <= now:
         raise ApiKeyRefused("The key would have expired already.")
-    raw = key_format.make_key()
     api_key = ApiKey.objects.create(
         user=user,
         name=name.strip(),
