@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -35,8 +35,8 @@ class PublicView(APIView):
     permission_classes = (AllowAny,)
 
 
-@extend_schema_view(
-    post=extend_schema(
+class RegisterView(PublicView):
+    @extend_schema(
         operation_id="register",
         summary="Make an account",
         tags=["auth"],
@@ -49,8 +49,6 @@ class PublicView(APIView):
             429: ErrorSerializer,
         },
     )
-)
-class RegisterView(PublicView):
     def post(self, request: Request) -> Response:
         asked = RegistrationSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -58,8 +56,8 @@ class RegisterView(PublicView):
         return Response(RegisteredSerializer(user).data, status=status.HTTP_201_CREATED)
 
 
-@extend_schema_view(
-    post=extend_schema(
+class LoginView(PublicView):
+    @extend_schema(
         operation_id="login",
         summary="Sign in",
         description="The same 401 for an unknown email, a wrong password and a deactivated account.",
@@ -68,8 +66,6 @@ class RegisterView(PublicView):
         request=LoginSerializer,
         responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
-)
-class LoginView(PublicView):
     def post(self, request: Request) -> Response:
         asked = LoginSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -77,8 +73,8 @@ class LoginView(PublicView):
         return Response(TokenPairSerializer(pair).data)
 
 
-@extend_schema_view(
-    post=extend_schema(
+class RefreshView(PublicView):
+    @extend_schema(
         operation_id="refresh",
         summary="Exchange a refresh token for a new pair",
         description="Each refresh token is good for one exchange; reuse of a spent one ends the whole sign-in.",
@@ -87,8 +83,6 @@ class LoginView(PublicView):
         request=RefreshBodySerializer,
         responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
-)
-class RefreshView(PublicView):
     def post(self, request: Request) -> Response:
         asked = RefreshTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -96,8 +90,8 @@ class RefreshView(PublicView):
         return Response(TokenPairSerializer(pair).data)
 
 
-@extend_schema_view(
-    post=extend_schema(
+class LogoutView(PublicView):
+    @extend_schema(
         operation_id="logout",
         summary="Sign out",
         description="Every token of this sign-in stops working, access tokens included. May be repeated.",
@@ -106,8 +100,6 @@ class RefreshView(PublicView):
         request=RefreshBodySerializer,
         responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
-)
-class LogoutView(PublicView):
     def post(self, request: Request) -> Response:
         asked = RefreshTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -115,8 +107,8 @@ class LogoutView(PublicView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-@extend_schema_view(
-    post=extend_schema(
+class PasswordView(APIView):
+    @extend_schema(
         operation_id="change_password",
         summary="Change the password",
         description="Every token of the account stops working, the one of this call included.",
@@ -124,8 +116,6 @@ class LogoutView(PublicView):
         request=PasswordChangeSerializer,
         responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
-)
-class PasswordView(APIView):
     def post(self, request: Request) -> Response:
         asked = PasswordChangeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
