@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,8 @@ from django.utils import timezone
 
 from accounts.models import Plan, Scope, Subscription, User
 from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
+from ledger.models import Entry, EntryReason
+from ledger.services.adjustments import grant_credits
 
 PASSWORD = "correct-horse-battery"
 
@@ -90,3 +93,21 @@ class SubscriptionFactory(factory.django.DjangoModelFactory[Subscription]):
     current_period_start = factory.SelfAttribute("started_at")
     current_period_end = factory.LazyAttribute(lambda made: made.current_period_start + dt.timedelta(days=30))
     next_grant_at = factory.SelfAttribute("current_period_end")
+
+
+def give(user: User, credits: Decimal | int | str) -> Entry:
+    """Grant a customer so many credits; each call is another grant."""
+    return grant_credits(
+        user_id=user.pk,
+        amount=Decimal(credits),
+        reason=EntryReason.GRANT,
+        reference=None,
+        idempotency_key=uuid.uuid4().hex,
+    ).entry
+
+
+def customer_with(credits: Decimal | int | str, **fields: Any) -> User:
+    """Make a customer who was granted so many credits."""
+    user = UserFactory(**fields)
+    give(user, credits)
+    return user

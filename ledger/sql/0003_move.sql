@@ -63,8 +63,15 @@ CREATE FUNCTION ledger_lock_balance(p_user_id bigint) RETURNS ledger_balance LAN
 DECLARE
     v_balance ledger_balance;
 BEGIN
-    INSERT INTO ledger_balance (user_id) VALUES (p_user_id) ON CONFLICT DO NOTHING;
+    -- Nothing has changed yet, so the balance is as old as the account. The foreign key, checked when the
+    -- transaction ends, would tell too late that there is no such customer.
+    INSERT INTO ledger_balance (user_id, updated_at)
+    SELECT id, least(created_at, clock_timestamp()) FROM accounts_user WHERE id = p_user_id
+    ON CONFLICT DO NOTHING;
     SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no customer %', p_user_id USING ERRCODE = 'foreign_key_violation';
+    END IF;
     IF v_balance.next_expiry_at <= clock_timestamp() THEN
         PERFORM ledger_settle_expired(p_user_id);
         SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
@@ -110,6 +117,10 @@ DECLARE
     v_seal bytea;
     v_is_usage boolean := p_reason IN ('usage', 'capture', 'refund', 'reversal');
 BEGIN
+    -- A seventh place would be rounded in the balance and in the entry apart; NaN is above every bound.
+    IF p_amount <> round(p_amount, 6) OR p_amount = 'NaN' THEN
+        RAISE EXCEPTION '% is no amount of credits', p_amount USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     FOR attempt IN 1..2 LOOP
         UPDATE ledger_balance b SET
             balance = b.balance + p_amount,
