@@ -10,6 +10,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
+from config.http.numbers import plain
 from config.http.renderers import exact_json
 from config.http.timestamps import instant_text
 
@@ -44,7 +45,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return f"{plain(value):f}"
     if isinstance(value, dt.datetime):
         return instant_text(value)
     if isinstance(value, (int, dt.date)):

@@ -38,7 +38,7 @@ def test_rows_are_streamed_as_a_file_that_nobody_caches(edge):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="rows.csv"'
     assert answer.headers["Cache-Control"] == "no-store"
     assert b"".join(answer.streaming_content).decode() == (
-        "text,credits,at\r\n'=1+1,-12.500000,\r\n'@x,-3,2026-01-01T00:00:00Z\r\n"
+        "text,credits,at\r\n'=1+1,-12.5,\r\n'@x,-3,2026-01-01T00:00:00Z\r\n"
     )
 
 
