@@ -17,11 +17,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
+from config.http.timestamps import instant_text
+from usage.selectors import last_full_audit
 
 OK = "ok"
 
 _ALIVE = inline_serializer("Alive", {"status": serializers.CharField(help_text="Always ok.")})
-_CHECKS = serializers.DictField(child=serializers.CharField(), help_text="Each check: ok, or what is wrong.")
+_CHECKS = serializers.DictField(
+    child=serializers.CharField(), help_text="Each check: ok, or what is wrong; and the last audit."
+)
 _READY = inline_serializer("Ready", {"status": serializers.CharField(), "checks": _CHECKS})
 _NOT_READY = inline_serializer(
     "NotReady", {"detail": serializers.CharField(), "code": serializers.CharField(), "checks": _CHECKS}
@@ -55,7 +59,7 @@ class ReadyView(OpenView):
     def get(self, request: Request) -> Response:  # noqa: ARG002
         checks = run_checks()
         if all(result == OK for result in checks.values()):
-            return Response({"status": OK, "checks": checks})
+            return Response({"status": OK, "checks": checks | {"last_audit": audit_line()}})
         return Response(
             error_body(503, detail="The service is not ready to take work.", extra={"checks": checks}),
             status=503,
@@ -72,6 +76,14 @@ def run_checks() -> dict[str, str]:
     except db.Error:
         return {"database": "does not answer", "migrations": "unknown"}
     return {"database": OK, "migrations": f"{missing} not applied" if missing else OK}
+
+
+def audit_line() -> str:
+    """Say what the last full `reconcile` found. Findings are for people: they do not take the service away."""
+    audit = last_full_audit()
+    if audit is None:
+        return "never run"
+    return f"{audit.findings or 'no'} findings at {instant_text(audit.finished_at)}"
 
 
 @cache

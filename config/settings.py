@@ -133,6 +133,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+JWT_SIGNING_KEY = env.text("JWT_SIGNING_KEY", SECRET_KEY)
+if len(JWT_SIGNING_KEY.encode()) < 32:
+    raise ImproperlyConfigured("JWT_SIGNING_KEY must have at least 32 bytes (RFC 7518, 3.2), or be left unset.")
 REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", default=True)
 LOGIN_WINDOW = timedelta(minutes=15)
 LOGIN_FAILURES_PER_ACCOUNT = env.whole_number("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
@@ -143,10 +146,9 @@ REFRESH_REUSE_GRACE = timedelta(seconds=10)
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
     "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
-    "SIGNING_KEY": env.text("JWT_SIGNING_KEY", SECRET_KEY),
+    "SIGNING_KEY": JWT_SIGNING_KEY,
     "AUTH_HEADER_TYPES": ("Bearer",),
     "USER_ID_CLAIM": "user_id",
-    "CHECK_REVOKE_TOKEN": True,
 }
 
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
+from usage.models import ReconciliationRun
 
 DAY = dt.timedelta(days=1)
 # How far ahead of the clock a request may be reported (events, contract §4): no log row lies further ahead.
@@ -145,3 +146,8 @@ def _usage(rows: list[tuple[str, int, int, Decimal]]) -> Usage:
         credits=sum((row[3] for row in rows), Decimal(0)),
         by_endpoint={endpoint: ok + failed for endpoint, ok, failed, _ in rows if ok + failed},
     )
+
+
+def last_full_audit() -> ReconciliationRun | None:
+    """Give the latest `reconcile` that looked at everything."""
+    return ReconciliationRun.objects.filter(is_full=True).order_by("-finished_at").first()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError
 from django.db.backends.utils import CursorWrapper
 from django.test import Client
@@ -20,7 +21,20 @@ def test_readyz_names_its_checks(edge):
     answer = edge.get("/readyz")
 
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "migrations": "ok"}}
+    assert answer.json() == {
+        "status": "ok",
+        "checks": {"database": "ok", "migrations": "ok", "last_audit": "never run"},
+    }
+
+
+def test_readyz_tells_what_the_last_full_reconciliation_found(edge):
+    call_command("reconcile", "--since", "2026-01-01")
+    partial = edge.get("/readyz").json()["checks"]["last_audit"]
+
+    call_command("reconcile")
+
+    assert partial == "never run"
+    assert edge.get("/readyz").json()["checks"]["last_audit"].startswith("no findings at 2")
 
 
 def test_readyz_is_a_503_while_the_database_is_away(edge, monkeypatch):

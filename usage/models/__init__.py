@@ -3,6 +3,7 @@
 from usage.models.daily_usage import DailyUsage
 from usage.models.imported_line import ImportedLine
 from usage.models.price import Price, PriceKind
+from usage.models.reconciliation_run import ReconciliationRun
 from usage.models.request_log import RequestLog
 
-__all__ = ["DailyUsage", "ImportedLine", "Price", "PriceKind", "RequestLog"]
+__all__ = ["DailyUsage", "ImportedLine", "Price", "PriceKind", "ReconciliationRun", "RequestLog"]

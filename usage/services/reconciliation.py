@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
 from config.db.calls import call
 from config.db.snapshot import snapshot
+from config.http.renderers import exact_json
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
+from usage.models import ReconciliationRun
+
+FINDINGS_KEPT = 100
 
 # Only days whose month of log is still kept can be compared with it.
 _KEPT_MONTHS = """
@@ -95,6 +100,25 @@ def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
         checked = ledger_sizes(scope) | _usage_sizes(scope)
         findings = [finding for check in (*LEDGER_CHECKS, *USAGE_CHECKS) for finding in check.run(scope)]
     return checked | {"checks": len(LEDGER_CHECKS) + len(USAGE_CHECKS)}, findings
+
+
+def remember_run(
+    scope: Scope,
+    checked: Mapping[str, int],
+    findings: Sequence[Finding],
+    *,
+    started_at: dt.datetime,
+    finished_at: dt.datetime,
+) -> ReconciliationRun:
+    """Keep what a run has found, for the health check and the back office."""
+    first = [finding.as_dict() for finding in findings[:FINDINGS_KEPT]]
+    return ReconciliationRun.objects.create(
+        started_at=started_at,
+        finished_at=finished_at,
+        is_full=scope == Scope(),
+        findings=len(findings),
+        report=json.loads(exact_json({"checked": checked, "findings": first})),
+    )
 
 
 def _usage_sizes(scope: Scope) -> dict[str, int]:

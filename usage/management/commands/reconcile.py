@@ -8,13 +8,14 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from accounts.selectors import user_named
 from config.cli.arguments import instant_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from ledger.services.reconciliation import Finding, Scope, correct_drift
-from usage.services.reconciliation import mend_sums, reconcile
+from usage.services.reconciliation import mend_sums, reconcile, remember_run
 
 
 class Command(OperatorCommand):
@@ -35,11 +36,13 @@ class Command(OperatorCommand):
             raise CommandError("--fix-balances goes with --fix.", returncode=EXIT_USAGE)
         user_id = user_named(options["user"]).pk if options["user"] else None
         scope = Scope(user_id, options["since"])
+        started_at = timezone.now()
         with run_lock("reconcile --fix") if options["fix"] else nullcontext():
             checked, findings = reconcile(scope)
             fixed = self._fix(findings, balances=options["fix_balances"]) if options["fix"] and findings else 0
             if fixed:
                 checked, findings = reconcile(scope)
+        remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())
         data: dict[str, Any] = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
         if options["fix"]:
             data["fixed"] = fixed
