@@ -25,12 +25,12 @@ $(RUN):
 
 $(RUNTIME): requirements.txt | $(RUN)
 	@echo "Installing what Tollbook runs on …" >&2
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
 	@echo "Installing what the tests and checks need …" >&2
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(RUNTIME)
 
 demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
