@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                                     models.F("reserved"), "-", models.F("overdraft_limit")
                                 ),
                             ),
+                            ("balance__lte", Decimal("999999999.999999")),
                         ),
                         name="balance_covers_holds_and_overdraft",
                     )
@@ -246,6 +247,7 @@ class Migration(migrations.Migration):
                                 _connector="OR",
                             ),
                             ("seq__gt", 0),
+                            ("amount__lte", Decimal("999999999.999999")),
                         ),
                         name="entry_sign_fits_type",
                     ),

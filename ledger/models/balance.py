@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from config.http.numbers import LARGEST
+
 NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 """Stands for "nothing expires": a moment that every comparison finds in the future."""
 
@@ -55,7 +57,8 @@ class Balance(models.Model):
                 condition=models.Q(reserved__gte=0)
                 & models.Q(overdraft_limit__gte=0)
                 & models.Q(seq__gte=0)
-                & models.Q(balance__gte=models.F("reserved") - models.F("overdraft_limit")),
+                & models.Q(balance__gte=models.F("reserved") - models.F("overdraft_limit"))
+                & models.Q(balance__lte=LARGEST),  # the column's own bound, said again to keep NaN out
             ),
         ]
 

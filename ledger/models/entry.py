@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from config.http.numbers import LARGEST
+
 
 class EntryType(models.TextChoices):
     CREDIT = "credit", "Credit"
@@ -115,7 +117,8 @@ class Entry(models.Model):
                     | Q(type=EntryType.DEBIT, amount__lt=0)
                     | (Q(type=EntryType.ADJUSTMENT) & ~Q(amount=0))
                 )
-                & Q(seq__gt=0),
+                & Q(seq__gt=0)
+                & Q(amount__lte=LARGEST),  # the column's own bound, said again to keep NaN out
             ),
         ]
         indexes: ClassVar = [

@@ -1,0 +1,219 @@
+"""What the database lets the application's role do: the application could not forge history if it wanted to."""
+
+import datetime as dt
+
+import pytest
+from django.apps import apps
+from django.db import ProgrammingError, connection, connections, transaction
+from psycopg.errors import InsufficientPrivilege
+
+from config.db.calls import sqlstate
+from config.db.roles import doors, grant_application_rights, guarded_tables
+from tests.factories import customer_with
+from usage.services.partitions import ensure_partition
+
+pytestmark = pytest.mark.django_db
+
+GUARDED = {
+    "ledger_balance",
+    "ledger_entry",
+    "ledger_hold",
+    "ledger_operationkey",
+    "usage_dailyusage",
+    "usage_importedline",
+    "usage_requestlog",
+}
+# May be written by the application: what is no money and no evidence.
+WRITABLE_APPS = ("accounts_", "auth_", "config_", "django_")
+WRITABLE = {"usage_price", "usage_reconciliationrun"}
+DOORS = {
+    "ledger_correct_drift",
+    "ledger_first_seq_at",
+    "ledger_open_hold",
+    "ledger_post_entry",
+    "ledger_release_hold",
+    "ledger_seal",
+    "usage_charge",
+    "usage_ensure_partition",
+    "usage_find_price",
+    "usage_rebuild_days",
+    "usage_record_lines",
+}
+# Doors that only read what the application may read anyway, and so run with its own rights.
+DOORS_WITHOUT_RIGHTS = {"ledger_seal", "usage_find_price"}
+INNER_ROOMS = {
+    "ledger_lock_balance",
+    "ledger_move",
+    "ledger_refusal",
+    "ledger_refuse_change",
+    "ledger_replay",
+    "ledger_settle_expired",
+    "usage_cost",
+    "usage_count",
+}
+A_MONTH = dt.datetime(2031, 5, 17, tzinfo=dt.UTC)
+ITS_PARTITION = "usage_requestlog_2031_05"
+
+
+def rows(query, *parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchall()
+
+
+def assert_denied(statement):
+    with pytest.raises(ProgrammingError) as refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert sqlstate(refused.value) == "42501", refused.value
+
+
+def test_the_tests_run_as_the_applications_role():
+    ((user, is_superuser, owns_something),) = rows(
+        "SELECT current_user, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls,"
+        " EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid)"
+        " FROM pg_roles WHERE rolname = current_user"
+    )
+
+    assert user != connection.settings_dict["NAME"]
+    assert (is_superuser, owns_something) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO {} DEFAULT VALUES",
+        "UPDATE {} SET user_id = user_id",
+        "DELETE FROM {}",
+        "TRUNCATE {}",
+        "SELECT FROM {} FOR UPDATE",
+        "LOCK TABLE {} IN SHARE MODE",
+        "ALTER TABLE {} DISABLE TRIGGER USER",
+        "ALTER TABLE {} ADD COLUMN extra integer",
+        "CREATE TRIGGER extra BEFORE INSERT ON {} EXECUTE FUNCTION ledger_refuse_change()",
+        "DROP TABLE {}",
+    ],
+)
+@pytest.mark.parametrize("table", [*sorted(GUARDED), ITS_PARTITION])
+def test_a_guarded_table_is_only_read(table, statement):
+    ensure_partition(A_MONTH)
+
+    assert_denied(statement.format(table))
+
+
+@pytest.mark.parametrize("table", sorted(GUARDED))
+def test_a_guarded_table_is_read(table):
+    assert rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_a_copy_into_the_ledger_is_refused():
+    copying = "COPY ledger_entry FROM STDIN"
+
+    with pytest.raises(InsufficientPrivilege), connection.cursor() as cursor, cursor.copy(copying):
+        pass
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE extra (id integer)",
+        "CREATE FUNCTION extra() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA extra",
+        "CREATE ROLE extra",
+        "SET ROLE tollbook_owner",
+        "SET SESSION AUTHORIZATION tollbook_owner",
+        "SET session_replication_role = replica",
+        "ALTER FUNCTION ledger_seal SECURITY DEFINER",
+        "DROP FUNCTION ledger_seal",
+        "ALTER SEQUENCE ledger_entry_id_seq RESTART",
+        "SELECT setval('ledger_entry_id_seq', 1)",
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('ledger', '9999', now())",
+    ],
+)
+def test_the_application_changes_no_structure_and_no_role(statement):
+    assert_denied(statement)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "ledger_lock_balance(1)",
+        "ledger_settle_expired(1)",
+        "ledger_replay(1, '', '', '')",
+        "ledger_move(1, 'credit', 'grant', 1, '', NULL, '{}', '', '', '')",
+        "ledger_refusal(NULL, 1)",
+        "usage_count(1, now(), '', 200, 0)",
+        "usage_cost(NULL, 1, 1, 200)",
+    ],
+)
+def test_the_inner_rooms_are_closed(call):
+    assert_denied(f"SELECT {call}")
+
+
+def test_every_function_is_a_door_or_closed():
+    functions = rows(
+        "SELECT proname, has_function_privilege(oid, 'EXECUTE') FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace"
+    )
+
+    assert {name for name, is_open in functions if is_open} == DOORS == set(doors())
+    assert {name for name, is_open in functions if not is_open} == INNER_ROOMS
+
+
+def test_every_door_has_one_form():
+    names = [name for (name,) in rows("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")]
+
+    assert len(names) == len(set(names))  # rights are given by name: an overloaded one would slip through
+
+
+def test_whatever_runs_with_the_owners_rights_looks_names_up_in_fixed_places():
+    functions = rows("SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
+
+    assert {name for name, _ in functions} == DOORS - DOORS_WITHOUT_RIGHTS
+    assert {tuple(config or ()) for _, config in functions} == {("search_path=pg_catalog, public, pg_temp",)}
+
+
+def test_every_table_is_guarded_or_known_to_be_writable():
+    ensure_partition(A_MONTH)
+    tables = rows(
+        "SELECT c.relname, coalesce(parent.relname, c.relname),"
+        " has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')"
+        " FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid"
+        " LEFT JOIN pg_class parent ON parent.oid = i.inhparent"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    )
+
+    not_writable = {whole for _, whole, is_writable in tables if not is_writable}
+    writable = {name for name, _, is_writable in tables if is_writable}
+    assert not_writable == GUARDED | {"django_migrations"}
+    assert set(guarded_tables()) == GUARDED
+    assert {name for name in writable if not name.startswith(WRITABLE_APPS)} == WRITABLE
+
+
+def test_every_model_of_the_ledger_is_guarded():
+    tables = {model._meta.db_table for model in apps.get_app_config("ledger").get_models()}
+
+    assert tables <= GUARDED
+
+
+def test_no_column_is_granted_by_itself():
+    columns = rows(
+        "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attacl IS NOT NULL AND attnum > 0"
+        " AND attrelid::regclass::text = ANY(%s)",
+        sorted(GUARDED),
+    )
+
+    assert columns == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_giving_the_rights_again_changes_nothing():
+    query = "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
+    before = rows(query)
+    owner = connections["owner"].copy()
+
+    owner.connect()
+    grant_application_rights(owner, connection.settings_dict["USER"])
+    owner.close()
+
+    assert rows(query) == before
+    customer_with(1)  # the doors are still open
