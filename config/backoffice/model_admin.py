@@ -1,0 +1,60 @@
+"""What every page of the back office has in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.core.exceptions import PermissionDenied
+from django.db import DataError, IntegrityError, models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from config.backoffice.credits import CreditsField
+from config.backoffice.paginator import CappedPaginator
+from config.http.text import is_hostile
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+_READING = ("GET", "HEAD")
+
+
+class BackOfficeAdmin(ModelAdmin):
+    """Lists that stay quick on long tables, and refusals that are sentences rather than errors."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # each count would read the whole table
+    list_per_page = 50
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        models.DecimalField: {"form_class": CreditsField, "allow_zero": True}
+    }
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; a POST is an action that this person has, or refused."""
+        if request.method not in _READING and request.POST.get("action", "") not in self.get_actions(request):
+            raise PermissionDenied
+        if any(is_hostile(value) for values in request.GET.lists() for value in (values[0], *values[1])):
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+        try:
+            return super().changelist_view(request, extra_context)
+        except (DataError, IncorrectLookupParameters):  # an address typed by hand
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show or take one object's form; what another's save has just made impossible is said, not a 500."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except IntegrityError:
+            messages.error(request, "Nothing was saved: somebody has just saved something that excludes this.")
+            return HttpResponseRedirect(request.get_full_path())
