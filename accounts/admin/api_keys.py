@@ -1,0 +1,124 @@
+"""API keys: to be recognised, and withdrawn."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from accounts.admin.key_search import KeySearch, keys_named
+from accounts.models import ApiKey, User
+from accounts.services.api_keys import revoke_api_key
+from config.backoffice.filters import CustomerFilter
+from config.backoffice.read_only import ReadOnlyAdmin
+from config.backoffice.record import record_change
+
+
+def status_of(key: ApiKey, now: dt.datetime) -> str:
+    """Name in one word or two whether a key works, and if not, why."""
+    if key.revoked_at is not None:
+        return "Revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "Expired"
+    if key.user is not None and not key.user.is_active:
+        return "Owner deactivated"
+    return "Live"
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("live", "Live"), ("expired", "Expired"), ("revoked", "Revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:  # noqa: ARG002
+        now = timezone.now()
+        match self.value():
+            case "live":
+                unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
+                owned = Q(user=None) | Q(user__is_active=True)
+                return queryset.filter(unexpired, owned, revoked_at=None)
+            case "expired":
+                return queryset.filter(revoked_at=None, expires_at__lte=now)
+            case "revoked":
+                return queryset.filter(revoked_at__isnull=False)
+        return queryset
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
+    """Every key's public parts. Hashes are shown nowhere; whoever may change keys may revoke them."""
+
+    list_display = ("public_part", "owner", "name", "scope_names", "status", "last_used_at", "expires_at", "created_at")
+    list_display_links = ("public_part",)
+    list_select_related = ("user",)
+    list_filter = (CustomerFilter, StatusFilter)
+    search_fields = ("prefix", "user__email", "name")
+    search_help_text = "A key's prefix, or the whole key; part of the owner's email or of the key's name."
+    ordering = ("-id",)
+    actions = ("revoke",)
+    fields = (
+        "public_part", "name", "owner", "scope_names", "status",
+        "created_at", "last_used_at", "expires_at", "revoked_at",
+    )  # fmt: skip
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_apikey")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        keys = keys_named(search_term.strip())
+        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        return (found if keys is None else found | queryset.filter(keys)), may_have_duplicates
+
+    @admin.display(description="key")
+    def public_part(self, key: ApiKey) -> str:
+        return str(key)
+
+    @admin.display(description="owner", empty_value="(service key)")
+    def owner(self, key: ApiKey) -> User | None:
+        return key.user
+
+    @admin.display(description="scopes")
+    def scope_names(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    @admin.display(description="status")
+    def status(self, key: ApiKey) -> str:
+        return status_of(key, timezone.now())
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        offered = {"may_revoke": self.has_revoke_permission(request), "action_checkbox_name": ACTION_CHECKBOX_NAME}
+        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+
+    @admin.action(description="Revoke selected keys", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        """Ask first; then withdraw the keys for good."""
+        if "confirmed" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Revoke API keys?",
+                "opts": self.opts,
+                "keys": queryset,
+                "action_checkbox_name": ACTION_CHECKBOX_NAME,
+            }
+            return TemplateResponse(request, "admin/accounts/apikey/revoke.html", context)
+        keys = list(queryset.filter(revoked_at=None))
+        now = timezone.now()
+        with transaction.atomic():
+            for key in keys:
+                revoke_api_key(prefix=key.prefix, now=now)
+            record_change(request, keys, "Revoked.")
+        messages.success(request, f"Revoked: {', '.join(map(str, keys)) or 'none, all were revoked before'}.")
+        return None

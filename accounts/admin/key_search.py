@@ -1,0 +1,60 @@
+"""Search by API key. A pasted key must not end up in an address, which servers and proxies log."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+
+from accounts import key_format
+from accounts.models import ApiKey
+from config.backoffice.model_admin import ModelAdmin
+
+_PUBLIC_LENGTH = len(key_format.KEY_START) + key_format.PREFIX_LENGTH
+_PREFIX = re.compile(rf"[0-9A-Za-z]{{{key_format.PREFIX_LENGTH}}}")
+
+
+class KeySearch(ModelAdmin):
+    """A list whose search form is sent in the body, and whose address has a key's public part at most."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "POST" and SEARCH_VAR in request.POST and "action" not in request.POST:
+            return self._search(request, request.POST)
+        if _is_beyond_prefix(request.GET.get(SEARCH_VAR, "")):
+            return self._search(request, request.GET)
+        return super().changelist_view(request, extra_context)
+
+    def _search(self, request: HttpRequest, asked: QueryDict) -> HttpResponse:
+        """Lead to the list of what was looked for; a whole key is recognised by its hash first."""
+        term = asked.get(SEARCH_VAR, "").strip()
+        address = asked.copy()
+        for name in ("csrfmiddlewaretoken", PAGE_VAR):
+            address.pop(name, None)
+        if _is_beyond_prefix(term):
+            if not ApiKey.objects.filter(key_hash=key_format.hash_of(term)).exists():
+                messages.warning(
+                    request,
+                    "No key of this site is exactly the one pasted: it is mistyped, cut off or foreign."
+                    " Shown is what its public part finds.",
+                )
+            term = term[:_PUBLIC_LENGTH]
+        address[SEARCH_VAR] = term
+        return HttpResponseRedirect(f"{request.path}?{address.urlencode()}")
+
+
+def keys_named(term: str) -> Q | None:
+    """Say which keys a term names by its public prefix, with or without tb_live_; None if it names none."""
+    prefix = term.removeprefix(key_format.KEY_START)[: key_format.PREFIX_LENGTH]
+    if term.startswith(key_format.KEY_START):
+        return Q(prefix=prefix)
+    return Q(prefix=term) if _PREFIX.fullmatch(term) else None
+
+
+def _is_beyond_prefix(term: str) -> bool:
+    """Tell whether this begins like a key and has some of its secret."""
+    term = term.strip()
+    return term.startswith(key_format.KEY_START) and len(term) > _PUBLIC_LENGTH

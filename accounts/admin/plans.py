@@ -1,0 +1,43 @@
+"""Plans, and who is on them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from accounts.forms import SubscriptionForm
+from accounts.models import Plan, Subscription
+from config.backoffice.credits import shown
+from config.backoffice.filters import CustomerFilter
+from config.backoffice.model_admin import BackOfficeAdmin
+
+
+@admin.register(Plan)
+class PlanAdmin(BackOfficeAdmin):
+    list_display = ("code", "name", "credits_a_period", "is_active")
+    list_filter = ("is_active",)
+    search_fields = ("code", "name")
+    ordering = ("code",)
+
+    @admin.display(description="credits per period", ordering="credits_per_period")
+    def credits_a_period(self, plan: Plan) -> str:
+        return shown(plan.credits_per_period)
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(BackOfficeAdmin):
+    form = SubscriptionForm
+    list_display = ("id", "user", "plan", "status", "billing_interval", "credits_a_period", "current_period_end")
+    list_select_related = ("user", "plan")
+    list_filter = (CustomerFilter, "status", "billing_interval", "plan")
+    search_fields = ("user__email",)
+    ordering = ("-id",)
+    autocomplete_fields = ("user",)
+    fieldsets = (
+        (None, {"fields": ("user", "plan", "status", "billing_interval", "credits_per_period")}),
+        ("Period", {"fields": ("current_period_start", "current_period_end", "next_grant_at")}),
+        ("Course", {"fields": ("started_at", "cancel_at_period_end", "canceled_at")}),
+    )
+
+    @admin.display(description="credits per period", ordering="credits_per_period")
+    def credits_a_period(self, subscription: Subscription) -> str:
+        return shown(subscription.credits_per_period)
