@@ -105,6 +105,7 @@ class Entry(models.Model):
 
     class Meta:
         verbose_name_plural = "entries"
+        permissions: ClassVar = [("adjust_credits", "Can adjust a customer's credits by hand")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "seq"], name="entry_seq_is_gapless_per_user"),
             models.UniqueConstraint(

@@ -1,0 +1,83 @@
+"""Balances, to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from config.backoffice.credits import shown
+from config.backoffice.exact_search import ExactSearch
+from config.backoffice.filters import CustomerFilter
+from config.backoffice.links import page_link
+from config.backoffice.read_only import ReadOnlyAdmin
+from ledger.admin.available import available_credits
+from ledger.models import Balance
+
+
+class BalanceStateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("overdrawn", "Below zero"), ("frozen", "Frozen")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Balance]) -> QuerySet[Balance]:  # noqa: ARG002
+        match self.value():
+            case "overdrawn":
+                return queryset.filter(balance__lt=0)
+            case "frozen":
+                return queryset.filter(frozen_at__isnull=False)
+        return queryset
+
+
+@admin.register(Balance)
+class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
+    """One row a customer, as of the latest entry; "available" is as of now."""
+
+    list_display = ("customer", "shown_balance", "shown_reserved", "shown_available", "seq", "frozen_at", "updated_at")
+    list_display_links = None
+    list_select_related = ("user",)
+    list_filter = (CustomerFilter, BalanceStateFilter)
+    search_fields = ("user_id",)
+    search_help_text = "The customer's email or id."
+    ordering = ("-user_id",)
+    fields = (
+        "customer", "shown_balance", "shown_reserved", "shown_available", "shown_granted_total",
+        "shown_overdraft_limit", "seq", "frozen_at", "updated_at",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Balance]:
+        balances: QuerySet[Balance] = super().get_queryset(request)
+        return balances.select_related("user").annotate(available_now=available_credits())
+
+    def wanted(self, term: str) -> Q:
+        return super().wanted(term) if term.isascii() and term.isdigit() else Q(pk__in=[])
+
+    @admin.display(description="customer")
+    def customer(self, balance: Balance) -> SafeString:
+        return page_link("accounts_user", balance.user_id, balance.user)
+
+    @admin.display(description="balance")
+    def shown_balance(self, balance: Balance) -> str:
+        return shown(balance.balance)
+
+    @admin.display(description="reserved by holds")
+    def shown_reserved(self, balance: Balance) -> str:
+        """What is reserved now: holds that have run out are not waited for."""
+        return shown(balance.balance - balance.available_now)  # type: ignore[attr-defined]
+
+    @admin.display(description="available")
+    def shown_available(self, balance: Balance) -> str:
+        return shown(balance.available_now)  # type: ignore[attr-defined]
+
+    @admin.display(description="granted in total")
+    def shown_granted_total(self, balance: Balance) -> str:
+        return shown(balance.granted_total)
+
+    @admin.display(description="overdraft limit")
+    def shown_overdraft_limit(self, balance: Balance) -> str:
+        return shown(balance.overdraft_limit)

@@ -1,0 +1,51 @@
+"""Staff who have signed in to the back office, and what its pages are."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from tests.factories import StaffFactory
+
+READ_ONLY = ("ledger_balance", "ledger_entry", "ledger_hold", "usage_requestlog", "admin_logentry")
+
+
+def staff_with(*permissions: str, **fields: object) -> User:
+    """Make somebody of the staff who has exactly these permissions, such as `ledger.view_entry`."""
+    staff = StaffFactory(**fields)
+    for permission in permissions:
+        app, codename = permission.split(".")
+        staff.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    return staff
+
+
+def superuser() -> User:
+    return StaffFactory(is_superuser=True)
+
+
+def signed_in(user: User | None) -> Client:
+    client = Client()
+    if user is not None:
+        client.force_login(user)
+    return client
+
+
+def list_of(model: str) -> str:
+    return reverse(f"admin:{model}_changelist")
+
+
+def page_of(model: str, pk: object) -> str:
+    return reverse(f"admin:{model}_change", args=[pk])
+
+
+def models() -> list[str]:
+    """Name every model that has pages, as their addresses do."""
+    return [f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry]
+
+
+def rows_of(answer: object) -> list[object]:
+    """Give the objects that a list shows."""
+    return list(answer.context["cl"].result_list)  # type: ignore[attr-defined]
