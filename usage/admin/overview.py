@@ -1,0 +1,127 @@
+"""Everything about one customer that this member of the staff may see, for the head of the customer's page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.admin.api_keys import status_of
+from accounts.models import ApiKey, Subscription, User
+from accounts.selectors import live_subscription_of
+from config.backoffice.credits import shown, shown_signed
+from config.backoffice.links import list_url, page_url
+from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
+from ledger.models import Entry, Hold, HoldStatus
+from ledger.selectors import balance_of
+
+ROWS = 10
+_LISTS = (
+    ("usage.view_requestlog", "usage_requestlog", "Requests"),
+    ("ledger.view_entry", "ledger_entry", "Entries"),
+    ("ledger.view_hold", "ledger_hold", "Holds"),
+    ("accounts.view_apikey", "accounts_apikey", "API keys"),
+    ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
+)
+
+
+@dataclass
+class Overview:
+    """Figures, tables and links; what this person may not see is None or absent."""
+
+    may_adjust: bool
+    figures: list[tuple[str, str]] | None = None
+    tables: list[Table] = field(default_factory=list)
+    subscription: Subscription | None = None
+    links: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Table:
+    """A few rows of one kind: each a link's address, then its cells."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, tuple[Any, ...]]]
+    all_url: str
+    numeric: tuple[int, ...] = ()
+    none: str = "None."
+
+
+def overview_of(customer: User, *, viewer: Any) -> Overview:
+    """Gather it, a statement a part."""
+    overview = Overview(may_adjust=viewer.has_perm(MAY_ADJUST))
+    if viewer.has_perm("ledger.view_balance"):
+        credits = balance_of(user_id=customer.pk)
+        overview.figures = [
+            ("Available", shown(credits.available)),
+            ("Balance", shown(credits.balance)),
+            ("Reserved", shown(credits.reserved)),
+        ]
+    if viewer.has_perm("ledger.view_entry"):
+        overview.tables.append(_entries(customer))
+    if viewer.has_perm("ledger.view_hold"):
+        overview.tables.append(_open_holds(customer))
+    if viewer.has_perm("accounts.view_apikey"):
+        overview.tables.append(_keys(customer))
+    if viewer.has_perm("accounts.view_subscription"):
+        overview.subscription = live_subscription_of(user_id=customer.pk)
+    overview.links = [
+        (title, list_url(model, user=customer.pk)) for permission, model, title in _LISTS if viewer.has_perm(permission)
+    ]
+    return overview
+
+
+def _entries(customer: User) -> Table:
+    entries = Entry.objects.of(customer.pk).newest_first()[:ROWS]
+    return Table(
+        "Latest entries",
+        ("#", "When", "Why", "Amount", "Balance after", "Description"),
+        [
+            (
+                page_url("ledger_entry", entry.pk),
+                (
+                    entry.seq, entry.created_at, entry.get_reason_display(), shown_signed(entry.amount),
+                    shown(entry.balance_after), entry.description,
+                ),
+            )
+            for entry in entries
+        ],
+        list_url("ledger_entry", user=customer.pk),
+        numeric=(3, 4),
+        none="No entries yet.",
+    )  # fmt: skip
+
+
+def _open_holds(customer: User) -> Table:
+    open_now = Hold.objects.filter(user_id=customer.pk, status=HoldStatus.OPEN, expires_at__gt=timezone.now())
+    return Table(
+        "Open holds",
+        ("Hold", "Credits left", "Expires", "Reference"),
+        [
+            (
+                page_url("ledger_hold", hold.pk),
+                (hold.pk, shown(hold.credits - hold.captured), hold.expires_at, hold.reference),
+            )
+            for hold in open_now.order_by("expires_at")[:ROWS]
+        ],
+        list_url("ledger_hold", user=customer.pk, status__exact=HoldStatus.OPEN.value),
+        numeric=(1,),
+        none="No open holds.",
+    )
+
+
+def _keys(customer: User) -> Table:
+    now = timezone.now()
+    keys = ApiKey.objects.select_related("user").filter(user_id=customer.pk).order_by("-id")[:ROWS]
+    return Table(
+        "API keys",
+        ("Key", "Name", "Status", "Last used"),
+        [
+            (page_url("accounts_apikey", key.pk), (str(key), key.name, status_of(key, now), key.last_used_at))
+            for key in keys
+        ],
+        list_url("accounts_apikey", user=customer.pk),
+        none="No keys.",
+    )

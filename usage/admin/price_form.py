@@ -1,0 +1,46 @@
+"""The form of a new price."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+
+from usage.errors import PriceExists, PriceNotUnderstood
+from usage.models import Price
+from usage.services.prices import read_endpoint
+
+
+class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new version of an endpoint's price; the service stores it."""
+
+    class Meta:
+        model = Price
+        fields: ClassVar = ["endpoint", "method", "credits", "charge_failures", "effective_from"]
+
+    def clean_endpoint(self) -> str:
+        endpoint = str(self.cleaned_data["endpoint"])
+        try:
+            read_endpoint(endpoint)
+        except PriceNotUnderstood as refusal:
+            raise forms.ValidationError(str(refusal)) from None
+        return endpoint
+
+    def clean_method(self) -> str:
+        method = str(self.cleaned_data["method"]).upper()
+        if method and not (method.isascii() and method.isalpha()):
+            raise forms.ValidationError("A method is a word such as GET or POST.")
+        return method
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse another price for the same moment; the same price again is a form that was sent twice."""
+        cleaned = super().clean() or {}
+        asked = {name: cleaned.get(name) for name in ("endpoint", "method", "effective_from")}
+        there = None if None in asked.values() else Price.objects.filter(**asked).first()
+        values = (cleaned.get("credits"), cleaned.get("charge_failures"))
+        if there is not None and (there.credits, there.charge_failures) != values:
+            self.add_error("effective_from", str(PriceExists()))
+        return cleaned
+
+    def validate_constraints(self) -> None:
+        """Leave it to `clean`, which knows a repetition from a contradiction."""

@@ -1,0 +1,67 @@
+"""The price book: versions to be looked at, and a form for the next one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+
+from config.backoffice.credits import shown
+from config.backoffice.model_admin import BackOfficeAdmin
+from config.backoffice.read_only import ReadOnlyAdmin
+from config.backoffice.record import actor_id
+from usage.admin.price_form import NewPriceForm
+from usage.errors import PriceExists
+from usage.models import Price
+from usage.services.prices import set_price
+
+
+@admin.register(Price)
+class PriceAdmin(ReadOnlyAdmin):
+    """A price is never changed: a new one takes over from a moment on."""
+
+    form = NewPriceForm
+    list_display = ("endpoint", "method", "shown_credits", "charge_failures", "effective_from", "kind", "created_by")
+    list_display_links = ("endpoint",)
+    list_select_related = ("created_by",)
+    list_filter = ("kind",)
+    search_fields = ("endpoint",)
+    ordering = ("endpoint", "method", "-effective_from")
+    fields = (
+        "endpoint", "method", "shown_credits", "charge_failures", "effective_from", "kind", "created_by", "created_at",
+    )  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return BackOfficeAdmin.has_add_permission(self, request)
+
+    def get_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:  # noqa: ARG002
+        return self.fields if obj is not None else NewPriceForm.Meta.fields
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Fill in the moment: sent twice, the form then means one price, not two."""
+        return {"effective_from": timezone.now().replace(microsecond=0), **super().get_changeform_initial_data(request)}
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except PriceExists as refusal:  # set by somebody else since the form was checked
+            messages.error(request, str(refusal))
+            return HttpResponseRedirect(request.path)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Price:  # noqa: ARG002, FBT001
+        """Let the service store it."""
+        return set_price(**form.cleaned_data, created_by_id=actor_id(request))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Do nothing: the service has stored it."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
+        """Do nothing: a price has no parts."""
+
+    @admin.display(description="credits a unit")
+    def shown_credits(self, price: Price) -> str:
+        return shown(price.credits)
