@@ -1,0 +1,97 @@
+import pytest
+
+from ledger.models import Entry
+from ledger.selectors import balance_of
+from tests.ledger.running import run
+
+pytestmark = pytest.mark.django_db
+
+
+def grant(*arguments, key="k"):
+    return run("grant_credits", *arguments, "--reason", "purchase", "--idempotency-key", key, "--json")
+
+
+def test_a_purchase_is_an_entry_of_type_credit(bob):
+    ran = grant("bob@example.com", "12.50", "--reference", "order 7")
+
+    entry = Entry.objects.get(user=bob)
+    assert (ran.code, ran.err) == (0, "")
+    assert (entry.reason, entry.actor) == ("purchase", None)
+    assert ran.json == {
+        "id": entry.pk,
+        "user_id": bob.pk,
+        "type": "credit",
+        "amount": 12.5,
+        "balance_after": 12.5,
+        "description": "Credits purchased",
+        "reference": "order 7",
+        "metadata": {},
+        "created_at": ran.json["created_at"],
+    }
+    assert ran.json["created_at"].endswith("Z")
+    assert '"amount":12.5,' in ran.out.replace(" ", "")
+
+
+def test_a_customer_is_named_by_id_or_by_email_in_any_case(bob):
+    grant(bob.pk, "1", key="1")
+    grant("BOB@example.com", "1", key="2")
+
+    assert balance_of(user_id=bob.pk).balance == 2
+
+
+def test_repetition_posts_nothing_and_says_so_on_stderr(bob):
+    first = grant("bob@example.com", "3")
+
+    again = grant("bob@example.com", "3.000")
+
+    assert (again.code, again.json) == (0, first.json)
+    assert again.err == "This key was used before: the entry made then is shown, nothing was posted.\n"
+    assert balance_of(user_id=bob.pk).balance == 3
+
+
+def test_another_payload_under_the_key_is_an_error_and_changes_nothing(bob):
+    grant("bob@example.com", "3")
+
+    ran = grant("bob@example.com", "4")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "This idempotency key was already used with another payload."
+    assert balance_of(user_id=bob.pk).balance == 3
+
+
+def test_an_unknown_customer_is_an_error(db):
+    ran = grant("nobody@example.com", "3")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "nobody@example.com" in ran.err
+
+
+def test_more_than_a_balance_holds_is_an_error(bob):
+    grant("bob@example.com", "999999999.999999", key="1")
+
+    ran = grant("bob@example.com", "0.000001", key="2")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "999999999.999999" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bob@example.com", "5", "--reason", "gift", "--idempotency-key", "k"],
+        ["bob@example.com", "5", "--reason", "grant"],
+        ["bob@example.com", "5", "--idempotency-key", "k"],
+        ["bob@example.com", "0", "--reason", "grant", "--idempotency-key", "k"],
+        ["bob@example.com", "--reason=grant", "--idempotency-key=k", "--", "-5"],
+        ["bob@example.com", "1.1234567", "--reason", "grant", "--idempotency-key", "k"],
+        ["bob@example.com", "5", "--reason", "grant", "--idempotency-key", ""],
+        ["bob@example.com", "5", "--reason", "grant", "--idempotency-key", "schlüssel"],
+        ["bob@example.com", "5", "--reason", "grant", "--idempotency-key", "k" * 256],
+        ["bob@example.com", "5", "--reason", "grant", "--idempotency-key", "k", "--reference", " "],
+    ],
+)
+def test_wrong_usage_is_exit_2_and_changes_nothing(bob, arguments):
+    ran = run("grant_credits", *arguments)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert not Entry.objects.exists()
