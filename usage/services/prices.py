@@ -14,7 +14,7 @@ from usage.models import Price, PriceKind
 
 LONGEST_ENDPOINT = 200
 _PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
-_METHOD = re.compile(r"[A-Z]{1,10}")
+_METHOD = re.compile(r"[A-Za-z]{1,10}")
 
 
 class PriceForm(NamedTuple):
@@ -92,9 +92,9 @@ def set_price(
     :raises PriceExists: if that moment already has another price
     """
     form = read_endpoint(endpoint)
-    method = method.upper()
     if method and not _METHOD.fullmatch(method):
         raise errors.PriceNotUnderstood(f"A method is a word such as GET or POST, not {method!r}.")
+    method = method.upper()
     try:
         with transaction.atomic():
             return Price.objects.create(
@@ -107,7 +107,9 @@ def set_price(
                 created_by_id=created_by_id,
             )
     except IntegrityError:
-        price = Price.objects.get(endpoint=endpoint, method=method, effective_from=effective_from)
+        price = Price.objects.filter(endpoint=endpoint, method=method, effective_from=effective_from).first()
+        if price is None:
+            raise
         if (price.credits, price.charge_failures) != (credits, charge_failures):
             raise errors.PriceExists from None
         return price

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from config.cli.arguments import free_credits_argument, instant_argument
 from config.cli.command import OperatorCommand, Result
+from config.http.numbers import plain
 from usage.services.prices import set_price
 
 
@@ -39,7 +40,7 @@ class Command(OperatorCommand):
                 "id": price.pk,
                 "endpoint": price.endpoint,
                 "method": price.method or None,
-                "credits": price.credits,
+                "credits": plain(price.credits),
                 "charge_failures": price.charge_failures,
                 "effective_from": price.effective_from,
             }

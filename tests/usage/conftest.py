@@ -1,0 +1,13 @@
+"""A customer with credits, for tests of metering."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import User
+from tests.factories import customer_with
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return customer_with(100, email="alice@example.com")

@@ -1,0 +1,41 @@
+"""Shorter words for what these tests do over and over: prices, charges, reported requests."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from accounts.models import User
+from usage.models import Price
+from usage.services.charging import Charge, charge_request
+from usage.services.log_formats import ReportedRequest
+from usage.services.prices import set_price
+from usage.services.recording import Line, Recorded, record_lines
+
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def price(endpoint: str, credits: Decimal | int | str, **asked: Any) -> Price:
+    """Set a price that has long been in force, unless another moment is asked."""
+    return set_price(endpoint=endpoint, credits=Decimal(credits), **{"effective_from": LONG_AGO} | asked)
+
+
+def charge(user: User | None, endpoint: str = "search", **asked: Any) -> Charge:
+    """Charge under a new key, unless one is given."""
+    named = {"user_id": user.pk} if user is not None else {}
+    return charge_request(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked)
+
+
+def request_at(at: dt.datetime, path: str = "search", **fields: Any) -> ReportedRequest:
+    return ReportedRequest(
+        **{"customer": "-", "path": path, "method": "GET", "status": 200, "occurred_at": at} | fields
+    )
+
+
+def report(user: User, requests: list[ReportedRequest], *, charged: bool = False, source: str = "test") -> Recorded:
+    """Record requests as lines that nobody has seen before."""
+    lines = [Line(hashlib.sha256(uuid.uuid4().bytes).digest(), request) for request in requests]
+    return record_lines(user_id=user.pk, source=source, lines=lines, charge=charged)
