@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import User
-from usage.models import Price
+from usage.models import DailyUsage, Price
 from usage.services.charging import Charge, charge_request
 from usage.services.log_formats import ReportedRequest
 from usage.services.prices import set_price
@@ -39,3 +39,9 @@ def report(user: User, requests: list[ReportedRequest], *, charged: bool = False
     """Record requests as lines that nobody has seen before."""
     lines = [Line(hashlib.sha256(uuid.uuid4().bytes).digest(), request) for request in requests]
     return record_lines(user_id=user.pk, source=source, lines=lines, charge=charged)
+
+
+def rolled_up(user: User) -> list[tuple[str, int, int, int, Decimal]]:
+    """Give the customer's sums: endpoint, successful, failed, rejected, credits; of all days, in order."""
+    sums = DailyUsage.objects.filter(user=user).order_by("day", "endpoint")
+    return [(one.endpoint, one.successful, one.failed, one.rejected, one.credits) for one in sums]

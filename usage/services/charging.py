@@ -97,8 +97,8 @@ def charge_request(
                 outcome.charge_id,
                 outcome.user_id,
                 outcome.credits,
-                outcome.balance_after or Decimal(0),
-                outcome.available or Decimal(0),
+                outcome.balance_after,
+                outcome.available,
                 outcome.entry_id,
                 outcome.request_id,
                 is_replay=False,
@@ -136,7 +136,13 @@ def _made_before(user_id: int, idempotency_key: str) -> Charge:
             is_replay=True,
         )
     free = OperationKey.objects.get(**named)
-    request_id = uuid.UUID(free.result["request_id"])
     return Charge(
-        free.subject_id, user_id, Decimal(0), present.balance, present.available, None, request_id, is_replay=True
+        free.subject_id,
+        user_id,
+        Decimal(0),
+        Decimal(free.result["balance_after"]),
+        present.available,
+        None,
+        uuid.UUID(free.result["request_id"]),
+        is_replay=True,
     )

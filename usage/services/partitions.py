@@ -19,8 +19,8 @@ def ensure_partition(at: dt.datetime) -> None:
     call("usage_ensure_partition", p_at=at)
 
 
-def with_partition(months: set[dt.datetime], write: Callable[[], Answer]) -> Answer:
-    """Run a write to the log; should a month of its rows have no partition yet, make that and run it again.
+def with_partition(moments: set[dt.datetime], write: Callable[[], Answer]) -> Answer:
+    """Run a write to the log; should a moment of its rows have no partition yet, make that and run it again.
 
     Asking first would cost every charge a round trip for what happens once a month.
     """
@@ -30,9 +30,13 @@ def with_partition(months: set[dt.datetime], write: Callable[[], Answer]) -> Ans
     except IntegrityError as error:
         if not _no_partition(error):
             raise
-    for month in months:
+    for month in sorted({_month_of(moment) for moment in moments}):
         ensure_partition(month)
     return write()
+
+
+def _month_of(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _no_partition(error: IntegrityError) -> bool:

@@ -98,15 +98,23 @@ BEGIN
 
     r.charge_id := nextval('usage_requestlog_id_seq');
     IF r.credits = 0 THEN
+        -- Nothing is locked or settled for nothing: holds that have run out are only left out of the sum.
+        SELECT b.balance,
+            b.reserved - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
+                SELECT sum(h.credits - h.captured) FROM ledger_hold h
+                WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= v_now), 0) END
+        INTO r.balance_after, r.reserved
+        FROM ledger_balance b WHERE b.user_id = r.user_id;
+        r.balance_after := coalesce(r.balance_after, 0);
+        r.reserved := coalesce(r.reserved, 0);
+        r.available := r.balance_after - r.reserved;
         INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id, result)
         VALUES (r.user_id, 'charge', p_idempotency_key, p_fingerprint, r.charge_id,
-                jsonb_build_object('request_id', p_request_id))
+                jsonb_build_object('request_id', p_request_id, 'balance_after', r.balance_after::text))
         ON CONFLICT (user_id, operation, idempotency_key) DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'another call has just used this key' USING ERRCODE = 'serialization_failure';
         END IF;
-        SELECT balance, reserved, balance - reserved INTO r.balance_after, r.reserved, r.available
-        FROM ledger_balance WHERE user_id = r.user_id;
     ELSE
         v_move := ledger_move(
             r.user_id, 'debit', 'usage', -r.credits, v_endpoint, coalesce(p_reference, p_request_id::text),
