@@ -207,7 +207,9 @@ def test_reason_and_note_are_demanded(client, customer, field, value):
 def test_a_form_without_its_key_gets_a_new_one_and_posts_nothing(client, customer, form_key):
     answer = client.post(address(customer), sent(form_key=form_key))
 
-    assert "please check it and send it again" in answer.content.decode() or "Null characters" in answer.content.decode()
+    assert (
+        "please check it and send it again" in answer.content.decode() or "Null characters" in answer.content.decode()
+    )
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.context["form_key"])
     assert adjustments(customer).count() == 0
 

@@ -1,0 +1,208 @@
+"""Who may see and do what in the back office, over every page it has."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from ledger.models import Balance, Entry, EntryReason, Hold
+from ledger.services.adjustments import grant_credits
+from ledger.services.holds import open_hold
+from tests.backoffice import READ_ONLY, list_of, models, page_of, signed_in, staff_with, superuser
+from tests.factories import ApiKeyFactory, StaffFactory, SubscriptionFactory, UserFactory
+from usage.models import Price, RequestLog
+from usage.services.charging import charge_request
+from usage.services.prices import set_price
+
+pytestmark = pytest.mark.django_db
+ACTIONS = ("changelist", "add", "change", "delete", "history")
+
+
+@pytest.fixture
+def customer():
+    """Alice, of whom every page has something to show."""
+    customer = SubscriptionFactory(user=UserFactory(email="alice@example.com")).user
+    ApiKeyFactory(user=customer)
+    grant_credits(
+        user_id=customer.pk, amount=Decimal(100), reason=EntryReason.GRANT, reference="r-1", idempotency_key="k-1"
+    )
+    open_hold(user_id=customer.pk, credits=Decimal(1), expires_in_seconds=60, idempotency_key="h-1")
+    set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
+    charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
+    Group.objects.create(name="Support")
+    LogEntry.objects.log_actions(customer.pk, [customer], CHANGE, "Seen.", single_object=True)
+    return customer
+
+
+def addresses():
+    """Give every address of every model's pages."""
+    for model in models():
+        subject = apps.get_model(model.replace("_", ".", 1)).objects.order_by("pk").first()
+        for action in ACTIONS:
+            yield (
+                model,
+                action,
+                reverse(f"admin:{model}_{action}", args=[] if action in ("changelist", "add") else [subject.pk]),
+            )
+
+
+def test_every_kind_of_thing_that_staff_look_at_has_pages():
+    assert sorted(models()) == [
+        "accounts_apikey",
+        "accounts_plan",
+        "accounts_subscription",
+        "accounts_user",
+        "admin_logentry",
+        "auth_group",
+        "ledger_balance",
+        "ledger_entry",
+        "ledger_hold",
+        "usage_price",
+        "usage_requestlog",
+    ]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_who_is_not_of_the_staff_is_asked_to_sign_in_as_somebody_else(customer, method):
+    ways = [address for *_, address in addresses()]
+    ways += [reverse("admin:index"), reverse("admin:accounts_user_adjust_credits", args=[customer.pk])]
+    inactive = StaffFactory(is_superuser=True)
+    clients = [signed_in(None), signed_in(customer), signed_in(inactive)]
+    User.objects.filter(pk=inactive.pk).update(is_active=False)
+
+    for client in clients:
+        for address in ways:
+            answer = getattr(client, method)(address)
+
+            assert answer.status_code == 302, address
+            assert answer.url.startswith("/admin/login/"), address
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_staff_without_permissions_see_the_front_page_only(customer, method):
+    client = signed_in(StaffFactory())
+
+    refused = {address: getattr(client, method)(address).status_code for *_, address in addresses()}
+
+    assert set(refused.values()) == {403}, refused
+    assert "You don’t have permission to view or edit anything." in client.get("/admin/").content.decode()
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_nobody_changes_what_is_read_only_not_even_a_superuser(customer, model):
+    client = signed_in(superuser())
+    subject = apps.get_model(model.replace("_", ".", 1)).objects.first()
+    fields = {field.name: "1" for field in subject._meta.fields}
+    tables = (Balance, Entry, Hold, RequestLog, LogEntry)
+    before = [list(table.objects.order_by("pk").values()) for table in tables]
+
+    answers = {
+        "view": client.get(page_of(model, subject.pk)),
+        "list": client.get(list_of(model)),
+        "add": client.get(reverse(f"admin:{model}_add")),
+        "post add": client.post(reverse(f"admin:{model}_add"), fields),
+        "post change": client.post(page_of(model, subject.pk), fields),
+        "delete": client.get(reverse(f"admin:{model}_delete", args=[subject.pk])),
+        "post delete": client.post(reverse(f"admin:{model}_delete", args=[subject.pk]), {"post": "yes"}),
+        "bulk delete": client.post(
+            list_of(model),
+            {"action": "delete_selected", "_selected_action": [str(subject.pk)], "index": "0", "post": "yes"},
+        ),
+        "confirmed bulk delete": client.post(
+            list_of(model), {"action": "delete_selected", "_selected_action": [str(subject.pk)], "post": "yes"}
+        ),
+        "post to the list": client.post(list_of(model), {"form-0-amount": "1", "_save": "Save"}),
+    }
+
+    codes = {name: answer.status_code for name, answer in answers.items()}
+    assert codes == {name: 200 if name in ("view", "list") else 403 for name in answers}
+    assert [list(table.objects.order_by("pk").values()) for table in tables] == before
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_every_permission_there_is_does_not_change_what_is_read_only(customer, model):
+    staff = StaffFactory()
+    staff.user_permissions.set(Permission.objects.all())
+    client = signed_in(staff)
+    subject = apps.get_model(model.replace("_", ".", 1)).objects.first()
+
+    assert client.get(page_of(model, subject.pk)).status_code == 200
+    assert client.post(page_of(model, subject.pk), {}).status_code == 403
+    assert client.post(reverse(f"admin:{model}_delete", args=[subject.pk]), {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("model", [*READ_ONLY, "accounts_apikey", "usage_price", "accounts_plan"])
+def test_the_permission_to_view_shows_lists_and_pages_and_no_more(customer, model):
+    app, name = model.split("_")
+    client = signed_in(staff_with(f"{app}.view_{name}"))
+
+    codes = {
+        (method, asked, action): getattr(client, method)(address).status_code
+        for asked, action, address in addresses()
+        for method in ("get", "post")
+    }
+
+    open_pages = {("get", model, action) for action in ("changelist", "change", "history")}
+    open_pages.add(("post", model, "history"))  # shows the page, whatever is sent
+    assert {way for way, code in codes.items() if code == 200} == open_pages
+    assert all(code == 403 for way, code in codes.items() if way not in open_pages), codes
+
+
+def test_prices_are_added_but_never_changed_or_deleted_by_superusers_either(customer):
+    client = signed_in(superuser())
+    price = Price.objects.get()
+
+    assert client.get(reverse("admin:usage_price_add")).status_code == 200
+    assert client.post(page_of("usage_price", price.pk), {"endpoint": "x", "credits": "9"}).status_code == 403
+    assert client.post(reverse("admin:usage_price_delete", args=[price.pk]), {"post": "yes"}).status_code == 403
+    assert Price.objects.get().credits == 1
+
+
+def test_superusers_can_open_every_page_there_is(customer):
+    client = signed_in(superuser())
+    closed = {(model, action) for model in READ_ONLY for action in ("add", "delete")}
+    closed |= {("accounts_apikey", "add"), ("accounts_apikey", "delete"), ("usage_price", "delete")}
+    closed |= {("accounts_user", "delete")}
+
+    codes = {(model, action): client.get(address).status_code for model, action, address in addresses()}
+
+    assert codes == {way: 403 if way in closed else 200 for way in codes}
+    assert client.get("/admin/").status_code == 200
+    assert client.get("/admin/password_change/").status_code == 200
+
+
+@pytest.mark.parametrize("named", ["0", "99999999999999999999999", "x", "%00"])
+def test_a_page_of_nothing_leads_home_with_a_message(named):
+    client = signed_in(superuser())
+
+    for model in models():
+        answer = client.get(f"/admin/{model.replace('_', '/')}/{named}/change/")
+
+        assert answer.status_code == 302, model
+
+
+def test_hashes_are_shown_nowhere(customer):
+    client = signed_in(superuser())
+    key = customer.api_keys.get()
+
+    pages = [client.get(address).content.decode() for *_, address in addresses()]
+
+    for page in pages:
+        assert bytes(key.key_hash).hex() not in page
+        assert repr(bytes(key.key_hash)) not in page
+        assert customer.password not in page
+
+
+def test_the_site_is_called_by_its_name():
+    said = signed_in(superuser()).get("/admin/").content.decode()
+
+    assert "Tollbook back office" in said
+    assert admin.site.site_title == "Tollbook"
+    assert reverse("docs") in said
