@@ -39,9 +39,9 @@ class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
         super().__init__(*args, **options)
         _bound_passwords(self)
 
-    def set_password_and_save(self, user: User, password_field_name: str = "password1", commit: bool = True) -> User:  # noqa: FBT001, FBT002, S107  # as Django calls it
-        """Set the password and save nothing else: the rest of the row may have changed meanwhile."""
-        super().set_password_and_save(user, password_field_name, commit=False)  # type: ignore[misc]
+    def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002  as Django calls it
+        """Save the password and nothing else: the rest of the row may have changed meanwhile."""
+        user: User = super().save(commit=False)
         if commit:
             user.save(update_fields=["password"])
         return user

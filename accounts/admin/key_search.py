@@ -15,6 +15,7 @@ from accounts.models import ApiKey
 from config.backoffice.model_admin import ModelAdmin
 
 _PUBLIC_LENGTH = len(key_format.KEY_START) + key_format.PREFIX_LENGTH
+_LONGEST_TERM = 254
 _PREFIX = re.compile(rf"[0-9A-Za-z]{{{key_format.PREFIX_LENGTH}}}")
 
 
@@ -30,7 +31,7 @@ class KeySearch(ModelAdmin):
 
     def _search(self, request: HttpRequest, asked: QueryDict) -> HttpResponse:
         """Lead to the list of what was looked for; a whole key is recognised by its hash first."""
-        term = asked.get(SEARCH_VAR, "").strip()
+        term = asked.get(SEARCH_VAR, "").strip()[:_LONGEST_TERM]
         address = asked.copy()
         for name in ("csrfmiddlewaretoken", PAGE_VAR):
             address.pop(name, None)

@@ -7,11 +7,13 @@ from django.contrib.auth.admin import GroupAdmin  # importing it registers it, b
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
+from config.backoffice.model_admin import BackOfficeAdmin
+
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin):
+class RoleAdmin(BackOfficeAdmin, GroupAdmin):
     """Roles; only superusers make and change them, since whoever writes a role may give it every right."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.db.models import Case, Expression, F, OuterRef, Subquery, Sum, Value, When
+from django.db.models import Case, Expression, F, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from ledger.models import Hold, HoldStatus
@@ -26,7 +26,7 @@ def available_credits(path: str = "") -> Expression:
         .values("credits_left")
     )
     ran_out = Case(
-        When((f"{path}next_expiry_at__lte", Now()), then=Coalesce(Subquery(gone), _ZERO)),
+        When(Q((f"{path}next_expiry_at__lte", Now())), then=Coalesce(Subquery(gone), _ZERO)),
         default=_ZERO,
     )
     return Coalesce(F(f"{path}balance") - F(f"{path}reserved") + ran_out, _ZERO)

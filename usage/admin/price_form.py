@@ -42,5 +42,8 @@ class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("effective_from", str(PriceExists()))
         return cleaned
 
+    def validate_unique(self) -> None:
+        """Leave it to `clean`, as below."""
+
     def validate_constraints(self) -> None:
         """Leave it to `clean`, which knows a repetition from a contradiction."""
