@@ -38,12 +38,8 @@ class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
         asked = {name: cleaned.get(name) for name in ("endpoint", "method", "effective_from")}
         there = None if None in asked.values() else Price.objects.filter(**asked).first()
         values = (cleaned.get("credits"), cleaned.get("charge_failures"))
-        if there is not None and (there.credits, there.charge_failures) != values:
+        if there is not None and (there.credits, there.charge_failures) == values:
+            self.instance = there  # so that it is not found to stand in its own way
+        elif there is not None:
             self.add_error("effective_from", str(PriceExists()))
         return cleaned
-
-    def validate_unique(self) -> None:
-        """Leave it to `clean`, as below."""
-
-    def validate_constraints(self) -> None:
-        """Leave it to `clean`, which knows a repetition from a contradiction."""
