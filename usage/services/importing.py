@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from usage.services.log_formats import LineParser, LineRejected, ReportedRequest
 from usage.services.recording import Line, record_lines
 
 LINES_A_CHUNK = 5_000
+_QUOTES = re.compile(rb'\\.|"')  # an escaped one is found as what escapes it
 REJECTIONS_KEPT = 20
 
 
@@ -88,14 +90,21 @@ class Customers:
         self._create = create
         self._named = named
         self._known: dict[str, Customer] = {}
+        self._unknown: dict[str, str] = {}
 
     def find(self, value: str) -> Customer:
         """Find (or make) the customer.
 
         :raises LineRejected: if there is none
         """
+        if value in self._unknown:
+            raise LineRejected(self._unknown[value])
         if value not in self._known:
-            self._known[value] = self._look_up(value)
+            try:
+                self._known[value] = self._look_up(value)
+            except LineRejected as reason:
+                self._unknown[value] = str(reason)
+                raise
         return self._known[value]
 
     def _look_up(self, value: str) -> Customer:
@@ -141,13 +150,14 @@ class Import:
     """One run over one log: every line is recorded, and with `charge` debited.
 
     Each chunk of lines is handed on one customer at a time, each such batch all or nothing, so a run that dies
-    is simply run again.
+    is simply run again. Rejected lines are named by their place in the file, behind `lines_before`, such as a header.
     """
 
     source: str
     parse: LineParser
     customers: Customers
     charge: bool
+    lines_before: int = 0
     report: Report = field(default_factory=Report)
 
     def run(self, lines: Iterable[bytes]) -> Report:
@@ -167,21 +177,26 @@ class Import:
 
     def _by_customer(self, chunk: list[bytes], ordinals: Ordinals) -> dict[int, list[tuple[int, Line]]]:
         batches: dict[int, list[tuple[int, Line]]] = defaultdict(list)
-        for text in chunk:
+        for line in chunk:
+            text = line.rstrip(b"\r\n")
             self.report.read += 1
+            number = self.lines_before + self.report.read
             key = line_key(text, ordinals)
             try:
-                request = self._parsed(text)
+                request = self._parsed(text, is_ended=text != line)
                 customer = self.customers.find(request.customer)
             except LineRejected as reason:
-                self.report.reject(self.report.read, str(reason))
+                self.report.reject(number, str(reason))
                 continue
-            batches[customer.user_id].append((self.report.read, Line(key, request, customer.api_key_id)))
+            batches[customer.user_id].append((number, Line(key, request, customer.api_key_id)))
         return batches
 
-    def _parsed(self, text: bytes) -> ReportedRequest:
+    def _parsed(self, text: bytes, *, is_ended: bool) -> ReportedRequest:
         if not text.strip():
             raise LineRejected("it is empty")
+        if not is_ended and _QUOTES.findall(text).count(b'"') % 2:
+            # Once the file has grown it will be another text, and would count again.
+            raise LineRejected("the file ends within one of its quoted fields: it is still being written")
         return self.parse(text.decode("utf-8", errors="replace"))
 
     def _record(self, user_id: int, batch: list[tuple[int, Line]]) -> None:
@@ -199,7 +214,7 @@ class Import:
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     for line in lines:
-        chunk.append(line.rstrip(b"\r\n"))
+        chunk.append(line)
         if len(chunk) == LINES_A_CHUNK:
             yield chunk
             chunk = []

@@ -46,7 +46,9 @@ _COMBINED = re.compile(
     re.ASCII,
 )
 _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]{1,10}) (?P<path>\S.*?)(?: HTTP/\d(?:\.\d)?)?")
-_COMBINED_TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})", re.ASCII)
+_COMBINED_TIME = re.compile(
+    r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(0\d|1[0-4])([0-5]\d)", re.ASCII
+)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

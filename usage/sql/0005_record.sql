@@ -23,7 +23,7 @@ CREATE TYPE usage_reported AS (
 -- once: a line is known by its source and key (SHA-256 of text and ordinal).
 -- `p_rows` is a JSON array of {n, key (hex), path, method, status, units, latency_ms, api_key_id, reference,
 -- occurred_at}. What the available credits do not cover, in the order of the rows, is logged as unpaid. With
--- `p_charge`, a row that no price names is rejected and not stored.
+-- `p_charge`, a row that no price names is rejected and not stored, unless it is in already.
 -- Answers {accepted, duplicates, rejected: [n …], unpaid, credits}.
 CREATE FUNCTION usage_record_lines(p_user_id bigint, p_source text, p_charge boolean, p_rows jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -48,7 +48,8 @@ BEGIN
             line.units, line.latency_ms, line.api_key_id, line.reference, line.occurred_at, price.id,
             CASE WHEN p_charge THEN usage_cost(price, NULL, line.units, line.status) ELSE 0 END, false
         )::usage_reported ORDER BY line.n) FILTER (WHERE price.id IS NOT NULL OR NOT p_charge),
-        coalesce(array_agg(line.n ORDER BY line.n) FILTER (WHERE price.id IS NULL AND p_charge), '{}')
+        coalesce(array_agg(line.n ORDER BY line.n) FILTER (WHERE price.id IS NULL AND p_charge AND NOT EXISTS (
+            SELECT FROM usage_importedline i WHERE i.source = p_source AND i.line_key = decode(line.key, 'hex'))), '{}')
     INTO v_rows, v_rejected
     FROM jsonb_to_recordset(p_rows) AS line(
         n integer, key text, path text, method text, status integer, units numeric, latency_ms integer,

@@ -61,7 +61,8 @@ class Command(OperatorCommand):
             self._read_bytes(options["file"]) as note_bytes,
         ):
             parse, lines = self._open(options["format"], field, file)
-            importing = Import(options["source"], parse, customers, options["charge"])
+            header_lines = 1 if options["format"] == "csv" else 0
+            importing = Import(options["source"], parse, customers, options["charge"], header_lines)
             counted = _counted(lines, note_bytes)
             report = importing.rehearse(counted) if options["dry_run"] else importing.run(counted)
         self._tell_rejections(report)
