@@ -19,7 +19,7 @@ admin.site.empty_value_display = "–"
 class LogEntryAdmin(ReadOnlyAdmin):
     """Who of the staff did what, when, to which object."""
 
-    list_display = ("action_time", "user", "action_flag", "content_type", "subject", "get_change_message")
+    list_display = ("action_time", "user", "subject", "get_change_message", "action_flag", "content_type")
     list_display_links = ("action_time",)
     list_select_related = ("user", "content_type")
     list_filter = ("action_flag",)

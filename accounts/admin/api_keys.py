@@ -57,7 +57,7 @@ class StatusFilter(admin.SimpleListFilter):
 class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     """Every key's public parts. Hashes are shown nowhere; whoever may change keys may revoke them."""
 
-    list_display = ("public_part", "owner", "name", "scope_names", "status", "last_used_at", "expires_at", "created_at")
+    list_display = ("public_part", "owner", "status", "name", "last_used_at", "scope_names", "expires_at", "created_at")
     list_display_links = ("public_part",)
     list_select_related = ("user",)
     list_filter = (CustomerFilter, StatusFilter)

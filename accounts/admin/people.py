@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import Q, QuerySet
 from django.forms import ModelForm
@@ -32,13 +33,25 @@ class PersonAdmin(KeySearch, BackOfficeAdmin, UserAdmin):  # type: ignore[type-a
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("email", "full_name", "usable_password", "password1", "password2")}),
     )
-    list_display: Any = ("email", "full_name", "is_active", "is_staff", "created_at")
+    list_display: Any = ("email", "full_name", "active", "staff", "created")
     list_filter = ("is_active", "is_staff")
     sortable_by = ("email",)
     ordering = ("-id",)
     search_fields = ("email", "full_name")
     search_help_text = "Part of an email or name; an id; an API key's prefix, or the whole key."
     filter_horizontal = ("groups",)
+
+    @admin.display(description="active", boolean=True)
+    def active(self, person: User) -> bool:
+        return person.is_active
+
+    @admin.display(description="staff", boolean=True)
+    def staff(self, person: User) -> bool:
+        return person.is_staff
+
+    @admin.display(description="created")
+    def created(self, person: User) -> str:
+        return f"{person.created_at:%Y-%m-%d}"
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002
         """Refuse: a person's history is kept for ever, and whoever leaves is deactivated."""

@@ -17,8 +17,8 @@ from ledger.models import Entry
 @admin.register(Entry)
 class EntryAdmin(ExactSearch, ReadOnlyAdmin):
     list_display = (
-        "id", "created_at", "customer", "seq", "type", "reason", "shown_amount", "shown_balance_after",
-        "reference", "description",
+        "id", "customer", "shown_amount", "shown_balance_after", "created_at", "reason", "reference", "description",
+        "type", "seq",
     )  # fmt: skip
     list_select_related = ("user",)
     list_filter = (CustomerFilter, "type", "reason")

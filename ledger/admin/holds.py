@@ -17,7 +17,7 @@ from ledger.models import Hold, HoldStatus
 @admin.register(Hold)
 class HoldAdmin(ExactSearch, ReadOnlyAdmin):
     list_display = (
-        "id", "created_at", "customer", "shown_credits", "shown_captured", "state", "expires_at", "reference",
+        "id", "customer", "shown_credits", "shown_captured", "state", "expires_at", "created_at", "reference",
     )  # fmt: skip
     list_select_related = ("user",)
     list_filter = (CustomerFilter, "status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +83,7 @@ def _entries(customer: User) -> Table:
             (
                 page_url("ledger_entry", entry.pk),
                 (
-                    entry.seq, entry.created_at, entry.get_reason_display(), shown_signed(entry.amount),
+                    entry.seq, shown_at(entry.created_at), entry.get_reason_display(), shown_signed(entry.amount),
                     shown(entry.balance_after), entry.description,
                 ),
             )
@@ -102,7 +103,7 @@ def _open_holds(customer: User) -> Table:
         [
             (
                 page_url("ledger_hold", hold.pk),
-                (hold.pk, shown(hold.credits - hold.captured), hold.expires_at, hold.reference),
+                (hold.pk, shown(hold.credits - hold.captured), shown_at(hold.expires_at), hold.reference),
             )
             for hold in open_now.order_by("expires_at")[:ROWS]
         ],
@@ -119,9 +120,14 @@ def _keys(customer: User) -> Table:
         "API keys",
         ("Key", "Name", "Status", "Last used"),
         [
-            (page_url("accounts_apikey", key.pk), (str(key), key.name, status_of(key, now), key.last_used_at))
+            (page_url("accounts_apikey", key.pk), (str(key), key.name, status_of(key, now), shown_at(key.last_used_at)))
             for key in keys
         ],
         list_url("accounts_apikey", user=customer.pk),
         none="No keys.",
     )
+
+
+def shown_at(moment: dt.datetime | None) -> str | None:
+    """Print a moment in UTC, to the minute, so that a row fits a telephone."""
+    return None if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}"

@@ -45,7 +45,7 @@ class OutcomeFilter(admin.SimpleListFilter):
 @admin.register(RequestLog)
 class RequestLogAdmin(ExactSearch, ReadOnlyAdmin):
     list_display = (
-        "id", "occurred_at", "customer", "api_key", "method", "path", "status", "shown_credits", "unpaid", "reference",
+        "id", "customer", "status", "shown_credits", "occurred_at", "method", "path", "unpaid", "reference", "api_key",
     )  # fmt: skip
     list_select_related = ("user", "api_key")
     list_filter = (CustomerFilter, OutcomeFilter, "occurred_at")
@@ -85,7 +85,9 @@ class RequestLogAdmin(ExactSearch, ReadOnlyAdmin):
 
     @admin.display(description="price")
     def applied_price(self, log: RequestLog) -> SafeString | None:
-        return None if log.price is None else page_link("usage_price", log.price.pk, log.price)
+        if log.price is None:
+            return None
+        return page_link("usage_price", log.price.pk, f"{log.price.endpoint} = {shown(log.price.credits)}")
 
     @admin.display(description="paid by entry")
     def debit(self, log: RequestLog) -> SafeString | None:
