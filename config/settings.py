@@ -213,6 +213,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles" if IN_PRODUCTION else None  # filled by c
 WHITENOISE_USE_FINDERS = not IN_PRODUCTION
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+FORMAT_MODULE_PATH = "config.backoffice.formats"  # dates in the admin as 2026-11-21 23:35
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
