@@ -47,9 +47,10 @@ class Check:
     sentence: str
 
     def run(self, scope: Scope) -> list[Finding]:
-        """Give what breaks the promise, at most FINDINGS_A_CHECK of it."""
+        """Give what breaks the promise, at most FINDINGS_A_CHECK of it, always in the same order."""
         with connection.cursor() as cursor:
-            cursor.execute(f"{self.query} LIMIT %(most)s", scope.parameters())
+            query = f"SELECT * FROM ({self.query}) found ORDER BY found LIMIT %(most)s"
+            cursor.execute(query, scope.parameters())
             names = [column.name for column in cursor.description]
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return [Finding(self.name, row.pop("user_id"), self.sentence.format(**row), row) for row in rows]

@@ -1,0 +1,44 @@
+"""A customer's past with a bit of everything in it, made through services alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import suppress
+from decimal import Decimal
+
+from accounts.models import User
+from ledger.errors import InsufficientCredits
+from ledger.services.holds import release_hold
+from tests.factories import customer_with
+from tests.ledger.posting import hold, post
+from tests.usage.metering import charge, price, report, request_at
+
+MARCH = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+
+
+def prices() -> None:
+    price("search", "1.5")
+    price("free", 0)
+    price("*", "0.25", charge_failures=True)
+
+
+def eventful(email: str) -> User:
+    """Make a customer who was granted, bought, adjusted, held, charged, refused and imported."""
+    user = customer_with(50, email=email)
+    post(user, 10, type="credit", reason="purchase", reference="order 1")
+    hold(user, 5)
+    hold(user, 3, seconds=0)
+    release_hold(hold_id=hold(user, 4).hold.pk, idempotency_key="released")
+    charge(user)
+    charge(user, "other", status=500, method="GET")
+    charge(user, status=404)
+    charge(user, "free")
+    charge(user, credits=Decimal("2.000001"), metadata={"größe": 1})
+    with suppress(InsufficientCredits):
+        charge(user, credits=Decimal(1000))
+    post(user, "-7.5", reason="chargeback")
+    for month in (0, 31):
+        days = [MARCH + dt.timedelta(days=month + day) for day in (0, 0, 1)]
+        report(user, [request_at(at, status=status) for at in days for status in (200, 404, 429)], charged=True)
+    report(user, [request_at(MARCH, units=Decimal(5000))], charged=True)
+    return user
