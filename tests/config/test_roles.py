@@ -28,6 +28,7 @@ WRITABLE_APPS = ("accounts_", "auth_", "config_", "django_")
 WRITABLE = {"usage_price", "usage_reconciliationrun"}
 DOORS = {
     "ledger_correct_drift",
+    "ledger_expire_holds",
     "ledger_first_seq_at",
     "ledger_open_hold",
     "ledger_post_entry",
