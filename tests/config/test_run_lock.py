@@ -9,6 +9,8 @@ from django.db import connection, connections, transaction
 from config.cli.run_lock import AnotherRunHoldsTheLock, lock_number, run_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
+# pg_locks shows those of every database of the server, the other workers' too.
+OF_THIS_DATABASE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 def test_only_one_run_holds_a_lock():
@@ -51,7 +53,8 @@ def test_a_holder_whose_connection_dies_gives_the_lock_up():
     with run_lock("things"):
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                f" WHERE locktype = 'advisory' AND pid <> pg_backend_pid() AND {OF_THIS_DATABASE}"
             )
         with run_lock("things", wait_seconds=5):
             pass
@@ -66,5 +69,8 @@ def test_the_holders_own_work_is_not_inside_the_locks_transaction():
 
 def test_timeouts_that_would_end_the_lock_are_off_for_it():
     with run_lock("things"), connection.cursor() as cursor:
-        cursor.execute("SELECT state FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory'")
+        cursor.execute(
+            "SELECT state FROM pg_stat_activity a JOIN pg_locks l USING (pid)"
+            f" WHERE l.locktype = 'advisory' AND {OF_THIS_DATABASE}"
+        )
         assert cursor.fetchall() == [("idle in transaction",)]
