@@ -12,6 +12,7 @@ from ledger.services.holds import release_hold
 from tests.accounts.races import at_once
 from tests.factories import UserFactory, customer_with
 from tests.ledger.posting import hold, post
+from tests.ledger.races import before_it_commits
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,6 +57,26 @@ def test_a_twin_that_takes_the_last_credit_is_a_twin_and_no_rival():
 
         assert [outcome.entry.amount for outcome in outcomes] == [-100] * 8
         assert sum(not is_replay for _, is_replay in outcomes) == 1
+
+
+@pytest.mark.parametrize("credits", [100, 1000], ids=["all there is", "some of it"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda user: post(user, -100, idempotency_key="k"),
+        lambda user: hold(user, 100, idempotency_key="k"),
+    ],
+    ids=["entry", "hold"],
+)
+def test_who_comes_before_a_twin_has_committed_waits_and_answers_the_same(credits, move):
+    user = customer_with(credits)
+
+    (made, is_replay), (answered, is_answer_replay) = before_it_commits(lambda: move(user), lambda: move(user))
+
+    assert answered == made
+    assert (is_replay, is_answer_replay) == (False, True)
+    assert balance_of(user_id=user.pk).available == credits - 100
+    assert_all_promises_are_kept()
 
 
 def test_the_first_use_of_a_balance_by_many_makes_one():

@@ -15,6 +15,7 @@ from ledger.services.holds import release_hold
 from tests.accounts.races import at_once
 from tests.factories import UserFactory, customer_with
 from tests.ledger.posting import hold, post
+from tests.ledger.races import before_it_commits
 from tests.usage.metering import charge, price, report, request_at, rolled_up
 from usage.models import RequestLog
 from usage.services.reconciliation import Scope, rebuild_sums, reconcile
@@ -138,6 +139,58 @@ def test_batches_that_overlap_record_each_line_once():
 
     assert sum(one.accepted for one in outcomes) == 40
     assert balance_of(user_id=user.pk).balance == 960
+    assert_all_promises_are_kept()
+
+
+def test_batches_share_the_last_credits():
+    user = customer_with(22)
+    price("search", 1)
+
+    outcomes = at_once(8, lambda: report(user, [request_at(MARCH)] * 5, charged=True))
+
+    assert sorted(one.credits for one in outcomes) == [0, 0, 0, 2, 5, 5, 5, 5]
+    assert sum(one.unpaid for one in outcomes) == 18
+    assert_all_promises_are_kept()
+
+
+def test_a_request_that_is_being_counted_is_not_lost_to_sums_made_anew():
+    user = customer_with(10)
+    price("search", 1)
+    today = timezone.now().date()
+    charge(user)
+
+    _, changed = before_it_commits(
+        lambda: charge(user),
+        lambda: rebuild_sums(user_id=user.pk, first_day=today, day_after=today + dt.timedelta(days=2)),
+    )
+
+    assert changed == 0
+    assert rolled_up(user) == [("search", 2, 0, 0, 2)]
+
+
+@pytest.mark.parametrize("credits", [5, 100], ids=["all there is", "some of it"])
+def test_a_charge_that_comes_before_its_twin_has_committed_waits_and_answers_the_same(credits):
+    user = customer_with(credits)
+
+    made, answered = before_it_commits(
+        lambda: charge(user, credits=Decimal(5), idempotency_key="k"),
+        lambda: charge(user, credits=Decimal(5), idempotency_key="k"),
+    )
+
+    assert (answered.id, answered.entry_id, answered.request_id) == (made.id, made.entry_id, made.request_id)
+    assert (made.is_replay, answered.is_replay) == (False, True)
+
+
+def test_a_batch_that_comes_before_a_charge_has_committed_pays_from_what_is_left():
+    user = customer_with(10)
+    price("search", 1)
+
+    _, recorded = before_it_commits(
+        lambda: charge(user, credits=Decimal(8)),
+        lambda: report(user, [request_at(MARCH)] * 5, charged=True),
+    )
+
+    assert (recorded.credits, recorded.unpaid) == (2, 3)
     assert_all_promises_are_kept()
 
 
