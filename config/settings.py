@@ -57,7 +57,9 @@ _connection = {
     "CONN_HEALTH_CHECKS": True,
     # PgBouncer in transaction mode hands each transaction to any server connection: no cursor outlives one.
     "DISABLE_SERVER_SIDE_CURSORS": True,
+    "OPTIONS": {"prepare_threshold": 0},  # lets config/db/calls.py prepare; Django's own cursors never do
 }
+DATABASE_PREPARED_STATEMENTS = env.flag("DATABASE_PREPARED_STATEMENTS", default=True)
 DATABASES = {
     "default": {**_application, **_connection, "TEST": {"MIRROR": "owner"}},
     "owner": {**(_owner or _application), **_connection, "CONN_MAX_AGE": 0},
@@ -140,6 +142,7 @@ REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", default=True)
 LOGIN_WINDOW = timedelta(minutes=15)
 LOGIN_FAILURES_PER_ACCOUNT = env.whole_number("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
 LOGIN_FAILURES_PER_ADDRESS = env.whole_number("LOGIN_FAILURES_PER_ADDRESS", 100, least=1)
+API_KEYS_PER_CUSTOMER = env.whole_number("API_KEYS_PER_CUSTOMER", 50, least=1)
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_TOKEN_LIFETIME = timedelta(days=7)
 REFRESH_REUSE_GRACE = timedelta(seconds=10)
@@ -186,6 +189,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Prepaid credits for API companies: balance, ledger and usage of an account.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
+    "ENUM_NAME_OVERRIDES": {
+        "ApiKeyStatus": "accounts.models.api_key.KeyStatus",
+        "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PUBLIC": True,
     "SERVE_AUTHENTICATION": [],

@@ -9,12 +9,20 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+import psycopg
+from django.conf import settings
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 TRIES = 4  # the first, and at most three more
 _WORTH_ANOTHER_TRY = {
     "40001",  # serialization_failure: a twin with the same key won; the next try finds what it made
     "40P01",  # deadlock_detected
+}
+# unique_violation of these means what 40001 means: a twin with the same key has just committed.
+_KEY_CONSTRAINTS = {
+    "entry_key_is_used_once_per_operation",
+    "operation_key_is_used_once_per_operation",
+    "hold_key_is_used_once",
 }
 _CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator intervention (shutdown)
 
@@ -38,28 +46,58 @@ def call(function: str, /, **arguments: Any) -> Any:
 
     :raises django.db.Error: whatever is left after the last try
     """
-    names = ", ".join(f"{name} => %s" for name in arguments)
-    statement = f"SELECT * FROM {function}({names})"
+    statement = _statement(function, tuple(arguments))
     for attempt in range(1, TRIES + 1):
         try:
             # A savepoint, so that a refused try does not spoil the caller's own transaction.
-            savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
-            with savepoint, connection.cursor() as cursor:
-                cursor.execute(statement, list(arguments.values()))
-                columns = tuple(column.name for column in cursor.description)
-                return _row_type(function, columns)(*cursor.fetchone())
-        except (OperationalError, InterfaceError) as error:
+            with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                return _one_row(function, statement, list(arguments.values()))
+        except Error as error:
             if attempt == TRIES or not _may_try_again(error):
                 raise
         time.sleep(random.uniform(0, 0.005 * 4**attempt))  # noqa: S311  jitter, not a secret
     raise AssertionError("unreachable")
 
 
+@lru_cache(maxsize=64)
+def _statement(function: str, names: tuple[str, ...]) -> str:
+    return f"SELECT * FROM {function}({', '.join(f'{name} => %s' for name in names)})"
+
+
+def _one_row(function: str, statement: str, values: list[Any]) -> Any:
+    """Run a statement once, prepared: parsing and planning it anew would cost as much as a small function takes.
+
+    Django's own cursors put the values into the text and so cannot prepare. Behind a PgBouncer that does not know
+    prepared statements, DATABASE_PREPARED_STATEMENTS turns this off.
+    """
+    if not settings.DATABASE_PREPARED_STATEMENTS:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return _named(function, cursor)
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    started = time.monotonic()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(statement, values, prepare=True)
+        row = _named(function, cursor)
+    if connection.queries_logged:
+        connection.queries_log.append({"sql": statement, "time": f"{time.monotonic() - started:.3f}"})
+    return row
+
+
+def _named(function: str, cursor: Any) -> Any:
+    columns = tuple(column.name for column in cursor.description)
+    return _row_type(function, columns)(*cursor.fetchone())
+
+
 def _may_try_again(error: Exception) -> bool:
     state = sqlstate(error)
     if state in _WORTH_ANOTHER_TRY:
         return True
-    if connection.in_atomic_block or not (state == "" or state.startswith(_CONNECTION_LOST)):
+    if state == "23505":
+        return error.__cause__.diag.constraint_name in _KEY_CONSTRAINTS  # type: ignore[union-attr]
+    is_lost = isinstance(error, OperationalError | InterfaceError) and (not state or state.startswith(_CONNECTION_LOST))
+    if connection.in_atomic_block or not is_lost:
         return False
     connection.close()
     return True

@@ -99,32 +99,44 @@ BEGIN
     RETURN r;
 END $$;
 
--- Change a balance by `p_amount` (signed credits, six places) and write the entry that says so.
+-- Refuse what is no exact amount of credits. A seventh place would be rounded in the balance and in the entry
+-- apart; NaN is above every bound.
+CREATE FUNCTION ledger_refuse_inexact(p_credits numeric) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF p_credits <> round(p_credits, 6) OR p_credits = 'NaN' THEN
+        RAISE EXCEPTION '% is no amount of credits', p_credits USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END $$;
+
+-- Change a balance by `p_amount` (signed credits, exact to six places) and write the entry that says so.
 --
 -- The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the
 -- row is locked, what has expired is settled, and the UPDATE is tried again before anything is refused:
 -- deciding from the first miss would refuse customers whose holds have just run out.
--- The caller has looked the key up and found nothing. A twin that commits meanwhile is noticed under the
--- lock, or by the unique key, and ends in 40001: the caller's next try finds the twin's entry.
+-- The caller has looked the key up and found nothing. A twin that commits meanwhile is noticed under the lock
+-- (40001) or by the unique key (23505): the caller's next try finds the twin's entry.
+--
+-- Every expression of PL/pgSQL is set up anew in each transaction, and every statement's plan too: hence few of
+-- them, and the row at the end made by one.
 CREATE FUNCTION ledger_move(
     p_user_id bigint, p_type text, p_reason text, p_amount numeric, p_description text, p_reference text,
     p_metadata jsonb, p_operation text, p_idempotency_key text, p_fingerprint bytea,
     p_reverses bigint DEFAULT NULL, p_actor_id bigint DEFAULT NULL
 ) RETURNS ledger_outcome LANGUAGE plpgsql AS $$
 DECLARE
-    r ledger_outcome;
-    v_locked ledger_balance;
+    v_entry_id bigint;
+    v_seq bigint;
+    v_balance numeric;
+    v_reserved numeric;
+    v_at timestamptz;
     v_seal bytea;
-    v_is_usage boolean := p_reason IN ('usage', 'capture', 'refund', 'reversal');
+    v_locked ledger_balance;
 BEGIN
-    -- A seventh place would be rounded in the balance and in the entry apart; NaN is above every bound.
-    IF p_amount <> round(p_amount, 6) OR p_amount = 'NaN' THEN
-        RAISE EXCEPTION '% is no amount of credits', p_amount USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    FOR attempt IN 1..2 LOOP
+    LOOP
         UPDATE ledger_balance b SET
             balance = b.balance + p_amount,
-            granted_total = b.granted_total + CASE WHEN v_is_usage THEN 0 ELSE p_amount END,
+            granted_total = b.granted_total
+                + CASE WHEN p_reason IN ('usage', 'capture', 'refund', 'reversal') THEN 0 ELSE p_amount END,
             seq = b.seq + 1,
             -- A sub-select, so that the time is read once, and only after the row is held.
             (updated_at, seal) = (
@@ -136,11 +148,11 @@ BEGIN
         WHERE b.user_id = p_user_id
             AND (p_amount > 0
                  OR (b.frozen_at IS NULL AND b.balance - b.reserved + p_amount >= -b.overdraft_limit))
-            AND (attempt = 2 OR b.next_expiry_at > clock_timestamp())
-        RETURNING b.seq, b.balance, b.reserved, b.balance - b.reserved, b.updated_at, b.seal
-        INTO r.seq, r.balance, r.reserved, r.available, r.created_at, v_seal;
+            AND (v_locked.user_id IS NOT NULL OR b.next_expiry_at > clock_timestamp())
+        RETURNING b.seq, b.balance, b.reserved, b.updated_at, b.seal
+        INTO v_seq, v_balance, v_reserved, v_at, v_seal;
         EXIT WHEN FOUND;
-        IF attempt = 2 THEN
+        IF v_locked.user_id IS NOT NULL THEN
             RETURN ledger_refusal(v_locked, -p_amount);
         END IF;
         v_locked := ledger_lock_balance(p_user_id);
@@ -154,15 +166,10 @@ BEGIN
         user_id, seq, type, reason, amount, balance_after, description, reference, metadata, operation,
         idempotency_key, fingerprint, reverses_id, actor_id, created_at, seal)
     VALUES (
-        p_user_id, r.seq, p_type, p_reason, p_amount, r.balance, p_description, p_reference, p_metadata, p_operation,
-        p_idempotency_key, p_fingerprint, p_reverses, p_actor_id, r.created_at, v_seal)
-    ON CONFLICT (user_id, operation, idempotency_key) DO NOTHING
-    RETURNING id INTO r.entry_id;
-    IF r.entry_id IS NULL THEN
-        RAISE EXCEPTION 'another call has just used this key' USING ERRCODE = 'serialization_failure';
-    END IF;
-    r.outcome := 'posted';
-    RETURN r;
+        p_user_id, v_seq, p_type, p_reason, p_amount, v_balance, p_description, p_reference, p_metadata, p_operation,
+        p_idempotency_key, p_fingerprint, p_reverses, p_actor_id, v_at, v_seal)
+    RETURNING id INTO v_entry_id;
+    RETURN ROW('posted', v_entry_id, v_seq, v_balance, v_reserved, v_balance - v_reserved, NULL, NULL, v_at)::ledger_outcome;
 END $$;
 
 -- The entry that was made under a key, if any: `replayed`, or `key_reused` when something else was asked then.

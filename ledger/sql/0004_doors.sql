@@ -16,6 +16,7 @@ BEGIN
         RAISE EXCEPTION 'entries of type % and reason % are not posted by hand', p_type, p_reason
             USING ERRCODE = 'check_violation';
     END IF;
+    PERFORM ledger_refuse_inexact(p_amount);
     r := ledger_replay(p_user_id, p_operation, p_idempotency_key, p_fingerprint);
     IF r.outcome IS NOT NULL THEN
         RETURN r;
@@ -51,6 +52,7 @@ DECLARE
     v_fingerprint bytea;
     v_expires_at timestamptz;
 BEGIN
+    PERFORM ledger_refuse_inexact(p_credits);
     FOR attempt IN 1..2 LOOP
         SELECT id, fingerprint INTO r.hold_id, v_fingerprint
         FROM ledger_hold WHERE user_id = p_user_id AND idempotency_key = p_idempotency_key;

@@ -2,7 +2,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 
 from ledger.errors import (
     HoldCaptured,
@@ -80,7 +80,7 @@ def test_what_is_held_cannot_be_spent_otherwise(alice):
 
 @pytest.mark.parametrize("credits", ["0", "-1", "NaN"])
 def test_a_hold_of_nothing_is_refused_by_the_database(alice, credits):
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises((IntegrityError, DataError)), transaction.atomic():
         hold(alice, credits)
 
     assert balance(alice).reserved == 0

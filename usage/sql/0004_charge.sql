@@ -1,24 +1,5 @@
 -- Charging and recording: the doors through which requests come in.
 
--- Add to the roll-up of one customer, day and endpoint.
-CREATE FUNCTION usage_count(
-    p_user_id bigint, p_occurred_at timestamptz, p_endpoint text, p_status integer, p_credits numeric
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
-    VALUES (
-        p_user_id, (p_occurred_at AT TIME ZONE 'UTC')::date, p_endpoint,
-        (p_status < 400)::int,
-        (p_status >= 400 AND p_status NOT IN (401, 402, 429))::int,
-        (p_status IN (401, 402, 429))::int,
-        p_credits)
-    ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
-        successful = d.successful + excluded.successful,
-        failed = d.failed + excluded.failed,
-        rejected = d.rejected + excluded.rejected,
-        credits = d.credits + excluded.credits;
-END $$;
-
 -- What came of a charge.
 --   outcome    charged | replayed | key_reused | insufficient | price_unknown | key_invalid | customer_inactive
 --              | customer_unknown
@@ -36,6 +17,30 @@ CREATE TYPE usage_charge_outcome AS (
     request_id uuid
 );
 
+-- Keep the key of a charge that costs nothing, and tell what the customer has. Nothing is locked or settled for
+-- nothing: holds that have run out are only left out of the sum.
+CREATE FUNCTION usage_note_free_charge(
+    p_user_id bigint, p_charge_id bigint, p_idempotency_key text, p_fingerprint bytea, p_request_id uuid
+) RETURNS ledger_outcome LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_balance numeric := 0;
+    v_reserved numeric := 0;
+BEGIN
+    SELECT b.balance,
+        b.reserved - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
+            SELECT sum(h.credits - h.captured) FROM ledger_hold h
+            WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= v_now), 0) END
+    INTO v_balance, v_reserved
+    FROM ledger_balance b WHERE b.user_id = p_user_id;
+    v_balance := coalesce(v_balance, 0);
+    v_reserved := coalesce(v_reserved, 0);
+    INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id, result)
+    VALUES (p_user_id, 'charge', p_idempotency_key, p_fingerprint, p_charge_id,
+            jsonb_build_object('request_id', p_request_id, 'balance_after', v_balance::text));
+    RETURN ROW('posted', NULL, NULL, v_balance, v_reserved, v_balance - v_reserved, NULL, NULL, v_now)::ledger_outcome;
+END $$;
+
 -- Charge one request as it happens: find the customer, price it, debit, log, count; one call, all or nothing.
 -- The customer is named by `p_user_id` or by the SHA-256 of one of their keys. `p_credits` overrides the price.
 -- Repeating a call with its key answers `replayed` with the charge made then; a refusal is not remembered, but
@@ -47,107 +52,95 @@ CREATE FUNCTION usage_charge(
 ) RETURNS usage_charge_outcome
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    r usage_charge_outcome;
-    v_move ledger_outcome;
-    v_done ledger_operationkey;
-    v_price usage_price;
-    v_api_key_id bigint;
-    v_active boolean;
-    v_endpoint text;
     v_now timestamptz := clock_timestamp();
+    v_user_id bigint := p_user_id;
+    v_active boolean;
+    v_api_key_id bigint;
+    v_done_entry_id bigint;
+    v_done_fingerprint bytea;
+    v_price usage_price;
+    v_endpoint text;
+    v_credits numeric;
+    v_charge_id bigint;
+    v_status integer := p_status;
+    v_move ledger_outcome;
 BEGIN
     IF p_key_hash IS NOT NULL THEN
-        SELECT u.id, k.id INTO r.user_id, v_api_key_id
-        FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
-        WHERE k.key_hash = p_key_hash AND k.revoked_at IS NULL AND u.is_active
-            AND (k.expires_at IS NULL OR k.expires_at > v_now);
-        IF NOT FOUND THEN
-            r.outcome := 'key_invalid';
-            RETURN r;
-        END IF;
-    ELSE
-        SELECT id, is_active INTO r.user_id, v_active FROM accounts_user WHERE id = p_user_id;
-        IF NOT FOUND OR NOT v_active THEN
-            r.outcome := CASE WHEN r.user_id IS NULL THEN 'customer_unknown' ELSE 'customer_inactive' END;
-            RETURN r;
-        END IF;
+        SELECT user_id, id INTO v_user_id, v_api_key_id FROM accounts_apikey
+        WHERE key_hash = p_key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > v_now);
+    END IF;
+    SELECT is_active INTO v_active FROM accounts_user WHERE id = v_user_id;
+    IF v_active IS NOT TRUE THEN
+        RETURN ROW(
+            CASE WHEN p_key_hash IS NOT NULL THEN 'key_invalid'
+                WHEN v_active IS NULL THEN 'customer_unknown' ELSE 'customer_inactive' END,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
 
-    v_move := ledger_replay(r.user_id, 'charge', p_idempotency_key, p_fingerprint);
-    IF v_move.outcome IS NULL THEN
-        SELECT * INTO v_done FROM ledger_operationkey
-        WHERE user_id = r.user_id AND operation = 'charge' AND idempotency_key = p_idempotency_key;
-        IF FOUND THEN
-            v_move.outcome := CASE WHEN v_done.fingerprint = p_fingerprint THEN 'replayed' ELSE 'key_reused' END;
-        END IF;
-    END IF;
-    IF v_move.outcome IS NOT NULL THEN
-        r.outcome := v_move.outcome;
-        r.entry_id := v_move.entry_id;
-        RETURN r;
+    SELECT done.entry_id, done.fingerprint INTO v_done_entry_id, v_done_fingerprint FROM (
+        SELECT id AS entry_id, fingerprint FROM ledger_entry
+        WHERE user_id = v_user_id AND operation = 'charge' AND idempotency_key = p_idempotency_key
+        UNION ALL
+        SELECT NULL, fingerprint FROM ledger_operationkey
+        WHERE user_id = v_user_id AND operation = 'charge' AND idempotency_key = p_idempotency_key
+    ) done;
+    IF FOUND THEN
+        RETURN ROW(
+            CASE WHEN v_done_fingerprint = p_fingerprint THEN 'replayed' ELSE 'key_reused' END,
+            NULL, v_user_id, NULL, v_done_entry_id, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
 
-    v_price := usage_find_price(p_endpoint, p_method, v_now);
+    -- Most endpoints are codes: one look-up in the unique index, without a further function.
+    SELECT * INTO v_price FROM usage_price
+    WHERE endpoint = p_endpoint AND method IN ('', p_method) AND kind = 'code' AND effective_from <= v_now
+    ORDER BY method DESC, effective_from DESC LIMIT 1;
+    IF NOT FOUND THEN
+        v_price := usage_find_price(p_endpoint, p_method, v_now);
+    END IF;
     IF v_price.id IS NULL AND p_credits IS NULL THEN
-        r.outcome := 'price_unknown';
-        RETURN r;
+        RETURN ROW('price_unknown', NULL, v_user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
+    v_credits := usage_cost(v_price, p_credits, p_units, p_status);
+    v_charge_id := nextval('usage_requestlog_id_seq');
     v_endpoint := coalesce(v_price.endpoint, '*');
-    r.credits := usage_cost(v_price, p_credits, p_units, p_status);
-    r.request_id := p_request_id;
 
-    r.charge_id := nextval('usage_requestlog_id_seq');
-    IF r.credits = 0 THEN
-        -- Nothing is locked or settled for nothing: holds that have run out are only left out of the sum.
-        SELECT b.balance,
-            b.reserved - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
-                SELECT sum(h.credits - h.captured) FROM ledger_hold h
-                WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= v_now), 0) END
-        INTO r.balance_after, r.reserved
-        FROM ledger_balance b WHERE b.user_id = r.user_id;
-        r.balance_after := coalesce(r.balance_after, 0);
-        r.reserved := coalesce(r.reserved, 0);
-        r.available := r.balance_after - r.reserved;
-        INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id, result)
-        VALUES (r.user_id, 'charge', p_idempotency_key, p_fingerprint, r.charge_id,
-                jsonb_build_object('request_id', p_request_id, 'balance_after', r.balance_after::text))
-        ON CONFLICT (user_id, operation, idempotency_key) DO NOTHING;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'another call has just used this key' USING ERRCODE = 'serialization_failure';
-        END IF;
+    IF v_credits = 0 THEN
+        v_move := usage_note_free_charge(v_user_id, v_charge_id, p_idempotency_key, p_fingerprint, p_request_id);
     ELSE
+        IF p_credits IS NOT NULL THEN
+            PERFORM ledger_refuse_inexact(p_credits);
+        END IF;
         v_move := ledger_move(
-            r.user_id, 'debit', 'usage', -r.credits, v_endpoint, coalesce(p_reference, p_request_id::text),
-            jsonb_build_object('charge_id', r.charge_id, 'endpoint', v_endpoint, 'request_id', p_request_id)
-                || CASE WHEN p_metadata = '{}' THEN '{}' ELSE jsonb_build_object('metadata', p_metadata) END,
+            v_user_id, 'debit', 'usage', -v_credits, v_endpoint, coalesce(p_reference, p_request_id::text),
+            p_metadata || jsonb_build_object('charge_id', v_charge_id, 'request_id', p_request_id),
             'charge', p_idempotency_key, p_fingerprint);
-        r.entry_id := v_move.entry_id;
-        r.balance_after := v_move.balance;
-        r.reserved := v_move.reserved;
-        r.available := v_move.available;
-        r.reason := v_move.reason;
-        r.next_hold_expires_at := v_move.next_hold_expires_at;
-    END IF;
-
-    IF r.credits > 0 AND r.entry_id IS NULL THEN
-        r.outcome := v_move.outcome;
-        INSERT INTO usage_requestlog (
-            id, user_id, api_key_id, endpoint, path, method, status, units, credits, price_id, latency_ms,
-            request_id, reference, metadata, source, occurred_at)
-        VALUES (
-            r.charge_id, r.user_id, v_api_key_id, v_endpoint, p_endpoint, p_method, 402, p_units, 0, v_price.id,
-            p_latency_ms, p_request_id, p_reference, p_metadata, '', v_now);
-        PERFORM usage_count(r.user_id, v_now, v_endpoint, 402, 0);
-        RETURN r;
+        IF v_move.entry_id IS NULL THEN
+            v_status := 402;
+        END IF;
     END IF;
 
     INSERT INTO usage_requestlog (
         id, user_id, api_key_id, endpoint, path, method, status, units, credits, price_id, entry_id, latency_ms,
         request_id, reference, metadata, source, occurred_at)
     VALUES (
-        r.charge_id, r.user_id, v_api_key_id, v_endpoint, p_endpoint, p_method, p_status, p_units, r.credits,
-        v_price.id, r.entry_id, p_latency_ms, p_request_id, p_reference, p_metadata, '', v_now);
-    PERFORM usage_count(r.user_id, v_now, v_endpoint, p_status, r.credits);
-    r.outcome := 'charged';
-    RETURN r;
+        v_charge_id, v_user_id, v_api_key_id, v_endpoint, p_endpoint, p_method, v_status, p_units,
+        CASE WHEN v_move.entry_id IS NULL THEN 0 ELSE v_credits END, v_price.id, v_move.entry_id, p_latency_ms,
+        p_request_id, p_reference, p_metadata, '', v_now);
+    INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
+    VALUES (
+        v_user_id, (v_now AT TIME ZONE 'UTC')::date, v_endpoint,
+        (v_status < 400)::int,
+        (v_status >= 400 AND v_status NOT IN (401, 402, 429))::int,
+        (v_status IN (401, 402, 429))::int,
+        CASE WHEN v_move.entry_id IS NULL THEN 0 ELSE v_credits END)
+    ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
+        successful = d.successful + excluded.successful,
+        failed = d.failed + excluded.failed,
+        rejected = d.rejected + excluded.rejected,
+        credits = d.credits + excluded.credits;
+
+    RETURN ROW(
+        CASE WHEN v_move.outcome = 'insufficient' THEN 'insufficient' ELSE 'charged' END,
+        v_charge_id, v_user_id, v_credits, v_move.entry_id, v_move.balance, v_move.reserved, v_move.available,
+        v_move.reason, v_move.next_hold_expires_at, p_request_id)::usage_charge_outcome;
 END $$;

@@ -1,2 +1,2 @@
-DROP FUNCTION usage_charge, usage_count;
+DROP FUNCTION usage_charge, usage_note_free_charge;
 DROP TYPE usage_charge_outcome;
