@@ -107,8 +107,48 @@ class ApiKeyNotFound(AccountsRefusal):
         super().__init__("No API key has this prefix.")
 
 
-class ApiKeyRefused(AccountsRefusal):
+class OwnKeyNotFound(AccountsRefusal):
+    """The customer has no such key: it is not said whether somebody else has."""
+
+    def __init__(self) -> None:
+        super().__init__("Not found.")
+
+
+class ApiKeyRefused(FieldsRefused):
     """A key like this cannot be issued."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__({field: [sentence]})
+
+
+class TooManyApiKeys(AccountsRefusal):
+    """The customer has as many working keys as anybody may have."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"You have {limit} working API keys, which is the limit. Revoke one that you no longer need.")
+        self.extra = {"limit": limit}
+
+
+class ApiKeyRevoked(AccountsRefusal):
+    """A key that was withdrawn has no successor."""
+
+    def __init__(self) -> None:
+        super().__init__("This API key was revoked. Create a new one instead.")
+
+
+class ApiKeyExpired(AccountsRefusal):
+    """A key that has ended has no successor."""
+
+    def __init__(self) -> None:
+        super().__init__("This API key has expired. Create a new one instead.")
+
+
+class ApiKeyReplaced(AccountsRefusal):
+    """A key is rotated once; then its successor is the one to rotate."""
+
+    def __init__(self, *, replaced_by: int) -> None:
+        super().__init__("This API key was rotated already. Rotate the key that replaced it instead.")
+        self.extra = {"replaced_by": replaced_by}
 
 
 class UserNotFound(AccountsRefusal):

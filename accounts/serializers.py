@@ -1,16 +1,21 @@
-"""What `/auth` takes and gives."""
+"""What `/auth` takes and gives: people, tokens and keys."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.models import User
+from accounts.models import ApiKey, KeyStatus, Scope, User
+from accounts.services.api_keys import CUSTOMER_SCOPES, LONGEST_NAME
+from accounts.services.own_keys import LONGEST_GRACE
 from accounts.services.passwords import LONGEST_NEW_PASSWORD, LONGEST_PASSWORD
-from config.http.fields import InstantField
+from config.http.fields import InstantField, MomentField, WholeNumberField
 
 _LONGEST_TOKEN = 4096
+_DAY_SECONDS = 86_400
+_MOST_DAYS = 36_500
 
 
 class PasswordField(serializers.CharField):
@@ -73,6 +78,69 @@ class RefreshTokenSerializer(serializers.Serializer[Any]):
 class PasswordChangeSerializer(serializers.Serializer[User]):
     current_password = PasswordField()
     new_password = PasswordField(max_length=LONGEST_NEW_PASSWORD)
+
+
+@extend_schema_field({"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CUSTOMER_SCOPES)}})
+class ScopesField(serializers.ListField):
+    """Names of scopes; which of them exist, and for whom, the service says."""
+
+    child = serializers.CharField(max_length=32)
+
+
+class NewKeyRequestSerializer(serializers.Serializer[ApiKey]):
+    """A key to be made; without an end it works until it is revoked."""
+
+    name = serializers.CharField(max_length=LONGEST_NAME, help_text="What you call it.")
+    scopes = ScopesField(default=[Scope.ACCOUNT_READ.value], max_length=10, help_text="What calls with it may do.")
+    expires_at = MomentField(required=False, allow_null=True, help_text="From then on it is refused.")
+    expires_in_days = WholeNumberField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=_MOST_DAYS,
+        help_text="Instead of `expires_at`: so many days from now.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("expires_at") is not None and attrs.get("expires_in_days") is not None:
+            raise serializers.ValidationError({"expires_in_days": ["Give either expires_at or expires_in_days."]})
+        return attrs
+
+
+class RotationRequestSerializer(serializers.Serializer[ApiKey]):
+    """How long the old key goes on working."""
+
+    grace_period_seconds = WholeNumberField(
+        default=_DAY_SECONDS,
+        min_value=0,
+        max_value=int(LONGEST_GRACE.total_seconds()),
+        help_text="How long the old key still works, unless it ends earlier by itself. 0: not at all.",
+    )
+
+
+class ApiKeySerializer(serializers.Serializer[ApiKey]):
+    """A key of the customer's own, as `accounts.selectors.keys_of` gives it; its text is not stored."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="The 12 characters behind `tb_live_`.")
+    last4 = serializers.CharField(help_text="The key's last four characters.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=[each.value for each in CUSTOMER_SCOPES]))
+    status = serializers.ChoiceField(choices=KeyStatus.choices)
+    created_at = InstantField()
+    expires_at = InstantField(allow_null=True, help_text="From then on it is refused; null: never.")
+    revoked_at = InstantField(allow_null=True)
+    last_used_at = InstantField(allow_null=True, help_text="Last accepted call, kept to the minute.")
+    replaces = serializers.IntegerField(
+        source="replaces_id", allow_null=True, help_text="Id of the key in whose place a rotation put this one."
+    )
+    replaced_by = serializers.IntegerField(allow_null=True, help_text="Id of the key that a rotation put in its place.")
+
+
+class NewApiKeySerializer(ApiKeySerializer):
+    """A key that was just made."""
+
+    key = serializers.CharField(help_text="The whole key, shown this once: only its hash is stored.")
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

@@ -1,6 +1,6 @@
 """Who: people, the keys they call with, the plans they are on."""
 
-from accounts.models.api_key import ApiKey, Scope
+from accounts.models.api_key import ApiKey, KeyStatus, Scope
 from accounts.models.login_attempt import LoginAttempt
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
@@ -9,6 +9,7 @@ from accounts.models.user import User
 __all__ = [
     "ApiKey",
     "BillingInterval",
+    "KeyStatus",
     "LoginAttempt",
     "Plan",
     "Scope",

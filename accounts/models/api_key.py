@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -14,6 +15,42 @@ from accounts.models.user import User
 class Scope(models.TextChoices):
     ACCOUNT_READ = "account:read", "Read the account summary"
     METERING = "metering", "Charge, hold and report for any customer (service keys only)"
+
+
+class KeyStatus(models.TextChoices):
+    """Whether a key works, apart from its owner."""
+
+    ACTIVE = "active", "Active"
+    EXPIRED = "expired", "Expired"
+    REVOKED = "revoked", "Revoked"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def of(self, user_id: int) -> ApiKeyQuerySet:
+        return self.filter(user_id=user_id)
+
+    def working(self, now: dt.datetime) -> ApiKeyQuerySet:
+        """Narrow to keys that are neither revoked nor expired."""
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
+
+    def with_status(self, now: dt.datetime) -> ApiKeyQuerySet:
+        """Add `status`, a KeyStatus, as of now."""
+        return self.annotate(
+            status=models.Case(
+                models.When(revoked_at__isnull=False, then=models.Value(KeyStatus.REVOKED)),
+                models.When(expires_at__lte=now, then=models.Value(KeyStatus.EXPIRED)),
+                default=models.Value(KeyStatus.ACTIVE),
+                output_field=models.CharField(),
+            )
+        )
+
+    def with_replacement(self) -> ApiKeyQuerySet:
+        """Add `replaced_by`: the id of the key that a rotation put in this one's place."""
+        newer = ApiKey.objects.filter(user_id=models.OuterRef("user_id"), replaces_id=models.OuterRef("pk"))
+        return self.annotate(replaced_by=models.Subquery(newer.values("pk")[:1]))
+
+    def newest_first(self) -> ApiKeyQuerySet:
+        return self.order_by("-created_at", "-id")
 
 
 class ApiKey(models.Model):
@@ -42,10 +79,27 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Last accepted call, kept to the minute."
     )
+    replaces = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        help_text="The key in whose place a rotation put this one; empty: none.",
+    )
+
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"
         constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "replaces"], name="a_key_is_replaced_once"),
+            models.CheckConstraint(
+                condition=models.Q(replaces__isnull=True) | models.Q(user__isnull=False),
+                name="only_customers_keys_are_rotated",
+            ),
             models.CheckConstraint(
                 condition=models.Q(user__isnull=True) | ~models.Q(scopes__contains=[Scope.METERING]),
                 name="only_service_keys_may_meter",

@@ -15,7 +15,7 @@ from accounts.models import ApiKey, Scope, User
 
 CUSTOMER_SCOPES = (Scope.ACCOUNT_READ,)
 SERVICE_SCOPES = (Scope.METERING,)
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 _USE_IS_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
@@ -34,14 +34,18 @@ def issue_api_key(
     scopes: Collection[str],
     now: dt.datetime,
     expires_at: dt.datetime | None = None,
+    replaces: ApiKey | None = None,
     raw: str | None = None,
 ) -> IssuedKey:
     """Make a key for a customer's own programs; each call makes another. `raw` is its text, drawn unless given.
 
+    How many a customer has is not looked at: what customers do themselves is in `own_keys`.
+
     :raises ApiKeyRefused: if the name is empty or too long, a scope is unknown or for service keys only, or the key
         would have expired already
     """
-    return _issue(user, name, scopes, CUSTOMER_SCOPES, now, expires_at, raw or key_format.make_key())
+    refuse_key(name=name, scopes=scopes, allowed=CUSTOMER_SCOPES, expires_at=expires_at, now=now)
+    return _issue(user, name, scopes, now, expires_at, replaces, raw or key_format.make_key())
 
 
 def issue_service_key(
@@ -56,7 +60,8 @@ def issue_service_key(
 
     :raises ApiKeyRefused: as for a customer's key; `account:read` needs an account
     """
-    return _issue(None, name, scopes, SERVICE_SCOPES, now, expires_at, raw or key_format.make_key())
+    refuse_key(name=name, scopes=scopes, allowed=SERVICE_SCOPES, expires_at=expires_at, now=now)
+    return _issue(None, name, scopes, now, expires_at, None, raw or key_format.make_key())
 
 
 @transaction.atomic
@@ -119,19 +124,41 @@ def _note_use(api_key: ApiKey, now: dt.datetime) -> None:
         api_key.last_used_at = now
 
 
+def refuse_key(
+    *,
+    name: str,
+    scopes: Collection[str],
+    allowed: Collection[Scope],
+    expires_at: dt.datetime | None,
+    now: dt.datetime,
+) -> None:
+    """Refuse what no key may be.
+
+    :raises ApiKeyRefused: naming what is wrong with it
+    """
+    if not 0 < len(name.strip()) <= LONGEST_NAME:
+        raise ApiKeyRefused("name", f"A key needs a name of 1 to {LONGEST_NAME} characters.")
+    if not scopes:
+        raise ApiKeyRefused("scopes", "A key needs at least one scope.")
+    for scope in scopes:
+        if scope not in Scope.values:
+            raise ApiKeyRefused("scopes", f"There is no scope {scope!r}; the scopes are {', '.join(Scope.values)}.")
+        if scope not in allowed:
+            whose = "a service" if allowed == SERVICE_SCOPES else "a customer's"
+            raise ApiKeyRefused("scopes", f"The scope {scope} is not for {whose} key.")
+    if expires_at is not None and expires_at <= now:
+        raise ApiKeyRefused("expires_at", "The key would have expired already.")
+
+
 def _issue(
     user: User | None,
     name: str,
     scopes: Collection[str],
-    allowed: tuple[Scope, ...],
     now: dt.datetime,
     expires_at: dt.datetime | None,
+    replaces: ApiKey | None,
     raw: str,
 ) -> IssuedKey:
-    _refuse_name(name)
-    _refuse_scopes(scopes, allowed)
-    if expires_at is not None and expires_at <= now:
-        raise ApiKeyRefused("The key would have expired already.")
     api_key = ApiKey.objects.create(
         user=user,
         name=name.strip(),
@@ -141,21 +168,6 @@ def _issue(
         scopes=sorted(set(scopes)),
         created_at=now,
         expires_at=expires_at,
+        replaces=replaces,
     )
     return IssuedKey(api_key=api_key, raw=raw)
-
-
-def _refuse_name(name: str) -> None:
-    if not 0 < len(name.strip()) <= _LONGEST_NAME:
-        raise ApiKeyRefused(f"A key needs a name of 1 to {_LONGEST_NAME} characters.")
-
-
-def _refuse_scopes(scopes: Collection[str], allowed: tuple[Scope, ...]) -> None:
-    if not scopes:
-        raise ApiKeyRefused("A key needs at least one scope.")
-    for scope in scopes:
-        if scope not in Scope.values:
-            raise ApiKeyRefused(f"There is no scope {scope!r}; the scopes are {', '.join(Scope.values)}.")
-        if scope not in allowed:
-            whose = "a service" if allowed == SERVICE_SCOPES else "a customer's"
-            raise ApiKeyRefused(f"The scope {scope} is not for {whose} key.")

@@ -9,6 +9,7 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
 from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, plain
+from config.http.ranges import NotAnInstant, is_date, parse_instant
 
 _CREDITS_SCHEMA = {"type": "number", "format": "double", "examples": [12.5]}
 
@@ -39,6 +40,38 @@ class InstantField(serializers.DateTimeField):
 
     def to_representation(self, value: Any) -> Any:
         return value  # printed by the renderer (config.http.timestamps), like every other datetime
+
+
+class MomentField(serializers.CharField):
+    """An instant in a request, in the form of `from` and `to`; a date alone would leave open when it is meant."""
+
+    def to_internal_value(self, data: Any) -> Any:  # a str to DRF's types, a datetime here
+        text = super().to_internal_value(data)
+        try:
+            moment = parse_instant(text)
+        except NotAnInstant as error:
+            raise serializers.ValidationError(str(error), code="invalid") from error
+        if is_date(text):
+            raise serializers.ValidationError("Give the time of the day as well.", code="invalid")
+        return moment
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number as JSON writes it; a text that looks like one, or a fraction of 0, is refused."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class MomentFieldSchema(OpenApiSerializerFieldExtension):
+    """Shows a moment as what it is."""
+
+    target_class = "config.http.fields.MomentField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:  # noqa: ARG002
+        return {"type": "string", "format": "date-time"}
 
 
 class CreditsFieldSchema(OpenApiSerializerFieldExtension):

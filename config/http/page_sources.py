@@ -17,8 +17,8 @@ from config.http.cursors import BrokenCursor
 class PageSource(Protocol):
     """A list, newest first, that a selector knows how to count and cut cheaply."""
 
-    def count(self) -> int:
-        """Count what the filters select."""
+    def count(self) -> int | None:
+        """Count what the filters select; None where that would take too long."""
         ...
 
     def page(self, *, limit: int, offset: int) -> Sequence[Any]:

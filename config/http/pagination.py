@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -21,16 +22,23 @@ if TYPE_CHECKING:  # views.py itself imports what the settings name
 
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 100
+_CSV_CHUNK = 1000
 
 
 class StrictLimitOffsetPagination(BasePagination):
     """Answers `{"count", "next", "previous", "results", "next_cursor"}` and refuses what it cannot read."""
 
+    count_schema: ClassVar[dict[str, Any]] = {
+        "type": "integer",
+        "minimum": 0,
+        "description": "How many the filters select in all.",
+    }
+
     request: Request
     source: PageSource
     limit: int
     offset: int
-    count: int
+    count: int | None
     next_cursor: str | None
     by_cursor: bool
 
@@ -86,6 +94,8 @@ class StrictLimitOffsetPagination(BasePagination):
 
     def _items_at_offset(self) -> Sequence[Any]:
         self.count = self.source.count()
+        if self.count is None:
+            return self.source.page(limit=self.limit + 1, offset=self.offset)
         return self.source.page(limit=self.limit, offset=self.offset) if self.offset < self.count else []
 
     def _items_after(self, cursor: str) -> Sequence[Any]:
@@ -97,7 +107,9 @@ class StrictLimitOffsetPagination(BasePagination):
         return items
 
     def _has_more(self, fetched: int, shown: int) -> bool:
-        return fetched > shown if self.by_cursor else self.offset + shown < self.count
+        if self.by_cursor or self.count is None:
+            return fetched > shown
+        return self.offset + shown < self.count
 
     def _seal(self, item: Any) -> str:
         return seal_cursor(self.source.position_of(item), of=self.request.path)
@@ -118,7 +130,7 @@ class StrictLimitOffsetPagination(BasePagination):
             "type": "object",
             "required": ["count", "next", "previous", "results", "next_cursor"],
             "properties": {
-                "count": {"type": "integer", "minimum": 0, "description": "How many the filters select in all."},
+                "count": self.count_schema,
                 "next": {**url, "description": "The next page, filters kept."},
                 "previous": {**url, "description": "The page before, filters kept."},
                 "results": schema,
@@ -137,6 +149,27 @@ class StrictLimitOffsetPagination(BasePagination):
         ]
 
 
+class LongListPagination(StrictLimitOffsetPagination):
+    """For lists so long that some filters would take too long to count: `count` is null then."""
+
+    count_schema: ClassVar[dict[str, Any]] = {
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "description": "How many the filters select in all; null where counting would take too long.",
+    }
+
+
+def csv_items(request: Request | HttpRequest, source: QuerySet[Any] | PageSource) -> Iterator[Any]:
+    """Give what a CSV of a list holds, fetched in chunks, so that any number streams in little memory.
+
+    :raises ValidationError: naming `limit` or `offset`; at once, and not when the first item is asked for
+    """
+    limit, offset = csv_bounds(request)
+    pages = QuerySetSource(source) if isinstance(source, QuerySet) else source
+    items = _walk(pages, offset)
+    return items if limit is None else islice(items, limit)
+
+
 def csv_bounds(request: Request | HttpRequest) -> tuple[int | None, int]:
     """Give `(limit, offset)` for a CSV: all that the filter selects, cut only as far as the caller asks.
 
@@ -145,6 +178,13 @@ def csv_bounds(request: Request | HttpRequest) -> tuple[int | None, int]:
     given = strict_parameters(request, {"limit", "offset"})
     limit = whole_number(given, "limit", default=0, least=1, most=LARGEST_LIMIT) or None
     return limit, whole_number(given, "offset", default=0, least=0)
+
+
+def _walk(source: PageSource, offset: int) -> Iterator[Any]:
+    items = source.page(limit=_CSV_CHUNK, offset=offset)
+    while items:
+        yield from items
+        items = source.after(source.position_of(items[-1]), limit=_CSV_CHUNK)
 
 
 def _parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:

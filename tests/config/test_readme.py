@@ -21,7 +21,7 @@ def our_commands() -> list[str]:
 def api_routes(patterns: list[URLPattern | URLResolver], before: str = "/") -> list[str]:
     routes = []
     for pattern in patterns:
-        route = before + str(pattern.pattern)
+        route = before + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))  # as the contract writes it
         if isinstance(pattern, URLResolver):
             if pattern.app_name != "admin":
                 routes += api_routes(pattern.url_patterns, route)

@@ -1,0 +1,101 @@
+"""API keys as customers handle them themselves: made, rotated and withdrawn, within a limit.
+
+A customer's keys change one after another: whatever could make more of them holds the customer's row first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.errors import (
+    ApiKeyExpired,
+    ApiKeyReplaced,
+    ApiKeyRevoked,
+    OwnKeyNotFound,
+    TokenInvalid,
+    TooManyApiKeys,
+)
+from accounts.models import ApiKey, User
+from accounts.services.api_keys import IssuedKey, issue_api_key
+
+LONGEST_GRACE = dt.timedelta(days=7)
+
+
+@transaction.atomic
+def create_own_key(
+    *, user_id: int, name: str, scopes: Collection[str], now: dt.datetime, expires_at: dt.datetime | None = None
+) -> IssuedKey:
+    """Make another key for a customer.
+
+    :raises ApiKeyRefused: naming what no key of a customer may be
+    :raises TooManyApiKeys: if as many as anybody may have work already
+    :raises TokenInvalid: if the customer was deactivated meanwhile
+    """
+    user = _lock_customer(user_id)
+    issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at)
+    _refuse_beyond_limit(user, now)
+    return issued
+
+
+@transaction.atomic
+def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.datetime) -> IssuedKey:
+    """Put a new key in the place of one that works; the old one ends when `grace` is over, or earlier if it was to.
+
+    The new one has its name and scopes and, if the old one was to end, as long a life from now on. Of many
+    rotations of one key the first wins.
+
+    :raises OwnKeyNotFound: if the customer has no such key
+    :raises ApiKeyRevoked, ApiKeyExpired, ApiKeyReplaced: if it works no more, or was rotated before
+    :raises TooManyApiKeys: if both together are more than anybody may have; without grace that cannot be
+    :raises TokenInvalid: if the customer was deactivated meanwhile
+    """
+    user = _lock_customer(user_id)
+    old = ApiKey.objects.of(user.pk).filter(pk=key_id).select_for_update(no_key=True).first()
+    if old is None:
+        raise OwnKeyNotFound
+    _refuse_rotation(user, old, now)
+    expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
+    issued = issue_api_key(user=user, name=old.name, scopes=old.scopes, now=now, expires_at=expires_at, replaces=old)
+    ends_at = now + grace
+    if old.expires_at is None or ends_at < old.expires_at:
+        ApiKey.objects.filter(pk=old.pk).update(expires_at=ends_at)
+    _refuse_beyond_limit(user, now)
+    return issued
+
+
+def withdraw_own_key(*, user_id: int, key_id: int, now: dt.datetime) -> None:
+    """End a customer's key at once and for good; one that was withdrawn before keeps its time.
+
+    :raises OwnKeyNotFound: if the customer has no such key
+    """
+    own = ApiKey.objects.of(user_id).filter(pk=key_id)
+    if not own.filter(revoked_at=None).update(revoked_at=now) and not own.exists():
+        raise OwnKeyNotFound
+
+
+def _lock_customer(user_id: int) -> User:
+    # Not FOR UPDATE: rows that refer to the customer may still be inserted meanwhile.
+    user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_active=True).first()
+    if user is None:
+        raise TokenInvalid
+    return user
+
+
+def _refuse_rotation(user: User, old: ApiKey, now: dt.datetime) -> None:
+    if old.revoked_at is not None:
+        raise ApiKeyRevoked
+    newer = ApiKey.objects.of(user.pk).filter(replaces=old).first()
+    if newer is not None:
+        raise ApiKeyReplaced(replaced_by=newer.pk)
+    if old.expires_at is not None and old.expires_at <= now:
+        raise ApiKeyExpired
+
+
+def _refuse_beyond_limit(user: User, now: dt.datetime) -> None:
+    """Undo the change, by raising, if it made one key too many; the customer's row is held."""
+    if ApiKey.objects.of(user.pk).working(now).count() > settings.API_KEYS_PER_CUSTOMER:
+        raise TooManyApiKeys(limit=settings.API_KEYS_PER_CUSTOMER)

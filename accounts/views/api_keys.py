@@ -1,0 +1,150 @@
+"""The customer's own API keys: listed, made, rotated, withdrawn."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, cast
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import ApiKey, KeyStatus, User
+from accounts.selectors import keys_of
+from accounts.serializers import (
+    ApiKeySerializer,
+    ErrorSerializer,
+    FieldErrorsSerializer,
+    NewApiKeySerializer,
+    NewKeyRequestSerializer,
+    RotationRequestSerializer,
+)
+from accounts.services.api_keys import IssuedKey
+from accounts.services.own_keys import create_own_key, rotate_own_key, withdraw_own_key
+from config.http.csv import csv_answer
+from config.http.pagination import csv_items
+from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+
+REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
+CSV_HEADER = (
+    "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",
+    "replaces_id", "replaced_by",
+)  # fmt: skip
+KEY_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The key's id.")
+
+
+class ApiKeyViewSet(GenericViewSet[ApiKey]):
+    """Keys that the customer's own programs call with; service keys are none of theirs."""
+
+    serializer_class = ApiKeySerializer
+    queryset = ApiKey.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="api_keys",
+        summary="API keys",
+        description="The customer's keys, newest first. The keys themselves are shown only when they are made.",
+        tags=["api keys"],
+        parameters=[
+            OpenApiParameter("status", str, enum=KeyStatus.values, description="Only keys of this status."),
+            OpenApiParameter(
+                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
+            ),
+        ],
+        responses={
+            (200, "application/json"): ApiKeySerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same keys, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        asked = choice(strict_parameters(request, {"status"}), "status", KeyStatus.values, default="")
+        keys = keys_of(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
+        if wants_csv(request):
+            rows = ([_csv_value(key, name) for name in CSV_HEADER] for key in csv_items(request, keys))
+            return csv_answer(filename="api-keys.csv", header=CSV_HEADER, rows=rows)
+        page = self.paginate_queryset(keys)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="create_api_key",
+        summary="Make an API key",
+        description="The answer has the whole key, this once: only its hash is stored. Customers can give a key the "
+        "scope `account:read` only. At most so many keys of a customer work at once as the site allows.",
+        tags=["api keys"],
+        request=NewKeyRequestSerializer,
+        responses={201: NewApiKeySerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
+    )
+    def create(self, request: Request) -> Response:
+        asked = NewKeyRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        now = timezone.now()
+        issued = create_own_key(
+            user_id=cast(User, request.user).pk,
+            name=asked.validated_data["name"],
+            scopes=asked.validated_data["scopes"],
+            expires_at=_end_of(asked.validated_data, now),
+            now=now,
+        )
+        return _shown_once(issued, now)
+
+    @extend_schema(
+        operation_id="rotate_api_key",
+        summary="Put a new key in the place of one",
+        description="The new key has the old one's name, scopes and length of life; the old one works until the grace "
+        "period is over, a day unless said otherwise. A key is rotated once: of two rotations one wins.",
+        tags=["api keys"],
+        parameters=[KEY_ID],
+        request=RotationRequestSerializer,
+        responses={
+            201: NewApiKeySerializer,
+            400: FieldErrorsSerializer,
+            404: ErrorSerializer,
+            409: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    def rotate(self, request: Request, id: str) -> Response:
+        asked = RotationRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        now = timezone.now()
+        issued = rotate_own_key(
+            user_id=cast(User, request.user).pk,
+            key_id=path_number(id),
+            grace=dt.timedelta(seconds=asked.validated_data["grace_period_seconds"]),
+            now=now,
+        )
+        return _shown_once(issued, now)
+
+    @extend_schema(
+        operation_id="revoke_api_key",
+        summary="Revoke an API key",
+        description="At once and for good. May be repeated.",
+        tags=["api keys"],
+        parameters=[KEY_ID],
+        responses={204: None, 404: ErrorSerializer, **REFUSALS},
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        withdraw_own_key(user_id=cast(User, request.user).pk, key_id=path_number(id), now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _end_of(asked: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
+    days = asked.get("expires_in_days")
+    return asked.get("expires_at") if days is None else now + dt.timedelta(days=days)
+
+
+def _shown_once(issued: IssuedKey, now: dt.datetime) -> Response:
+    key = keys_of(user_id=cast(int, issued.api_key.user_id), now=now).get(pk=issued.api_key.pk)
+    return Response({**ApiKeySerializer(key).data, "key": issued.raw}, status=status.HTTP_201_CREATED)
+
+
+def _csv_value(key: ApiKey, name: str) -> Any:
+    value = getattr(key, name)
+    return " ".join(value) if name == "scopes" else value
