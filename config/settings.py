@@ -191,6 +191,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "ENUM_NAME_OVERRIDES": {
         "ApiKeyStatus": "accounts.models.api_key.KeyStatus",
+        "HoldStatus": "ledger.models.hold.HoldStatus",
         "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",
     },
     "SERVE_INCLUDE_SCHEMA": False,

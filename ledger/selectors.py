@@ -10,8 +10,9 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import connection
 
-from ledger.models import Entry, EntryType
+from ledger.models import Entry, EntryType, Hold
 from ledger.models.entry import EntryQuerySet
+from ledger.models.hold import HoldQuerySet
 
 ZERO = Decimal(0)
 
@@ -145,3 +146,11 @@ def ledger_of(
         )
         first_seq, last_seq = cursor.fetchone()
     return LedgerPages(user_id, first_seq, last_seq, type, reference)
+
+
+def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> HoldQuerySet:
+    """Give a customer's holds, newest first, each with its `status_now` and `settled_at_now`."""
+    holds = Hold.objects.of(user_id)
+    if status is not None:
+        holds = holds.that_are(status, now)
+    return holds.as_of(now).defer("fingerprint").newest_first()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
-from ledger.models import Entry, EntryType
+from ledger.models import Entry, EntryType, Hold, HoldStatus
 from ledger.selectors import CreditBalance
 
 
@@ -46,4 +46,35 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
             "reference",
             "metadata",
             "created_at",
+        )
+
+
+class AccountHoldSerializer(serializers.ModelSerializer[Hold]):
+    """Credits set aside, as `ledger.selectors.holds_of` gives them: one that has run out is expired at once."""
+
+    user_id = serializers.IntegerField()
+    credits = CreditsField(help_text="Credits set aside when it was opened.")
+    captured = CreditsField(help_text="Credits of it spent so far.")
+    status = serializers.ChoiceField(choices=HoldStatus.choices, source="status_now")
+    expires_at = InstantField(help_text="From then on it holds nothing.")
+    reference = serializers.CharField(allow_null=True, help_text="The caller's own name for the work.")
+    metadata = serializers.DictField(help_text="Additional data.")
+    created_at = InstantField()
+    settled_at = InstantField(
+        source="settled_at_now", allow_null=True, help_text="When it was captured, released or had expired; null: open."
+    )
+
+    class Meta:
+        model = Hold
+        fields = (
+            "id",
+            "user_id",
+            "credits",
+            "captured",
+            "status",
+            "expires_at",
+            "reference",
+            "metadata",
+            "created_at",
+            "settled_at",
         )

@@ -1,11 +1,12 @@
-"""The Account API's credits and ledger."""
+"""The Account API's credits, ledger and holds."""
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any, cast
 
 from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -16,14 +17,15 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 from accounts.models import User
 from accounts.serializers import ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
-from config.http.pagination import csv_bounds
-from config.http.parameters import strict_filters, wants_csv
+from config.http.pagination import csv_items
+from config.http.parameters import choice, path_number, strict_filters, strict_parameters, wants_csv
 from ledger.filters import LedgerFilter
-from ledger.models import Entry
-from ledger.selectors import LedgerPages, balance_of, ledger_of
-from ledger.serializers import CreditBalanceSerializer, EntrySerializer
+from ledger.models import Entry, Hold, HoldStatus
+from ledger.selectors import LedgerPages, balance_of, holds_of, ledger_of
+from ledger.serializers import AccountHoldSerializer, CreditBalanceSerializer, EntrySerializer
 
 REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
+FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
 
 
 class CreditsViewSet(ViewSet):
@@ -55,11 +57,7 @@ class LedgerViewSet(GenericViewSet[Entry]):
         summary="Credit ledger",
         description="Every change of the balance, newest first. A hold is no entry until it is captured.",
         tags=["account"],
-        parameters=[
-            OpenApiParameter(
-                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
-            )
-        ],
+        parameters=[FORMAT],
         responses={
             (200, "application/json"): EntrySerializer(many=True),
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same entries, one a line."),
@@ -70,9 +68,22 @@ class LedgerViewSet(GenericViewSet[Entry]):
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         pages = self._pages(request)
         if wants_csv(request):
-            return self._csv(request, pages)
+            rows = ([getattr(entry, name) for name in CSV_HEADER] for entry in csv_items(request, pages))
+            return csv_answer(filename="ledger.csv", header=CSV_HEADER, rows=rows)
         entries = self.paginate_queryset(cast(Any, pages))  # a PageSource serves as well as a queryset
         return self.get_paginated_response(self.get_serializer(entries, many=True).data)
+
+    @extend_schema(
+        operation_id="ledger_entry",
+        summary="One ledger entry",
+        description="The same fields as in the list.",
+        tags=["account"],
+        parameters=[OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The entry's id.")],
+        responses={200: EntrySerializer, 404: ErrorSerializer, **REFUSALS},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        entry = get_object_or_404(Entry.objects.of(cast(User, request.user).pk), pk=path_number(id))
+        return Response(EntrySerializer(entry).data)
 
     def _pages(self, request: Request) -> LedgerPages:
         strict_filters(request, LedgerFilter)
@@ -88,11 +99,41 @@ class LedgerViewSet(GenericViewSet[Entry]):
             end=asked["to"],
         )
 
-    def _csv(self, request: Request, pages: LedgerPages) -> StreamingHttpResponse:
-        limit, offset = csv_bounds(request)
-        entries = islice(pages.every(), offset, None if limit is None else offset + limit)
-        return csv_answer(
-            filename="ledger.csv",
-            header=CSV_HEADER,
-            rows=([getattr(entry, name) for name in CSV_HEADER] for entry in entries),
-        )
+
+HOLDS_CSV_HEADER = (
+    "id", "created_at", "status_now", "credits", "captured", "expires_at", "settled_at_now", "reference", "metadata"
+)  # fmt: skip
+
+
+class HoldsViewSet(GenericViewSet[Hold]):
+    """Credits that are, or were, set aside for work under way."""
+
+    serializer_class = AccountHoldSerializer
+    queryset = Hold.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="holds",
+        summary="Holds",
+        description="Open and closed holds, newest first. A hold that has run out is expired from that very moment.",
+        tags=["account"],
+        parameters=[
+            OpenApiParameter("status", str, enum=HoldStatus.values, description="Only holds of this status."),
+            FORMAT,
+        ],
+        responses={
+            (200, "application/json"): AccountHoldSerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same holds, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        asked = choice(strict_parameters(request, {"status"}), "status", HoldStatus.values, default="")
+        holds = holds_of(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
+        if wants_csv(request):
+            rows = ([getattr(hold, name) for name in HOLDS_CSV_HEADER] for hold in csv_items(request, holds))
+            header = [name.removesuffix("_now") for name in HOLDS_CSV_HEADER]
+            return csv_answer(filename="holds.csv", header=header, rows=rows)
+        page = self.paginate_queryset(holds)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 
 
 class HoldStatus(models.TextChoices):
@@ -15,6 +16,34 @@ class HoldStatus(models.TextChoices):
     CAPTURED = "captured", "Captured"
     RELEASED = "released", "Released"
     EXPIRED = "expired", "Expired"
+
+
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def of(self, user_id: int) -> HoldQuerySet:
+        return self.filter(user_id=user_id)
+
+    def that_are(self, status: str, now: dt.datetime) -> HoldQuerySet:
+        """Narrow to one status as of now: a hold that has run out is expired, though its row may still say open."""
+        match status:
+            case HoldStatus.OPEN:
+                return self.filter(status=HoldStatus.OPEN, expires_at__gt=now)
+            case HoldStatus.EXPIRED:
+                return self.filter(Q(status=HoldStatus.EXPIRED) | _run_out(now))
+        return self.filter(status=status)
+
+    def as_of(self, now: dt.datetime) -> HoldQuerySet:
+        """Add `status_now` and `settled_at_now`, which do not wait for a job to settle what has run out."""
+        return self.annotate(
+            status_now=Case(When(_run_out(now), then=Value(HoldStatus.EXPIRED)), default=F("status")),
+            settled_at_now=Case(When(_run_out(now), then=F("expires_at")), default=F("settled_at")),
+        )
+
+    def newest_first(self) -> HoldQuerySet:
+        return self.order_by("-id")
+
+
+def _run_out(now: dt.datetime) -> Q:
+    return Q(status=HoldStatus.OPEN, expires_at__lte=now)
 
 
 class Hold(models.Model):
@@ -43,6 +72,8 @@ class Hold(models.Model):
     created_at = models.DateTimeField(help_text="When it was opened.")
     settled_at = models.DateTimeField(null=True, help_text="When it was captured, released or had expired.")
 
+    objects = HoldQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="hold_key_is_used_once"),
@@ -53,6 +84,7 @@ class Hold(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["user", "expires_at"], name="open_holds_by_expiry", condition=Q(status="open")),
+            models.Index(fields=["user", "id"], name="holds_of_user"),
         ]
 
     def __str__(self) -> str:
