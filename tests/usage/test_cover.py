@@ -27,7 +27,7 @@ def weight_at(moment, first_day, day_after, slices):
     return times + sum(part.sign for part in slices if part.start <= moment < part.end)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, database=None)
 @given(sides=st.tuples(MOMENTS, MOMENTS), now=MOMENTS)
 @example(sides=(NOON, NOON + MICROSECOND), now=NOON)
 @example(sides=(NOON - DAY / 2, NOON + DAY / 2), now=NOON)
@@ -49,7 +49,7 @@ def test_every_moment_of_a_window_counts_once_and_every_other_not_at_all(sides, 
         assert weight_at(moment, *cut) == (start <= moment < end), moment
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(sides=st.tuples(MOMENTS, MOMENTS), now=MOMENTS)
 def test_at_most_two_stretches_within_a_day_are_read_from_the_log(sides, now):
     _, _, slices = cover(min(sides), max(sides) + MICROSECOND, now)
