@@ -6,6 +6,6 @@ class UsageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
-    guarded_tables = ("usage_requestlog", "usage_dailyusage", "usage_importedline")
+    guarded_tables = ("usage_requestlog", "usage_dailyusage", "usage_importedline", "usage_droppedmonth")
     # The SQL functions that the application's role may call.
-    doors = ("usage_charge", "usage_record_lines", "usage_ensure_partition", "usage_rebuild_days", "usage_find_price")
+    doors = ("usage_charge", "usage_record_lines", "usage_ensure_partition", "usage_rebuild_sums", "usage_find_price")

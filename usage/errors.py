@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 
 class UsageRefusal(Exception):
     """Base of metering's refusals; `str()` is a sentence for the caller."""
@@ -29,3 +31,12 @@ class CustomerKeyInvalid(UsageRefusal):
 class CustomerInactive(UsageRefusal):
     def __init__(self) -> None:
         super().__init__("This customer is deactivated.")
+
+
+class LogIsGone(UsageRefusal):
+    """Sums were to be made anew from a log that was dropped; `months` are the first days of what is gone."""
+
+    def __init__(self, months: list[dt.date]) -> None:
+        named = ", ".join(f"{month:%Y-%m}" for month in months)
+        super().__init__(f"The log of {named} is gone: only the sums of its days are left, and they stay as they are.")
+        self.months = months

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection
+from django.db.models import Count, Max
 
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
-from usage.models import ReconciliationRun
+from usage.models import DroppedMonth, ReconciliationRun, RequestLog
 
 DAY = dt.timedelta(days=1)
 # How far ahead of the clock a request may be reported (events, contract §4): no log row lies further ahead.
@@ -25,6 +27,7 @@ class Usage:
     failed: int = 0
     credits: Decimal = Decimal(0)
     by_endpoint: dict[str, int] = field(default_factory=dict)
+    widened_to: tuple[dt.datetime, dt.datetime] | None = None  # the whole days summed where the exact log is gone
 
     @property
     def total(self) -> int:
@@ -85,7 +88,7 @@ _SUMS = """
         SELECT endpoint, successful, failed, credits FROM usage_dailyusage
         WHERE user_id = %s AND day >= %s AND day < %s
         {slices}
-    ) parts GROUP BY endpoint ORDER BY endpoint
+    ) parts GROUP BY endpoint {gone} ORDER BY endpoint
 """
 _SLICE = """
         UNION ALL
@@ -95,18 +98,90 @@ _SLICE = """
 """
 
 
+# Added, as the last row, when the log is read: how many of the months that the edges lie in are gone.
+_GONE = "UNION ALL SELECT NULL, count(*), 0, 0 FROM usage_droppedmonth WHERE month = ANY(%s)"
+
+
 def usage_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Usage:
     """Sum a customer's requests that occurred in `[start, end)`, in one statement, exactly.
 
-    Credits are what those requests cost, less what was given back for them.
+    Credits are what those requests cost, less what was given back for them. An edge inside a day whose log was
+    dropped cannot be exact: then the window is widened to that whole day, and the answer says so.
     """
+    usage = _usage_in(user_id, start, end, now)
+    if usage is not None:
+        return usage
+    gone = set(DroppedMonth.objects.values_list("month", flat=True))
+    start, end = _to_whole_days(start, end, gone)
+    usage = _usage_in(user_id, start, end, now)
+    if usage is None:  # another month was dropped meanwhile: of whole days nothing is asked that could be gone
+        start, end = _midnight(start), _day_after(end)
+        usage = _usage_in(user_id, start, end, now) or Usage()
+    return replace(usage, widened_to=(start, end))
+
+
+def _usage_in(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Usage | None:
+    """Sum a window; None when log is needed that is gone."""
     first_day, day_after, slices = cover(start, end, now)
     parameters: list[Any] = [user_id, first_day, day_after]
     for part in slices:
         parameters += [part.sign, part.sign, part.sign, user_id, part.start, part.end]
+    if slices:
+        parameters.append([part.start.date().replace(day=1) for part in slices])
     with connection.cursor() as cursor:
-        cursor.execute(_SUMS.format(slices=_SLICE * len(slices)), parameters)
-        return _usage(cursor.fetchall())
+        cursor.execute(_SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else ""), parameters)
+        rows = cursor.fetchall()
+    if slices and rows.pop()[1]:
+        return None
+    return _usage(rows)
+
+
+def _to_whole_days(start: dt.datetime, end: dt.datetime, gone: Collection[dt.date]) -> tuple[dt.datetime, dt.datetime]:
+    """Move those edges outward to midnight that lie in months whose log is gone."""
+    start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+    is_first_day_gone = start.date().replace(day=1) in gone
+    is_last_day_gone = (end - dt.timedelta(microseconds=1)).date().replace(day=1) in gone
+    return (_midnight(start) if is_first_day_gone else start, _day_after(end) if is_last_day_gone else end)
+
+
+def _day_after(end: dt.datetime) -> dt.datetime:
+    return _midnight(end - dt.timedelta(microseconds=1)) + DAY
+
+
+def log_months() -> list[dt.date]:
+    """Name the months that the log has partitions for, by their first days, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT to_date(substring(c.relname FROM '[0-9]{4}_[0-9]{2}$'), 'YYYY_MM')"
+            " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'usage_requestlog'::regclass ORDER BY 1"
+        )
+        return [month for (month,) in cursor.fetchall()]
+
+
+def requests_of_month(month: dt.date) -> tuple[int, dt.datetime | None]:
+    """Count the requests that the log has of a month; and when the last of them was recorded."""
+    start = dt.datetime.combine(month, dt.time(), tzinfo=dt.UTC)
+    end = (start + dt.timedelta(days=31)).replace(day=1)
+    found = RequestLog.objects.filter(occurred_at__gte=start, occurred_at__lt=end)
+    answer = found.aggregate(requests=Count("pk"), last=Max("recorded_at"))
+    return answer["requests"], answer["last"]
+
+
+def months_gone(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> list[dt.date]:
+    """Name the months of `[first_day, day_after)` of which log was dropped, or sums stand without any log."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT month FROM usage_droppedmonth
+                WHERE month < %(after)s AND month + interval '1 month' > %(first)s::date
+            UNION
+            SELECT DISTINCT date_trunc('month', day)::date FROM usage_dailyusage
+                WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s) AND day >= %(first)s AND day < %(after)s
+                    AND to_regclass('public.usage_requestlog_' || to_char(day, 'YYYY_MM')) IS NULL
+            ORDER BY 1""",
+            {"user": user_id, "first": first_day, "after": day_after},
+        )
+        return [month for (month,) in cursor.fetchall()]
 
 
 _LIFE = f"""

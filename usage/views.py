@@ -30,12 +30,14 @@ from usage.serializers import (
 )
 from usage.windows import PERIODS, start_of_period
 
+RESOLUTION = "X-Usage-Resolution"
 REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 
 
 def usage_stats(user_id: int, period: str, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> UsageStats:
-    """Put a window's usage together with what was asked."""
-    return UsageStats(user_id, period, usage_of(user_id=user_id, start=start, end=end, now=now), start, end)
+    """Put a window's usage together with what was asked; a window that had to be widened is answered as such."""
+    usage = usage_of(user_id=user_id, start=start, end=end, now=now)
+    return UsageStats(user_id, period, usage, *(usage.widened_to or (start, end)))
 
 
 class UsageViewSet(ViewSet):
@@ -44,9 +46,19 @@ class UsageViewSet(ViewSet):
     @extend_schema(
         operation_id="usage",
         summary="Usage statistics",
-        description="Requests and credits of those requests that occurred in the window.",
+        description="Requests and credits of those requests that occurred in the window. Where the requests "
+        "themselves are no longer kept, an edge inside a day is moved outward to midnight (UTC): the answer then has "
+        "the window that it is about, and the header X-Usage-Resolution.",
         tags=["account"],
         parameters=[
+            OpenApiParameter(
+                RESOLUTION,
+                str,
+                OpenApiParameter.HEADER,
+                enum=["day"],
+                response=[200],
+                description="day: the window was widened to whole days.",
+            ),
             OpenApiParameter("period", str, enum=PERIODS, default="monthly", description="Picks the default start."),
             OpenApiParameter("from", str, description="First moment, included. Default: start of the period."),
             OpenApiParameter("to", str, description="End, not included; a date is a whole day. Default: now."),
@@ -66,7 +78,9 @@ class UsageViewSet(ViewSet):
                 if asked.start
                 else {"to": ["'to' must be later than the start of the period; give 'from' as well."]}
             )
-        return Response(UsageStatsSerializer(usage_stats(cast(User, request.user).pk, period, start, end, now)).data)
+        stats = usage_stats(cast(User, request.user).pk, period, start, end, now)
+        headers = {RESOLUTION: "day"} if stats.usage.widened_to else {}
+        return Response(UsageStatsSerializer(stats).data, headers=headers)
 
 
 class SummaryViewSet(ViewSet):

@@ -11,6 +11,8 @@ from config.http.numbers import NotACreditAmount, parse_credits
 from config.http.ranges import NotAnInstant, parse_instant
 from config.http.text import HOSTILE, is_hostile
 
+MOST = 1_200  # of anything that is counted in months: a hundred years
+
 
 def credits_argument(text: str) -> Decimal:
     """Read a positive amount of credits."""
@@ -43,6 +45,13 @@ def idempotency_key_argument(text: str) -> str:
         return parse_idempotency_key(text)
     except NotAnIdempotencyKey as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def count_argument(text: str) -> int:
+    """Read a number of months or the like: 1 to 1200."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
+        raise ArgumentTypeError(f"Write a whole number from 1 to {MOST}.")
+    return int(text)
 
 
 def text_argument(text: str) -> str:

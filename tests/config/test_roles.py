@@ -20,6 +20,7 @@ GUARDED = {
     "ledger_hold",
     "ledger_operationkey",
     "usage_dailyusage",
+    "usage_droppedmonth",
     "usage_importedline",
     "usage_requestlog",
 }
@@ -37,7 +38,7 @@ DOORS = {
     "usage_charge",
     "usage_ensure_partition",
     "usage_find_price",
-    "usage_rebuild_days",
+    "usage_rebuild_sums",
     "usage_record_lines",
 }
 # Doors that only read what the application may read anyway, and so run with its own rights.
@@ -51,6 +52,8 @@ INNER_ROOMS = {
     "ledger_settle_expired",
     "usage_cost",
     "usage_count",
+    "usage_drop_month",
+    "usage_rebuild_days",
 }
 A_MONTH = dt.datetime(2031, 5, 17, tzinfo=dt.UTC)
 ITS_PARTITION = "usage_requestlog_2031_05"
@@ -83,7 +86,7 @@ def test_the_tests_run_as_the_applications_role():
     "statement",
     [
         "INSERT INTO {} DEFAULT VALUES",
-        "UPDATE {} SET user_id = user_id",
+        "UPDATE {} SET {column} = {column}",
         "DELETE FROM {}",
         "TRUNCATE {}",
         "SELECT FROM {} FOR UPDATE",
@@ -98,7 +101,7 @@ def test_the_tests_run_as_the_applications_role():
 def test_a_guarded_table_is_only_read(table, statement):
     ensure_partition(A_MONTH)
 
-    assert_denied(statement.format(table))
+    assert_denied(statement.format(table, column="month" if table == "usage_droppedmonth" else "user_id"))
 
 
 @pytest.mark.parametrize("table", sorted(GUARDED))
@@ -144,6 +147,8 @@ def test_the_application_changes_no_structure_and_no_role(statement):
         "ledger_refusal(NULL, 1)",
         "usage_count(1, now(), '', 200, 0)",
         "usage_cost(NULL, 1, 1, 200)",
+        "usage_drop_month('2020-01-01', now())",
+        "usage_rebuild_days(NULL, '2020-01-01', '2020-01-02')",
     ],
 )
 def test_the_inner_rooms_are_closed(call):

@@ -9,6 +9,7 @@ from accounts.models import User
 from tests.account import client_of, give, requested
 from tests.factories import StaffFactory, UserFactory
 from usage.services.prices import set_price
+from usage.services.retention import drop_old_months
 
 pytestmark = pytest.mark.django_db
 PATH = "/auth/account/usage"
@@ -162,3 +163,17 @@ def test_it_takes_one_statement_besides_authentication(alice, django_assert_max_
 
     with django_assert_max_num_queries(2):
         client.get(PATH, {"from": "2026-02-03T04:05:06", "to": "2026-03-10T11:12:13"})
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_where_the_log_was_dropped_whole_days_are_answered_and_the_answer_says_so(alice):
+    client = client_of(alice)
+    drop_old_months(now=dt.datetime(2067, 1, 1, tzinfo=dt.UTC), keep_months=480)
+
+    whole = client.get(PATH, {"from": "2026-03-14", "to": "2026-03-14"})
+    odd = client.get(PATH, {"from": "2026-03-14T09:00", "to": "2026-03-14T10:00"})
+
+    assert "X-Usage-Resolution" not in whole.headers
+    assert (odd.status_code, odd.headers["X-Usage-Resolution"]) == (200, "day")
+    assert odd.json() == whole.json()
+    assert (odd.json()["period_start"], odd.json()["total_requests"]) == ("2026-03-14T00:00:00Z", 2)

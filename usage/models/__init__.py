@@ -1,9 +1,10 @@
 """What for: the requests that were made, what each cost, and their sums."""
 
 from usage.models.daily_usage import DailyUsage
+from usage.models.dropped_month import DroppedMonth
 from usage.models.imported_line import ImportedLine
 from usage.models.price import Price, PriceKind
 from usage.models.reconciliation_run import ReconciliationRun
 from usage.models.request_log import RequestLog
 
-__all__ = ["DailyUsage", "ImportedLine", "Price", "PriceKind", "ReconciliationRun", "RequestLog"]
+__all__ = ["DailyUsage", "DroppedMonth", "ImportedLine", "Price", "PriceKind", "ReconciliationRun", "RequestLog"]

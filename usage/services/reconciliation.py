@@ -6,20 +6,25 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 
-from django.db import connection
+from django.db import connection, transaction
 
 from config.db.calls import call
 from config.db.snapshot import snapshot
 from config.http.renderers import exact_json
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
+from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
+from usage.selectors import log_months, months_gone
 
 FINDINGS_KEPT = 100
 
-# Only days whose month of log is still kept can be compared with it.
-_KEPT_MONTHS = """
-    SELECT substring(c.relname FROM '[0-9]{4}_[0-9]{2}$') AS month
+# Only days whose month of log is still kept, and kept whole, can be compared with it: a late import may have begun
+# a dropped month again.
+_DROPPED_MONTHS = "SELECT to_char(month, 'YYYY_MM') FROM usage_droppedmonth"
+_KEPT_MONTHS = f"""
+    SELECT substring(c.relname FROM '[0-9]{{4}}_[0-9]{{2}}$') AS month
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'usage_requestlog'::regclass
+    EXCEPT {_DROPPED_MONTHS}
 """
 
 USAGE_CHECKS = (
@@ -49,7 +54,8 @@ USAGE_CHECKS = (
                     AND to_char(day, 'YYYY_MM') IN ({_KEPT_MONTHS})
             ) d ON (t.user_id, t.day, t.endpoint) = (d.user_id, d.day, d.endpoint)
             WHERE (d.successful, d.successful + d.failed + d.rejected, d.rejected, d.credits)
-                IS DISTINCT FROM (t.successful, t.requests, t.rejected, t.credits)""",
+                    IS DISTINCT FROM (t.successful, t.requests, t.rejected, t.credits)
+                AND to_char(coalesce(t.day, d.day), 'YYYY_MM') NOT IN ({_DROPPED_MONTHS})""",
         "On {day}, {endpoint} is summed as {summed_requests} requests and {summed_credits} credits, "
         "but the log has {requests} and {credits}.",
     ),
@@ -60,7 +66,10 @@ USAGE_CHECKS = (
             WHERE e.reason IN ('usage', 'capture')
                 AND (%(user)s::bigint IS NULL OR e.user_id = %(user)s)
                 AND (%(since)s::timestamptz IS NULL OR e.created_at >= %(since)s)
-            GROUP BY e.id HAVING -e.amount <> coalesce(sum(r.credits), 0)""",
+            GROUP BY e.id HAVING -e.amount <> coalesce(sum(r.credits), 0)
+                -- Some of its requests may have been dropped: what is left of them can only cost less.
+                AND (-e.amount < coalesce(sum(r.credits), 0) OR NOT EXISTS (
+                    SELECT FROM usage_droppedmonth m WHERE e.id BETWEEN m.first_entry_id AND m.last_entry_id))""",
         "Entry {entry_id} debited {debited} credits, but its requests cost {logged}.",
     ),
     Check(
@@ -144,10 +153,30 @@ def mend_sums(findings: Sequence[Finding]) -> int:
     return sum(rebuild_sums(user_id=user_id, first_day=day, day_after=day + one_day) for user_id, day in days)
 
 
-def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> int:
+def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date, dry_run: bool = False) -> int:
     """Make the daily sums of `[first_day, day_after)` anew from the log; answers how many were wrong.
 
-    Repetition changes nothing more.
+    Repetition changes nothing more, and a dry run nothing at all.
+
+    :raises LogIsGone: if some of the log of these days was dropped; then nothing is changed
     """
-    changed: int = call("usage_rebuild_days", p_user_id=user_id, p_from=first_day, p_to=day_after)[0]
+    with transaction.atomic():
+        outcome = call("usage_rebuild_sums", p_user_id=user_id, p_from=first_day, p_to=day_after)
+        transaction.set_rollback(dry_run)
+    if outcome.months_gone:
+        raise LogIsGone(outcome.months_gone)
+    changed: int = outcome.changed
     return changed
+
+
+def days_to_rebuild(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> list[dt.date]:
+    """Name the days of `[first_day, day_after)` of which there may be log.
+
+    :raises LogIsGone: if there was more, and it was dropped
+    """
+    gone = months_gone(user_id=user_id, first_day=first_day, day_after=day_after)
+    if gone:
+        raise LogIsGone(gone)
+    kept = set(log_months())
+    days = (first_day + dt.timedelta(days=n) for n in range((day_after - first_day).days))
+    return [day for day in days if day.replace(day=1) in kept]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from usage.services.demo import PASSWORD, DemoCompany, seed
+from usage.services.retention import make_months_ahead
 
 
 class Command(OperatorCommand):
@@ -24,7 +25,9 @@ class Command(OperatorCommand):
         if settings.IN_PRODUCTION:
             raise CommandError("The demo company has known passwords and keys: it is not loaded in production.")
         with run_lock("seed_demo"):
-            company = seed(now=timezone.now())
+            now = timezone.now()
+            company = seed(now=now)
+            make_months_ahead(now=now, ahead=3)
         data = _data(company, f"http://127.0.0.1:{options['port']}")
         return Result(data, text=_text(data))
 
