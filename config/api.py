@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from accounts import errors as accounts_errors
 from config.http.answers import RETRY_AFTER_SECONDS, WORDS_BY_STATUS, error_body, is_database_away
+from config.http.meters import count_database_error
 from config.http.numbers import plain
 from config.http.throttling import count_of, count_refusal, rate_headers
 from ledger import errors as ledger_errors
@@ -130,6 +131,7 @@ def _of_domain(exc: Exception) -> Refusal | None:
 def _of_database(exc: Exception) -> Refusal | None:
     if not is_database_away(exc):
         return None  # a constraint that no service turned into a refusal is a mistake of ours: a 500
+    count_database_error(exc)
     logger.error("The database is away.", exc_info=exc)
     return Refusal(503, headers={"Retry-After": RETRY_AFTER_SECONDS})
 

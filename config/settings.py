@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ if _application is None:
     )
 _connection = {
     "CONN_MAX_AGE": env.whole_number("DATABASE_CONN_MAX_AGE", 600),
-    "CONN_HEALTH_CHECKS": True,
+    # No health checks: they ask the server once more for each request. Hot reads and calls reconnect by themselves.
+    "CONN_HEALTH_CHECKS": False,
     # PgBouncer in transaction mode hands each transaction to any server connection: no cursor outlives one.
     "DISABLE_SERVER_SIDE_CURSORS": True,
     "OPTIONS": {"prepare_threshold": 0},  # lets config/db/calls.py prepare; Django's own cursors never do
@@ -91,6 +93,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "config.http.middleware.RequestIdMiddleware",
+    "config.http.observation.ObservationMiddleware",
     "config.http.middleware.JsonErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -192,6 +195,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ApiKeyStatus": "accounts.models.api_key.KeyStatus",
         "HoldStatus": "ledger.models.hold.HoldStatus",
+        "RequestOutcome": "usage.models.request_log.Outcome",
         "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",
     },
     "SERVE_INCLUDE_SCHEMA": False,
@@ -205,7 +209,7 @@ SPECTACULAR_SETTINGS = {
 # --- Transport ----------------------------------------------------------------------------------------
 if IN_PRODUCTION:
     SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
     SECURE_HSTS_SECONDS = env.whole_number("SECURE_HSTS_SECONDS", 31_536_000)
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     if env.flag("BEHIND_TLS_PROXY", default=False):
@@ -226,11 +230,28 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- Logs and metrics (docs/operations.md) ----------------------------------------------------------------
+LOG_FORMAT = env.choice("LOG_FORMAT", "json" if IN_PRODUCTION else "line", ("json", "line"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "config.http.request_ids.RequestIdFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {request_id} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "filters": {
+        "request_id": {"()": "config.http.request_ids.RequestIdFilter"},
+        "server_errors": {"()": "config.logs.ServerErrorsOnly"},
+    },
+    "formatters": {
+        "json": {"()": "config.logs.JsonFormatter"},
+        "line": {"()": "config.logs.LineFormatter"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
+    },
+    "loggers": {"django.request": {"filters": ["server_errors"]}},
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
 }
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+METRICS_FOLDER = env.text("PROMETHEUS_MULTIPROC_DIR")  # read by prometheus_client itself, which takes "" for a folder
+if not METRICS_FOLDER:
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+elif not os.access(METRICS_FOLDER, os.W_OK | os.X_OK):
+    raise ImproperlyConfigured("PROMETHEUS_MULTIPROC_DIR must be a folder that may be written, empty at each start.")

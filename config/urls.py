@@ -8,11 +8,13 @@ from django.views.generic import RedirectView, TemplateView
 
 from config.docs import DocsView, SchemaView
 from config.health import LiveView, ReadyView
+from config.metrics import MetricsView
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
     path("livez", LiveView.as_view(), name="livez"),
     path("readyz", ReadyView.as_view(), name="readyz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", DocsView.as_view(), name="docs"),
     path("auth/", include("accounts.urls")),

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 
 from config.http.answers import error_answer, is_database_away
+from config.http.meters import count_database_error
 from config.http.request_ids import chosen_request_id, current_request_id
 from config.http.throttling import count_elsewhere, rate_headers
 
@@ -88,6 +89,7 @@ class JsonErrorsMiddleware:
         if isinstance(exception, PermissionDenied):
             return error_answer(403)
         if is_database_away(exception):
+            count_database_error(exception)
             logger.error("The database is away.", exc_info=exception)
             return error_answer(503)
         return None
@@ -111,7 +113,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nobody caught (URLconf `handler500`): a 503 when the database is away, else a 500."""
-    return _page_or_json(request, 503 if is_database_away(sys.exc_info()[1]) else 500)
+    error = sys.exc_info()[1]
+    if error is None or not is_database_away(error):
+        return _page_or_json(request, 500)
+    count_database_error(error)
+    return _page_or_json(request, 503)
 
 
 def _page_or_json(request: HttpRequest, status: int) -> HttpResponse:

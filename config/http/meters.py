@@ -1,0 +1,81 @@
+"""What each process counts for Prometheus: calls, their durations, and what the database refused.
+
+With PROMETHEUS_MULTIPROC_DIR the numbers live in that folder, and any process answers for all of them
+(docs/decisions/0019); without it they are this process's own. Labels come from the code, never from a caller.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from django import db
+from django.http import HttpRequest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from config.db.calls import sqlstate
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_DATABASE_ERRORS = {
+    "55P03": "lock_timeout",
+    "57014": "statement_timeout",
+    "40001": "serialization_failure",
+    "40P01": "deadlock",
+    "53300": "too_many_connections",
+}
+
+_requests = Counter(
+    "tollbook_http_requests", "Calls that were answered.", ("method", "route", "status"), registry=REGISTRY
+)
+_durations = Histogram(
+    "tollbook_http_request_duration_seconds",
+    "Time until the answer began.",
+    ("method", "route"),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+_rate_limited = Counter("tollbook_http_rate_limited", "Calls beyond a limit (429).", ("route",), registry=REGISTRY)
+_unavailable = Counter("tollbook_http_unavailable", "Calls to be tried again (503).", ("route",), registry=REGISTRY)
+_database_errors = Counter(
+    "tollbook_database_errors", "Errors for which a call was answered with 503.", ("kind",), registry=REGISTRY
+)
+in_progress = Gauge(
+    "tollbook_http_requests_in_progress",
+    "Calls that are being worked on.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+
+
+def route_of(request: HttpRequest) -> str:
+    """Name the route that took a call: one of the URLconf's, whatever the path was."""
+    match = request.resolver_match
+    if match is None:
+        return "unmatched"
+    return match.view_name if match.url_name else f"/{match.route}"
+
+
+def count_answer(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answered call."""
+    requests, durations = _children(method if method in _METHODS else "other", route, status)
+    requests.inc()
+    durations.observe(seconds)
+    if status == 429:
+        _rate_limited.labels(route).inc()
+    elif status == 503:
+        _unavailable.labels(route).inc()
+
+
+def count_database_error(error: BaseException) -> None:
+    """Count an error for which a caller is told to come back."""
+    known = _DATABASE_ERRORS.get(sqlstate(error))
+    lost = isinstance(error, db.OperationalError | db.InterfaceError)
+    _database_errors.labels(known or ("connection" if lost else "other")).inc()
+
+
+@lru_cache(maxsize=4096)
+def _children(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Look the labels up once: that costs more than counting."""
+    return _requests.labels(method, route, str(status)), _durations.labels(method, route)

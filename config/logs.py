@@ -1,0 +1,72 @@
+"""How log lines look: JSON for machines, plain for people; secrets that reach a line are struck out of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import re
+from typing import Any
+
+ACCESS_FIELDS = ("method", "route", "status", "duration_ms", "user_id", "api_key")
+
+# Nothing of ours logs them; an exception's text or a path might carry one.
+_SECRETS = (
+    (re.compile(r"\b(tb_live_[0-9A-Za-z]{12})_[0-9A-Za-z]{10,}"), r"\1_…"),
+    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), "…"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\"]+"), r"\1 …"),
+    (re.compile(r"(?i)\b([\w.+-]+://[^\s:/@]*):[^\s@/]+@"), r"\1:…@"),
+    (
+        re.compile(r"(?i)\b(password|secret|token|refresh|access|api_?key)(['\"]?\s*[=:]\s*['\"]?)[^\s'\"&,;)]+"),
+        r"\1\2…",
+    ),
+)
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029) if code != 10}
+
+
+def without_secrets(text: str) -> str:
+    """Strike out what looks like a key, a token or a password."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, request id, and what the record brings along."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        is_access = record.name == "tollbook.access"
+        line: dict[str, Any] = {
+            "time": f"{dt.datetime.fromtimestamp(record.created, dt.UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage() if is_access else without_secrets(record.getMessage()),
+            "request_id": getattr(record, "request_id", "-"),
+        }
+        if is_access:
+            line |= {name: getattr(record, name) for name in ACCESS_FIELDS}
+        if record.exc_info:
+            line["exception"] = without_secrets(self.formatException(record.exc_info))
+        return json.dumps(line, default=str)  # ASCII: nothing in it can end the line
+
+
+class LineFormatter(logging.Formatter):
+    """One readable line, and a traceback below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = f"{dt.datetime.fromtimestamp(record.created, dt.UTC):%H:%M:%S.%f}"[:-3]
+        message = without_secrets(record.getMessage())
+        if record.name == "tollbook.access":
+            caller = f" user {record.user_id}" if record.user_id is not None else ""  # type: ignore[attr-defined]
+            key = f" key {record.api_key}" if record.api_key else ""  # type: ignore[attr-defined]
+            message += f" {record.duration_ms} ms{caller}{key}"  # type: ignore[attr-defined]
+        line = f"{at} {record.levelname} {getattr(record, 'request_id', '-')} {record.name} {message}"
+        line = line.replace("\n", "\\n").translate(_CONTROLS)
+        return f"{line}\n{without_secrets(self.formatException(record.exc_info))}" if record.exc_info else line
+
+
+class ServerErrorsOnly(logging.Filter):
+    """Keeps Django from calling each refused request a warning: the access line has it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", 500) >= 500

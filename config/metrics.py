@@ -1,0 +1,142 @@
+"""`GET /metrics` for Prometheus: from this machine, or with METRICS_TOKEN."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from django import db
+from django.conf import settings
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views import View
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from config.http.answers import error_answer
+from config.http.client_address import client_address, read_address
+from config.http.meters import REGISTRY
+from usage.selectors import last_full_audit, log_months
+
+SCRAPE_MILLISECONDS = 2_000
+MOST_COUNTED = 10_000
+
+# What a proxy adds: a call with one of these came from elsewhere, unless the proxy is one that is believed.
+_FORWARDED = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_FORWARDED",
+    "HTTP_X_REAL_IP",
+    "HTTP_VIA",
+)
+
+
+class MetricsView(View):
+    """The numbers of all processes, and a few that are read from the database while somebody asks."""
+
+    http_method_names = ("get", "head")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if not (is_local(request) or has_token(request)):
+            return error_answer(403)
+        body = generate_latest(_processes()) + generate_latest(_State())
+        return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Tell whether a call comes from this machine, and was not passed on for somebody else."""
+    peer = read_address(str(request.META.get("REMOTE_ADDR", "")))
+    if peer is None or not peer.is_loopback:
+        return False
+    if not any(request.META.get(name) for name in _FORWARDED):
+        return True
+    # A proxy on this machine: it must be one that is believed, and say for whom it speaks.
+    last_hop = read_address(request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
+    caller = read_address(client_address(request))
+    is_believed = any(peer in network for network in settings.TRUSTED_PROXIES)
+    return is_believed and last_hop is not None and caller is not None and caller.is_loopback
+
+
+def has_token(request: HttpRequest) -> bool:
+    """Tell whether a call carries METRICS_TOKEN."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    wanted: str = settings.METRICS_TOKEN
+    return bool(wanted) and scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), wanted.encode())
+
+
+def _processes() -> CollectorRegistry:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not folder:
+        return REGISTRY
+    for file in Path(folder).glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            mark_process_dead(int(pid), folder)  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    return registry
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class _State(Collector):
+    """What the database knows; when it does not answer in time, that is the answer."""
+
+    def collect(self) -> Iterator[Metric]:
+        gauges: list[Metric] = []
+        with suppress(db.Error), transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {SCRAPE_MILLISECONDS}")
+                cursor.execute(f"SET LOCAL lock_timeout = {SCRAPE_MILLISECONDS // 2}")
+            gauges = list(_gauges())
+        yield _gauge("tollbook_database_up", "Whether the database answered this scrape.", float(bool(gauges)))
+        yield from gauges
+
+
+def _gauges() -> Iterator[Metric]:
+    now = timezone.now()
+    audit = last_full_audit()
+    if audit is not None:
+        age = (now - audit.finished_at).total_seconds()
+        yield _gauge("tollbook_last_audit_age_seconds", "Time since the last full reconcile ended.", age)
+        yield _gauge("tollbook_last_audit_findings", "What the last full reconcile found, and left.", audit.findings)
+    this_month = now.date().replace(day=1)
+    ahead = sum(month > this_month for month in log_months())
+    yield _gauge("tollbook_log_months_ahead", "Partitions of the request log for months to come.", ahead)
+    yield _gauge(
+        "tollbook_expired_holds_unsettled",
+        f"Holds that have expired and wait for the next charge or expire_holds; at most {MOST_COUNTED} are counted.",
+        _expired_holds(),
+    )
+
+
+def _expired_holds() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT FROM ledger_hold WHERE status = 'open' AND expires_at <= clock_timestamp()"
+            " LIMIT %s) expired",
+            [MOST_COUNTED],
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text)
+    family.add_metric([], value)
+    return family

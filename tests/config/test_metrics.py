@@ -1,0 +1,250 @@
+"""What Prometheus sees, who may see it, and that looking harms nobody."""
+
+import datetime as dt
+import ipaddress
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings as site
+from django.core.management import call_command
+from django.db import OperationalError, transaction
+from django.db.backends.utils import CursorWrapper
+from django.test import Client
+from django.utils import timezone
+
+from config.http import meters
+from tests.conftest import owner_connection
+from tests.factories import customer_with
+from tests.ledger.posting import hold
+from usage.models import ReconciliationRun
+from usage.services.retention import make_months_ahead
+
+TOKEN = "a-token-for-prometheus"
+OUTSIDE = "203.0.113.9"
+LOCAL = [ipaddress.ip_network("127.0.0.0/8")]
+
+
+def scrape(client=None, **headers):
+    answer = (client or Client()).get("/metrics", **headers)
+    assert answer.status_code == 200, answer.content
+    return answer.content.decode()
+
+
+def value(text, name, **labels):
+    """Read one sample; 0 when it is not there."""
+    for line in text.splitlines():
+        found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+        if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
+            return float(found[2])
+    return 0
+
+
+def grown(client, call, name, **labels):
+    before = value(scrape(client), name, **labels)
+    call()
+    return value(scrape(client), name, **labels) - before
+
+
+class TestWhoMaySee:
+    @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+    def test_this_machine_may(self, db, peer):
+        assert Client().get("/metrics", REMOTE_ADDR=peer).status_code == 200
+
+    @pytest.mark.parametrize("peer", [OUTSIDE, "10.0.0.1", "2001:db8::1", "", "unix:"])
+    def test_nobody_else_may(self, edge, peer):
+        answer = edge.get("/metrics", REMOTE_ADDR=peer)
+
+        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+
+    @pytest.mark.parametrize(
+        "passed_on",
+        [
+            {"HTTP_X_FORWARDED_FOR": OUTSIDE},
+            {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+            {"HTTP_FORWARDED": f"for={OUTSIDE}"},
+            {"HTTP_X_REAL_IP": OUTSIDE},
+            {"HTTP_X_FORWARDED_PROTO": "https"},
+            {"HTTP_VIA": "1.1 proxy"},
+        ],
+    )
+    def test_a_proxy_on_this_machine_does_not_make_its_callers_local(self, edge, passed_on):
+        assert edge.get("/metrics", **passed_on).status_code == 403
+
+    @pytest.mark.parametrize(
+        ("forwarded", "status"),
+        [
+            (OUTSIDE, 403),
+            (f"127.0.0.1, {OUTSIDE}", 403),
+            (f"{OUTSIDE}, 127.0.0.1", 403),
+            ("junk", 403),
+            ("127.0.0.1, junk", 403),
+            ("127.0.0.1", 200),
+        ],
+    )
+    def test_of_a_trusted_proxy_the_word_is_believed(self, edge, settings, forwarded, status):
+        settings.TRUSTED_PROXIES = LOCAL
+
+        assert edge.get("/metrics", HTTP_X_FORWARDED_FOR=forwarded).status_code == status
+
+    def test_a_trusted_proxy_that_does_not_say_for_whom_is_refused(self, edge, settings):
+        settings.TRUSTED_PROXIES = LOCAL
+
+        assert edge.get("/metrics", HTTP_X_FORWARDED_PROTO="https").status_code == 403
+
+    def test_whoever_has_the_token_may_from_anywhere(self, edge, settings):
+        settings.METRICS_TOKEN = TOKEN
+
+        assert edge.get("/metrics", REMOTE_ADDR=OUTSIDE, HTTP_AUTHORIZATION=f"Bearer {TOKEN}").status_code == 200
+        assert edge.get("/metrics").status_code == 200
+
+    @pytest.mark.parametrize("sent", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ÿ"])
+    @pytest.mark.parametrize("token", ["", TOKEN])
+    def test_another_token_is_none(self, edge, settings, token, sent):
+        settings.METRICS_TOKEN = token
+
+        assert edge.get("/metrics", REMOTE_ADDR=OUTSIDE, HTTP_AUTHORIZATION=sent).status_code == 403
+
+    def test_it_is_only_read(self, edge):
+        assert edge.head("/metrics").status_code == 200
+        assert edge.post("/metrics").json()["code"] == "method_not_allowed"
+
+
+class TestCalls:
+    def test_are_counted_by_method_route_and_status(self, edge):
+        labels = {"method": "GET", "route": "usage", "status": "401"}
+
+        assert grown(edge, lambda: edge.get("/auth/account/usage"), "tollbook_http_requests_total", **labels) == 1
+
+    def test_are_timed(self, edge):
+        labels = {"method": "GET", "route": "livez"}
+        name = "tollbook_http_request_duration_seconds_count"
+
+        assert grown(edge, lambda: edge.get("/livez"), name, **labels) == 1
+
+    def test_never_bring_a_label_of_their_own(self, edge):
+        for path in ("/secret-path", "/v2/secret-path?q=secret-query", "/admin/secret-path"):
+            edge.get(path)
+        edge.generic("SECRET", "/livez")
+
+        text = scrape(edge)
+
+        assert "secret" not in text.lower()
+        assert value(text, "tollbook_http_requests_total", method="other", route="livez", status="405") >= 1
+
+    def test_of_an_unnamed_route_are_counted_under_its_pattern(self, edge):
+        labels = {"method": "GET", "route": "/v2/list", "status": "200"}
+
+        assert grown(edge, lambda: edge.get("/v2/list"), "tollbook_http_requests_total", **labels) == 1
+
+    def test_that_crash_are_counted_and_not_left_in_progress(self, edge):
+        labels = {"method": "GET", "route": "/v2/raise/<str:what>", "status": "500"}
+
+        assert grown(edge, lambda: edge.get("/v2/raise/bug"), "tollbook_http_requests_total", **labels) == 1
+        assert value(scrape(edge), "tollbook_http_requests_in_progress") == 1  # the scrape itself
+
+    def test_beyond_a_limit_are_counted(self, edge, settings):
+        settings.RATE_LIMIT_PER_ADDRESS = 1
+
+        def call():
+            return [edge.get("/v2/list") for _ in range(3)]
+
+        assert grown(edge, call, "tollbook_http_rate_limited_total", route="/v2/list") == 2
+
+    @pytest.mark.parametrize(("what", "kind"), [("timeout", "statement_timeout"), ("away", "connection")])
+    def test_that_the_database_refused_are_counted_by_why(self, edge, what, kind):
+        def call():
+            with transaction.atomic():
+                assert edge.get(f"/v2/raise/{what}").status_code == 503
+                transaction.set_rollback(True)
+
+        name, route = "tollbook_http_unavailable_total", "/v2/raise/<str:what>"
+        unavailable = value(scrape(edge), name, route=route)
+
+        assert grown(edge, call, "tollbook_database_errors_total", kind=kind) == 1
+        assert value(scrape(edge), name, route=route) == unavailable + 1
+
+
+class TestTheState:
+    def test_a_fresh_installation_has_no_audit(self, edge):
+        text = scrape(edge)
+
+        assert value(text, "tollbook_database_up") == 1
+        assert "tollbook_last_audit" not in text
+
+    def test_the_last_full_audit_tells_its_age_and_findings(self, edge):
+        call_command("reconcile")
+        ReconciliationRun.objects.update(finished_at=timezone.now() - dt.timedelta(hours=2), findings=3)
+
+        text = scrape(edge)
+
+        assert 7200 <= value(text, "tollbook_last_audit_age_seconds") < 7260
+        assert value(text, "tollbook_last_audit_findings") == 3
+
+    def test_months_of_the_log_are_counted_from_the_next_one_on(self, edge):
+        make_months_ahead(now=timezone.now(), ahead=2)
+
+        assert value(scrape(edge), "tollbook_log_months_ahead") >= 2
+
+    def test_holds_that_wait_for_their_settling_are_counted(self, edge):
+        for seconds in (0, 600):
+            hold(customer_with(10), 5, seconds=seconds)
+
+        assert value(scrape(edge), "tollbook_expired_holds_unsettled") == 1
+
+    def test_a_database_that_is_away_is_a_number_and_no_error(self, edge, monkeypatch):
+        def fail(*_args, **_kwargs):
+            raise OperationalError("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CursorWrapper, "execute", fail)
+            text = scrape(edge)
+
+        assert value(text, "tollbook_database_up") == 0
+        assert "tollbook_http_requests_total" in text
+        assert value(scrape(edge), "tollbook_database_up") == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_lock_that_somebody_holds_does_not_hold_the_scrape_up(self, settings):
+        began = timezone.now()
+        with owner_connection() as owner:
+            owner.execute("LOCK TABLE ledger_hold IN ACCESS EXCLUSIVE MODE")
+            text = scrape()
+            owner.rollback()
+
+        assert value(text, "tollbook_database_up") == 0
+        assert timezone.now() - began < dt.timedelta(seconds=4)
+
+
+def test_several_processes_answer_for_all_of_them(tmp_path):
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    count = "from config.http.meters import *; count_answer('GET', 'usage', 200, 0.1); in_progress.inc()"
+    show = (
+        "import django; django.setup(); from config.metrics import _processes;"
+        "from prometheus_client import generate_latest; print(generate_latest(_processes()).decode())"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", count], env=environment, cwd=site.BASE_DIR, check=True)
+
+    shown = subprocess.run(
+        [sys.executable, "-c", show],
+        env=environment | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        cwd=site.BASE_DIR,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    assert value(shown, "tollbook_http_requests_total", method="GET", route="usage", status="200") == 3
+    assert value(shown, "tollbook_http_requests_in_progress") == 0  # none of them lives any more
+
+
+def test_counting_looks_each_set_of_labels_up_once():
+    meters._children.cache_clear()
+
+    for _ in range(100):
+        meters.count_answer("GET", "usage", 200, 0.01)
+
+    assert meters._children.cache_info().misses == 1
