@@ -12,6 +12,7 @@ from rest_framework import serializers
 from accounts.models import BillingInterval, Subscription, SubscriptionStatus
 from config.http.fields import CreditsField, InstantField
 from ledger.serializers import CreditBalanceSerializer
+from usage.models import Outcome, RequestLog
 from usage.selectors import Usage
 from usage.windows import PERIODS
 
@@ -106,3 +107,28 @@ class KeySummarySerializer(serializers.Serializer[Any]):
     credits_remaining = serializers.IntegerField(help_text="What can be spent now.")
     credits_percentage = PercentageField(help_text="Used of total, in percent.")
     summary = RequestTotalsSerializer()
+
+
+class RequestSerializer(serializers.Serializer[RequestLog]):
+    """One request, as `usage.request_pages` gives it."""
+
+    id = serializers.IntegerField(help_text="Names the request, and its charge, for ever.")
+    request_id = serializers.UUIDField(allow_null=True, help_text="The id given back to the gateway; null for imports.")
+    occurred_at = InstantField()
+    endpoint = serializers.CharField(help_text="The endpoint under which the request is counted.")
+    path = serializers.CharField(help_text="The endpoint as it was reported.")
+    method = serializers.CharField(help_text="May be empty.")
+    status = serializers.IntegerField(help_text="HTTP status.")
+    outcome = serializers.ChoiceField(
+        choices=Outcome.choices, help_text="rejected: refused before any work, with 401, 402 or 429."
+    )
+    units = CreditsField(help_text="How much was asked for, in units of price.")
+    credits = CreditsField(help_text="Credits charged; 0: free or unpaid.")
+    unpaid = serializers.BooleanField(help_text="It had a price that could not be paid.")
+    latency_ms = serializers.IntegerField(allow_null=True)
+    api_key = serializers.CharField(
+        source="api_key_prefix", allow_null=True, help_text="Prefix of the key it came with, when known."
+    )
+    reference = serializers.CharField(allow_null=True, help_text="The gateway's own name for the request.")
+    entry_id = serializers.IntegerField(allow_null=True, help_text="The ledger entry that paid for it.")
+    metadata = serializers.DictField(help_text="Additional data.")

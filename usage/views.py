@@ -6,25 +6,34 @@ import datetime as dt
 from decimal import ROUND_FLOOR
 from typing import Any, cast
 
+from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import GenericViewSet, ViewSet
 
+from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
 from accounts.selectors import live_subscription_of
 from accounts.serializers import ErrorSerializer, FieldErrorsSerializer
 from config.db.snapshot import snapshot
+from config.http.csv import csv_answer
 from config.http.numbers import percentage
-from config.http.parameters import choice, strict_parameters, time_range
+from config.http.pagination import LongListPagination, csv_items
+from config.http.parameters import choice, strict_filters, strict_parameters, time_range, wants_csv
+from usage.filters import RequestFilter
+from usage.models import RequestLog
+from usage.request_pages import RequestPages
 from usage.selectors import Life, life_of, usage_of
 from usage.serializers import (
     AccountSummarySerializer,
     KeySummarySerializer,
+    RequestSerializer,
     UsageStats,
     UsageStatsSerializer,
 )
@@ -81,6 +90,65 @@ class UsageViewSet(ViewSet):
         stats = usage_stats(cast(User, request.user).pk, period, start, end, now)
         headers = {RESOLUTION: "day"} if stats.usage.widened_to else {}
         return Response(UsageStatsSerializer(stats).data, headers=headers)
+
+
+CSV_HEADER = (
+    "id", "request_id", "occurred_at", "endpoint", "path", "method", "status", "outcome", "units", "credits", "unpaid",
+    "latency_ms", "api_key_prefix", "reference", "entry_id", "metadata",
+)  # fmt: skip
+
+
+class RequestsViewSet(GenericViewSet[RequestLog]):
+    """The customer's request log."""
+
+    serializer_class = RequestSerializer
+    filterset_class = RequestFilter
+    pagination_class = LongListPagination
+    queryset = RequestLog.objects.none()  # the pages come from a selector that reads only days that have any
+
+    @extend_schema(
+        operation_id="requests",
+        summary="Request log",
+        description="Every request, newest first; rejected ones too, which count in no statistics. Follow "
+        "`next_cursor` to read far back. By `api_key`, `count` is null where more than 100000 requests of the window "
+        "would have to be read to tell it.",
+        tags=["account"],
+        parameters=[
+            OpenApiParameter(
+                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
+            )
+        ],
+        responses={
+            (200, "application/json"): RequestSerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same requests, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        pages = self._pages(request)
+        if wants_csv(request):
+            rows = ([getattr(log, name) for name in CSV_HEADER] for log in csv_items(request, pages))
+            header = [name.removesuffix("_prefix") for name in CSV_HEADER]
+            return csv_answer(filename="requests.csv", header=header, rows=rows)
+        page = self.paginate_queryset(cast(Any, pages))  # a PageSource serves as well as a queryset
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def _pages(self, request: Request) -> RequestPages:
+        strict_filters(request, RequestFilter)
+        filters = RequestFilter(request.query_params, queryset=RequestLog.objects.none())
+        if not filters.is_valid():
+            raise ValidationError(filters.errors)
+        asked = filters.form.cleaned_data
+        return RequestPages(
+            user_id=cast(User, request.user).pk,
+            now=timezone.now(),
+            endpoint=asked["endpoint"] or None,
+            outcome=asked["status"] or None,
+            api_key=asked["api_key"].removeprefix(key_format.KEY_START) or None,
+            start=asked["from"],
+            end=asked["to"],
+        )
 
 
 class SummaryViewSet(ViewSet):

@@ -5,6 +5,15 @@ from usage.models.dropped_month import DroppedMonth
 from usage.models.imported_line import ImportedLine
 from usage.models.price import Price, PriceKind
 from usage.models.reconciliation_run import ReconciliationRun
-from usage.models.request_log import RequestLog
+from usage.models.request_log import Outcome, RequestLog
 
-__all__ = ["DailyUsage", "DroppedMonth", "ImportedLine", "Price", "PriceKind", "ReconciliationRun", "RequestLog"]
+__all__ = [
+    "DailyUsage",
+    "DroppedMonth",
+    "ImportedLine",
+    "Outcome",
+    "Price",
+    "PriceKind",
+    "ReconciliationRun",
+    "RequestLog",
+]

@@ -13,6 +13,16 @@ from accounts.models import ApiKey
 from ledger.models import Entry
 from usage.models.price import Price
 
+REJECTED_STATUSES = (401, 402, 429)
+
+
+class Outcome(models.TextChoices):
+    """What came of a request."""
+
+    SUCCESSFUL = "successful", "Successful"
+    FAILED = "failed", "Failed"
+    REJECTED = "rejected", "Rejected before any work"
+
 
 class RequestLog(models.Model):
     """One request of one customer, as it happened; never altered, dropped only by whole months.
@@ -82,3 +92,9 @@ class RequestLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {self.status}".strip()
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.status < 400:
+            return Outcome.SUCCESSFUL
+        return Outcome.REJECTED if self.status in REJECTED_STATUSES else Outcome.FAILED
