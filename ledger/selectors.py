@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import connection
 
+from config.db.prepared import read_prepared
 from ledger.models import Entry, EntryType, Hold
 from ledger.models.entry import EntryQuerySet
 from ledger.models.hold import HoldQuerySet
@@ -55,9 +55,8 @@ BALANCE_QUERY = """
 
 def balance_of(*, user_id: int) -> CreditBalance:
     """Give what a customer has right now, in one statement; zeros before the first entry."""
-    with connection.cursor() as cursor:
-        cursor.execute(BALANCE_QUERY, [user_id])
-        return credit_balance(user_id, *cursor.fetchone())
+    (row,) = read_prepared(BALANCE_QUERY, [user_id])
+    return credit_balance(user_id, *row)
 
 
 def credit_balance(
@@ -127,6 +126,14 @@ class LedgerPages:
         return entries
 
 
+_RANGE = """
+    SELECT CASE WHEN %s::timestamptz IS NULL THEN 1 ELSE ledger_first_seq_at(%s::bigint, %s::timestamptz) END,
+        CASE WHEN %s::timestamptz IS NULL
+            THEN coalesce((SELECT seq FROM ledger_balance WHERE user_id = %s::bigint), 0)
+            ELSE ledger_first_seq_at(%s::bigint, %s::timestamptz) - 1 END
+"""
+
+
 def ledger_of(
     *,
     user_id: int,
@@ -136,15 +143,7 @@ def ledger_of(
     end: dt.datetime | None = None,
 ) -> LedgerPages:
     """Give a customer's entries made in `[start, end)`, as of now: entries that come later do not shift pages."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT CASE WHEN %(start)s::timestamptz IS NULL THEN 1 ELSE ledger_first_seq_at(%(user)s, %(start)s) END,"
-            " CASE WHEN %(end)s::timestamptz IS NULL"
-            "  THEN coalesce((SELECT seq FROM ledger_balance WHERE user_id = %(user)s), 0)"
-            "  ELSE ledger_first_seq_at(%(user)s, %(end)s) - 1 END",
-            {"user": user_id, "start": start, "end": end},
-        )
-        first_seq, last_seq = cursor.fetchone()
+    ((first_seq, last_seq),) = read_prepared(_RANGE, [start, user_id, start, end, user_id, user_id, end])
     return LedgerPages(user_id, first_seq, last_seq, type, reference)
 
 

@@ -22,7 +22,7 @@ from config.http.parameters import choice, path_number, strict_filters, strict_p
 from ledger.filters import LedgerFilter
 from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import LedgerPages, balance_of, holds_of, ledger_of
-from ledger.serializers import AccountHoldSerializer, CreditBalanceSerializer, EntrySerializer
+from ledger.serializers import AccountHoldSerializer, CreditBalanceSerializer, EntrySerializer, balance_answer
 
 REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
@@ -39,7 +39,7 @@ class CreditsViewSet(ViewSet):
         responses={200: CreditBalanceSerializer, **REFUSALS},
     )
     def retrieve(self, request: Request) -> Response:
-        return Response(CreditBalanceSerializer(balance_of(user_id=cast(User, request.user).pk)).data)
+        return Response(balance_answer(balance_of(user_id=cast(User, request.user).pk)))
 
 
 CSV_HEADER = ("id", "created_at", "type", "amount", "balance_after", "description", "reference", "metadata")

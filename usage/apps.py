@@ -7,5 +7,7 @@ class UsageConfig(AppConfig):
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
     guarded_tables = ("usage_requestlog", "usage_dailyusage", "usage_importedline", "usage_droppedmonth")
+    # Old versions of a price stay as they were.
+    insert_only_tables = ("usage_price",)
     # The SQL functions that the application's role may call.
     doors = ("usage_charge", "usage_record_lines", "usage_ensure_partition", "usage_rebuild_sums", "usage_find_price")

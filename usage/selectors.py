@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Max
 
+from config.db.prepared import read_prepared
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
 from usage.models import DroppedMonth, ReconciliationRun, RequestLog
 
@@ -128,9 +129,7 @@ def _usage_in(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.dateti
         parameters += [part.sign, part.sign, part.sign, user_id, part.start, part.end]
     if slices:
         parameters.append([part.start.date().replace(day=1) for part in slices])
-    with connection.cursor() as cursor:
-        cursor.execute(_SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else ""), parameters)
-        rows = cursor.fetchall()
+    rows = read_prepared(_SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else ""), parameters)
     if slices and rows.pop()[1]:
         return None
     return _usage(rows)
@@ -208,9 +207,7 @@ class Life:
 
 def life_of(*, user_id: int) -> Life:
     """Give a customer's credits and the number of their requests since the beginning, in one statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LIFE, [user_id, user_id])
-        *balance, successful, failed = cursor.fetchone()
+    ((*balance, successful, failed),) = read_prepared(_LIFE, [user_id, user_id])
     return Life(credit_balance(user_id, *balance), successful, failed)
 
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts import key_format
+from accounts.callers import api_key_of_hash
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused, ScopeMissing
 from accounts.models import ApiKey, Scope, User
 
@@ -92,7 +93,7 @@ def authenticate_api_key(raw: str | None, *, now: dt.datetime) -> ApiKey:
         raise ApiKeyMissing
     if not key_format.is_well_formed(raw):
         raise ApiKeyInvalid
-    api_key = ApiKey.objects.select_related("user").filter(key_hash=key_format.hash_of(raw)).first()
+    api_key = api_key_of_hash(key_format.hash_of(raw))
     if api_key is None or not _is_live(api_key, now):
         raise ApiKeyInvalid
     if api_key.last_used_at is None or api_key.last_used_at <= now - _USE_IS_NOTED_EVERY:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import tokens
+from accounts.callers import user_of_living_family
 from accounts.errors import InvalidCredentials, RefreshTokenSpent, TokenInvalid
 from accounts.models import SpentRefreshToken, TokenFamily, User
 from accounts.services.passwords import check_credentials
@@ -37,7 +38,11 @@ def user_of_access_token(raw: str) -> User:
     :raises TokenInvalid: if it is none of ours or has ended, its sign-in was revoked, or its user was deleted,
         deactivated, or got another password
     """
-    return _living_family(tokens.read_access(raw)).user
+    claims = tokens.read_access(raw)
+    user = user_of_living_family(family_id=claims.family_id, user_id=claims.user_id)
+    if user is None or not claims.fit(user):
+        raise TokenInvalid
+    return user
 
 
 def refresh(*, refresh_token: str, now: dt.datetime) -> TokenPair:

@@ -9,9 +9,9 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-import psycopg
-from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
+
+from config.db.prepared import is_connection_lost, run_prepared, sqlstate
 
 TRIES = 4  # the first, and at most three more
 _WORTH_ANOTHER_TRY = {
@@ -24,17 +24,11 @@ _KEY_CONSTRAINTS = {
     "operation_key_is_used_once_per_operation",
     "hold_key_is_used_once",
 }
-_CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator intervention (shutdown)
 
 
 @lru_cache(maxsize=64)
 def _row_type(function: str, columns: tuple[str, ...]) -> Any:
     return namedtuple(function, columns)
-
-
-def sqlstate(error: BaseException) -> str:
-    """Give the five characters by which PostgreSQL names an error; empty when there are none."""
-    return getattr(error.__cause__ or error, "sqlstate", None) or ""
 
 
 def call(function: str, /, **arguments: Any) -> Any:
@@ -65,29 +59,8 @@ def _statement(function: str, names: tuple[str, ...]) -> str:
 
 
 def _one_row(function: str, statement: str, values: list[Any]) -> Any:
-    """Run a statement once, prepared: parsing and planning it anew would cost as much as a small function takes.
-
-    Django's own cursors put the values into the text and so cannot prepare. Behind a PgBouncer that does not know
-    prepared statements, DATABASE_PREPARED_STATEMENTS turns this off.
-    """
-    if not settings.DATABASE_PREPARED_STATEMENTS:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return _named(function, cursor)
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    started = time.monotonic()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, values, prepare=True)
-        row = _named(function, cursor)
-    if connection.queries_logged:
-        connection.queries_log.append({"sql": statement, "time": f"{time.monotonic() - started:.3f}"})
-    return row
-
-
-def _named(function: str, cursor: Any) -> Any:
-    columns = tuple(column.name for column in cursor.description)
-    return _row_type(function, columns)(*cursor.fetchone())
+    columns, (row,) = run_prepared(statement, values)
+    return _row_type(function, columns)(*row)
 
 
 def _may_try_again(error: Exception) -> bool:
@@ -96,8 +69,7 @@ def _may_try_again(error: Exception) -> bool:
         return True
     if state == "23505":
         return error.__cause__.diag.constraint_name in _KEY_CONSTRAINTS  # type: ignore[union-attr]
-    is_lost = isinstance(error, OperationalError | InterfaceError) and (not state or state.startswith(_CONNECTION_LOST))
-    if connection.in_atomic_block or not is_lost:
+    if connection.in_atomic_block or not is_connection_lost(error):
         return False
     connection.close()
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import apps
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
@@ -24,6 +25,11 @@ def guarded_tables() -> list[str]:
     return [table for app in apps.get_app_configs() for table in getattr(app, "guarded_tables", ())]
 
 
+def insert_only_tables() -> list[str]:
+    """Name the tables whose rows the application may add but never change."""
+    return [table for app in apps.get_app_configs() for table in getattr(app, "insert_only_tables", ())]
+
+
 def doors() -> list[str]:
     """Name the SQL functions that the application may call, as each app lists them in its AppConfig."""
     return [door for app in apps.get_app_configs() for door in getattr(app, "doors", ())]
@@ -36,7 +42,8 @@ def grant_application_rights(owner: BaseDatabaseWrapper, role: str) -> None:
     triggers still stand, and a system check warns.
     """
     name = sql.Identifier(role)
-    with owner.cursor() as cursor:
+    # In one transaction: what is given to all tables is taken from the guarded ones before anybody sees it.
+    with transaction.atomic(using=owner.alias), owner.cursor() as cursor:
         cursor.execute("SELECT current_user")
         if cursor.fetchone() == (role,):
             return
@@ -52,6 +59,11 @@ def grant_application_rights(owner: BaseDatabaseWrapper, role: str) -> None:
         for (table,) in cursor.fetchall():
             writing = sql.SQL("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {} FROM {}")
             cursor.execute(writing.format(sql.Identifier("public", table), name))
+
+        for table in insert_only_tables():
+            cursor.execute(
+                sql.SQL("REVOKE UPDATE, DELETE, TRUNCATE ON {} FROM {}").format(sql.Identifier("public", table), name)
+            )
 
         cursor.execute(_DOORS, [doors()])
         for (signature,) in cursor.fetchall():

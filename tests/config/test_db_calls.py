@@ -10,7 +10,8 @@ from django.db import IntegrityError, InternalError, OperationalError, connectio
 from django.db.transaction import TransactionManagementError
 
 from config.db import calls
-from config.db.calls import call, sqlstate
+from config.db.calls import call
+from config.db.prepared import sqlstate
 from tests.accounts.races import at_once
 from tests.conftest import owner_connection
 

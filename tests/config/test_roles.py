@@ -7,7 +7,7 @@ from django.apps import apps
 from django.db import ProgrammingError, connection, connections, transaction
 from psycopg.errors import InsufficientPrivilege
 
-from config.db.calls import sqlstate
+from config.db.prepared import sqlstate
 from config.db.roles import doors, grant_application_rights, guarded_tables
 from tests.factories import customer_with
 from usage.services.partitions import ensure_partition
@@ -48,10 +48,12 @@ INNER_ROOMS = {
     "ledger_move",
     "ledger_refusal",
     "ledger_refuse_change",
+    "ledger_refuse_inexact",
+    "ledger_refuse_move_without_seq",
     "ledger_replay",
     "ledger_settle_expired",
     "usage_cost",
-    "usage_count",
+    "usage_note_free_charge",
     "usage_drop_month",
     "usage_rebuild_days",
 }
@@ -145,7 +147,7 @@ def test_the_application_changes_no_structure_and_no_role(statement):
         "ledger_replay(1, '', '', '')",
         "ledger_move(1, 'credit', 'grant', 1, '', NULL, '{}', '', '', '')",
         "ledger_refusal(NULL, 1)",
-        "usage_count(1, now(), '', 200, 0)",
+        "usage_note_free_charge(1, 1, '', '', gen_random_uuid())",
         "usage_cost(NULL, 1, 1, 200)",
         "usage_drop_month('2020-01-01', now())",
         "usage_rebuild_days(NULL, '2020-01-01', '2020-01-02')",
@@ -223,3 +225,9 @@ def test_giving_the_rights_again_changes_nothing():
 
     assert rows(query) == before
     customer_with(1)  # the doors are still open
+
+
+@pytest.mark.parametrize("statement", ["UPDATE usage_price SET credits = 0", "DELETE FROM usage_price"])
+def test_versions_of_a_price_are_added_and_never_changed(db, statement):
+    with pytest.raises(ProgrammingError, match="permission denied"), connection.cursor() as cursor:
+        cursor.execute(statement)

@@ -6,6 +6,8 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from ledger.selectors import balance_of
+from ledger.serializers import CreditBalanceSerializer, balance_answer
 from ledger.services.holds import open_hold, release_hold
 from tests.account import client_of, give
 from tests.factories import StaffFactory, UserFactory
@@ -108,3 +110,10 @@ def test_it_can_only_be_read(alice, method):
     answer = getattr(client_of(alice), method)(PATH)
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+
+
+def test_the_answer_is_what_the_documented_serializer_would_give(alice):
+    give(alice, "12.500000")
+    balance = balance_of(user_id=alice.pk)
+
+    assert balance_answer(balance) == CreditBalanceSerializer(balance).data

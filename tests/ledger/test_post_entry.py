@@ -5,7 +5,7 @@ import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from config.db.calls import sqlstate
+from config.db.prepared import sqlstate
 from ledger.errors import BalanceLimitExceeded, InsufficientCredits, UnknownCustomer
 from ledger.models import Balance, Entry, EntryReason, EntryType
 from ledger.selectors import balance_of

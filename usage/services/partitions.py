@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from django.db import IntegrityError, connection, transaction
 
-from config.db.calls import call, sqlstate
+from config.db.calls import call
+from config.db.prepared import sqlstate
 
 Answer = TypeVar("Answer")
 

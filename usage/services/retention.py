@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from django.db import OperationalError
 
-from config.db.calls import sqlstate
 from config.db.owner import as_owner
+from config.db.prepared import sqlstate
 from usage.selectors import log_months, requests_of_month
 from usage.services.partitions import ensure_partition
 

@@ -1,0 +1,71 @@
+"""Prepared statements: what the hot paths run, parsed and planned once a connection.
+
+Django's own cursors put the values into the text of a statement and so cannot prepare it; for a small statement
+that costs as much as running it. Behind a PgBouncer that does not know prepared statements,
+DATABASE_PREPARED_STATEMENTS turns this off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+_CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator intervention (shutdown)
+
+
+class Answer(NamedTuple):
+    """The columns' names, and the rows."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def sqlstate(error: BaseException) -> str:
+    """Give the five characters by which PostgreSQL names an error; empty when there are none."""
+    return getattr(error.__cause__ or error, "sqlstate", None) or ""
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Tell whether the server hung up, so that a new connection may fare better."""
+    state = sqlstate(error)
+    return isinstance(error, OperationalError | InterfaceError) and (not state or state.startswith(_CONNECTION_LOST))
+
+
+def run_prepared(statement: str, values: Sequence[Any]) -> Answer:
+    """Run a statement once, in the transaction that is open or in one of its own.
+
+    :raises django.db.Error: as Django's cursors do
+    """
+    if not settings.DATABASE_PREPARED_STATEMENTS:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return _answer(cursor)
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    started = time.monotonic()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as prepared:
+        prepared.execute(statement.encode(), values, prepare=True)
+        answer = _answer(prepared)
+    if connection.queries_logged:
+        connection.queries_log.append({"sql": statement, "time": f"{time.monotonic() - started:.3f}"})
+    return answer
+
+
+def read_prepared(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Read rows; a connection that was lost while it idled is made anew, once."""
+    try:
+        return run_prepared(statement, values).rows
+    except (OperationalError, InterfaceError) as error:
+        if connection.in_atomic_block or not is_connection_lost(error):
+            raise
+    connection.close()
+    return run_prepared(statement, values).rows
+
+
+def _answer(cursor: Any) -> Answer:
+    return Answer(tuple(column.name for column in cursor.description), cursor.fetchall())
