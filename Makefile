@@ -14,7 +14,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 export TOLLBOOK_ENV ?= development
 
-.PHONY: help demo serve test lint types check fmt clean
+.PHONY: help demo serve test bench lint types check fmt clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ serve: $(RUNTIME) ## migrate and serve, without the demo company
 
 test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
 	@$(RUN) -m pytest -n 2 --dist worksteal
+
+bench: $(DEVELOPMENT) ## measure speed against limits of the same run; writes bench.json
+	@$(RUN) -m tests.bench $(BENCH)
 
 lint: $(DEVELOPMENT) ## ruff, import-linter, djlint
 	@$(VENV)/bin/ruff check .

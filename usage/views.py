@@ -196,7 +196,7 @@ class KeySummaryViewSet(ViewSet):
     )
     def retrieve(self, request: Request) -> Response:
         user = cast(User, request.user)
-        return Response(KeySummarySerializer(key_summary(user, life_of(user_id=user.pk))).data)
+        return Response(key_summary(user, life_of(user_id=user.pk)))
 
 
 def key_summary(user: User, life: Life) -> dict[str, Any]:

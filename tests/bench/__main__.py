@@ -1,0 +1,152 @@
+"""`make bench`: each figure beside a limit measured in the same run.
+
+`python -m tests.bench [GROUP …] [--pairs N] [--seconds S]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psycopg
+
+from config.embedded_postgres import OWNER_ROLE, Cluster
+from tests.bench.charging import charges_a_second
+from tests.bench.report import Row, keep, paired, show
+from tests.bench.stage import ROOT, pgbench, run_sql, settle, stage
+
+Measure = Callable[[], float]
+
+
+class Bench:
+    """The rows, in the order in which the stage allows them: small first, grown last."""
+
+    def __init__(self, cluster: Cluster, *, pairs: int, seconds: float) -> None:
+        self.cluster, self.pairs, self.seconds = cluster, pairs, seconds
+
+    def rows(self) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
+        yield "function_vs_bare", self.functions
+        yield "charge_vs_limit", self.many_processes
+        yield "charge_vs_limit_1", self.one_process
+        yield "charge_vs_naive", self.naive
+        yield "http", self.http
+        yield "reads", self.reads
+        yield "growth", self.growth
+
+    def functions(self) -> list[Row]:
+        spread = Row("function_vs_bare", "our function / the bare one, 8 clients", ">= 0.55", "tps")
+        hot = Row("function_vs_bare_hot", "the same on one hot account", ">= 0.65", "tps")
+        return [
+            self._paired(spread, self._pgbench("charge.pgbench"), self._pgbench("bare.pgbench")),
+            self._paired(hot, self._pgbench("charge_hot.pgbench"), self._pgbench("bare_hot.pgbench")),
+        ]
+
+    def many_processes(self) -> list[Row]:
+        row = Row("charge_vs_limit", "charge service, 8 processes / pgbench, 8 clients", ">= 0.45", "charges/s")
+        return [self._paired(row, self._charging("service", 8), self._pgbench("charge.pgbench"))]
+
+    def one_process(self) -> list[Row]:
+        row = Row("charge_vs_limit_1", "charge service, 1 process / pgbench, 1 client", ">= 0.65", "charges/s")
+        return [self._paired(row, self._charging("service", 1), self._pgbench("charge.pgbench", clients=1))]
+
+    def naive(self) -> list[Row]:
+        row = Row("charge_vs_naive", "charge service / naive Django, 8 processes each", ">= 8", "charges/s")
+        return [self._paired(row, self._charging("service", 8), self._charging("naive", 8))]
+
+    def http(self) -> list[Row]:
+        from tests.bench.callers import key_of, token_of
+        from tests.bench.web import requests_a_second, serving
+
+        credits = Row("http_credits", "GET /auth/account/credits / an empty Django view", ">= 0.17", "req/s")
+        summary = Row("http_summary", "GET /v2/account/summary / an empty Django view", ">= 0.15", "req/s")
+        bearer, key = {"Authorization": f"Bearer {token_of(3)}"}, {"X-API-KEY": key_of(3)}
+        with serving("config.wsgi:application") as ours, serving("tests.bench.empty:application") as least:
+
+            def asking(port: int, path: str, headers: dict[str, str]) -> Measure:
+                return lambda: requests_a_second(port, path, headers, seconds=self.seconds)
+
+            empty = asking(least, "/empty", {})
+            return [
+                self._paired(credits, asking(ours, "/auth/account/credits", bearer), empty),
+                self._paired(summary, asking(ours, "/v2/account/summary", key), empty),
+            ]
+
+    def reads(self) -> list[Row]:
+        from tests.bench.reading import (
+            BIG,
+            SMALL,
+            ledger_cursor,
+            ledger_dates,
+            ledger_page,
+            milliseconds,
+            month_of_usage,
+            odd_window,
+        )
+
+        run_sql(self.cluster, "big_accounts.sql")
+        settle(self.cluster)
+        first = ledger_page(0)
+        wanted = [
+            ("usage_growth", "month of usage, 1,000,000 requests / 10,000", "<= 1.2", month_of_usage(BIG),
+             month_of_usage(SMALL)),
+            ("usage_growth_odd", "window with odd edges, 1,000,000 / 10,000", "<= 50", odd_window(BIG),
+             odd_window(SMALL)),
+            ("ledger_depth", "page at offset 900,000 with total / first page", "<= 1.5", ledger_page(900_000), first),
+            ("ledger_cursor", "page behind a cursor at 100,000 / first page", "<= 1.5", ledger_cursor(100_000), first),
+            ("ledger_dates", "page of a range of dates with total / first page", "<= 2.5", ledger_dates(), first),
+        ]  # fmt: skip
+        return [
+            self._paired(Row(name, what, bar, "ms"), partial(milliseconds, big), partial(milliseconds, small))
+            for name, what, bar, big, small in wanted
+        ]
+
+    def growth(self) -> list[Row]:
+        """Compare two databases of one cluster: the grown one and a copy from before."""
+        self._copy_database("tollbook_empty")
+        run_sql(self.cluster, "grow.sql")
+        settle(self.cluster)
+        row = Row("growth", "charge with 5,000,000 entries and requests / without", ">= 0.80", "tps")
+        grown, empty = self._pgbench("charge.pgbench"), self._pgbench("charge.pgbench", database="tollbook_empty")
+        return [self._paired(row, grown, empty)]
+
+    def _paired(self, row: Row, ours: Measure, other: Measure) -> Row:
+        return paired(row, ours, other, pairs=self.pairs)
+
+    def _pgbench(self, script: str, *, clients: int = 8, database: str = "tollbook") -> Measure:
+        return lambda: pgbench(self.cluster, script, clients=clients, seconds=self.seconds, database=database)
+
+    def _charging(self, way: str, processes: int) -> Measure:
+        return lambda: charges_a_second(way, processes=processes, seconds=self.seconds)
+
+    def _copy_database(self, name: str) -> None:
+        from django.db import connections
+
+        connections.close_all()
+        with psycopg.connect(self.cluster.dsn(user="postgres", dbname="postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE tollbook OWNER {OWNER_ROLE}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("rows", nargs="*", help="only these groups; default: all")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4)
+    asked = parser.parse_args()
+    done: list[Row] = []
+    with stage() as cluster:
+        import django
+
+        django.setup()
+        for name, measure in Bench(cluster, pairs=asked.pairs, seconds=asked.seconds).rows():
+            if not asked.rows or name in asked.rows:
+                print(f"measuring {name} …", flush=True)
+                done += measure()
+    show(done)
+    keep(done, Path(os.environ.get("BENCH_JSON", ROOT / "bench.json")))
+
+
+if __name__ == "__main__":
+    main()

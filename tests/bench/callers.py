@@ -1,0 +1,25 @@
+"""Somebody to ask as: a token and a key of a benchmark's account."""
+
+from __future__ import annotations
+
+from django.contrib.auth.hashers import make_password
+from django.utils import timezone
+
+from accounts.models import Scope, User
+from accounts.services.api_keys import issue_api_key
+from accounts.services.sessions import sign_in
+
+PASSWORD = "a long phrase of the bench"
+
+
+def token_of(user_id: int) -> str:
+    """Sign an account in; gives its access token."""
+    User.objects.filter(pk=user_id).update(password=make_password(PASSWORD))
+    user = User.objects.get(pk=user_id)
+    return sign_in(email=user.email, password=PASSWORD, address=None, now=timezone.now()).access
+
+
+def key_of(user_id: int) -> str:
+    """Issue a key to an account."""
+    user = User.objects.get(pk=user_id)
+    return issue_api_key(user=user, name="bench", scopes=[Scope.ACCOUNT_READ], now=timezone.now()).raw

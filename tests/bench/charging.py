@@ -1,0 +1,66 @@
+"""Charges from Python, by several processes at once.
+
+Each is `python -m tests.bench.charging WAY SEED START SECONDS ACCOUNTS`.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench.stage import ACCOUNTS, ROOT
+
+SETTING_UP_SECONDS = 3.0
+
+
+def charges_a_second(way: str, *, processes: int, seconds: float, accounts: int = ACCOUNTS) -> float:
+    """Let so many processes charge, all between the same two moments; answers charges a second in all."""
+    start = time.time() + SETTING_UP_SECONDS
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.charging", way, str(seed), str(start), str(seconds), str(accounts)],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )
+        for seed in range(processes)
+    ]  # fmt: skip
+    done = [worker.communicate()[0] for worker in workers]
+    if any(worker.returncode for worker in workers):
+        raise RuntimeError(f"a process that charges the {way} way has failed")
+    return sum(map(int, done)) / seconds
+
+
+def way_of_charging(way: str) -> Callable[..., Any]:
+    """Give the function that charges `user_id` under `idempotency_key`."""
+    if way == "naive":
+        from tests.bench.naive import charge  # models need settings first
+
+        return lambda **asked: charge(endpoint="translate", **asked)
+    from usage.services.charging import charge_request
+
+    return lambda **asked: charge_request(endpoint="translate", method="POST", latency_ms=12, **asked)
+
+
+def main(way: str, seed: str, start: str, seconds: str, accounts: str) -> None:
+    import django
+
+    django.setup()
+    charge = way_of_charging(way)
+    draw = random.Random(int(seed) + int(float(start)))
+    for _ in range(20):  # connect, prepare, warm up
+        charge(user_id=draw.randint(1, int(accounts)), idempotency_key=str(uuid.uuid4()))
+    if (early := float(start) - time.time()) > 0:
+        time.sleep(early)
+    end, count = time.time() + float(seconds), 0
+    while time.time() < end:
+        charge(user_id=draw.randint(1, int(accounts)), idempotency_key=str(uuid.uuid4()))
+        count += 1
+    print(count)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

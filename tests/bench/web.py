@@ -1,0 +1,87 @@
+"""Requests over HTTP: granian in WSGI mode, and a client whose sixteen connections are always waiting for an answer."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.bench.stage import ROOT
+
+CONNECTIONS = 16
+
+
+@contextmanager
+def serving(application: str, **environment: str) -> Iterator[int]:
+    """Serve an application as `make serve` does; gives the port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+            "--workers", "2", "--blocking-threads", "4", "--no-ws", "--log-level", "critical", application,
+        ],
+        cwd=ROOT, env=os.environ | environment,
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def requests_a_second(port: int, path: str, headers: dict[str, str], *, seconds: float) -> float:
+    """Ask over and over on sixteen kept connections; answers requests a second, all of them answered by 200."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    question = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    waiting = selectors.DefaultSelector()
+    for _ in range(CONNECTIONS):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(question)
+        waiting.register(connection, selectors.EVENT_READ, bytearray())
+    count, started = 0, time.monotonic()
+    while (passed := time.monotonic() - started) < seconds:
+        for ready, _ in waiting.select(timeout=5):
+            received, connection = ready.data, ready.fileobj
+            received += connection.recv(65536)
+            if _is_whole(received):
+                if not received.startswith(b"HTTP/1.1 200"):
+                    raise RuntimeError(bytes(received[:300]).decode(errors="replace"))
+                received.clear()
+                count += 1
+                connection.sendall(question)
+    for ready in list(waiting.get_map().values()):
+        ready.fileobj.close()
+    return count / passed
+
+
+def _is_whole(received: bytearray) -> bool:
+    head = received.find(b"\r\n\r\n")
+    if head < 0:
+        return False
+    at = received.lower().find(b"content-length:", 0, head)
+    length = int(received[at + 15 : received.find(b"\r\n", at)])
+    return len(received) >= head + 4 + length
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(150):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError("the server does not answer")
