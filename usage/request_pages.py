@@ -21,9 +21,13 @@ _FIRST, _END = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2101, 1, 1, t
 # dropped stay, though nothing is left to list but what was reported since: of these months the log alone counts.
 _DAYS = """
     SELECT day, sum(n)::bigint FROM (
-        SELECT day, {summed} AS n FROM usage_dailyusage
-        WHERE user_id = %(user)s AND day >= %(first_day)s AND day < %(day_after)s {by_endpoint}
-            AND NOT EXISTS (SELECT FROM usage_droppedmonth WHERE month = date_trunc('month', day)::date)
+        SELECT day, n FROM (
+            SELECT day, sum({summed}) AS n FROM usage_dailyusage
+            WHERE user_id = %(user)s AND day >= %(first_day)s AND day < %(day_after)s {by_endpoint}
+            GROUP BY day OFFSET 0  -- so that months are looked up for each day, not for each row
+        ) sums
+        WHERE NOT EXISTS (SELECT FROM usage_droppedmonth WHERE month = date_trunc('month', day)::date)
+            AND to_regclass('public.usage_requestlog_' || to_char(day, 'YYYY_MM')) IS NOT NULL
         {slices}
         UNION ALL
         SELECT (occurred_at AT TIME ZONE 'UTC')::date, 1
@@ -32,9 +36,7 @@ _DAYS = """
             AND occurred_at < (gone.month + interval '1 month') AT TIME ZONE 'UTC'
         WHERE user_id = %(user)s AND occurred_at >= %(start)s AND occurred_at < %(end)s {where}
     ) parts
-    GROUP BY day
-    HAVING sum(n) > 0 AND to_regclass('public.usage_requestlog_' || to_char(day, 'YYYY_MM')) IS NOT NULL
-    ORDER BY day DESC
+    GROUP BY day HAVING sum(n) > 0 ORDER BY day DESC
 """
 _SLICE = """
         UNION ALL

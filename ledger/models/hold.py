@@ -85,6 +85,12 @@ class Hold(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["user", "expires_at"], name="open_holds_by_expiry", condition=Q(status="open")),
             models.Index(fields=["user", "id"], name="holds_of_user"),
+            # Most holds are captured, so those that came to nothing are hard to find among them.
+            models.Index(
+                fields=["user", "status", "id"],
+                name="holds_given_back",
+                condition=Q(status__in=["expired", "released"]),
+            ),
         ]
 
     def __str__(self) -> str:
