@@ -5,12 +5,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import RequestFactory
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from config.http import pagination
 from config.http.cursors import BrokenCursor, open_cursor, seal_cursor
 from config.http.page_sources import QuerySetSource
-from config.http.pagination import csv_bounds
+from config.http.pagination import LongListPagination, csv_bounds, csv_items
 from config.models import RateWindow
+from tests.config.urls import Letters
 
 LIST = "/v2/list"
 
@@ -142,3 +145,43 @@ def test_a_csv_is_cut_only_as_far_as_asked():
 
     assert asked({}) == (None, 0)
     assert asked({"limit": "7", "offset": "2"}) == (7, 2)
+
+
+class TestUncounted:
+    """A list that is too long to be counted: only the page itself says whether more follows."""
+
+    class Source(Letters):
+        def count(self) -> None:
+            return None
+
+    def page(self, query: dict[str, str]) -> dict:
+        paginator = LongListPagination()
+        request = Request(RequestFactory().get(LIST, query))
+        return paginator.get_paginated_response(paginator.paginate_queryset(self.Source(), request)).data
+
+    def test_pages_and_cursors_lead_to_its_end(self):
+        first, last = self.page({"limit": "100"}), self.page({"limit": "100", "offset": "150"})
+        by_cursor = self.page({"limit": "100", "cursor": first["next_cursor"]})
+
+        assert (first["count"], len(first["results"]), by_cursor["results"][0]) == (None, 100, 149)
+        assert first["next"].endswith("?limit=100&offset=100")
+        assert (len(last["results"]), last["next"], last["next_cursor"]) == (100, None, None)
+
+    def test_behind_its_end_is_an_empty_page(self):
+        assert self.page({"offset": "2147483647"})["results"] == []
+
+
+def test_a_csv_walks_the_whole_list_in_chunks(monkeypatch):
+    monkeypatch.setattr(pagination, "_CSV_CHUNK", 7)
+
+    def items(query: dict[str, str]) -> list[int]:
+        return list(csv_items(Request(RequestFactory().get("/", query)), Letters()))
+
+    assert items({}) == list(range(249, -1, -1))
+    assert items({"offset": "240"}) == list(range(9, -1, -1))
+    assert items({"limit": "9", "offset": "1"}) == list(range(248, 239, -1))
+
+
+def test_a_csvs_bounds_are_refused_before_its_first_line():
+    with pytest.raises(ValidationError):
+        csv_items(Request(RequestFactory().get("/", {"limit": "0"})), Letters())
