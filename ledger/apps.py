@@ -17,3 +17,12 @@ class LedgerConfig(AppConfig):
         "ledger_first_seq_at",
         "ledger_seal",
     )
+    # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
+    guards = (
+        "balance_changes_only_with_seq",
+        "balance_stays",
+        "entry_is_append_only",
+        "hold_stays",
+        "operation_key_is_append_only",
+        "settled_hold_stays_settled",
+    )

@@ -5,6 +5,10 @@ class UsageConfig(AppConfig):
     name = "usage"
     default_auto_field = "django.db.models.BigAutoField"
 
+    # The triggers that stop even the owner's mistakes, and a constraint that no model declares; `doctor` looks.
+    guards = ("dropped_month_stays", "request_log_is_append_only")
+    sql_constraints = ("request_is_plausible",)
+
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
     guarded_tables = ("usage_requestlog", "usage_dailyusage", "usage_importedline", "usage_droppedmonth")
     # Old versions of a price stay as they were.

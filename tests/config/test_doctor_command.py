@@ -1,0 +1,284 @@
+"""What the doctor finds when something was done to an installation; every patient is put right again."""
+
+import datetime as dt
+import ipaddress
+from contextlib import contextmanager
+
+import pytest
+import time_machine
+from django.db import connection, connections
+
+from config.doctor import installation, rights, server, structure
+from config.management.commands import doctor
+from tests.conftest import owner_connection
+from tests.ledger.running import run
+from usage.selectors import log_months
+from usage.services.partitions import ensure_partition
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+# The tests' own server may lose everything in a crash, and so the doctor always finds that here.
+THROW_AWAY = {"durability"}
+
+
+@pytest.fixture(autouse=True)
+def _months():
+    """Make the months that the doctor looks for."""
+    for days in (0, 31):
+        ensure_partition(dt.datetime.now(dt.UTC).replace(day=1) + dt.timedelta(days=days))
+
+
+@contextmanager
+def done(statement, undo):
+    """Do something as the owner that nobody should, and undo it."""
+    with owner_connection(autocommit=True) as owner:
+        owner.execute(statement)
+    try:
+        yield
+    finally:
+        with owner_connection(autocommit=True) as owner:
+            owner.execute(undo)
+
+
+def details(check):
+    return [finding.detail for finding in check()]
+
+
+def test_a_sound_installation_has_no_findings_but_what_tests_do_without():
+    ran = run("doctor", "--json")
+
+    durable = connection.cursor().execute("SHOW fsync").fetchone() == ("on",)
+    assert {finding["check"] for finding in ran.json["findings"]} == (set() if durable else THROW_AWAY)
+    assert ran.code == (0 if durable else 3)
+    assert ran.json["checked"] == list(doctor.CHECKS)
+    assert ran.json["server_version"]
+
+
+def test_people_read_a_sentence_for_each_finding_and_a_verdict():
+    with done("REVOKE EXECUTE ON FUNCTION ledger_post_entry FROM tollbook_app", GIVE_BACK):
+        lines = run("doctor").out.splitlines()
+
+    assert "doors: The application may not call ledger_post_entry: run manage.py migrate" in "\n".join(lines)
+    assert lines[-1].startswith("PostgreSQL 1")
+    assert lines[-1].endswith(" findings.")
+
+
+GIVE_BACK = "GRANT EXECUTE ON FUNCTION ledger_post_entry TO tollbook_app"
+
+
+class TestTheServer:
+    def test_settings_that_lose_what_was_committed_are_found(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW fsync")
+            (fsync,) = cursor.fetchone()
+            cursor.execute("SET synchronous_commit = off")
+        try:
+            found = details(server.durability)
+        finally:
+            connection.close()
+
+        assert any(detail.startswith("synchronous_commit is off: a charge that was confirmed") for detail in found)
+        assert any(detail.startswith("fsync is off") for detail in found) == (fsync == "off")
+
+    @pytest.mark.parametrize("name", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
+    def test_a_limit_that_is_not_set_is_found(self, name):
+        assert details(server.timeouts) == []
+
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET {name} = 0")
+        try:
+            assert details(server.timeouts) == [
+                f"{name} is not set for the application: ALTER ROLE tollbook_app SET {name} = '{server._LIMITS[name]}'."
+            ]
+        finally:
+            connection.close()
+
+    @pytest.mark.parametrize(("hours", "word"), [(1, "behind"), (-1, "ahead of")])
+    def test_clocks_that_differ_are_found(self, hours, word):
+        assert details(server.clock) == []
+
+        with time_machine.travel(dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)):
+            (detail,) = details(server.clock)
+
+        assert f"s {word} this machine's" in detail
+
+    def test_a_database_that_does_not_answer_is_a_finding_of_each_check(self, monkeypatch):
+        monkeypatch.setitem(connections["default"].settings_dict, "PORT", "1")
+        connection.close()
+
+        ran = run("doctor", "--json")
+
+        assert ran.code == 3
+        assert {"version", "rights", "triggers"} <= {finding["check"] for finding in ran.json["findings"]}
+        assert ran.json["server_version"] is None
+
+
+class TestRights:
+    @pytest.mark.parametrize("right", ["INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER", "UPDATE (amount)"])
+    def test_a_way_past_the_doors_is_found(self, right):
+        grant = f"GRANT {right} ON ledger_entry TO tollbook_app"
+
+        with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
+            (detail,) = details(rights.tables)
+
+        assert detail.startswith("The application may write ledger_entry past the doors: run manage.py migrate")
+
+    def test_a_way_into_a_partition_is_found(self):
+        partition = f"usage_requestlog_{log_months()[0]:%Y_%m}"
+
+        with done(f"GRANT INSERT ON {partition} TO PUBLIC", f"REVOKE INSERT ON {partition} FROM PUBLIC"):
+            (detail,) = details(rights.tables)
+
+        assert partition in detail
+
+    def test_a_table_that_cannot_be_read_is_found(self):
+        with done("REVOKE SELECT ON ledger_hold FROM tollbook_app", "GRANT SELECT ON ledger_hold TO tollbook_app"):
+            assert details(rights.tables)[0].startswith("The application may not read ledger_hold")
+
+    def test_an_inner_room_that_is_open_is_found(self):
+        grant = "GRANT EXECUTE ON FUNCTION ledger_settle_expired TO PUBLIC"
+
+        with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
+            (detail,) = details(rights.functions)
+
+        assert detail.startswith("The application may call ledger_settle_expired, which is no door")
+
+    def test_a_door_with_an_open_search_path_is_found(self):
+        reset = "ALTER FUNCTION ledger_open_hold RESET search_path"
+        pinned = "ALTER FUNCTION ledger_open_hold SET search_path = pg_catalog, public, pg_temp"
+
+        with done(reset, pinned):
+            assert details(rights.functions) == [
+                f"ledger_open_hold runs with its owner's rights and an open search path: {pinned}."
+            ]
+        assert details(rights.functions) == []
+
+    def test_one_login_for_both_is_found(self, monkeypatch):
+        assert details(rights.logins) == []
+        owner = connections["owner"].settings_dict
+        for name in ("USER", "PASSWORD"):
+            monkeypatch.setitem(connection.settings_dict, name, owner[name])
+        connection.close()
+
+        found = details(rights.logins)
+        connection.close()
+
+        assert any("owns the ledger or may act as its owner" in detail for detail in found)
+
+    def test_an_owners_login_that_cannot_be_used_is_found(self, monkeypatch):
+        monkeypatch.setitem(connections["owner"].settings_dict, "USER", "nobody_of_this_name")
+
+        (detail,) = details(rights.logins)
+
+        assert detail.startswith("DATABASE_OWNER_URL cannot be used (")
+
+    def test_an_owners_login_that_owns_nothing_is_found(self, monkeypatch):
+        application = connection.settings_dict
+        for name in ("USER", "PASSWORD"):
+            monkeypatch.setitem(connections["owner"].settings_dict, name, application[name])
+
+        (detail,) = details(rights.logins)
+
+        assert "does not own every table" in detail
+
+
+class TestStructure:
+    @pytest.mark.parametrize(
+        ("table", "trigger"),
+        [("ledger_entry", "entry_is_append_only"), ("ledger_balance", "balance_changes_only_with_seq")],
+    )
+    @pytest.mark.parametrize("switch", ["DISABLE TRIGGER", "ENABLE REPLICA TRIGGER"])
+    def test_a_trigger_that_is_off_is_found(self, table, trigger, switch):
+        enable = f"ALTER TABLE {table} ENABLE TRIGGER {trigger}"
+
+        with done(f"ALTER TABLE {table} {switch} {trigger}", enable):
+            assert details(structure.triggers) == [f"The trigger {trigger} is off: {enable}."]
+        assert details(structure.triggers) == []
+
+    def test_a_trigger_that_is_gone_is_found(self):
+        again = (
+            "CREATE TRIGGER hold_stays BEFORE DELETE OR TRUNCATE ON ledger_hold"
+            " FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()"
+        )
+
+        with done("DROP TRIGGER hold_stays ON ledger_hold", again):
+            (detail,) = details(structure.triggers)
+
+        assert detail.startswith("The trigger hold_stays is gone")
+
+    def test_a_partition_without_its_trigger_is_found_with_the_statement_that_makes_it(self):
+        partition = f"usage_requestlog_{log_months()[0]:%Y_%m}"
+
+        with owner_connection(autocommit=True) as owner:
+            owner.execute(f"DROP TRIGGER request_log_is_append_only ON {partition}")
+            (detail,) = details(structure.triggers)
+            owner.execute(detail.partition(": ")[2].removesuffix("."))
+
+        assert detail.startswith(f"The partition {partition} is not guarded")
+        assert details(structure.triggers) == []
+
+    @pytest.mark.parametrize(
+        ("table", "name"),
+        [
+            ("ledger_entry", "entry_sign_fits_type"),
+            ("ledger_balance", "balance_covers_holds_and_overdraft"),
+            ("usage_requestlog", "request_is_plausible"),
+            ("ledger_operationkey", "operation_key_is_used_once_per_operation"),
+        ],
+    )
+    def test_a_constraint_that_is_gone_is_found(self, table, name):
+        with owner_connection(autocommit=True) as owner:
+            (definition,) = owner.execute(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s AND conrelid = %s::regclass",
+                (name, table),
+            ).fetchone()
+
+        with done(
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}", f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+        ):
+            assert f"{name} is missing or not valid" in details(structure.constraints)[0]
+        assert details(structure.constraints) == []
+
+    def test_a_constraint_that_was_never_checked_is_found(self):
+        with done(
+            "ALTER TABLE ledger_hold DROP CONSTRAINT hold_captures_at_most_what_it_holds,"
+            " ADD CONSTRAINT hold_captures_at_most_what_it_holds CHECK (credits > 0) NOT VALID",
+            "ALTER TABLE ledger_hold DROP CONSTRAINT hold_captures_at_most_what_it_holds,"
+            " ADD CONSTRAINT hold_captures_at_most_what_it_holds"
+            " CHECK (credits > 0 AND captured >= 0 AND captured <= credits)",
+        ):
+            assert len(details(structure.constraints)) == 1
+
+    def test_an_index_that_is_gone_is_found(self):
+        again = "CREATE INDEX open_holds_by_expiry ON ledger_hold (user_id, expires_at) WHERE status = 'open'"
+
+        with done("DROP INDEX open_holds_by_expiry", again):
+            assert details(structure.constraints)[0].startswith("open_holds_by_expiry is missing")
+
+    def test_a_month_that_is_not_prepared_is_found(self):
+        this_month = dt.datetime.now(dt.UTC)
+
+        with time_machine.travel(this_month + dt.timedelta(days=365 * 20)):
+            (detail,) = details(structure.partitions)
+
+        assert f"{this_month.year + 20}-" in detail
+        assert "run manage.py maintain_partitions" in detail
+
+    def test_migrations_that_wait_are_found(self, monkeypatch):
+        monkeypatch.setattr("config.health._known_migrations", lambda: frozenset({("config", "9999_next")}))
+
+        assert details(structure.migrations) == ["Migrations: 1 not applied. Run manage.py migrate."]
+
+
+class TestSettings:
+    def test_what_djangos_checks_warn_of_is_found(self, settings):
+        settings.X_FRAME_OPTIONS = "SAMEORIGIN"
+        settings.IN_PRODUCTION = True
+
+        assert any("(security.W019)" in detail for detail in details(installation.site_settings))
+
+    def test_a_proxy_that_hides_all_addresses_is_found(self, settings):
+        settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+        assert any("TRUSTED_PROXIES" in detail for detail in details(installation.site_settings))
+
+        settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
+        assert details(installation.site_settings) == []
