@@ -13,6 +13,9 @@ RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 export TOLLBOOK_ENV ?= development
+# Threads that live on keep their database connections. What has begun is finished after SIGTERM, in 30 s at most.
+GRANIAN_OPTIONS := --interface wsgi --blocking-threads 4 --blocking-threads-idle-timeout 600 --workers-kill-timeout 30 --no-ws --log-level error
+METRICS := .metrics/$(PORT)
 
 .PHONY: help demo serve test bench lint types check fmt clean
 
@@ -36,13 +39,13 @@ $(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
 demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
 	@$(RUN) manage.py migrate --verbosity 0
 	@$(RUN) manage.py seed_demo --port $(PORT)
-	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 1 --blocking-threads 4 \
-		--no-ws --log-level error config.wsgi:application
+	@exec $(VENV)/bin/granian $(GRANIAN_OPTIONS) --host 127.0.0.1 --port $(PORT) --workers 1 config.wsgi:application
 
 serve: $(RUNTIME) ## migrate and serve, without the demo company
 	@$(RUN) manage.py migrate --verbosity 0
-	@exec $(VENV)/bin/granian --interface wsgi --host 127.0.0.1 --port $(PORT) --workers 2 --blocking-threads 4 \
-		--no-ws --log-level error config.wsgi:application
+	@rm -rf $(METRICS) && mkdir -p $(METRICS)
+	@PROMETHEUS_MULTIPROC_DIR=$(METRICS) exec $(VENV)/bin/granian $(GRANIAN_OPTIONS) --host 127.0.0.1 --port $(PORT) \
+		--workers 2 config.wsgi:application
 
 test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
 	@$(RUN) -m pytest -n 2 --dist worksteal
@@ -71,4 +74,4 @@ fmt: $(DEVELOPMENT) ## put the code into its one shape
 
 clean: ## remove what the other targets made, the embedded database included
 	@test ! -x $(RUN) || $(RUN) manage.py postgres stop || true
-	@rm -rf $(VENV) .postgres staticfiles .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .postgres .metrics staticfiles .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,169 @@
+"""The real server: whatever it has begun it finishes, and what waits for too long is told to come back."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.urls import path
+from rest_framework.permissions import AllowAny
+from rest_framework.response import Response
+from rest_framework.test import APIClient
+from rest_framework.views import APIView
+
+from tests.conftest import owner_connection
+from tests.factories import customer_with
+from tests.ledger.posting import post
+
+pytestmark = pytest.mark.django_db(transaction=True)
+REGISTRATION = {"email": "slow@example.com", "password": "a-long-enough-one-7"}
+
+
+def serve_options():
+    """Read granian's options from the Makefile, so that what is tested is what is served."""
+    makefile = (Path(settings.BASE_DIR) / "Makefile").read_text(encoding="utf-8")
+    (line,) = [line for line in makefile.splitlines() if line.startswith("GRANIAN_OPTIONS")]
+    return line.partition(":=")[2].split()
+
+
+class Server:
+    """granian on a free port, with the test database."""
+
+    def __init__(self, workers=1):
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.port = found.getsockname()[1]
+        url = os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
+        environment = os.environ | {"DATABASE_URL": url, "TOLLBOOK_ENV": "development", "LOG_FORMAT": "json"}
+        command = [Path(sys.executable).parent / "granian", *serve_options(), "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", str(workers), "config.wsgi:application"]
+        self.process = subprocess.Popen(
+            list(map(str, command)), env=environment, cwd=settings.BASE_DIR, stderr=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self):
+        for _ in range(300):
+            try:
+                if self.call("GET", "/livez")[0] == 200:
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("granian did not start")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.communicate(timeout=60)
+
+    def call(self, method, route, body=None, timeout=30):
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        headers = {"Content-Type": "application/json"} if body else {}
+        connection.request(method, route, json.dumps(body) if body else None, headers)
+        answer = connection.getresponse()
+        answered = answer.status, answer.read(), answer.headers
+        connection.close()
+        return answered
+
+
+def test_a_call_that_has_begun_is_answered_in_full_after_sigterm():
+    answers = []
+    with Server() as server, owner_connection() as owner:
+        owner.execute("LOCK TABLE accounts_user IN EXCLUSIVE MODE")
+        caller = threading.Thread(target=lambda: answers.append(server.call("POST", "/auth/register", REGISTRATION)))
+        caller.start()
+        waiting_for_a_lock()
+
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        still_there = server.process.poll() is None
+        owner.rollback()
+        caller.join(timeout=30)
+        code = server.process.wait(timeout=30)
+        with pytest.raises(OSError, match=r"refused|reset"):
+            server.call("GET", "/livez", timeout=2)
+
+    ((status, body, headers),) = answers
+    assert (still_there, status, code) == (True, 201, 0)
+    assert json.loads(body)["email"] == "slow@example.com"
+    assert int(headers["Content-Length"]) == len(body)
+
+
+def test_workers_and_threads_answer_side_by_side_and_keep_their_connections():
+    with Server(workers=2) as server, owner_connection() as owner:
+        owner.execute("LOCK TABLE accounts_user IN EXCLUSIVE MODE")
+        caller = threading.Thread(target=lambda: server.call("POST", "/auth/register", REGISTRATION))
+        caller.start()
+        waiting_for_a_lock()
+        beside = [server.call("GET", "/readyz")[0] for _ in range(20)]
+        kept = connections_of_the_application()
+        owner.rollback()
+        caller.join(timeout=30)
+        for _ in range(20):
+            server.call("GET", "/readyz")
+        after = connections_of_the_application()
+
+    assert beside == [200] * 20
+    assert 2 <= kept <= after <= 2 * 4 + 1
+
+
+def waiting_for_a_lock():
+    """Wait until some other connection to this database waits for a lock."""
+    for _ in range(100):
+        with owner_connection() as owner:
+            waiting = (
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'accounts_user'::regclass"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            if owner.execute(waiting).fetchone()[0]:
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")
+
+
+def connections_of_the_application():
+    with owner_connection() as owner:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = %s"
+        return owner.execute(query, [connection.settings_dict["USER"]]).fetchone()[0]
+
+
+class PostView(APIView):
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def post(self, request):
+        return Response({"entry": post(request.data["user"], 1).entry.pk})
+
+
+urlpatterns = [path("v2/post", PostView.as_view())]
+
+
+class TestWaiting:
+    @pytest.fixture(autouse=True)
+    def _here(self, settings):
+        settings.ROOT_URLCONF = __name__
+
+    @pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout"])
+    def test_for_a_balance_that_somebody_holds_ends_in_a_503_that_says_when_to_come_back(self, limit):
+        user = customer_with(10)
+        with owner_connection() as owner, connection.cursor() as cursor:
+            owner.execute("SELECT FROM ledger_balance WHERE user_id = %s FOR UPDATE", [user.pk])
+            cursor.execute(f"SET {limit} = '200ms'")
+            began = time.monotonic()
+
+            answer = APIClient().post("/v2/post", {"user": user.pk})
+            waited = time.monotonic() - began
+            owner.rollback()
+            again = APIClient().post("/v2/post", {"user": user.pk})
+        connection.close()
+
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert 0.2 <= waited < 3
+        assert again.status_code == 200
