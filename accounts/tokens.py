@@ -10,9 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
@@ -74,10 +76,19 @@ def make_pair(*, user: User, family_id: uuid.UUID, now: dt.datetime) -> TokenPai
 
 
 def read_access(raw: str) -> Claims:
-    """Verify an access token and read it.
+    """Verify an access token and read it; what was verified once is remembered until it ends.
 
     :raises TokenInvalid: for whatever else it is
     """
+    claims = _verified_access(raw)
+    if claims.expires_at <= timezone.now():
+        raise TokenInvalid
+    return claims
+
+
+@lru_cache(maxsize=4_096)
+def _verified_access(raw: str) -> Claims:
+    """Verify the signature, which a text either has for good or never; a refusal is not remembered."""
     return _read(AccessToken, raw)
 
 

@@ -59,8 +59,11 @@ def _statement(function: str, names: tuple[str, ...]) -> str:
 
 
 def _one_row(function: str, statement: str, values: list[Any]) -> Any:
-    columns, (row,) = run_prepared(statement, values)
-    return _row_type(function, columns)(*row)
+    def read(cursor: Any) -> Any:
+        columns = tuple(column.name for column in cursor.description)
+        return _row_type(function, columns)(*cursor.fetchone())
+
+    return run_prepared(statement, values, read=read)
 
 
 def _may_try_again(error: Exception) -> bool:

@@ -8,21 +8,16 @@ DATABASE_PREPARED_STATEMENTS turns this off.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
+Answer = TypeVar("Answer")
+
 _CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator intervention (shutdown)
-
-
-class Answer(NamedTuple):
-    """The columns' names, and the rows."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
 
 
 def sqlstate(error: BaseException) -> str:
@@ -36,21 +31,21 @@ def is_connection_lost(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) and (not state or state.startswith(_CONNECTION_LOST))
 
 
-def run_prepared(statement: str, values: Sequence[Any]) -> Answer:
-    """Run a statement once, in the transaction that is open or in one of its own.
+def run_prepared(statement: str, values: Sequence[Any], *, read: Callable[[Any], Answer]) -> Answer:
+    """Run a statement once, in the transaction that is open or in one of its own, and `read` its cursor.
 
     :raises django.db.Error: as Django's cursors do
     """
     if not settings.DATABASE_PREPARED_STATEMENTS:
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
-            return _answer(cursor)
+            return read(cursor)
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     started = time.monotonic()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as prepared:
         prepared.execute(statement.encode(), values, prepare=True)
-        answer = _answer(prepared)
+        answer = read(prepared)
     if connection.queries_logged:
         connection.queries_log.append({"sql": statement, "time": f"{time.monotonic() - started:.3f}"})
     return answer
@@ -59,13 +54,14 @@ def run_prepared(statement: str, values: Sequence[Any]) -> Answer:
 def read_prepared(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Read rows; a connection that was lost while it idled is made anew, once."""
     try:
-        return run_prepared(statement, values).rows
+        return run_prepared(statement, values, read=_rows)
     except (OperationalError, InterfaceError) as error:
         if connection.in_atomic_block or not is_connection_lost(error):
             raise
     connection.close()
-    return run_prepared(statement, values).rows
+    return run_prepared(statement, values, read=_rows)
 
 
-def _answer(cursor: Any) -> Answer:
-    return Answer(tuple(column.name for column in cursor.description), cursor.fetchall())
+def _rows(cursor: Any) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

@@ -12,7 +12,7 @@ from django import db
 from django.http import HttpRequest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from config.db.calls import sqlstate
+from config.db.prepared import sqlstate
 
 REGISTRY = CollectorRegistry()
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from django.db import DataError, IntegrityError
 from psycopg.types.json import Jsonb
 
-from config.db.calls import call, sqlstate
+from config.db.calls import call
+from config.db.prepared import sqlstate
 from ledger import errors
 from ledger.models import Entry, EntryReason, EntryType
 from ledger.services.idempotency import fingerprint
