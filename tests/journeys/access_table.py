@@ -1,0 +1,166 @@
+"""Who may make which call, and what they are answered: a row for every route of the API.
+
+A new route gets its row here. Callers come with all they have: the owner with a token and a key, the staff
+(who are customers like any other, outside the back office) with a token, programs with a key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.services.sessions import sign_in
+from tests.account import client_of, give, requested
+from tests.backoffice import signed_in
+from tests.factories import (
+    PASSWORD,
+    ApiKeyFactory,
+    ServiceKeyFactory,
+    StaffFactory,
+    SubscriptionFactory,
+    UserFactory,
+)
+from tests.journeys.routes import Route
+from tests.ledger.posting import hold
+from usage.services.prices import set_price
+
+MARK = "belongs-to-alice"  # stands in everything of the owner's that an answer could give away
+CALLERS = (
+    "anonymous", "owner", "stranger", "inactive", "revoked key", "key without scope", "staff without permission",
+    "staff", "staff by cookie",
+)  # fmt: skip
+
+
+@dataclass
+class World:
+    """The owner's account with something in every list, and everybody who might want to see it."""
+
+    owner: User
+    ids: dict[str, int]
+    refresh_token: str
+    clients: dict[str, APIClient]
+
+
+def build_world() -> World:
+    """Make the owner, their things and every caller."""
+    now = timezone.now()
+    owner = SubscriptionFactory(user=UserFactory(email=f"{MARK}@example.com", full_name=MARK)).user
+    give(owner, 50, reference=MARK)
+    set_price(endpoint=MARK, credits=1, effective_from=now - dt.timedelta(days=9))
+    requested(owner, [(now - dt.timedelta(hours=1), MARK, 200)])
+    held = hold(owner, 1, reference=MARK).hold
+    issued = ApiKeyFactory(user=owner, name=MARK)
+    revoked = ApiKeyFactory(user=owner, name="revoked")
+    revoked.api_key.revoked_at = now
+    revoked.api_key.save()
+    staff, superuser = StaffFactory(), StaffFactory(is_superuser=True)
+    clients = {
+        "anonymous": APIClient(),
+        "owner": _with_key(client_of(owner), issued.raw),
+        "stranger": _with_all(UserFactory()),
+        "inactive": _with_all(UserFactory()),
+        "revoked key": _with_key(APIClient(), revoked.raw),
+        "key without scope": _with_key(APIClient(), ServiceKeyFactory().raw),
+        "staff without permission": client_of(staff),
+        "staff": client_of(superuser),
+        "staff by cookie": APIClient(),
+    }
+    clients["staff by cookie"].cookies = signed_in(superuser).cookies
+    User.objects.filter(pk=clients["inactive"].user_id).update(is_active=False)  # type: ignore[attr-defined]
+    ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk}
+    pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
+    return World(owner, ids, pair.refresh, clients)
+
+
+def _with_all(user: User) -> APIClient:
+    client = _with_key(client_of(user), ApiKeyFactory(user=user).raw)
+    client.user_id = user.pk
+    return client
+
+
+def _with_key(client: APIClient, key: str) -> APIClient:
+    client.defaults["HTTP_X_API_KEY"] = key
+    return client
+
+
+Access = Mapping[str, int]
+Body = Callable[[World], dict[str, Any]]
+
+
+def anybody(status: int) -> Access:
+    """Say that everybody is answered alike."""
+    return dict.fromkeys(CALLERS, status)
+
+
+def by_token(status: int) -> Access:
+    """Say that whoever has signed in is answered about themselves."""
+    signed = ("owner", "stranger", "staff without permission", "staff")
+    return anybody(401) | dict.fromkeys(signed, status)
+
+
+def owner_alone(status: int) -> Access:
+    """Say that the thing is the owner's, and not there for anybody else."""
+    return by_token(404) | {"owner": status}
+
+
+def by_key(status: int) -> Access:
+    """Say that a customer's good key is answered about its customer."""
+    return anybody(401) | {"owner": status, "stranger": status, "key without scope": 403}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What each caller is answered; `of` names the thing whose id stands in the path."""
+
+    access: Access
+    body: Body | None = None
+    of: str | None = None
+
+
+def _registration(world: World) -> dict[str, Any]:
+    return {"email": "new@example.com", "password": "a fine long phrase"}
+
+
+def _login(world: World) -> dict[str, Any]:
+    return {"email": world.owner.email, "password": PASSWORD}
+
+
+def _refresh(world: World) -> dict[str, Any]:
+    return {"refresh": world.refresh_token}
+
+
+def _new_password(world: World) -> dict[str, Any]:
+    return {"current_password": PASSWORD, "new_password": "another fine long phrase"}
+
+
+TABLE: dict[Route, Row] = {
+    Route("GET", "/"): Row(anybody(200)),
+    Route("GET", "/livez"): Row(anybody(200)),
+    Route("GET", "/readyz"): Row(anybody(200)),
+    Route("GET", "/metrics"): Row(anybody(200)),  # from this machine; see tests/config/test_metrics.py for others
+    Route("GET", "/api/schema"): Row(anybody(200)),
+    Route("GET", "/api/docs"): Row(anybody(200)),
+    Route("POST", "/auth/register"): Row(anybody(201), _registration),
+    Route("POST", "/auth/login"): Row(anybody(200), _login),
+    Route("POST", "/auth/refresh"): Row(anybody(200), _refresh),
+    Route("POST", "/auth/logout"): Row(anybody(204), _refresh),
+    Route("POST", "/auth/password"): Row(by_token(204), _new_password),
+    Route("GET", "/auth/account/api-keys"): Row(by_token(200)),
+    Route("POST", "/auth/account/api-keys"): Row(by_token(201), lambda world: {"name": "laptop"}),
+    Route("DELETE", "/auth/account/api-keys/{id}"): Row(owner_alone(204), of="api key"),
+    Route("POST", "/auth/account/api-keys/{id}/rotate"): Row(owner_alone(201), lambda world: {}, of="api key"),
+    Route("GET", "/auth/account/credits"): Row(by_token(200)),
+    Route("GET", "/auth/account/ledger"): Row(by_token(200)),
+    Route("GET", "/auth/account/ledger/{id}"): Row(owner_alone(200), of="entry"),
+    Route("GET", "/auth/account/holds"): Row(by_token(200)),
+    Route("GET", "/auth/account/usage"): Row(by_token(200)),
+    Route("GET", "/auth/account/requests"): Row(by_token(200)),
+    Route("GET", "/auth/account/summary"): Row(by_token(200)),
+    Route("GET", "/v2/account/summary"): Row(by_key(200)),
+}
