@@ -1,0 +1,59 @@
+"""Production is named, and then refuses whatever is only fit for a demo."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+SOUND = {
+    "TOLLBOOK_ENV": "production",
+    "SECRET_KEY": "s" * 25 + "0123456789abcdefghijklmnop",
+    "ALLOWED_HOSTS": "credits.example.com",
+    "DATABASE_URL": "postgres://app:secret@127.0.0.1:1/tollbook",
+    "DATABASE_OWNER_URL": "postgres://owner:secret@127.0.0.1:1/tollbook",
+}
+
+
+def manage(*command, **environment):
+    """Run a command in a process that knows nothing but what it is given."""
+    known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        env=known | {name: value for name, value in environment.items() if value is not None},
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("more", [{}, {"BEHIND_TLS_PROXY": "true", "TRUSTED_PROXIES": "10.0.0.1"}])
+def test_a_sound_installation_passes_djangos_deployment_checks(more):
+    ran = manage("check", "--deploy", "--fail-level", "WARNING", **SOUND, **more)
+
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"SECRET_KEY": None}, "SECRET_KEY"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY"),
+        ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS"),
+        ({"DEBUG": "true"}, "DEBUG"),
+        ({"DATABASE_URL": None, "DATABASE_OWNER_URL": None}, "DATABASE_URL"),
+        ({"DATABASE_OWNER_URL": None}, "DATABASE_OWNER_URL"),
+        ({"DATABASE_OWNER_URL": SOUND["DATABASE_URL"]}, "DATABASE_OWNER_URL"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        ({"PROMETHEUS_MULTIPROC_DIR": "/there/is/no/such/folder"}, "PROMETHEUS_MULTIPROC_DIR"),
+    ],
+)
+def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(wrong, named):
+    ran = manage("check", **SOUND | wrong)
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Tollbook cannot start: ")
+    assert named in ran.stderr
+    assert "Traceback" not in ran.stderr
