@@ -213,7 +213,7 @@ def test_no_column_is_granted_by_itself():
     assert columns == []
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_giving_the_rights_again_changes_nothing():
     query = "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     owner = connections["owner"].copy()
