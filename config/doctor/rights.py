@@ -9,7 +9,7 @@ from django import db
 from django.db import connection
 
 from config.db.owner import as_owner
-from config.db.roles import doors, guarded_tables
+from config.db.roles import doors, guarded_tables, insert_only_tables
 from config.doctor.finding import Finding
 
 # Guarded tables with their partitions: who owns them, and what the application may do.
@@ -34,6 +34,13 @@ _FUNCTIONS = """
     WHERE p.pronamespace = 'public'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
     ORDER BY p.proname
+"""
+_CHANGEABLE = """
+    SELECT c.relname FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s)
+        AND NOT pg_has_role(current_user, c.relowner, 'MEMBER')
+        AND (has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'UPDATE'))
+    ORDER BY c.relname
 """
 _ROLE = """
     SELECT current_user, rolsuper, rolcreaterole, rolbypassrls, rolreplication,
@@ -79,6 +86,8 @@ def tables() -> Iterator[Finding]:
             yield Finding("rights", f"The application may write {name} past the doors: {_MIGRATE}.")
         if not may_read:
             yield Finding("rights", f"The application may not read {name}: {_MIGRATE}.")
+    for (name,) in _rows(_CHANGEABLE, insert_only_tables()):
+        yield Finding("rights", f"The application may change rows of {name}, not only add them: {_MIGRATE}.")
 
 
 def functions() -> Iterator[Finding]:

@@ -130,6 +130,15 @@ class TestRights:
 
         assert partition in detail
 
+    @pytest.mark.parametrize("right", ["UPDATE", "DELETE", "UPDATE (credits)"])
+    def test_a_right_to_change_what_is_only_added_to_is_found(self, right):
+        grant = f"GRANT {right} ON usage_price TO tollbook_app"
+
+        with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
+            (detail,) = details(rights.tables)
+
+        assert detail.startswith("The application may change rows of usage_price, not only add them")
+
     def test_a_table_that_cannot_be_read_is_found(self):
         with done("REVOKE SELECT ON ledger_hold FROM tollbook_app", "GRANT SELECT ON ledger_hold TO tollbook_app"):
             assert details(rights.tables)[0].startswith("The application may not read ledger_hold")
