@@ -49,6 +49,28 @@ class World:
 
 def build_world() -> World:
     """Make the owner, their things and every caller."""
+    world = owners_world()
+    revoked = ApiKeyFactory(user=world.owner, name="revoked")
+    revoked.api_key.revoked_at = timezone.now()
+    revoked.api_key.save()
+    superuser, inactive = StaffFactory(is_superuser=True), UserFactory()
+    world.clients |= {
+        "anonymous": APIClient(),
+        "stranger": _with_all(UserFactory()),
+        "inactive": _with_all(inactive),
+        "revoked key": _with_key(APIClient(), revoked.raw),
+        "key without scope": _with_key(APIClient(), ServiceKeyFactory().raw),
+        "staff without permission": client_of(StaffFactory()),
+        "staff": client_of(superuser),
+        "staff by cookie": APIClient(),
+    }
+    world.clients["staff by cookie"].cookies = signed_in(superuser).cookies
+    User.objects.filter(pk=inactive.pk).update(is_active=False)
+    return world
+
+
+def owners_world() -> World:
+    """Make the owner and their things, and nobody else."""
     now = timezone.now()
     owner = SubscriptionFactory(user=UserFactory(email=f"{MARK}@example.com", full_name=MARK)).user
     give(owner, 50, reference=MARK)
@@ -56,32 +78,13 @@ def build_world() -> World:
     requested(owner, [(now - dt.timedelta(hours=1), MARK, 200)])
     held = hold(owner, 1, reference=MARK).hold
     issued = ApiKeyFactory(user=owner, name=MARK)
-    revoked = ApiKeyFactory(user=owner, name="revoked")
-    revoked.api_key.revoked_at = now
-    revoked.api_key.save()
-    staff, superuser = StaffFactory(), StaffFactory(is_superuser=True)
-    clients = {
-        "anonymous": APIClient(),
-        "owner": _with_key(client_of(owner), issued.raw),
-        "stranger": _with_all(UserFactory()),
-        "inactive": _with_all(UserFactory()),
-        "revoked key": _with_key(APIClient(), revoked.raw),
-        "key without scope": _with_key(APIClient(), ServiceKeyFactory().raw),
-        "staff without permission": client_of(staff),
-        "staff": client_of(superuser),
-        "staff by cookie": APIClient(),
-    }
-    clients["staff by cookie"].cookies = signed_in(superuser).cookies
-    User.objects.filter(pk=clients["inactive"].user_id).update(is_active=False)  # type: ignore[attr-defined]
     ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
-    return World(owner, ids, pair.refresh, clients)
+    return World(owner, ids, pair.refresh, {"owner": _with_key(client_of(owner), issued.raw)})
 
 
 def _with_all(user: User) -> APIClient:
-    client = _with_key(client_of(user), ApiKeyFactory(user=user).raw)
-    client.user_id = user.pk
-    return client
+    return _with_key(client_of(user), ApiKeyFactory(user=user).raw)
 
 
 def _with_key(client: APIClient, key: str) -> APIClient:

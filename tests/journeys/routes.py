@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ADMIN = "/admin"
@@ -30,6 +32,13 @@ def routes() -> list[Route]:
         for method in _methods(pattern)
         if path != _ADMIN and not path.startswith(f"{_ADMIN}/")
     ]
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Give the API's own description, OpenAPI."""
+    made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return made
 
 
 def api_paths() -> list[str]:

@@ -1,0 +1,206 @@
+"""Whatever is sent to whatever path of the API: no 5xx, no HTML, the one shape of errors, and a request id."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tests.journeys.access_table import TABLE, World, owners_world
+from tests.journeys.hostilities import (
+    BODIES,
+    CREDENTIALS,
+    FIELD_VALUES,
+    HEADERS,
+    METHODS,
+    PATH_PARTS,
+    QUERIES,
+    QUERY_REFUSALS,
+    QUERY_VALUES,
+)
+from tests.journeys.routes import Route, api_paths, document, routes
+
+pytestmark = pytest.mark.django_db
+API = [route for route in routes() if route.path != "/"]
+PAGE = "/api/docs"  # the one API path whose answer is for people
+UNDOCUMENTED_PARAMETERS = {"/api/schema": ["format"]}
+UNLIMITED = ("LOGIN_FAILURES_PER_ACCOUNT", "LOGIN_FAILURES_PER_ADDRESS")
+
+
+@pytest.fixture
+def world(settings) -> World:
+    for name in (*UNLIMITED, "RATE_LIMIT_PER_KEY", "RATE_LIMIT_PER_USER", "RATE_LIMIT_PER_ADDRESS"):
+        setattr(settings, name, 10**9)
+    made = owners_world()
+    made.clients["owner"].raise_request_exception = False
+    return made
+
+
+def send(world: World, method: str, path: str, body: bytes = b"", *, query: str = "", **environment: str) -> Any:
+    """Make one call as the owner; nothing of it is kept."""
+    kind = environment.pop("kind", "application/json" if body else "")
+    # The server's own stream: the test client's refuses to be asked for more than there is.
+    sent = {"QUERY_STRING": query, "wsgi.input": io.BytesIO(body), **environment}
+    if path.startswith("//"):  # the test client would take what follows for a host
+        path, sent["PATH_INFO"] = "/", path
+    before = transaction.savepoint()
+    answer = world.clients["owner"].generic(method, path, body, kind, **sent)
+    answer.text_sent = answer.getvalue()  # streams, too, while what they read is there
+    transaction.savepoint_rollback(before)
+    return answer
+
+
+def path_of(world: World, route: Route) -> str:
+    return route.path.format(id=world.ids.get(TABLE[route].of or "", 1))
+
+
+def body_of(world: World, route: Route) -> bytes:
+    row = TABLE[route]
+    return json.dumps(row.body(world)).encode() if row.body else b""
+
+
+def wrong(answer: Any, path: str, status: int | None = None) -> Iterator[str]:
+    """Tell everything about an answer that no answer may be."""
+    kind = answer.headers.get("Content-Type", "")
+    if answer.status_code >= 500:
+        yield f"{answer.status_code}"
+    if status is not None and answer.status_code != status:
+        yield f"{answer.status_code}, not {status}"
+    if not answer.headers.get("X-Request-Id", "").isascii() or not answer.headers.get("X-Request-Id"):
+        yield "no request id"
+    if answer.status_code >= 400:
+        if kind != "application/json":
+            yield f"an error of type {kind}"
+        elif answer.text_sent and not is_error(json.loads(answer.text_sent)):
+            yield f"no error: {answer.text_sent[:100]!r}"
+    elif kind.startswith("text/html") and path != PAGE:
+        yield "HTML"
+
+
+def is_error(body: Any) -> bool:
+    errors = body.get("errors", {})
+    lists = [messages for messages in errors.values() if isinstance(messages, list) and messages]
+    return isinstance(body["detail"], str) and isinstance(body["code"], str) and len(lists) == len(errors)
+
+
+@pytest.fixture
+def found() -> Iterator[list[str]]:
+    """Gather what is wrong; the test fails with all of it."""
+    problems: list[str] = []
+    yield problems
+    assert problems == []
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_bodies(world, found, route):
+    takes_body = TABLE[route].body is not None
+
+    for name, (body, kind, status) in BODIES.items():
+        answer = send(world, route.method, path_of(world, route), body, kind=kind)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path, status if takes_body else None)]
+
+
+@pytest.mark.parametrize("route", [route for route in API if TABLE[route].body is not None], ids=str)
+def test_hostile_fields(world, found, route):
+    usual = TABLE[route].body(world)
+    fields = set(properties_of(route)) | set(usual)
+
+    for field in fields:
+        for value in FIELD_VALUES:
+            answer = send(world, route.method, path_of(world, route), json.dumps({**usual, field: value}).encode())
+
+            found += [f"{field}={value!r:.40}: {each}" for each in wrong(answer, route.path)]
+
+
+def properties_of(route: Route) -> list[str]:
+    operation = document()["paths"][route.path][route.method.lower()]
+    name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    return list(document()["components"]["schemas"][name]["properties"])
+
+
+def parameters_of(route: Route) -> list[str]:
+    operation = document()["paths"].get(route.path, {}).get(route.method.lower(), {})
+    named = [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+    return named + UNDOCUMENTED_PARAMETERS.get(route.path, [])
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_query_parameters(world, found, route):
+    path = path_of(world, route)
+
+    for name in parameters_of(route):
+        values = QUERY_VALUES | dict.fromkeys(QUERY_REFUSALS.get(name, ()), 400)
+        for value, status in values.items():
+            answer = send(world, route.method, path, query=f"{name}={value.format(name=name)}")
+
+            found += [f"{name}={value:.40}: {each}" for each in wrong(answer, route.path, status)]
+            if status == 400 and answer.status_code == 400 and name not in json.loads(answer.text_sent)["errors"]:
+                found.append(f"{name}={value:.40} is not named")
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_queries(world, found, route):
+    for name, query in QUERIES.items():
+        answer = send(world, route.method, path_of(world, route), body_of(world, route), query=query)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path)]
+
+
+@pytest.mark.parametrize("route", [route for route in API if "{" in route.path], ids=str)
+def test_hostile_path_parts_are_not_found(world, found, route):
+    for part in PATH_PARTS:
+        path = route.path.replace("{id}", part)
+        answer = send(world, route.method, path, body_of(world, route))
+
+        found += [f"{part:.40}: {each}" for each in wrong(answer, route.path, 404)]
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_headers(world, found, route):
+    path, body = path_of(world, route), body_of(world, route)
+
+    for name, (environment, status) in HEADERS.items():
+        answer = send(world, route.method, path, body, **environment)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path, status)]
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_credentials(world, found, route):
+    path, body = path_of(world, route), body_of(world, route)
+    is_open = TABLE[route].access["anonymous"] < 400
+    world.clients["owner"].credentials()
+
+    for name, environment in CREDENTIALS.items():
+        answer = send(world, route.method, path, body, **{"HTTP_AUTHORIZATION": "", "HTTP_X_API_KEY": ""} | environment)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path, None if is_open else 401)]
+
+
+@pytest.mark.parametrize("path", api_paths())
+def test_hostile_methods_are_not_allowed(world, found, path):
+    for method in METHODS:
+        answer = send(world, method, path.format(id=1), b"{}")
+
+        if path != "/metrics" or method != "get":
+            found += [f"{method:.40}: {each}" for each in wrong(answer, path)]
+
+
+@pytest.mark.parametrize("path", api_paths())
+def test_paths_that_are_nearly_right_are_not_found(world, found, path):
+    whole = path.format(id=1)
+    ends_in_an_id = path.endswith("{id}")  # what follows it is part of the id, until a slash
+
+    for method, nearly in itertools.product(
+        ("GET", "POST", "PROPFIND"), ("/{}", "{}/", "{}//", "{}%20", "{}.json", "{}%00")
+    ):
+        answer = send(world, method, nearly.format(whole))
+        status = None if ends_in_an_id and "/" not in nearly else 404
+
+        found += [f"{method} {nearly}: {each}" for each in wrong(answer, path, status)]
