@@ -83,6 +83,14 @@ def owners_world() -> World:
     return World(owner, ids, pair.refresh, {"owner": _with_key(client_of(owner), issued.raw)})
 
 
+def unlimited(settings: Any) -> None:
+    """Let any number of calls and failures pass."""
+    for name in ("RATE_LIMIT_PER_KEY", "RATE_LIMIT_PER_USER", "RATE_LIMIT_PER_ADDRESS"):
+        setattr(settings, name, 10**9)
+    for name in ("LOGIN_FAILURES_PER_ACCOUNT", "LOGIN_FAILURES_PER_ADDRESS"):
+        setattr(settings, name, 10**9)
+
+
 def _with_all(user: User) -> APIClient:
     return _with_key(client_of(user), ApiKeyFactory(user=user).raw)
 

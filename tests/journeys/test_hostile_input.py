@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from tests.journeys.access_table import TABLE, World, owners_world
+from tests.journeys.access_table import TABLE, World, owners_world, unlimited
 from tests.journeys.hostilities import (
     BODIES,
     CREDENTIALS,
@@ -29,13 +29,11 @@ pytestmark = pytest.mark.django_db
 API = [route for route in routes() if route.path != "/"]
 PAGE = "/api/docs"  # the one API path whose answer is for people
 UNDOCUMENTED_PARAMETERS = {"/api/schema": ["format"]}
-UNLIMITED = ("LOGIN_FAILURES_PER_ACCOUNT", "LOGIN_FAILURES_PER_ADDRESS")
 
 
 @pytest.fixture
 def world(settings) -> World:
-    for name in (*UNLIMITED, "RATE_LIMIT_PER_KEY", "RATE_LIMIT_PER_USER", "RATE_LIMIT_PER_ADDRESS"):
-        setattr(settings, name, 10**9)
+    unlimited(settings)
     made = owners_world()
     made.clients["owner"].raise_request_exception = False
     return made

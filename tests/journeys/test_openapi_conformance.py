@@ -1,0 +1,151 @@
+"""The API's document, taken at its word: some 2,000 calls made from it, each answered as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core import signals
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, transaction
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.auths import AuthContext, AuthStorage
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.journeys.access_table import TABLE, World, owners_world, unlimited
+from tests.journeys.routes import Route, document
+
+pytestmark = pytest.mark.django_db
+CASES = 60  # at most, of each operation and mode: 2,000 in all
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+OPERATIONS = [Route(method.upper(), path) for path, calls in document()["paths"].items() for method in calls]
+POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+
+
+def takes_anything(route: Route) -> bool:
+    operation = document()["paths"][route.path][route.method.lower()]
+    asked = [each for each in operation.get("parameters", []) if each["in"] != "header"]
+    return bool(asked or operation.get("requestBody") or operation.get("security"))
+
+
+MADE = [(route, POSITIVE) for route in OPERATIONS]
+MADE += [(route, NEGATIVE) for route in OPERATIONS if takes_anything(route)]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    loaded = schemathesis.openapi.from_dict(document(), config=SchemathesisConfig(seed=1))
+    loaded.app = get_wsgi_application()
+    return loaded
+
+
+@pytest.fixture
+def world(settings) -> World:
+    unlimited(settings)
+    return owners_world()
+
+
+@pytest.fixture(autouse=True)
+def _one_transaction() -> Iterator[None]:
+    """Keep the connection between calls, as Django's own test client does: the test's transaction is open on it."""
+    signals.request_started.disconnect(close_old_connections)
+    signals.request_finished.disconnect(close_old_connections)
+    yield
+    signals.request_started.connect(close_old_connections)
+    signals.request_finished.connect(close_old_connections)
+
+
+def credentials(world: World) -> dict[str, str]:
+    sent = world.clients["owner"].defaults
+    return {"Authorization": sent["HTTP_AUTHORIZATION"], "X-API-KEY": sent["HTTP_X_API_KEY"]}
+
+
+def signing(world: World) -> AuthStorage:
+    """Make the hook that gives each call the owner's token and key."""
+
+    class Owner:
+        def get(self, case: schemathesis.Case, context: AuthContext) -> dict[str, str]:
+            return credentials(world)
+
+        def set(self, case: schemathesis.Case, data: dict[str, str], context: AuthContext) -> None:
+            case.headers.update(data)
+
+    storage = AuthStorage()
+    storage()(Owner)
+    return storage
+
+
+def answer_to(case: schemathesis.Case) -> Any:
+    """Make the call; nothing of it is kept."""
+    before = transaction.savepoint()
+    answer = case.call()
+    transaction.savepoint_rollback(before)
+    return answer
+
+
+@pytest.mark.parametrize(("route", "mode"), MADE, ids=str)
+def test_every_call_is_answered_as_the_document_says(world, schema, route, mode):
+    of = TABLE[route].of
+    operation = schema[route.path][route.method]
+    asked = {"generation_mode": mode, "auth_storage": signing(world)}
+    cases = operation.as_strategy(**asked)
+    if of is not None and mode is POSITIVE:  # hardly any other id is one that there is
+        cases |= operation.as_strategy(**asked, path_parameters={"id": world.ids[of]})
+
+    @settings(
+        max_examples=CASES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def answers(case: schemathesis.Case) -> None:
+        answer = answer_to(case)
+
+        case.validate_response(answer, checks=CHECKS)
+        assert answer.headers["x-request-id"]
+
+    answers()
+
+
+@pytest.mark.parametrize("route", OPERATIONS, ids=str)
+def test_what_the_owner_is_given_is_what_the_document_says(world, schema, route):
+    row = TABLE[route]
+    case = schema[route.path][route.method].Case(
+        path_parameters={"id": world.ids[row.of]} if row.of else {},
+        headers=credentials(world),
+        **({"body": row.body(world), "media_type": "application/json"} if row.body else {}),
+    )
+
+    answer = answer_to(case)
+
+    assert answer.status_code == row.access["owner"]
+    case.validate_response(answer, checks=CHECKS)
+
+
+@pytest.mark.parametrize("name", ["ledger", "holds", "requests", "api-keys"])
+def test_a_csv_is_of_the_type_that_the_document_names(world, schema, name):
+    case = schema[f"/auth/account/{name}"]["GET"].Case(query={"format": "csv"}, headers=credentials(world))
+
+    answer = answer_to(case)
+
+    assert answer.headers["content-type"][0].startswith("text/csv")
+    case.validate_response(answer, checks=CHECKS)
