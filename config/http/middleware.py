@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 
 from config.http.answers import error_answer, is_database_away
 from config.http.meters import count_database_error
@@ -124,8 +125,8 @@ def _page_or_json(request: HttpRequest, status: int) -> HttpResponse:
     answer = error_answer(status)
     if is_api_path(request.path_info):
         return answer
-    detail = {413: "The request's body is too large.", 404: "Page not found."}.get(status, f"Error {status}.")
-    answer.content = f"<!doctype html><html lang=en><title>{status}</title><h1>{detail}</h1>".encode()
+    # Without the request: whoever asks who has signed in asks the database, which may be what is broken.
+    answer.content = render_to_string("error.html", {"status": status}).encode()
     answer.headers["Content-Type"] = "text/html; charset=utf-8"
     return answer
 
