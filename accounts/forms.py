@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 
-from accounts.models import Subscription, User
+from accounts.models import Scope, Subscription, User
 from accounts.models.plan import LIVE_STATUSES
+from accounts.services.api_keys import LONGEST_NAME
 from accounts.services.passwords import LONGEST_NEW_PASSWORD
+
+_LONGEST_LIFE = dt.timedelta(days=36_500)
 
 
 class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
@@ -64,6 +69,48 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
             if others.exclude(pk=self.instance.pk).exists():
                 self.add_error("user", "This customer has a running subscription already; end that one first.")
         return cleaned
+
+
+class IssueKeyForm(forms.Form):
+    """A new API key. `form_key` is made when the form is first shown: one form issues one key, however often sent."""
+
+    name = forms.CharField(
+        max_length=LONGEST_NAME, help_text="What it is for, such as “Production”.", widget=forms.TextInput
+    )
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    last_day = forms.DateField(
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        help_text="It works to the end of this day (UTC). Empty: until it is revoked.",
+    )
+    form_key = forms.UUIDField(
+        widget=forms.HiddenInput,
+        error_messages={
+            "required": "This form was incomplete; please check it and send it again.",
+            "invalid": "This form was damaged; please check it and send it again.",
+        },
+    )
+
+    def __init__(self, *args: Any, allowed: Collection[Scope], today: dt.date, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.today = today
+        scopes = self.fields["scopes"]
+        assert isinstance(scopes, forms.MultipleChoiceField)  # noqa: S101  for the type checker
+        scopes.choices = [(scope.value, f"{scope.value}: {scope.label}") for scope in allowed]
+        scopes.initial = [scope.value for scope in allowed]
+
+    def clean_last_day(self) -> dt.date | None:
+        last_day: dt.date | None = self.cleaned_data["last_day"]
+        if last_day is not None and last_day < self.today:
+            raise forms.ValidationError("That day is over: the key would have expired already.")
+        if last_day is not None and last_day > self.today + _LONGEST_LIFE:
+            raise forms.ValidationError("At most a hundred years from now; leave it empty for a key without an end.")
+        return last_day
+
+    def expires_at(self) -> dt.datetime | None:
+        """Give the first moment at which the key is refused."""
+        last_day: dt.date | None = self.cleaned_data["last_day"]
+        return None if last_day is None else dt.datetime.combine(last_day + dt.timedelta(days=1), dt.time(), dt.UTC)
 
 
 def _bound_passwords(form: forms.BaseForm) -> None:

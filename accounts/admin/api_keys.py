@@ -11,8 +11,10 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 
+from accounts.admin.issuing import issue_key_view, may_issue_key
 from accounts.admin.key_search import KeySearch, keys_named
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import revoke_api_key
@@ -53,6 +55,25 @@ class StatusFilter(admin.SimpleListFilter):
         return queryset
 
 
+class UseFilter(admin.SimpleListFilter):
+    title = "last use"
+    parameter_name = "used"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("day", "In the last 24 hours"), ("idle", "Not in the last 90 days"), ("never", "Never")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:  # noqa: ARG002
+        now = timezone.now()
+        match self.value():
+            case "day":
+                return queryset.filter(last_used_at__gte=now - dt.timedelta(days=1))
+            case "idle":
+                return queryset.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - dt.timedelta(days=90)))
+            case "never":
+                return queryset.filter(last_used_at=None)
+        return queryset
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     """Every key's public parts. Hashes are shown nowhere; whoever may change keys may revoke them."""
@@ -60,7 +81,7 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     list_display = ("public_part", "owner", "status", "name", "last_used_at", "scope_names", "expires_at", "created_at")
     list_display_links = ("public_part",)
     list_select_related = ("user",)
-    list_filter = (CustomerFilter, StatusFilter)
+    list_filter = (CustomerFilter, StatusFilter, UseFilter)
     search_fields = ("prefix", "user__email", "name")
     search_help_text = "A key's prefix, or the whole key; part of the owner's email or of the key's name."
     ordering = ("-id",)
@@ -69,6 +90,18 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
         "public_part", "name", "owner", "scope_names", "status",
         "created_at", "last_used_at", "expires_at", "revoked_at",
     )  # fmt: skip
+
+    def get_urls(self) -> list[URLPattern]:
+        issuing = path("issue/", self.admin_site.admin_view(self.issue), name="accounts_apikey_issue")
+        return [issuing, *super().get_urls()]
+
+    def issue(self, request: HttpRequest) -> HttpResponse:
+        """Issue a key of one of the company's own services."""
+        return issue_key_view(request, customer=None, site=self.admin_site)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        offered = {"may_issue_service_key": may_issue_key(request.user, None)}
+        return super().changelist_view(request, {**offered, **(extra_context or {})})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_apikey")

@@ -94,6 +94,7 @@ class ApiKey(models.Model):
 
     class Meta:
         verbose_name = "API key"
+        permissions: ClassVar = [("issue_service_key", "Can issue keys of the company's own services")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "replaces"], name="a_key_is_replaced_once"),
             models.CheckConstraint(

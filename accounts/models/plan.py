@@ -76,6 +76,7 @@ class Subscription(models.Model):
     canceled_at = models.DateTimeField(null=True, blank=True, help_text="When it was canceled.")
 
     class Meta:
+        permissions: ClassVar = [("export_subscription", "Can export subscriptions")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["user"], condition=Q(status__in=LIVE_STATUSES), name="one_live_subscription_per_user"

@@ -61,6 +61,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     class Meta:
+        permissions: ClassVar = [("export_user", "Can export users")]
         constraints: ClassVar = [
             models.UniqueConstraint(Lower("email"), name="user_email_is_unique_without_case"),
         ]

@@ -8,20 +8,39 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from import_export.resources import Resource
 
+from accounts.admin.issuing import CUSTOMER_KEYS, issue_key_view
 from accounts.admin.people import PersonAdmin
 from accounts.models import User
 from config.backoffice.credits import shown
+from config.backoffice.exports import Exportable, column
 from ledger.admin.adjusting import adjust_credits_view
 from ledger.admin.available import available_credits
 from usage.admin.overview import overview_of
 
 
+class PersonExport(Resource):
+    id = column("id")
+    email = column("email")
+    full_name = column("full_name")
+    is_active = column("is_active")
+    is_staff = column("is_staff")
+    created_at = column("created_at")
+    last_login = column("last_login")
+
+
+class CustomerExport(PersonExport):
+    balance = column("balance_now", "balance")
+    available = column("available_now", "available")
+
+
 @admin.register(User)
-class CustomerAdmin(PersonAdmin):
+class CustomerAdmin(Exportable, PersonAdmin):
     """People with what they can spend."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -30,17 +49,32 @@ class CustomerAdmin(PersonAdmin):
             self.admin_site.admin_view(self.adjust_credits),
             name="accounts_user_adjust_credits",
         )
-        return [adjusting, *super().get_urls()]
+        issuing = path(
+            "<str:object_id>/issue-key/", self.admin_site.admin_view(self.issue_key), name="accounts_user_issue_key"
+        )
+        return [adjusting, issuing, *super().get_urls()]
 
     def adjust_credits(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Adjust this customer's credits."""
         return adjust_credits_view(request, customer=self.get_object(request, object_id), site=self.admin_site)
 
+    def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Issue a key to this customer."""
+        if not request.user.has_perm(CUSTOMER_KEYS):
+            raise PermissionDenied
+        customer = self.get_object(request, object_id)
+        if customer is None:
+            raise Http404
+        return issue_key_view(request, customer=customer, site=self.admin_site)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)
         if _is_list(request) and request.user.has_perm("ledger.view_balance"):
-            return people.annotate(available_now=available_credits("balance__"))
+            return people.annotate(available_now=available_credits("balance__"), balance_now=F("balance__balance"))
         return people
+
+    def get_export_resource_classes(self, request: HttpRequest) -> list[Any]:
+        return [CustomerExport if request.user.has_perm("ledger.view_balance") else PersonExport]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         if not request.user.has_perm("ledger.view_balance"):
@@ -68,4 +102,4 @@ class CustomerAdmin(PersonAdmin):
 
 def _is_list(request: HttpRequest) -> bool:
     match = request.resolver_match
-    return match is not None and match.url_name == "accounts_user_changelist"
+    return match is not None and match.url_name in ("accounts_user_changelist", "accounts_user_export")

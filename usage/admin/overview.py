@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.admin.api_keys import status_of
+from accounts.admin.issuing import may_issue_key
 from accounts.models import ApiKey, Subscription, User
 from accounts.selectors import live_subscription_of
 from config.backoffice.credits import shown, shown_signed
@@ -32,6 +33,7 @@ class Overview:
     """Figures, tables and links; what this person may not see is None or absent."""
 
     may_adjust: bool
+    may_issue_key: bool
     figures: list[tuple[str, str]] | None = None
     tables: list[Table] = field(default_factory=list)
     subscription: Subscription | None = None
@@ -52,7 +54,7 @@ class Table:
 
 def overview_of(customer: User, *, viewer: Any) -> Overview:
     """Gather it, a statement a part."""
-    overview = Overview(may_adjust=viewer.has_perm(MAY_ADJUST))
+    overview = Overview(may_adjust=viewer.has_perm(MAY_ADJUST), may_issue_key=may_issue_key(viewer, customer))
     if viewer.has_perm("ledger.view_balance"):
         credits = balance_of(user_id=customer.pk)
         overview.figures = [

@@ -1,0 +1,71 @@
+"""Keys that staff issue by a form, which may be sent more than once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import uuid
+from collections.abc import Collection
+
+from django.db import IntegrityError, transaction
+from django.utils.crypto import salted_hmac
+
+from accounts import key_format
+from accounts.models import ApiKey, Scope, User
+from accounts.services.api_keys import (
+    CUSTOMER_SCOPES,
+    SERVICE_SCOPES,
+    IssuedKey,
+    issue_api_key,
+    issue_service_key,
+    refuse_key,
+)
+
+
+def scopes_for(user: User | None) -> tuple[Scope, ...]:
+    """Say what a key of this customer, or of a service, may be for."""
+    return SERVICE_SCOPES if user is None else CUSTOMER_SCOPES
+
+
+def issue_key_once(
+    *,
+    user: User | None,
+    name: str,
+    scopes: Collection[str],
+    now: dt.datetime,
+    expires_at: dt.datetime | None,
+    form_key: uuid.UUID,
+) -> IssuedKey | ApiKey:
+    """Issue a customer's key, or a service's, or answer with the row alone if this form has issued one before.
+
+    A form's key always has the same public prefix, drawn from `form_key`; that prefixes are unique decides which
+    of many sendings makes it. The secret behind it is drawn anew, and only the sending that stored it knows it.
+
+    :raises ApiKeyRefused: naming what no key may be
+    """
+    refuse_key(name=name, scopes=scopes, allowed=scopes_for(user), expires_at=expires_at, now=now)
+    raw = _draw_key(form_key)
+    issued_before = ApiKey.objects.filter(prefix=key_format.prefix_of(raw))
+    found = issued_before.first()
+    if found is not None:
+        return found
+    try:
+        with transaction.atomic():
+            if user is None:
+                return issue_service_key(name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
+            return issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
+    except IntegrityError:  # the form's twin was quicker
+        return issued_before.get()
+
+
+def _draw_key(form_key: uuid.UUID) -> str:
+    named = iter(salted_hmac("accounts.key_forms", form_key.hex, algorithm="sha256").digest())
+    drawn = 0
+
+    def choose(alphabet: str) -> str:
+        nonlocal drawn
+        drawn += 1
+        is_public = drawn <= key_format.PREFIX_LENGTH
+        return alphabet[next(named) % len(alphabet)] if is_public else secrets.choice(alphabet)
+
+    return key_format.make_key(choose=choose)
