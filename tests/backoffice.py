@@ -6,11 +6,18 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from tests.factories import StaffFactory
+from usage.models import ReconciliationRun
 
-READ_ONLY = ("ledger_balance", "ledger_entry", "ledger_hold", "usage_requestlog", "admin_logentry")
+READ_ONLY = (
+    "ledger_balance", "ledger_entry", "ledger_hold", "usage_requestlog", "usage_reconciliationrun", "admin_logentry",
+)  # fmt: skip
+EXPORTED = (
+    "accounts_user", "ledger_entry", "usage_requestlog", "ledger_hold", "usage_price", "accounts_subscription",
+)  # fmt: skip
 
 
 def staff_with(*permissions: str, **fields: object) -> User:
@@ -39,6 +46,16 @@ def list_of(model: str) -> str:
 
 def page_of(model: str, pk: object) -> str:
     return reverse(f"admin:{model}_change", args=[pk])
+
+
+def export_of(model: str) -> str:
+    return reverse(f"admin:{model}_export")
+
+
+def audit(**fields: object) -> ReconciliationRun:
+    """Make a full run of reconciliation that has found nothing."""
+    run = {"started_at": timezone.now(), "finished_at": timezone.now(), "is_full": True, "findings": 0, "report": {}}
+    return ReconciliationRun.objects.create(**run | fields)
 
 
 def models() -> list[str]:

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from accounts.admin.key_search import KeySearch, keys_named
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
+from config.backoffice.dates import ByDate
 from config.backoffice.filters import as_id
 from config.backoffice.model_admin import BackOfficeAdmin
 
@@ -20,7 +21,7 @@ _PERSON = (None, {"fields": ("email", "full_name", "password")})
 _TIMES = ("Times", {"fields": ("created_at", "last_login")})
 
 
-class PersonAdmin(KeySearch, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
+class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
     """People: found by whatever support is given; rights are a superuser's to give, money is nobody's to edit.
 
     Whoever may change users could otherwise take over a colleague's account by its email or password, and with
@@ -34,7 +35,8 @@ class PersonAdmin(KeySearch, BackOfficeAdmin, UserAdmin):  # type: ignore[type-a
         (None, {"classes": ("wide",), "fields": ("email", "full_name", "usable_password", "password1", "password2")}),
     )
     list_display: Any = ("email", "full_name", "active", "staff", "created")
-    list_filter = ("is_active", "is_staff")
+    list_filter = ("is_active", "is_staff", "groups")
+    date_hierarchy = "created_at"
     sortable_by = ("email",)
     ordering = ("-id",)
     search_fields = ("email", "full_name")

@@ -23,6 +23,11 @@ else:
 _READING = ("GET", "HEAD")
 
 
+def has_hostile_address(request: HttpRequest) -> bool:
+    """Tell whether the address asks with text that no database can hold."""
+    return any(is_hostile(value) for values in request.GET.lists() for value in (values[0], *values[1]))
+
+
 class BackOfficeAdmin(ModelAdmin):
     """Lists that stay quick on long tables, and refusals that are sentences rather than errors."""
 
@@ -45,7 +50,7 @@ class BackOfficeAdmin(ModelAdmin):
         """Show the list; a POST is an action that this person has, or refused."""
         if request.method not in _READING and request.POST.get("action", "") not in self.get_actions(request):
             raise PermissionDenied
-        if any(is_hostile(value) for values in request.GET.lists() for value in (values[0], *values[1])):
+        if has_hostile_address(request):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
         try:
             return super().changelist_view(request, extra_context)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest
@@ -24,3 +26,17 @@ def record_change(request: HttpRequest, changed: Sequence[Model], message: str) 
     """Note one line for each changed object."""
     if changed:
         LogEntry.objects.log_actions(actor_id(request), changed, CHANGE, change_message=message)
+
+
+def record_export(request: HttpRequest, model: type[Model], *, rows: int, file_format: str) -> None:
+    """Note who took how many rows away, and how they were narrowed; what was searched for is left out."""
+    narrowed = "&".join(f"{name}={value}" for name, value in request.GET.items() if name != SEARCH_VAR)
+    searched = "a search" if request.GET.get(SEARCH_VAR) else ""
+    by = ", ".join(filter(None, (searched, narrowed))) or "nothing"
+    LogEntry.objects.create(
+        user_id=actor_id(request),
+        content_type=ContentType.objects.get_for_model(model),
+        object_repr=str(model._meta.verbose_name_plural),
+        action_flag=CHANGE,
+        change_message=f"Exported {rows} rows as {file_format.upper()}, narrowed by {by}.",
+    )

@@ -23,10 +23,12 @@ class BalanceStateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("overdrawn", "Below zero"), ("frozen", "Frozen")]
+        return [("empty", "At or below zero"), ("overdrawn", "Below zero"), ("frozen", "Frozen")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Balance]) -> QuerySet[Balance]:  # noqa: ARG002
         match self.value():
+            case "empty":
+                return queryset.filter(balance__lte=0)
             case "overdrawn":
                 return queryset.filter(balance__lt=0)
             case "frozen":

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
+from import_export.resources import Resource
 
 from config.backoffice.credits import shown, shown_signed
+from config.backoffice.dates import Bounds, ByDate, is_narrowed_by
 from config.backoffice.exact_search import ExactSearch
+from config.backoffice.exports import Exportable, column
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
+from ledger.admin.look_ups import entries_with_reference
 from ledger.models import Entry
 
 
+class EntryExport(Resource):
+    id = column("id")
+    customer_id = column("user_id", "customer_id")
+    customer = column("user__email", "customer")
+    seq = column("seq")
+    created_at = column("created_at")
+    type = column("type")
+    reason = column("reason")
+    amount = column("amount")
+    balance_after = column("balance_after")
+    description = column("description")
+    reference = column("reference")
+    metadata = column("metadata")
+    actor_id = column("actor_id")
+    reverses_id = column("reverses_id")
+    operation = column("operation")
+    idempotency_key = column("idempotency_key")
+
+
 @admin.register(Entry)
-class EntryAdmin(ExactSearch, ReadOnlyAdmin):
+class EntryAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
     list_display = (
         "id", "customer", "shown_amount", "shown_balance_after", "created_at", "reason", "reference", "description",
         "type", "seq",
     )  # fmt: skip
     list_select_related = ("user",)
     list_filter = (CustomerFilter, "type", "reason")
+    date_hierarchy = "created_at"
+    is_long = True
     search_fields = ("reference", "idempotency_key")
-    search_help_text = "An entry's id, a reference, an idempotency key, or a customer's email: all of it."
+    search_help_text = (
+        "An entry's id, a reference, or a customer's email: all of it. Idempotency keys are found among the latest"
+        " 100,000 entries, in chosen dates, or behind the customer's email."
+    )
+    resource_classes = (EntryExport,)
     fields = (
         "id", "customer", "seq", "created_at", "type", "reason", "shown_amount", "shown_balance_after",
         "description", "reference", "metadata", "staff", "reversed_entry", "operation", "idempotency_key",
@@ -32,7 +64,17 @@ class EntryAdmin(ExactSearch, ReadOnlyAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Newest first, by the index that serves what is asked: one customer's entries have their own."""
+        if is_narrowed_by(request, self.date_hierarchy):
+            return ("-created_at", "-id")
         return ("-seq", "-id") if CustomerFilter.parameter_name in request.GET else ("-id",)
+
+    def date_bounds(self) -> Bounds | None:
+        """Take the first entry's moment for the earliest: ids rise with time, nearly."""
+        first = Entry.objects.order_by("id").values_list("created_at", flat=True).first()
+        return None if first is None else (first, timezone.now())
+
+    def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
+        return [*super().found_by_index(term, customers), *entries_with_reference(term, customers)]
 
     @admin.display(description="customer")
     def customer(self, entry: Entry) -> SafeString:

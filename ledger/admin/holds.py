@@ -2,32 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from import_export.resources import Resource
 
 from config.backoffice.credits import shown
+from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
+from config.backoffice.exports import Exportable, column
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
+from ledger.admin.look_ups import holds_with_key
 from ledger.models import Hold, HoldStatus
 
 
+class OverdueFilter(admin.SimpleListFilter):
+    title = "expiry"
+    parameter_name = "expiry"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("ahead", "Still holds"), ("unsettled", "Expired, not yet settled")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Hold]) -> QuerySet[Hold]:  # noqa: ARG002
+        now = timezone.now()
+        match self.value():
+            case "ahead":
+                return queryset.filter(status=HoldStatus.OPEN, expires_at__gt=now)
+            case "unsettled":
+                return queryset.filter(status=HoldStatus.OPEN, expires_at__lte=now)
+        return queryset
+
+
+class HoldExport(Resource):
+    id = column("id")
+    customer_id = column("user_id", "customer_id")
+    customer = column("user__email", "customer")
+    credits = column("credits")
+    captured = column("captured")
+    status = column("status")
+    created_at = column("created_at")
+    expires_at = column("expires_at")
+    settled_at = column("settled_at")
+    reference = column("reference")
+    metadata = column("metadata")
+    idempotency_key = column("idempotency_key")
+
+
 @admin.register(Hold)
-class HoldAdmin(ExactSearch, ReadOnlyAdmin):
+class HoldAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
     list_display = (
         "id", "customer", "shown_credits", "shown_captured", "state", "expires_at", "created_at", "reference",
     )  # fmt: skip
     list_select_related = ("user",)
-    list_filter = (CustomerFilter, "status")
-    search_fields = ("reference", "idempotency_key")
-    search_help_text = "A hold's id, a reference, an idempotency key, or a customer's email: all of it."
+    list_filter = (CustomerFilter, "status", OverdueFilter)
+    date_hierarchy = "created_at"
+    search_fields = ("reference",)
+    search_help_text = (
+        "A hold's id, an idempotency key, or a customer's email: all of it. References are found among the latest"
+        " 100,000 holds, in chosen dates, or behind the customer's email."
+    )
+    resource_classes = (HoldExport,)
     ordering = ("-id",)
     fields = (
         "id", "customer", "created_at", "shown_credits", "shown_captured", "state", "expires_at", "settled_at",
         "reference", "metadata", "idempotency_key",
     )  # fmt: skip
+
+    def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
+        return [*super().found_by_index(term, customers), *holds_with_key(term, customers)]
 
     @admin.display(description="customer")
     def customer(self, hold: Hold) -> SafeString:

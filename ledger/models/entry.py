@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -105,7 +106,10 @@ class Entry(models.Model):
 
     class Meta:
         verbose_name_plural = "entries"
-        permissions: ClassVar = [("adjust_credits", "Can adjust a customer's credits by hand")]
+        permissions: ClassVar = [
+            ("adjust_credits", "Can adjust a customer's credits by hand"),
+            ("export_entry", "Can export entries"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "seq"], name="entry_seq_is_gapless_per_user"),
             models.UniqueConstraint(
@@ -129,6 +133,13 @@ class Entry(models.Model):
             # Nearly all entries are debits, so this index stays small and charges hardly touch it.
             models.Index(
                 F("user"), F("type"), F("seq"), name="entries_that_are_not_debits", condition=~Q(type=EntryType.DEBIT)
+            ),
+            # For the back office, over all customers; what they cost a charge stands in docs/performance.md.
+            BrinIndex(fields=["created_at"], name="entries_by_time", autosummarize=True, pages_per_range=32),
+            models.Index(
+                fields=["reason", "id"],
+                name="entries_that_are_not_usage",
+                condition=~Q(reason__in=[EntryReason.USAGE, EntryReason.CAPTURE]),
             ),
         ]
 

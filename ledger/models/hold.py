@@ -75,6 +75,7 @@ class Hold(models.Model):
     objects = HoldQuerySet.as_manager()
 
     class Meta:
+        permissions: ClassVar = [("export_hold", "Can export holds")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="hold_key_is_used_once"),
             models.CheckConstraint(

@@ -7,8 +7,11 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from import_export.resources import Resource
 
 from config.backoffice.credits import shown
+from config.backoffice.dates import ByDate
+from config.backoffice.exports import Exportable, column
 from config.backoffice.model_admin import BackOfficeAdmin
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import actor_id
@@ -18,16 +21,31 @@ from usage.models import Price
 from usage.services.prices import set_price
 
 
+class PriceExport(Resource):
+    id = column("id")
+    endpoint = column("endpoint")
+    method = column("method")
+    kind = column("kind")
+    credits = column("credits")
+    charge_failures = column("charge_failures")
+    effective_from = column("effective_from")
+    created_at = column("created_at")
+    created_by = column("created_by__email", "created_by")
+
+
 @admin.register(Price)
-class PriceAdmin(ReadOnlyAdmin):
+class PriceAdmin(Exportable, ByDate, ReadOnlyAdmin):
     """A price is never changed: a new one takes over from a moment on."""
 
     form = NewPriceForm
     list_display = ("endpoint", "method", "shown_credits", "charge_failures", "effective_from", "kind", "created_by")
     list_display_links = ("endpoint",)
     list_select_related = ("created_by",)
-    list_filter = ("kind",)
+    list_filter = ("kind", "charge_failures")
+    date_hierarchy = "effective_from"
     search_fields = ("endpoint",)
+    search_help_text = "Part of the endpoint."
+    resource_classes = (PriceExport,)
     ordering = ("endpoint", "method", "-effective_from")
     fields = (
         "endpoint", "method", "shown_credits", "charge_failures", "effective_from", "kind", "created_by", "created_at",

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
+from import_export.resources import Resource
 
 from config.backoffice.credits import shown
-from config.backoffice.exact_search import ExactSearch
+from config.backoffice.dates import Bounds, ByDate, is_narrowed_by
+from config.backoffice.exact_search import LATEST, ExactSearch
+from config.backoffice.exports import Exportable, column
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
+from ledger.admin.look_ups import charges_with_reference
 from usage.models import RequestLog
+from usage.services.partitions import kept_months
 
 _REJECTED = (401, 402, 429)
+_HAS_FAILED = Q(status__gte=400)  # said as the index of failed requests says it
 
 
 class OutcomeFilter(admin.SimpleListFilter):
@@ -34,23 +43,52 @@ class OutcomeFilter(admin.SimpleListFilter):
             case "successful":
                 return queryset.filter(status__lt=400)
             case "failed":
-                return queryset.filter(status__gte=400).exclude(status__in=_REJECTED)
+                return queryset.filter(_HAS_FAILED).exclude(status__in=_REJECTED)
             case "rejected":
-                return queryset.filter(status__in=_REJECTED)
+                return queryset.filter(_HAS_FAILED, status__in=_REJECTED)
             case "unpaid":
                 return queryset.filter(unpaid=True)
         return queryset
 
 
+class RequestExport(Resource):
+    id = column("id")
+    customer_id = column("user_id", "customer_id")
+    customer = column("user__email", "customer")
+    api_key = column("api_key")
+    occurred_at = column("occurred_at")
+    recorded_at = column("recorded_at")
+    method = column("method")
+    path = column("path")
+    endpoint = column("endpoint")
+    status = column("status")
+    units = column("units")
+    credits = column("credits")
+    unpaid = column("unpaid")
+    latency_ms = column("latency_ms")
+    entry_id = column("entry_id")
+    request_id = column("request_id")
+    reference = column("reference")
+    source = column("source")
+    metadata = column("metadata")
+
+
 @admin.register(RequestLog)
-class RequestLogAdmin(ExactSearch, ReadOnlyAdmin):
+class RequestLogAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
     list_display = (
         "id", "customer", "status", "shown_credits", "occurred_at", "method", "path", "unpaid", "reference", "api_key",
     )  # fmt: skip
     list_select_related = ("user", "api_key")
     list_filter = (CustomerFilter, OutcomeFilter, "occurred_at")
+    date_hierarchy = "occurred_at"
+    is_long = True
     search_fields = ("reference",)
-    search_help_text = "A request's id, its X-Request-Id, a reference, or a customer's email: all of it."
+    search_help_text = (
+        "A request's id, the reference of a paid one, or a customer's email: all of it. X-Request-Ids and other"
+        " references are found among the latest 100,000 requests, behind an email among this customer's, or in"
+        " chosen dates."
+    )
+    resource_classes = (RequestExport,)
     fields = (
         "id", "customer", "key", "occurred_at", "recorded_at", "method", "path", "endpoint", "status", "latency_ms",
         "shown_units", "applied_price", "shown_credits", "unpaid", "debit", "request_id", "reference", "source",
@@ -59,7 +97,28 @@ class RequestLogAdmin(ExactSearch, ReadOnlyAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Newest first, by the index that serves what is asked: one customer's requests have their own."""
-        return ("-occurred_at", "-id") if CustomerFilter.parameter_name in request.GET else ("-id",)
+        by_time = (
+            CustomerFilter.parameter_name in request.GET
+            or request.GET.get(OutcomeFilter.parameter_name) in ("failed", "rejected", "unpaid")
+            or is_narrowed_by(request, self.date_hierarchy)
+        )
+        return ("-occurred_at", "-id") if by_time else ("-id",)
+
+    def date_bounds(self) -> Bounds | None:
+        """Take the months that the log is kept for."""
+        months = kept_months()
+        return (dt.datetime.combine(months[0], dt.time(), dt.UTC), timezone.now()) if months else None
+
+    def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
+        return [*super().found_by_index(term, customers), *charges_with_reference(term, customers)]
+
+    def latest(self, rows: QuerySet[Any], customers: Collection[int] | None) -> QuerySet[Any]:
+        """Narrow to the latest requests of these customers, too: one of them may have made most of the log."""
+        if customers is None:
+            return super().latest(rows, customers)
+        times = RequestLog.objects.filter(user_id__in=customers).order_by("-occurred_at")
+        earliest = times.values_list("occurred_at", flat=True)[LATEST : LATEST + 1].first()
+        return rows if earliest is None else rows.filter(occurred_at__gt=earliest)
 
     def wanted(self, term: str) -> Q:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 
@@ -29,7 +30,7 @@ class DailyUsage(models.Model):
 
     class Meta:
         verbose_name_plural = "daily usage"
-        constraints: ClassVar = []
+        indexes: ClassVar = [BrinIndex(fields=["day"], name="sums_by_day", autosummarize=True)]
 
     def __str__(self) -> str:
         return f"{self.day} {self.endpoint}"

@@ -48,6 +48,7 @@ class Price(models.Model):
     )
 
     class Meta:
+        permissions: ClassVar = [("export_price", "Can export prices")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["endpoint", "method", "effective_from"], name="one_price_per_endpoint_method_and_moment"

@@ -36,6 +36,17 @@ def with_partition(moments: set[dt.datetime], write: Callable[[], Answer]) -> An
     return write()
 
 
+def kept_months() -> list[dt.date]:
+    """Give the months that the log has partitions of, as their first days, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT to_date(substring(c.relname FROM '[0-9]{4}_[0-9]{2}$'), 'YYYY_MM') AS month
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'usage_requestlog'::regclass ORDER BY month"""
+        )
+        return [month for (month,) in cursor.fetchall()]
+
+
 def _month_of(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
