@@ -15,7 +15,7 @@ from ledger.admin.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
 from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.holds import open_hold
-from tests.backoffice import list_of, models, page_of, rows_of, signed_in, staff_with, superuser
+from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
 from usage.models import RequestLog
 from usage.services.charging import charge_request
@@ -28,6 +28,7 @@ MOST_STATEMENTS = 12
 @pytest.fixture(autouse=True)
 def _role(db):
     Group.objects.create(name="Support")
+    audit()
 
 
 @pytest.fixture

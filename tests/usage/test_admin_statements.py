@@ -1,0 +1,93 @@
+"""Every page of the back office, at most twelve statements each."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from ledger.services.holds import open_hold
+from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
+from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
+from tests.usage.metering import charge, price
+from usage.admin.dashboard import forget_figures
+
+pytestmark = pytest.mark.django_db
+MOST_STATEMENTS = 12
+
+
+@pytest.fixture
+def alice():
+    """A customer with several rows of everything."""
+    price("search", 1)
+    alice = SubscriptionFactory(user=customer_with(100)).user
+    for number in range(12):
+        SubscriptionFactory(user=customer_with(number + 1))
+        open_hold(user_id=alice.pk, credits=Decimal(1), expires_in_seconds=900, idempotency_key=f"h{number}")
+        charge(alice, reference=f"r{number}")
+        ApiKeyFactory(user=alice)
+        ServiceKeyFactory()
+        PlanFactory()
+        Group.objects.create(name=f"Role {number}")
+        audit()
+    LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "Seen.")
+    return alice
+
+
+def addresses(alice):
+    """Give every address that answers a GET with a page."""
+    today = timezone.now().astimezone(dt.UTC)
+    yield reverse("admin:index")
+    yield reverse("admin:password_change")
+    yield reverse("admin:accounts_user_adjust_credits", args=[alice.pk])
+    yield reverse("admin:accounts_user_issue_key", args=[alice.pk])
+    yield reverse("admin:accounts_apikey_issue")
+    yield reverse("admin:auth_user_password_change", args=[alice.pk])
+    for app in ("accounts", "ledger", "usage", "auth", "admin"):
+        yield reverse("admin:app_list", args=[app])
+    for model in EXPORTED:
+        yield export_of(model)
+        yield f"{export_of(model)}?q=r3"
+    for model in models():
+        yield list_of(model)
+        yield f"{list_of(model)}?q={alice.email}"
+        yield f"{list_of(model)}?q=r3"
+        for field in ("created_at", "occurred_at"):
+            yield f"{list_of(model)}?{field}__year={today.year}&{field}__month={today.month}"
+        subject = apps.get_model(model.replace("_", ".", 1)).objects.order_by("pk").first()
+        subject = alice if model == "accounts_user" else subject
+        for action in ("add", "change", "delete", "history"):
+            yield reverse(f"admin:{model}_{action}", args=[] if action == "add" else [subject.pk])
+
+
+def _walk(client, alice):
+    for address in addresses(alice):
+        forget_figures()
+        with CaptureQueriesContext(connection) as statements:
+            answer = client.get(address)
+        yield address, answer.status_code, [statement["sql"] for statement in statements]
+
+
+def test_every_page_takes_at_most_twelve_statements(alice):
+    walked = list(_walk(signed_in(superuser()), alice))
+
+    assert {code for _, code, _ in walked} <= {200, 302, 403}
+    assert sum(code == 200 for _, code, _ in walked) > 60
+    assert {address: said for address, _, said in walked if len(said) > MOST_STATEMENTS} == {}
+
+
+def test_so_does_every_page_of_somebody_with_roles_and_permissions(alice):
+    staff = staff_with(
+        *(f"{model.replace('_', '.view_', 1)}" for model in models()), "ledger.adjust_credits", "accounts.add_apikey"
+    )
+    staff.groups.set(Group.objects.all())
+
+    walked = list(_walk(signed_in(staff), alice))
+
+    assert {address: said for address, _, said in walked if len(said) > MOST_STATEMENTS} == {}

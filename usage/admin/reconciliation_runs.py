@@ -1,0 +1,92 @@
+"""Runs of `reconcile`, and what each found, to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from config.backoffice.dates import ByDate
+from config.backoffice.links import page_url
+from config.backoffice.read_only import ReadOnlyAdmin
+from usage.models import ReconciliationRun
+
+_SAID_ALREADY = ("check", "user_id", "detail")
+
+
+class FindingsFilter(admin.SimpleListFilter):
+    title = "findings"
+    parameter_name = "found"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("some", "With findings"), ("none", "Without findings")]
+
+    def queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[ReconciliationRun],
+    ) -> QuerySet[ReconciliationRun]:
+        match self.value():
+            case "some":
+                return queryset.filter(findings__gt=0)
+            case "none":
+                return queryset.filter(findings=0)
+        return queryset
+
+
+@admin.register(ReconciliationRun)
+class ReconciliationRunAdmin(ByDate, ReadOnlyAdmin):
+    list_display = ("finished_at", "found", "kind", "seconds", "started_at")
+    list_display_links = ("finished_at",)
+    list_filter = (FindingsFilter, "is_full")
+    date_hierarchy = "finished_at"
+    ordering = ("-finished_at", "-id")
+    fields = ("started_at", "finished_at", "kind", "found", "looked_at", "shown_findings")
+
+    @admin.display(description="findings")
+    def found(self, run: ReconciliationRun) -> str:
+        return "none" if run.findings == 0 else f"{run.findings:,}"
+
+    @admin.display(description="kind")
+    def kind(self, run: ReconciliationRun) -> str:
+        return "Everybody and everything" if run.is_full else "A part"
+
+    @admin.display(description="seconds")
+    def seconds(self, run: ReconciliationRun) -> str:
+        return f"{(run.finished_at - run.started_at).total_seconds():.1f}"
+
+    @admin.display(description="looked at")
+    def looked_at(self, run: ReconciliationRun) -> str:
+        checked = run.report.get("checked", {})
+        return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in checked.items()) or "nothing"
+
+    @admin.display(description="first findings")
+    def shown_findings(self, run: ReconciliationRun) -> SafeString | str:
+        """Tell of each which promise is broken, of whom, what was found, and the facts behind it."""
+        findings = run.report.get("findings", [])
+        if not findings:
+            return "none"
+        rows = format_html_join(
+            "",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            ((found["check"], _customer(found), found["detail"], _facts(found)) for found in findings),
+        )
+        return format_html(
+            '<div class="tb-scroll"><table class="tb-findings"><thead><tr><th scope="col">Promise</th>'
+            '<th scope="col">Customer</th><th scope="col">What was found</th><th scope="col">Facts</th></tr></thead>'
+            "<tbody>{}</tbody></table></div>",
+            rows,
+        )
+
+
+def _customer(found: dict[str, Any]) -> SafeString | str:
+    user_id = found.get("user_id")
+    return "–" if user_id is None else format_html('<a href="{}">{}</a>', page_url("accounts_user", user_id), user_id)
+
+
+def _facts(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items() if name not in _SAID_ALREADY)
