@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from config.http.numbers import NotACreditAmount, parse_credits
@@ -104,7 +104,7 @@ def jsonl_parser(customer_field: str) -> LineParser:
     def parse(line: str) -> ReportedRequest:
         try:
             record = json.loads(line, parse_float=Decimal)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, InvalidOperation):  # the last: an exponent that Decimal cannot hold
             raise LineRejected("it is not JSON") from None
         if not isinstance(record, dict):
             raise LineRejected("it is not a JSON object")
