@@ -144,8 +144,8 @@ def main() -> None:
             if not asked.rows or name in asked.rows:
                 print(f"measuring {name} …", flush=True)
                 done += measure()
+                keep(done, Path(os.environ.get("BENCH_JSON", ROOT / "bench.json")))
     show(done)
-    keep(done, Path(os.environ.get("BENCH_JSON", ROOT / "bench.json")))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import Any
 from django.utils import timezone
 
 from ledger.selectors import ledger_of
+from tests.bench.stage import ACCOUNTS
 from usage.selectors import usage_of
 from usage.windows import start_of_period
 
-BIG, SMALL = 1, 2
+BIG, SMALL = ACCOUNTS + 1, ACCOUNTS + 2
 CALLS = 60
 
 

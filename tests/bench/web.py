@@ -25,7 +25,8 @@ def serving(application: str, **environment: str) -> Iterator[int]:
     server = subprocess.Popen(
         [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "2", "--blocking-threads", "4", "--no-ws", "--log-level", "critical", application,
+            "--workers", "2", "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
+            "--no-ws", "--log-level", "critical", application,
         ],
         cwd=ROOT, env=os.environ | environment,
     )  # fmt: skip
