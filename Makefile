@@ -57,7 +57,7 @@ lint: $(DEVELOPMENT) ## ruff, import-linter, djlint
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/lint-imports --no-cache
-	@$(VENV)/bin/djlint templates --check --lint --quiet
+	@$(VENV)/bin/djlint templates --lint --quiet
 
 types: $(DEVELOPMENT) ## mypy, strict
 	@$(VENV)/bin/mypy
@@ -70,7 +70,6 @@ check: lint types ## everything that CI runs
 fmt: $(DEVELOPMENT) ## put the code into its one shape
 	@$(VENV)/bin/ruff check --fix --quiet . || true
 	@$(VENV)/bin/ruff format .
-	@$(VENV)/bin/djlint templates --reformat --quiet || true
 
 clean: ## remove what the other targets made, the embedded database included
 	@test ! -x $(RUN) || $(RUN) manage.py postgres stop || true
