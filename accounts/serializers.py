@@ -156,3 +156,7 @@ class FieldErrorsSerializer(ErrorSerializer):
     errors = serializers.DictField(  # type: ignore[assignment]  # shadows a property of Serializer, as the contract names it
         child=serializers.ListField(child=serializers.CharField()), required=False
     )
+
+
+# What any call that asks for credentials may answer besides its own answers, for the API's document.
+REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}

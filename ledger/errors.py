@@ -9,6 +9,8 @@ from typing import Any
 
 from django.conf import settings
 
+from config.http.numbers import plain
+
 
 class LedgerRefusal(Exception):
     """Base of the ledger's refusals; `str()` is a sentence for the caller, `extra` goes into the answer."""
@@ -33,8 +35,8 @@ class InsufficientCredits(LedgerRefusal):
 
     def __str__(self) -> str:
         return (
-            f"Insufficient credits. You have {_plain(max(self.available, Decimal(0)))} credit(s) remaining, "
-            f"but this request requires {_plain(self.required)} credit(s)."
+            f"Insufficient credits. You have {plain(max(self.available, Decimal(0)))} credit(s) remaining, "
+            f"but this request requires {plain(self.required)} credit(s)."
         )
 
     @property
@@ -81,8 +83,3 @@ class HoldReleased(HoldSettled):
 class HoldExpired(HoldSettled):
     def __init__(self) -> None:
         super().__init__("This hold has expired.")
-
-
-def _plain(credits: Decimal) -> str:
-    text = f"{credits:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

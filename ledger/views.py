@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from accounts.models import User
-from accounts.serializers import ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_filters, strict_parameters, wants_csv
@@ -24,7 +24,6 @@ from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import LedgerPages, balance_of, holds_of, ledger_of
 from ledger.serializers import AccountHoldSerializer, CreditBalanceSerializer, EntrySerializer, balance_answer
 
-REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
 
 

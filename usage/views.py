@@ -20,7 +20,7 @@ from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
 from accounts.selectors import live_subscription_of
-from accounts.serializers import ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.db.snapshot import snapshot
 from config.http.csv import csv_answer
 from config.http.numbers import percentage
@@ -40,7 +40,6 @@ from usage.serializers import (
 from usage.windows import PERIODS, start_of_period
 
 RESOLUTION = "X-Usage-Resolution"
-REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 
 
 def usage_stats(user_id: int, period: str, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> UsageStats:

@@ -17,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.models import ApiKey, KeyStatus, User
 from accounts.selectors import keys_of
 from accounts.serializers import (
+    REFUSALS,
     ApiKeySerializer,
     ErrorSerializer,
     FieldErrorsSerializer,
@@ -30,7 +31,6 @@ from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
 
-REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}
 CSV_HEADER = (
     "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",
     "replaces_id", "replaced_by",
