@@ -12,32 +12,33 @@ from typing import Any
 
 from django.db.models import Model
 
-from accounts.models import ApiKey, TokenFamily, User
+from accounts.models import ApiKey, User
 from config.db.prepared import read_prepared
 
 
 def api_key_of_hash(key_hash: bytes) -> ApiKey | None:
     """Find a key by its SHA-256, with its user, whatever its state."""
     rows = read_prepared(
-        f"{_select(ApiKey)} FROM accounts_apikey k LEFT JOIN accounts_user u ON u.id = k.user_id WHERE k.key_hash = %s",
+        f"SELECT {_columns('k', ApiKey)}, {_columns('u', User)} FROM accounts_apikey k"
+        " LEFT JOIN accounts_user u ON u.id = k.user_id WHERE k.key_hash = %s",
         [key_hash],
     )
     if not rows:
         return None
     api_key: ApiKey = _made(ApiKey, rows[0])
     if api_key.user_id is not None:
-        api_key.user = _user_behind(ApiKey, rows[0])
+        api_key.user = _made(User, rows[0][len(_names(ApiKey)) :])
     return api_key
 
 
 def user_of_living_family(*, family_id: uuid.UUID, user_id: int) -> User | None:
     """Find who signed in, if that sign-in was not revoked."""
     rows = read_prepared(
-        f"{_select(TokenFamily)} FROM accounts_tokenfamily k JOIN accounts_user u ON u.id = k.user_id"
+        f"SELECT {_columns('u', User)} FROM accounts_tokenfamily k JOIN accounts_user u ON u.id = k.user_id"
         " WHERE k.id = %s AND k.user_id = %s AND k.revoked_at IS NULL",
         [family_id, user_id],
     )
-    return _user_behind(TokenFamily, rows[0]) if rows else None
+    return _made(User, rows[0]) if rows else None
 
 
 @cache
@@ -46,16 +47,10 @@ def _names(model: type[Model]) -> tuple[str, ...]:
 
 
 @cache
-def _select(model: type[Model]) -> str:
-    columns = [
-        f"{table}.{field.column}" for table, of in (("k", model), ("u", User)) for field in of._meta.concrete_fields
-    ]
-    return f"SELECT {', '.join(columns)}"
+def _columns(table: str, model: type[Model]) -> str:
+    return ", ".join(f"{table}.{field.column}" for field in model._meta.concrete_fields)
 
 
 def _made(model: type[Model], row: tuple[Any, ...]) -> Any:
-    return model.from_db("default", _names(model), row[: len(_names(model))])
-
-
-def _user_behind(model: type[Model], row: tuple[Any, ...]) -> User:
-    return User.from_db("default", _names(User), row[len(_names(model)) :])
+    names = _names(model)
+    return model.from_db("default", names, row[: len(names)])

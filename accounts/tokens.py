@@ -56,9 +56,12 @@ class Claims:
 
 def fingerprint_of(user: User) -> str:
     """Digest the stored password hash, so that a token can carry it without telling anything about it."""
-    return salted_hmac(
-        "accounts.tokens", user.password, secret=api_settings.SIGNING_KEY, algorithm="sha256"
-    ).hexdigest()
+    return _fingerprint(user.password, api_settings.SIGNING_KEY)
+
+
+@lru_cache(maxsize=4_096)
+def _fingerprint(stored_hash: str, secret: str) -> str:
+    return salted_hmac("accounts.tokens", stored_hash, secret=secret, algorithm="sha256").hexdigest()
 
 
 def refresh_token_ends_at(now: dt.datetime) -> dt.datetime:

@@ -10,16 +10,17 @@ from config.docs import DocsView, SchemaView
 from config.health import LiveView, ReadyView
 from config.metrics import MetricsView
 
+# Paths are tried in this order: the API's, which programs call all day, come first.
 urlpatterns = [
+    path("", include("usage.urls")),
+    path("", include("ledger.urls")),
+    path("auth/", include("accounts.urls")),
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
     path("livez", LiveView.as_view(), name="livez"),
     path("readyz", ReadyView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", DocsView.as_view(), name="docs"),
-    path("auth/", include("accounts.urls")),
-    path("", include("ledger.urls")),
-    path("", include("usage.urls")),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]

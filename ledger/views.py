@@ -12,11 +12,12 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet, ViewSet
+from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
+from config.http.lean import LeanAnswer, LeanRequest, LeanViewSet
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_filters, strict_parameters, wants_csv
 from ledger.filters import LedgerFilter
@@ -27,7 +28,7 @@ from ledger.serializers import AccountHoldSerializer, CreditBalanceSerializer, E
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
 
 
-class CreditsViewSet(ViewSet):
+class CreditsViewSet(LeanViewSet):
     """What the customer has."""
 
     @extend_schema(
@@ -37,8 +38,8 @@ class CreditsViewSet(ViewSet):
         tags=["account"],
         responses={200: CreditBalanceSerializer, **REFUSALS},
     )
-    def retrieve(self, request: Request) -> Response:
-        return Response(balance_answer(balance_of(user_id=cast(User, request.user).pk)))
+    def retrieve(self, request: LeanRequest) -> LeanAnswer:
+        return LeanAnswer(balance_answer(balance_of(user_id=request.user.pk)))
 
 
 CSV_HEADER = ("id", "created_at", "type", "amount", "balance_after", "description", "reference", "metadata")

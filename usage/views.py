@@ -23,6 +23,7 @@ from accounts.selectors import live_subscription_of
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.db.snapshot import snapshot
 from config.http.csv import csv_answer
+from config.http.lean import LeanAnswer, LeanRequest, LeanViewSet
 from config.http.numbers import percentage
 from config.http.pagination import LongListPagination, csv_items
 from config.http.parameters import choice, strict_filters, strict_parameters, time_range, wants_csv
@@ -180,7 +181,7 @@ class SummaryViewSet(ViewSet):
         return Response(AccountSummarySerializer(summary).data)
 
 
-class KeySummaryViewSet(ViewSet):
+class KeySummaryViewSet(LeanViewSet):
     """The account as a program sees it; free, and not counted as usage."""
 
     authentication_classes = (ApiKeyAuthentication,)
@@ -193,9 +194,8 @@ class KeySummaryViewSet(ViewSet):
         tags=["key"],
         responses={200: KeySummarySerializer, **REFUSALS, 403: ErrorSerializer},
     )
-    def retrieve(self, request: Request) -> Response:
-        user = cast(User, request.user)
-        return Response(key_summary(user, life_of(user_id=user.pk)))
+    def retrieve(self, request: LeanRequest) -> LeanAnswer:
+        return LeanAnswer(key_summary(request.user, life_of(user_id=request.user.pk)))
 
 
 def key_summary(user: User, life: Life) -> dict[str, Any]:

@@ -59,11 +59,8 @@ def _statement(function: str, names: tuple[str, ...]) -> str:
 
 
 def _one_row(function: str, statement: str, values: list[Any]) -> Any:
-    def read(cursor: Any) -> Any:
-        columns = tuple(column.name for column in cursor.description)
-        return _row_type(function, columns)(*cursor.fetchone())
-
-    return run_prepared(statement, values, read=read)
+    columns, (row,) = run_prepared(statement, values)
+    return _row_type(function, columns)(*row)
 
 
 def _may_try_again(error: Exception) -> bool:

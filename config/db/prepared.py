@@ -8,14 +8,15 @@ DATABASE_PREPARED_STATEMENTS turns this off.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-Answer = TypeVar("Answer")
+from config.db import libpq
+from config.db.libpq import Rows
 
 _CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator intervention (shutdown)
 
@@ -31,21 +32,20 @@ def is_connection_lost(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) and (not state or state.startswith(_CONNECTION_LOST))
 
 
-def run_prepared(statement: str, values: Sequence[Any], *, read: Callable[[Any], Answer]) -> Answer:
-    """Run a statement once, in the transaction that is open or in one of its own, and `read` its cursor.
+def run_prepared(statement: str, values: Sequence[Any]) -> Rows:
+    """Run a statement once, in the transaction that is open or in one of its own, and read all that it answers.
 
     :raises django.db.Error: as Django's cursors do
     """
     if not settings.DATABASE_PREPARED_STATEMENTS:
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
-            return read(cursor)
+            return _all_of(cursor)
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     started = time.monotonic()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as prepared:
-        prepared.execute(statement.encode(), values, prepare=True)
-        answer = read(prepared)
+    with connection.wrap_database_errors:
+        answer = _run(connection.connection, statement, values)
     if connection.queries_logged:
         connection.queries_log.append({"sql": statement, "time": f"{time.monotonic() - started:.3f}"})
     return answer
@@ -54,14 +54,21 @@ def run_prepared(statement: str, values: Sequence[Any], *, read: Callable[[Any],
 def read_prepared(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Read rows; a connection that was lost while it idled is made anew, once."""
     try:
-        return run_prepared(statement, values, read=_rows)
+        return run_prepared(statement, values).rows
     except (OperationalError, InterfaceError) as error:
         if connection.in_atomic_block or not is_connection_lost(error):
             raise
     connection.close()
-    return run_prepared(statement, values, read=_rows)
+    return run_prepared(statement, values).rows
 
 
-def _rows(cursor: Any) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+def _run(server: psycopg.Connection[Any], statement: str, values: Sequence[Any]) -> Rows:
+    if server.autocommit:
+        return libpq.execute(server, statement, values)
+    with psycopg.Cursor(server) as cursor:  # which begins the transaction, where none has begun
+        cursor.execute(statement.encode(), values, prepare=True)
+        return _all_of(cursor)
+
+
+def _all_of(cursor: Any) -> Rows:
+    return Rows(tuple(column.name for column in cursor.description), cursor.fetchall())

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from csp.middleware import CSPMiddleware, PolicyParts
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-_FOR_DATA = {"default-src": ["'none'"], "frame-ancestors": ["'none'"]}
+_FOR_DATA = "default-src 'none'; frame-ancestors 'none'"
 
 
 class ContentSecurityMiddleware(CSPMiddleware):
     """Gives HTML the policy of the settings; whatever else a browser shows by itself may load nothing."""
 
-    def get_policy_parts(
-        self,
-        request: HttpRequest,
-        response: HttpResponseBase,
-        report_only: bool = False,  # noqa: FBT001, FBT002  as the library calls it
-    ) -> PolicyParts:
-        parts = super().get_policy_parts(request, response, report_only)
-        is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        if not is_page and not report_only:
-            parts.config = _FOR_DATA
-        return parts
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            return super().process_response(request, response)
+        response.headers.setdefault(HEADER, _FOR_DATA)
+        return response

@@ -21,9 +21,8 @@ from config.http.timestamps import instant_text
 
 def exact_json(data: Any) -> str:
     """Write a value as JSON text: decimals digit by digit, instants in UTC; NaN and infinity are a ValueError."""
-    return simplejson.dumps(
-        data, default=_shown, use_decimal=False, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
+    text: str = _WRITER.encode(data)
+    return text
 
 
 def _shown(value: Any) -> Any:
@@ -38,6 +37,11 @@ def _shown(value: Any) -> Any:
     if isinstance(value, (uuid.UUID, Promise)):
         return str(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON.")
+
+
+_WRITER = simplejson.JSONEncoder(
+    default=_shown, use_decimal=False, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+)
 
 
 class ExactJsonRenderer(BaseRenderer):

@@ -40,9 +40,9 @@ def explained() -> Iterator[list[Reading]]:
     readings: list[Reading] = []
     run = prepared.run_prepared
 
-    def run_explained(statement: str, values: Sequence[Any], **options: Any) -> Any:
+    def run_explained(statement: str, values: Sequence[Any]) -> Any:
         readings.append(_read(statement, values, prepare=True))
-        return run(statement, values, **options)
+        return run(statement, values)
 
     def execute_explained(execute: Any, statement: str, values: Any, many: bool, context: Any) -> Any:
         if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT", "WITH")):
