@@ -38,7 +38,7 @@ def execute(connection: psycopg.Connection[Any], statement: str, values: Sequenc
     :raises psycopg.Error: as a cursor does
     """
     transformer = Transformer.from_context(connection)
-    parameters = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+    parameters: Any = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
     prepared = _names.setdefault(connection, {})
     wanted = (statement, transformer.types or ())
     name = prepared.get(wanted)

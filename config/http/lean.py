@@ -8,12 +8,13 @@ once. Whatever is refused goes through DRF itself, so that refusals are the same
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
 from config.http.renderers import exact_json
@@ -87,14 +88,15 @@ class LeanViewSet(ViewSet):
         """Find out who is calling, whether they may, and whether not too often: DRF's order."""
         for authenticator in self.authentication_classes:
             asked = authenticator()
-            found = asked.authenticate(lean)
+            found = asked.authenticate(cast(Request, lean))
             if found is not None:
                 lean.user, lean.auth = found
                 lean.successful_authenticator = asked
                 break
-        lean._request.user, lean._request.auth = lean.user, lean.auth  # type: ignore[attr-defined]  for the logs
-        self.check_permissions(lean)
-        self.check_throttles(lean)
+        called: Any = lean._request
+        called.user, called.auth = lean.user, lean.auth  # for the logs
+        self.check_permissions(cast(Request, lean))
+        self.check_throttles(cast(Request, lean))
 
     def _refuse(
         self, request: HttpRequest, lean: LeanRequest, refusal: Exception, *args: Any, **kwargs: Any
@@ -103,7 +105,7 @@ class LeanViewSet(ViewSet):
         full = self.request = self.initialize_request(request, *args, **kwargs)
         full.user, full.auth = lean.user, lean.auth  # asked once: asking again would count and note twice
         negotiated = self.perform_content_negotiation(full, force=True)
-        full.accepted_renderer, full.accepted_media_type = negotiated  # type: ignore[attr-defined]
+        full.accepted_renderer, full.accepted_media_type = negotiated
         answer = self.handle_exception(refusal)
         return self.finalize_response(full, answer, *args, **kwargs)
 
