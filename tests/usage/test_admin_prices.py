@@ -45,12 +45,24 @@ def test_free_is_a_price(client):
     assert Price.objects.get().credits == 0
 
 
+@pytest.mark.parametrize(("typed", "minimum"), [("0.25", "0.25"), ("0", 0), ("", 0)])
+def test_a_price_may_have_a_minimum(client, typed, minimum):
+    assert client.post(ADD, price_form(minimum=typed)).status_code == 302
+
+    assert Price.objects.get().minimum == Decimal(minimum)
+
+
+def test_no_minimum_is_filled_in_as_0(client):
+    assert 'name="minimum" value="0"' in client.get(ADD).content.decode()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("endpoint", ""), ("endpoint", "a?b"), ("endpoint", "/x/{a b}"), ("endpoint", "a*b"), ("endpoint", "a\0"),
         ("endpoint", "x" * 201), ("method", "G3T"), ("method", "ＧＥＴ"), ("method", "GET POST"), ("credits", "-1"),
         ("credits", ""), ("credits", "1e3"), ("credits", "0.0000001"), ("credits", "9999999999"),
+        ("minimum", "-1"), ("minimum", "x"), ("minimum", "0.0000001"),
         ("effective_from_0", "yesterday"),
     ],
 )  # fmt: skip
@@ -80,6 +92,14 @@ def test_another_price_for_the_same_moment_is_refused(client):
     assert Price.objects.get().credits == Decimal("2.5")
 
 
+def test_another_minimum_for_the_same_moment_is_refused(client):
+    client.post(ADD, price_form())
+
+    answer = client.post(ADD, price_form(minimum="3"))
+
+    assert list(answer.context["adminform"].form.errors) == ["effective_from"]
+
+
 def test_who_may_only_look_adds_nothing():
     client = signed_in(staff_with("usage.view_price"))
 
@@ -88,7 +108,7 @@ def test_who_may_only_look_adds_nothing():
 
 
 def test_the_list_and_page_say_what_a_price_is(client):
-    client.post(ADD, price_form())
+    client.post(ADD, price_form(minimum="1234.5"))
     price = Price.objects.get()
 
     for address in (list_of("usage_price"), page_of("usage_price", price.pk)):
@@ -96,4 +116,5 @@ def test_the_list_and_page_say_what_a_price_is(client):
 
         assert "/v1/items/{id}" in said
         assert "2.5" in said
+        assert "1,234.5" in said
         assert "Route template" in said

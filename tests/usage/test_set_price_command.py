@@ -1,4 +1,5 @@
 import datetime as dt
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
@@ -16,21 +17,24 @@ def test_a_price_is_set_from_now_on():
 
     made = Price.objects.get()
     assert (ran.code, ran.err) == (0, "")
-    assert list(ran.json) == ["id", "endpoint", "method", "credits", "charge_failures", "effective_from"]
+    assert list(ran.json) == [
+        "id", "endpoint", "method", "credits", "minimum", "charge_failures", "effective_from",
+    ]  # fmt: skip
     assert ran.json["id"] == made.pk
     assert (ran.json["endpoint"], ran.json["method"], ran.json["credits"]) == ("search", None, 2.5)
-    assert ran.json["charge_failures"] is False
+    assert (ran.json["minimum"], ran.json["charge_failures"]) == (0, False)
     assert before <= made.effective_from <= timezone.now()
 
 
 def test_every_part_of_a_price_can_be_asked():
     ran = run(
-        *("set_price", "/v1/items/{id}", "0", "--method", "get", "--charge-failures"),
+        *("set_price", "/v1/items/{id}", "0", "--minimum", "0.50", "--method", "get", "--charge-failures"),
         *("--effective-from", "2026-03-01T12:00:00+02:00", "--json"),
     )
 
     made = Price.objects.get()
-    assert (made.method, made.credits, made.charge_failures) == ("GET", 0, True)
+    assert (made.method, made.credits, made.minimum, made.charge_failures) == ("GET", 0, Decimal("0.5"), True)
+    assert ran.json["minimum"] == 0.5
     assert made.effective_from == dt.datetime(2026, 3, 1, 10, tzinfo=dt.UTC)
     assert ran.json["effective_from"] == "2026-03-01T10:00:00Z"
 
@@ -72,6 +76,9 @@ def test_what_is_no_endpoint_is_an_error_in_one_sentence(endpoint):
         ["search", "1", "--effective-from", "tomorrow"],
         ["search", "1", "--effective-from", "1999-12-31"],
         ["--", "search", "-1"],
+        ["search", "1", "--minimum", "x"],
+        ["search", "1", "--minimum", "0.0000001"],
+        ["search", "1", "--minimum=-1"],
     ],
 )
 def test_wrong_usage_is_exit_2(arguments):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -16,7 +17,7 @@ class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Price
-        fields: ClassVar = ["endpoint", "method", "credits", "charge_failures", "effective_from"]
+        fields: ClassVar = ["endpoint", "method", "credits", "minimum", "charge_failures", "effective_from"]
 
     def clean_endpoint(self) -> str:
         endpoint = str(self.cleaned_data["endpoint"])
@@ -32,13 +33,17 @@ class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
             raise forms.ValidationError("A method is a word such as GET or POST.")
         return method
 
+    def clean_minimum(self) -> Decimal:
+        """Read an empty field as none: 0."""
+        return Decimal(self.cleaned_data["minimum"] or 0)
+
     def clean(self) -> dict[str, Any]:
         """Refuse another price for the same moment; the same price again is a form that was sent twice."""
         cleaned = super().clean() or {}
         asked = {name: cleaned.get(name) for name in ("endpoint", "method", "effective_from")}
         there = None if None in asked.values() else Price.objects.filter(**asked).first()
-        values = (cleaned.get("credits"), cleaned.get("charge_failures"))
-        if there is not None and (there.credits, there.charge_failures) == values:
+        values = [cleaned.get(name) for name in ("credits", "minimum", "charge_failures")]
+        if there is not None and [there.credits, there.minimum, there.charge_failures] == values:
             self.instance = there  # so that it is not found to stand in its own way
         elif there is not None:
             self.add_error("effective_from", str(PriceExists()))

@@ -27,6 +27,7 @@ class PriceExport(Resource):
     method = column("method")
     kind = column("kind")
     credits = column("credits")
+    minimum = column("minimum")
     charge_failures = column("charge_failures")
     effective_from = column("effective_from")
     created_at = column("created_at")
@@ -38,7 +39,10 @@ class PriceAdmin(Exportable, ByDate, ReadOnlyAdmin):
     """A price is never changed: a new one takes over from a moment on."""
 
     form = NewPriceForm
-    list_display = ("endpoint", "method", "shown_credits", "charge_failures", "effective_from", "kind", "created_by")
+    list_display = (
+        "endpoint", "method", "shown_credits", "shown_minimum", "charge_failures", "effective_from", "kind",
+        "created_by",
+    )  # fmt: skip
     list_display_links = ("endpoint",)
     list_select_related = ("created_by",)
     list_filter = ("kind", "charge_failures")
@@ -48,7 +52,8 @@ class PriceAdmin(Exportable, ByDate, ReadOnlyAdmin):
     resource_classes = (PriceExport,)
     ordering = ("endpoint", "method", "-effective_from")
     fields = (
-        "endpoint", "method", "shown_credits", "charge_failures", "effective_from", "kind", "created_by", "created_at",
+        "endpoint", "method", "shown_credits", "shown_minimum", "charge_failures", "effective_from", "kind",
+        "created_by", "created_at",
     )  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -83,3 +88,7 @@ class PriceAdmin(Exportable, ByDate, ReadOnlyAdmin):
     @admin.display(description="credits a unit")
     def shown_credits(self, price: Price) -> str:
         return shown(price.credits)
+
+    @admin.display(description="at least")
+    def shown_minimum(self, price: Price) -> str:
+        return shown(price.minimum or None)

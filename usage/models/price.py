@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.conf import settings
@@ -34,6 +35,14 @@ class Price(models.Model):
     slashes = models.SmallIntegerField(default=0, help_text="Number of slashes in a template: its paths have as many.")
     weight = models.SmallIntegerField(default=0, help_text="Literal characters; of two matches the heavier one wins.")
     credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits a unit; 0 is free.")
+    minimum = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        blank=True,
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="The least that a request costs, in credits, unless how it ended makes it free; 0: no least.",
+    )
     charge_failures = models.BooleanField(default=False, help_text="Whether failed requests (status ≥ 400) cost too.")
     effective_from = models.DateTimeField(default=timezone.now, help_text="Requests from this moment on pay it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False, help_text="When the version was made.")
@@ -54,6 +63,7 @@ class Price(models.Model):
                 fields=["endpoint", "method", "effective_from"], name="one_price_per_endpoint_method_and_moment"
             ),
             models.CheckConstraint(condition=Q(credits__gte=0), name="price_is_not_negative"),
+            models.CheckConstraint(condition=Q(minimum__gte=0), name="minimum_of_a_price_is_not_negative"),
         ]
 
     def __str__(self) -> str:

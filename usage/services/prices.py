@@ -80,13 +80,15 @@ def set_price(
     endpoint: str,
     credits: Decimal,
     effective_from: dt.datetime,
+    minimum: Decimal = Decimal(0),
     method: str = "",
     charge_failures: bool = False,
     created_by_id: int | None = None,
 ) -> Price:
     """Add a version of an endpoint's price, `credits` a unit (0 is free), from a moment on; old versions stay.
 
-    Setting the same price for the same moment again answers with what is there.
+    A request costs at least `minimum` credits, unless how it ended makes it free; nothing is free by a price of 0
+    whose minimum is not 0. Setting the same price for the same moment again answers with what is there.
 
     :raises PriceNotUnderstood: if the endpoint or method has no known form
     :raises PriceExists: if that moment already has another price
@@ -102,6 +104,7 @@ def set_price(
                 method=method,
                 **form._asdict(),
                 credits=credits,
+                minimum=minimum,
                 charge_failures=charge_failures,
                 effective_from=effective_from,
                 created_by_id=created_by_id,
@@ -110,6 +113,6 @@ def set_price(
         price = Price.objects.filter(endpoint=endpoint, method=method, effective_from=effective_from).first()
         if price is None:
             raise
-        if (price.credits, price.charge_failures) != (credits, charge_failures):
+        if (price.credits, price.minimum, price.charge_failures) != (credits, minimum, charge_failures):
             raise errors.PriceExists from None
         return price

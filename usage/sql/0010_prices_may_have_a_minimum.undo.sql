@@ -1,0 +1,10 @@
+CREATE OR REPLACE FUNCTION usage_cost(p_price usage_price, p_given numeric, p_units numeric, p_status integer)
+RETURNS numeric
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN p_status IN (401, 402, 429) THEN 0
+        WHEN p_given IS NOT NULL THEN p_given
+        WHEN p_status >= 400 AND NOT p_price.charge_failures THEN 0
+        ELSE round(p_price.credits * p_units, 6)
+    END
+$$;
