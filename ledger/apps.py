@@ -12,6 +12,7 @@ class LedgerConfig(AppConfig):
         "ledger_post_entry",
         "ledger_open_hold",
         "ledger_release_hold",
+        "ledger_extend_hold",
         "ledger_expire_holds",
         "ledger_correct_drift",
         "ledger_first_seq_at",

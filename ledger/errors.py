@@ -83,3 +83,21 @@ class HoldReleased(HoldSettled):
 class HoldExpired(HoldSettled):
     def __init__(self) -> None:
         super().__init__("This hold has expired.")
+
+
+class CaptureExceedsHold(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("More was asked for than this hold still holds.")
+
+
+class ChargeNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such charge.")
+
+
+class RefundExceedsCharge(LedgerRefusal):
+    """More was asked back than is left of a charge; `left` is in credits."""
+
+    def __init__(self, left: Decimal) -> None:
+        super().__init__(f"Of this charge {plain(left)} credit(s) are left to give back.")
+        self.left = left

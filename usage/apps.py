@@ -6,12 +6,27 @@ class UsageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     # The triggers that stop even the owner's mistakes, and a constraint that no model declares; `doctor` looks.
-    guards = ("dropped_month_stays", "request_log_is_append_only")
+    guards = ("dropped_month_stays", "refund_stays", "request_log_is_append_only")
     sql_constraints = ("request_is_plausible",)
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
-    guarded_tables = ("usage_requestlog", "usage_dailyusage", "usage_importedline", "usage_droppedmonth")
+    guarded_tables = (
+        "usage_requestlog",
+        "usage_dailyusage",
+        "usage_importedline",
+        "usage_droppedmonth",
+        "usage_refund",
+    )
     # Old versions of a price stay as they were.
     insert_only_tables = ("usage_price",)
     # The SQL functions that the application's role may call.
-    doors = ("usage_charge", "usage_record_lines", "usage_ensure_partition", "usage_rebuild_sums", "usage_find_price")
+    doors = (
+        "usage_charge",
+        "usage_open_hold",
+        "usage_capture_hold",
+        "usage_refund",
+        "usage_record_lines",
+        "usage_ensure_partition",
+        "usage_rebuild_sums",
+        "usage_find_price",
+    )

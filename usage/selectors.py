@@ -96,6 +96,9 @@ _SLICE = """
         SELECT endpoint, %s * count(*) FILTER (WHERE status < 400),
             %s * count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)), %s * sum(credits)
         FROM usage_requestlog WHERE user_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY endpoint
+        UNION ALL
+        SELECT endpoint, 0, 0, %s * sum(credits)
+        FROM usage_refund WHERE user_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY endpoint
 """
 
 
@@ -126,7 +129,8 @@ def _usage_in(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.dateti
     first_day, day_after, slices = cover(start, end, now)
     parameters: list[Any] = [user_id, first_day, day_after]
     for part in slices:
-        parameters += [part.sign, part.sign, part.sign, user_id, part.start, part.end]
+        stretch = [user_id, part.start, part.end]
+        parameters += [part.sign, part.sign, part.sign, *stretch, -part.sign, *stretch]
     if slices:
         parameters.append([part.start.date().replace(day=1) for part in slices])
     rows = read_prepared(_SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else ""), parameters)

@@ -141,6 +141,7 @@ class Entry(models.Model):
                 name="entries_that_are_not_usage",
                 condition=~Q(reason__in=[EntryReason.USAGE, EntryReason.CAPTURE]),
             ),
+            models.Index(fields=["reverses"], name="entries_by_what_they_reverse", condition=Q(reverses__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
+from accounts.models import ApiKey
+
 
 class HoldStatus(models.TextChoices):
     OPEN = "open", "Open"
@@ -67,6 +69,18 @@ class Hold(models.Model):
     expires_at = models.DateTimeField(help_text="From this moment it holds nothing, whether or not a job has run.")
     reference = models.CharField(max_length=255, null=True, help_text="The caller's own name for the work.")
     metadata = models.JSONField(db_default={}, help_text="Whatever the caller wants to keep with it.")
+    api_key = models.ForeignKey(
+        ApiKey,
+        null=True,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The customer's key that it was opened by, when known.",
+    )
+    purpose = models.JSONField(
+        null=True, help_text="What metering finds again at the capture: endpoint, units, method."
+    )
     idempotency_key = models.CharField(max_length=255, help_text="The caller's name for this very hold.")
     fingerprint = models.BinaryField(help_text="SHA-256 of what was asked under that key.")
     created_at = models.DateTimeField(help_text="When it was opened.")
@@ -80,7 +94,7 @@ class Hold(models.Model):
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="hold_key_is_used_once"),
             models.CheckConstraint(
                 name="hold_captures_at_most_what_it_holds",
-                condition=Q(credits__gt=0) & Q(captured__gte=0) & Q(captured__lte=F("credits")),
+                condition=Q(credits__gte=0) & Q(captured__gte=0) & Q(captured__lte=F("credits")),
             ),
         ]
         indexes: ClassVar = [

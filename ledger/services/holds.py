@@ -14,11 +14,18 @@ from ledger.models import Hold
 from ledger.services.entries import raise_refusal, refusal_of
 from ledger.services.idempotency import fingerprint
 
-_SETTLED: dict[str, type[errors.HoldSettled]] = {
+_DONE = frozenset({"opened", "captured", "released", "extended", "replayed"})
+_REFUSALS: dict[str, type[errors.LedgerRefusal]] = {
+    "key_reused": errors.IdempotencyKeyReused,
+    "not_found": errors.HoldNotFound,
     "hold_captured": errors.HoldCaptured,
     "hold_released": errors.HoldReleased,
     "hold_expired": errors.HoldExpired,
+    "capture_exceeds_hold": errors.CaptureExceedsHold,
 }
+_COLUMNS = (
+    "id", "user_id", "credits", "captured", "status", "expires_at", "reference", "created_at", "settled_at"
+)  # fmt: skip
 
 
 class HoldChange(NamedTuple):
@@ -37,7 +44,7 @@ def open_hold(
     reference: str | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> HoldChange:
-    """Set `credits` (positive) aside until they are captured, released, or `expires_in_seconds` have passed.
+    """Set `credits` (0 or more) aside until they are captured, released, or `expires_in_seconds` have passed.
 
     Repeating the call with its key answers with the hold opened then.
 
@@ -60,13 +67,13 @@ def open_hold(
     except IntegrityError as error:
         raise_refusal(error)
         raise
-    if outcome.outcome == "insufficient":
-        raise refusal_of(outcome, required=credits)
-    return _change(outcome)
+    return hold_change(outcome)
 
 
-def release_hold(*, hold_id: int, idempotency_key: str) -> HoldChange:
+def release_hold(*, hold_id: int, idempotency_key: str, user_id: int | None = None) -> HoldChange:
     """Give back what an open hold still holds. Repeating the call with its key answers with what it did.
+
+    With `user_id`, only a hold of that customer is there at all.
 
     :raises HoldNotFound: if there is no such hold
     :raises HoldCaptured, HoldReleased, HoldExpired: if it is settled, and not by this key
@@ -75,19 +82,45 @@ def release_hold(*, hold_id: int, idempotency_key: str) -> HoldChange:
     outcome = call(
         "ledger_release_hold",
         p_hold_id=hold_id,
+        p_user_id=user_id,
         p_idempotency_key=idempotency_key,
         p_fingerprint=fingerprint({"hold": hold_id}),
     )
-    return _change(outcome)
+    return hold_change(outcome)
 
 
-def _change(outcome: Any) -> HoldChange:
-    match outcome.outcome:
-        case "opened" | "released" | "replayed":
-            hold = Hold.objects.get(pk=outcome.hold_id)
-            return HoldChange(hold, is_replay=outcome.outcome == "replayed")
-        case "key_reused":
-            raise errors.IdempotencyKeyReused
-        case "not_found":
-            raise errors.HoldNotFound
-    raise _SETTLED[outcome.outcome]
+def extend_hold(
+    *, hold_id: int, expires_in_seconds: int, idempotency_key: str, user_id: int | None = None
+) -> HoldChange:
+    """Let an open hold live until `expires_in_seconds` from now, never shorter than it would have.
+
+    Repeating the call with its key answers with the hold, and extends nothing. With `user_id`, only a hold of that
+    customer is there at all.
+
+    :raises HoldNotFound: if there is no such hold
+    :raises HoldCaptured, HoldReleased, HoldExpired: if it is settled, and not by this key
+    :raises IdempotencyKeyReused: if the key extended another hold, or by another time
+    """
+    outcome = call(
+        "ledger_extend_hold",
+        p_hold_id=hold_id,
+        p_user_id=user_id,
+        p_seconds=expires_in_seconds,
+        p_idempotency_key=idempotency_key,
+        p_fingerprint=fingerprint({"hold": hold_id, "seconds": expires_in_seconds}),
+    )
+    return hold_change(outcome)
+
+
+def hold_change(outcome: Any) -> HoldChange:
+    """Read what an SQL function on a hold answered; the hold is the answer's, its other columns are read when asked.
+
+    :raises LedgerRefusal: what was refused
+    """
+    if outcome.outcome == "insufficient":
+        raise refusal_of(outcome, required=outcome.required)
+    if outcome.outcome not in _DONE:
+        raise _REFUSALS[outcome.outcome]
+    values = (outcome.hold_id, *(getattr(outcome, column) for column in _COLUMNS[1:]))
+    hold = Hold.from_db("default", _COLUMNS, values)
+    return HoldChange(hold, is_replay=outcome.outcome == "replayed")

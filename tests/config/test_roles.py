@@ -21,6 +21,7 @@ GUARDED = {
     "ledger_operationkey",
     "usage_dailyusage",
     "usage_droppedmonth",
+    "usage_refund",
     "usage_importedline",
     "usage_requestlog",
 }
@@ -29,23 +30,33 @@ WRITABLE_APPS = ("accounts_", "auth_", "config_", "django_")
 WRITABLE = {"usage_price", "usage_reconciliationrun"}
 DOORS = {
     "ledger_correct_drift",
+    "ledger_extend_hold",
     "ledger_expire_holds",
     "ledger_first_seq_at",
     "ledger_open_hold",
     "ledger_post_entry",
     "ledger_release_hold",
     "ledger_seal",
+    "usage_capture_hold",
     "usage_charge",
     "usage_ensure_partition",
     "usage_find_price",
+    "usage_open_hold",
     "usage_rebuild_sums",
     "usage_record_lines",
+    "usage_refund",
 }
 # Doors that only read what the application may read anyway, and so run with its own rights.
 DOORS_WITHOUT_RIGHTS = {"ledger_seal", "usage_find_price"}
 INNER_ROOMS = {
+    "ledger_capture_hold",
+    "ledger_hold_answer",
     "ledger_lock_balance",
+    "ledger_lock_hold",
+    "ledger_lock_used_balance",
     "ledger_move",
+    "ledger_operation_replay",
+    "ledger_refund",
     "ledger_refusal",
     "ledger_refuse_change",
     "ledger_refuse_inexact",
@@ -53,6 +64,9 @@ INNER_ROOMS = {
     "ledger_replay",
     "ledger_settle_expired",
     "usage_cost",
+    "usage_find_customer",
+    "usage_lock_key",
+    "usage_log_request",
     "usage_note_free_charge",
     "usage_drop_month",
     "usage_rebuild_days",

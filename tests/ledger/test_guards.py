@@ -56,7 +56,7 @@ def test_what_is_recorded_is_never_altered_or_removed(owner, history, statement)
         "balance = balance + 1",
         "granted_total = granted_total + 1",
         "seal = ''",
-        "balance = balance + 1, seq = seq + 2",
+        "balance = balance + 1, seq = seq - 1",
         "seq = seq - 1",
         "balance = 0, seq = 0, seal = '', reserved = 0, granted_total = 0",
         "user_id = user_id + 1, seq = seq + 1",

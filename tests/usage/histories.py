@@ -11,7 +11,9 @@ from ledger.errors import InsufficientCredits
 from ledger.services.holds import release_hold
 from tests.factories import customer_with
 from tests.ledger.posting import hold, post
-from tests.usage.metering import charge, price, report, request_at
+from tests.usage.metering import charge, held, price, report, request_at
+from usage.services.holding import capture_hold
+from usage.services.refunds import refund_charge
 
 MARCH = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
@@ -23,7 +25,7 @@ def prices() -> None:
 
 
 def eventful(email: str) -> User:
-    """Make a customer who was granted, bought, adjusted, held, charged, refused and imported."""
+    """Make a customer who was granted, bought, adjusted, held, charged, refunded, refused and imported."""
     user = customer_with(50, email=email)
     post(user, 10, type="credit", reason="purchase", reference="order 1")
     hold(user, 5)
@@ -33,7 +35,11 @@ def eventful(email: str) -> User:
     charge(user, "other", status=500, method="GET")
     charge(user, status=404)
     charge(user, "free")
-    charge(user, credits=Decimal("2.000001"), metadata={"größe": 1})
+    paid = charge(user, credits=Decimal("2.000001"), metadata={"größe": 1})
+    refund_charge(charge_id=paid.id, credits=Decimal("0.5"), reason="half", idempotency_key="refunded")
+    worked = held(user, units=Decimal(2)).hold
+    capture_hold(hold_id=worked.pk, credits=Decimal(1), final=False, idempotency_key="captured 1")
+    capture_hold(hold_id=worked.pk, idempotency_key="captured 2")
     with suppress(InsufficientCredits):
         charge(user, credits=Decimal(1000))
     post(user, "-7.5", reason="chargeback")

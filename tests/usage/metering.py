@@ -9,11 +9,16 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import User
+from ledger.models import Hold
+from ledger.services.entries import Posted
+from ledger.services.holds import HoldChange
 from usage.models import DailyUsage, Price
 from usage.services.charging import Charge, charge_request
+from usage.services.holding import Captured, capture_hold, hold_for_request
 from usage.services.log_formats import ReportedRequest
 from usage.services.prices import set_price
 from usage.services.recording import Line, Recorded, record_lines
+from usage.services.refunds import refund_charge
 
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
@@ -27,6 +32,24 @@ def charge(user: User | None, endpoint: str = "search", **asked: Any) -> Charge:
     """Charge under a new key, unless one is given."""
     named = {"user_id": user.pk} if user is not None else {}
     return charge_request(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked)
+
+
+def held(user: User | None, endpoint: str | None = "search", **asked: Any) -> HoldChange:
+    """Hold for a request, under a new key unless one is given."""
+    named = {"user_id": user.pk} if user is not None else {}
+    return hold_for_request(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked)
+
+
+def captured(hold: Hold, **asked: Any) -> Captured:
+    """Capture under a new key, unless one is given."""
+    return capture_hold(hold_id=hold.pk, **{"idempotency_key": uuid.uuid4().hex} | asked)
+
+
+def refund(charge_id: int, credits: Decimal | int | str | None = None, **asked: Any) -> Posted:
+    """Give back under a new key, unless one is given."""
+    amount = None if credits is None else Decimal(credits)
+    named = {"reason": "it did not work", "idempotency_key": uuid.uuid4().hex}
+    return refund_charge(charge_id=charge_id, credits=amount, **named | asked)
 
 
 def request_at(at: dt.datetime, path: str = "search", **fields: Any) -> ReportedRequest:

@@ -73,6 +73,11 @@ TAMPERINGS = {
     },
     f"UPDATE usage_dailyusage SET rejected = rejected + 1 WHERE {OF_ALICE}": {"sums_are_the_log"},
     f"DELETE FROM usage_dailyusage WHERE {OF_ALICE}": {"sums_are_the_log", "usage_is_the_ledger"},
+    f"UPDATE usage_refund SET credits = credits + 1 WHERE {OF_ALICE}": {
+        "refund_is_in_the_statistics",
+        "sums_are_the_log",
+    },
+    f"DELETE FROM usage_refund WHERE {OF_ALICE}": {"refund_is_in_the_statistics", "sums_are_the_log"},
     "INSERT INTO usage_dailyusage (user_id, day, endpoint, successful, failed, rejected, credits)"
     " SELECT id, '2026-03-09', 'x', 1, 0, 0, 0 FROM accounts_user"
     " WHERE email = 'alice@example.com'": {"sums_are_the_log"},
@@ -99,7 +104,7 @@ def test_after_an_eventful_past_every_promise_is_kept(alice):
     assert checked == {
         "balances": 2,
         "entries": Entry.objects.count(),
-        "holds": 6,
+        "holds": 8,
         "requests": RequestLog.objects.count(),
         "daily_sums": DailyUsage.objects.count(),
         "checks": len(LEDGER_CHECKS) + len(USAGE_CHECKS),

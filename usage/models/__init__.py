@@ -5,6 +5,7 @@ from usage.models.dropped_month import DroppedMonth
 from usage.models.imported_line import ImportedLine
 from usage.models.price import Price, PriceKind
 from usage.models.reconciliation_run import ReconciliationRun
+from usage.models.refund import Refund
 from usage.models.request_log import Outcome, RequestLog
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Price",
     "PriceKind",
     "ReconciliationRun",
+    "Refund",
     "RequestLog",
 ]

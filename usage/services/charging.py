@@ -12,13 +12,14 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
-from ledger.errors import IdempotencyKeyReused, UnknownCustomer
+from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of
 from ledger.services.entries import refusal_of
 from ledger.services.idempotency import fingerprint
 from usage import errors
-from usage.services.partitions import with_partition
+from usage.services.customers import raise_customer_refusal
+from usage.services.partitions import months_around, with_partition
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def charge_request(
         "metadata": metadata or {},
     }
     outcome = with_partition(
-        _months_around(now or timezone.now()),
+        months_around(now or timezone.now()),
         lambda: call(
             "usage_charge",
             p_user_id=user_id,
@@ -109,21 +110,10 @@ def charge_request(
             raise refusal_of(outcome, required=outcome.credits)
         case "price_unknown":
             raise errors.PriceUnknown(endpoint)
-    raise _REFUSALS[outcome.outcome]
-
-
-_REFUSALS: dict[str, type[Exception]] = {
-    "key_reused": IdempotencyKeyReused,
-    "key_invalid": errors.CustomerKeyInvalid,
-    "customer_inactive": errors.CustomerInactive,
-    "customer_unknown": UnknownCustomer,
-}
-
-
-def _months_around(now: dt.datetime) -> set[dt.datetime]:
-    """Give the months that the database may find itself in: its clock is not quite ours."""
-    hour = dt.timedelta(hours=1)
-    return {now - hour, now + hour}
+        case "key_reused":
+            raise IdempotencyKeyReused
+    raise_customer_refusal(outcome.outcome)
+    raise AssertionError(outcome.outcome)
 
 
 def _made_before(user_id: int, idempotency_key: str) -> Charge:

@@ -36,6 +36,12 @@ def with_partition(moments: set[dt.datetime], write: Callable[[], Answer]) -> An
     return write()
 
 
+def months_around(now: dt.datetime) -> set[dt.datetime]:
+    """Give the months that the database may find itself in: its clock is not quite ours."""
+    hour = dt.timedelta(hours=1)
+    return {now - hour, now + hour}
+
+
 def kept_months() -> list[dt.date]:
     """Give the months that the log has partitions of, as their first days, oldest first."""
     with connection.cursor() as cursor:

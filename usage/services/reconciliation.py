@@ -27,6 +27,9 @@ _KEPT_MONTHS = f"""
     EXCEPT {_DROPPED_MONTHS}
 """
 
+_OF_SCOPE = """(%(user)s::bigint IS NULL OR user_id = %(user)s)
+    AND (%(since)s::timestamptz IS NULL OR occurred_at >= date_trunc('day', %(since)s::timestamptz, 'UTC'))"""
+
 USAGE_CHECKS = (
     Check(
         "sums_are_the_log",
@@ -36,15 +39,18 @@ USAGE_CHECKS = (
                 coalesce(t.requests, 0) AS requests,
                 coalesce(d.credits, 0) AS summed_credits, coalesce(t.credits, 0) AS credits
             FROM (
-                SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
-                    count(*) AS requests,
+                SELECT user_id, day, endpoint, sum(request)::bigint AS requests,
                     count(*) FILTER (WHERE status < 400) AS successful,
                     count(*) FILTER (WHERE status IN (401, 402, 429)) AS rejected,
                     sum(credits) AS credits
-                FROM usage_requestlog
-                WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
-                    AND (%(since)s::timestamptz IS NULL
-                        OR occurred_at >= date_trunc('day', %(since)s::timestamptz, 'UTC'))
+                FROM (
+                    SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint, 1 AS request, status,
+                        credits
+                    FROM usage_requestlog WHERE {_OF_SCOPE}
+                    UNION ALL
+                    SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date, endpoint, 0, NULL, -credits
+                    FROM usage_refund WHERE {_OF_SCOPE}
+                ) log_less_refunds
                 GROUP BY 1, 2, 3
             ) t
             FULL JOIN (
@@ -81,6 +87,16 @@ USAGE_CHECKS = (
                 AND (%(user)s::bigint IS NULL OR r.user_id = %(user)s)
                 AND (%(since)s::timestamptz IS NULL OR r.recorded_at >= %(since)s)""",
         "Request {request_id} cost {credits} credits by entry {entry_id}, which is no debit of this customer.",
+    ),
+    Check(
+        "refund_is_in_the_statistics",
+        """SELECT coalesce(e.user_id, f.user_id) AS user_id, coalesce(e.id, f.entry_id) AS entry_id,
+                coalesce(e.amount, 0) AS amount, coalesce(f.credits, 0) AS lowered
+            FROM (SELECT * FROM ledger_entry WHERE reason = 'refund') e FULL JOIN usage_refund f ON f.entry_id = e.id
+            WHERE (%(user)s::bigint IS NULL OR coalesce(e.user_id, f.user_id) = %(user)s)
+                AND (%(since)s::timestamptz IS NULL OR coalesce(e.created_at, f.created_at) >= %(since)s)
+                AND (e.user_id, e.amount, e.reverses_id) IS DISTINCT FROM (f.user_id, f.credits, f.charge_id)""",
+        "Entry {entry_id} gave back {amount} credits, but the statistics were lowered by {lowered}.",
     ),
     Check(
         "usage_is_the_ledger",

@@ -1,0 +1,75 @@
+import django.db.models.deletion
+import django.db.models.functions.datetime
+from django.conf import settings
+from django.db import migrations, models
+
+from config.db.migrations import sql_file
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("ledger", "0011_capture_extend_refund"),
+        ("usage", "0010_prices_may_have_a_minimum"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Refund",
+            fields=[
+                (
+                    "entry",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        help_text="The credit that gave it back.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="ledger.entry",
+                    ),
+                ),
+                (
+                    "endpoint",
+                    models.CharField(help_text="The endpoint that the request is counted under.", max_length=200),
+                ),
+                ("credits", models.DecimalField(decimal_places=6, help_text="Credits given back.", max_digits=15)),
+                ("occurred_at", models.DateTimeField(help_text="When the request was made.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), help_text="When it was given back."
+                    ),
+                ),
+                (
+                    "charge",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The debit that is taken back; the request has the same id.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.entry",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The customer.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["user", "occurred_at"], name="refunds_of_user_by_time")],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("credits__gt", 0)), name="refund_gives_something_back")
+                ],
+            },
+        ),
+        sql_file(__file__, "0011_metering", restores=("0004_charge", "0005_record")),
+    ]

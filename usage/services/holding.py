@@ -1,0 +1,143 @@
+"""Holds for requests: priced when the work begins, paid and logged when it ends."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from config.db.calls import call
+from ledger.models import Hold
+from ledger.services.holds import HoldChange, hold_change
+from ledger.services.idempotency import fingerprint
+from usage import errors
+from usage.services.customers import raise_customer_refusal
+from usage.services.partitions import months_around, with_partition
+
+
+class Captured(NamedTuple):
+    """A hold as it is now, the debit of this capture (None: it took nothing), and whether it had been made before."""
+
+    hold: Hold
+    entry_id: int | None
+    is_replay: bool
+
+
+def hold_for_request(
+    *,
+    idempotency_key: str,
+    user_id: int | None = None,
+    key_hash: bytes | None = None,
+    credits: Decimal | None = None,
+    endpoint: str | None = None,
+    method: str = "",
+    units: Decimal = Decimal(1),
+    expires_in_seconds: int = 900,
+    reference: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> HoldChange:
+    """Set credits of a customer, named by id or by the SHA-256 of one of their keys, aside for `expires_in_seconds`.
+
+    How many: `credits` (positive), or else what `units` of the endpoint cost now. Endpoint, method and units are
+    remembered for the capture. Repeating the call with its key answers with the hold opened then.
+
+    :raises InsufficientCredits: if less is available
+    :raises PriceUnknown: if no price names the endpoint, and no credits were given
+    :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
+    :raises IdempotencyKeyReused: if the key was used for another hold
+    """
+    asked = {
+        "credits": credits,
+        "endpoint": endpoint,
+        "method": method,
+        "units": units,
+        "seconds": expires_in_seconds,
+        "reference": reference,
+        "metadata": metadata or {},
+    }
+    outcome = call(
+        "usage_open_hold",
+        p_user_id=user_id,
+        p_key_hash=key_hash,
+        p_credits=credits,
+        p_endpoint=endpoint,
+        p_method=method,
+        p_units=units,
+        p_seconds=expires_in_seconds,
+        p_reference=reference,
+        p_metadata=Jsonb(metadata or {}),
+        p_idempotency_key=idempotency_key,
+        p_fingerprint=fingerprint(asked),
+    )
+    if outcome.outcome == "price_unknown":
+        raise errors.PriceUnknown(endpoint or "")
+    raise_customer_refusal(outcome.outcome)
+    return hold_change(outcome)
+
+
+def capture_hold(
+    *,
+    hold_id: int,
+    idempotency_key: str,
+    credits: Decimal | None = None,
+    final: bool = True,
+    endpoint: str | None = None,
+    method: str = "",
+    status: int = 200,
+    units: Decimal | None = None,
+    latency_ms: int | None = None,
+    reference: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    request_id: uuid.UUID | None = None,
+    user_id: int | None = None,
+) -> Captured:
+    """Turn held credits into one debit, and log the request that they paid for.
+
+    `credits` is positive; None takes all that is left. With `final` the rest is given back; without it stays held.
+    A request that was rejected (401, 402, 429) takes nothing, nor does one that failed, unless `credits` says how
+    much or its price charges failures; a hold of which nothing was ever taken ends as released. What is not said of
+    the request is as it was when the hold was opened. Repeating the call with its key answers with what it did. With
+    `user_id`, only a hold of that customer is there at all.
+
+    :raises HoldNotFound: if there is no such hold
+    :raises HoldCaptured, HoldReleased, HoldExpired: if the hold is settled
+    :raises CaptureExceedsHold: if more is asked than is still held
+    :raises IdempotencyKeyReused: if the key was used for another capture
+    """
+    asked = {
+        "hold": hold_id,
+        "credits": credits,
+        "final": final,
+        "endpoint": endpoint,
+        "method": method,
+        "status": status,
+        "units": units,
+        "latency_ms": latency_ms,
+        "reference": reference,
+        "metadata": metadata or {},
+    }
+    outcome = with_partition(
+        months_around(timezone.now()),
+        lambda: call(
+            "usage_capture_hold",
+            p_hold_id=hold_id,
+            p_user_id=user_id,
+            p_credits=credits,
+            p_final=final,
+            p_endpoint=endpoint,
+            p_method=method,
+            p_status=status,
+            p_units=units,
+            p_latency_ms=latency_ms,
+            p_reference=reference,
+            p_metadata=Jsonb(metadata or {}),
+            p_idempotency_key=idempotency_key,
+            p_fingerprint=fingerprint(asked),
+            p_request_id=request_id or uuid.uuid4(),
+        ),
+    )
+    change = hold_change(outcome)
+    return Captured(change.hold, outcome.entry_id, change.is_replay)
