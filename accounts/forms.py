@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 
-from accounts.models import Scope, Subscription, User
+from accounts.models import MOST_CALLS_PER_MINUTE, Scope, Subscription, User
 from accounts.models.plan import LIVE_STATUSES
 from accounts.services.api_keys import LONGEST_NAME
 from accounts.services.passwords import LONGEST_NEW_PASSWORD
@@ -34,7 +34,7 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
 
     class Meta:
         model = User
-        fields = ("email", "full_name", "is_active", "is_staff", "is_superuser", "groups")
+        fields = ("email", "full_name", "is_active", "is_staff", "is_superuser", "groups", "rate_limit_per_minute")
 
 
 class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
@@ -69,6 +69,18 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
             if others.exclude(pk=self.instance.pk).exists():
                 self.add_error("user", "This customer has a running subscription already; end that one first.")
         return cleaned
+
+
+class KeyLimitsForm(forms.Form):
+    """Limits of one key, in place of what it had before."""
+
+    rate_limit_per_minute = forms.IntegerField(
+        required=False,
+        label="Calls a minute",
+        min_value=1,
+        max_value=MOST_CALLS_PER_MINUTE,
+        help_text="How often it may call. Empty: the site’s default; a service key then may call as often as it likes.",
+    )
 
 
 class IssueKeyForm(forms.Form):

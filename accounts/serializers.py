@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.models import ApiKey, KeyStatus, Scope, User
+from accounts.models import MOST_CALLS_PER_MINUTE, ApiKey, KeyStatus, Scope, User
 from accounts.services.api_keys import CUSTOMER_SCOPES, LONGEST_NAME
 from accounts.services.own_keys import LONGEST_GRACE
 from accounts.services.passwords import LONGEST_NEW_PASSWORD, LONGEST_PASSWORD
@@ -100,6 +100,13 @@ class NewKeyRequestSerializer(serializers.Serializer[ApiKey]):
         max_value=_MOST_DAYS,
         help_text="Instead of `expires_at`: so many days from now.",
     )
+    rate_limit_per_minute = WholeNumberField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MOST_CALLS_PER_MINUTE,
+        help_text="Calls a minute that it may make, at most the site's default, which holds when nothing is said.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("expires_at") is not None and attrs.get("expires_in_days") is not None:
@@ -131,6 +138,9 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     expires_at = InstantField(allow_null=True, help_text="From then on it is refused; null: never.")
     revoked_at = InstantField(allow_null=True)
     last_used_at = InstantField(allow_null=True, help_text="Last accepted call, kept to the minute.")
+    rate_limit_per_minute = serializers.IntegerField(
+        allow_null=True, help_text="Calls a minute that it may make; null: the site's default."
+    )
     replaces = serializers.IntegerField(
         source="replaces_id", allow_null=True, help_text="Id of the key in whose place a rotation put this one."
     )

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from accounts.admin.issuing import issue_key_view, may_issue_key
 from accounts.admin.key_search import KeySearch, keys_named
+from accounts.admin.limiting import PERMISSION as LIMITING
+from accounts.admin.limiting import limit_key_view
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import revoke_api_key
 from config.backoffice.filters import CustomerFilter
@@ -88,16 +90,23 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     actions = ("revoke",)
     fields = (
         "public_part", "name", "owner", "scope_names", "status",
-        "created_at", "last_used_at", "expires_at", "revoked_at",
+        "created_at", "last_used_at", "expires_at", "revoked_at", "calls_a_minute",
     )  # fmt: skip
 
     def get_urls(self) -> list[URLPattern]:
         issuing = path("issue/", self.admin_site.admin_view(self.issue), name="accounts_apikey_issue")
-        return [issuing, *super().get_urls()]
+        limiting = path(
+            "<str:object_id>/limits/", self.admin_site.admin_view(self.limits), name="accounts_apikey_limits"
+        )
+        return [issuing, limiting, *super().get_urls()]
 
     def issue(self, request: HttpRequest) -> HttpResponse:
         """Issue a key of one of the company's own services."""
         return issue_key_view(request, customer=None, site=self.admin_site)
+
+    def limits(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Change this key's limits."""
+        return limit_key_view(request, key=self.get_object(request, object_id), site=self.admin_site)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         offered = {"may_issue_service_key": may_issue_key(request.user, None)}
@@ -125,6 +134,12 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     def scope_names(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
+    @admin.display(description="calls a minute")
+    def calls_a_minute(self, key: ApiKey) -> str:
+        if key.rate_limit_per_minute is not None:
+            return f"{key.rate_limit_per_minute:,}"
+        return "as many as it likes" if key.user_id is None else "the site's default"
+
     @admin.display(description="status")
     def status(self, key: ApiKey) -> str:
         return status_of(key, timezone.now())
@@ -132,7 +147,11 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        offered = {"may_revoke": self.has_revoke_permission(request), "action_checkbox_name": ACTION_CHECKBOX_NAME}
+        offered = {
+            "may_revoke": self.has_revoke_permission(request),
+            "may_limit": request.user.has_perm(LIMITING),
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+        }
         return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
 
     @admin.action(description="Revoke selected keys", permissions=["revoke"])

@@ -67,8 +67,8 @@ class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignor
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:  # noqa: ARG002
         if obj is None:
             return self.add_fieldsets
-        rights = ("is_active", "is_staff", "is_superuser", "groups")
-        return (_PERSON, ("Access", {"fields": rights}), _TIMES)
+        access = ("is_active", "is_staff", "is_superuser", "groups", "rate_limit_per_minute")
+        return (_PERSON, ("Access", {"fields": access}), _TIMES)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:  # noqa: ARG002
         """Leave rights out of the form of all but superusers: what a form lacks no crafted POST can set."""

@@ -3,10 +3,12 @@
 from accounts.models.api_key import ApiKey, KeyStatus, Scope
 from accounts.models.login_attempt import LoginAttempt
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
+from accounts.models.rates import MOST_CALLS_PER_MINUTE
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
 from accounts.models.user import User
 
 __all__ = [
+    "MOST_CALLS_PER_MINUTE",
     "ApiKey",
     "BillingInterval",
     "KeyStatus",

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
+from accounts.models.rates import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
 from accounts.models.user import User
 
 
@@ -89,6 +90,12 @@ class ApiKey(models.Model):
         db_index=False,
         help_text="The key in whose place a rotation put this one; empty: none.",
     )
+    rate_limit_per_minute = models.IntegerField(
+        null=True,
+        blank=True,
+        validators=RATE_BOUNDS,
+        help_text="Calls a minute that it may make; empty: the site's default, and for a service key no limit.",
+    )
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -110,12 +117,11 @@ class ApiKey(models.Model):
                 name="service_keys_have_no_account_to_read",
             ),
             models.CheckConstraint(condition=models.Q(scopes__len__gt=0), name="api_key_has_a_scope"),
+            models.CheckConstraint(
+                condition=models.Q(rate_limit_per_minute__range=(1, MOST_CALLS_PER_MINUTE)),
+                name="rate_limit_of_a_key_lets_some_call_pass",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"tb_live_{self.prefix}…{self.last4}"
-
-    @property
-    def rate_limit_subject(self) -> str | None:
-        """Name whose calls are counted together; None for a service key, which is not limited."""
-        return None if self.user_id is None else f"key:{self.pk}"

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.models.rates import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
+
 
 class UserQuerySet(models.QuerySet["User"]):
     def with_email(self, email: str) -> UserQuerySet:
@@ -53,6 +55,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     is_staff = models.BooleanField(default=False, help_text="May sign in to the back office.")
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When the account was made.")
+    rate_limit_per_minute = models.IntegerField(
+        null=True,
+        blank=True,
+        validators=RATE_BOUNDS,
+        help_text="Calls a minute that this person may make when signed in; empty: the site's default. "
+        "Each API key has a limit of its own.",
+    )
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -64,6 +73,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         permissions: ClassVar = [("export_user", "Can export users")]
         constraints: ClassVar = [
             models.UniqueConstraint(Lower("email"), name="user_email_is_unique_without_case"),
+            models.CheckConstraint(
+                condition=models.Q(rate_limit_per_minute__range=(1, MOST_CALLS_PER_MINUTE)),
+                name="rate_limit_of_an_account_lets_some_call_pass",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from accounts import key_format
 from accounts.callers import api_key_of_hash
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused, ScopeMissing
 from accounts.models import ApiKey, Scope, User
+from accounts.services.key_limits import NO_LIMITS, KeyLimits, refuse_limits
 
 CUSTOMER_SCOPES = (Scope.ACCOUNT_READ,)
 SERVICE_SCOPES = (Scope.METERING,)
@@ -35,6 +36,7 @@ def issue_api_key(
     scopes: Collection[str],
     now: dt.datetime,
     expires_at: dt.datetime | None = None,
+    limits: KeyLimits = NO_LIMITS,
     replaces: ApiKey | None = None,
     raw: str | None = None,
 ) -> IssuedKey:
@@ -42,11 +44,12 @@ def issue_api_key(
 
     How many a customer has is not looked at: what customers do themselves is in `own_keys`.
 
-    :raises ApiKeyRefused: if the name is empty or too long, a scope is unknown or for service keys only, or the key
-        would have expired already
+    :raises ApiKeyRefused: if the name is empty or too long, a scope is unknown or for service keys only, the key would
+        have expired already, or no key may have such limits
     """
     refuse_key(name=name, scopes=scopes, allowed=CUSTOMER_SCOPES, expires_at=expires_at, now=now)
-    return _issue(user, name, scopes, now, expires_at, replaces, raw or key_format.make_key())
+    refuse_limits(limits)
+    return _issue(user, name, scopes, now, expires_at, limits, replaces, raw or key_format.make_key())
 
 
 def issue_service_key(
@@ -55,6 +58,7 @@ def issue_service_key(
     scopes: Collection[str],
     now: dt.datetime,
     expires_at: dt.datetime | None = None,
+    limits: KeyLimits = NO_LIMITS,
     raw: str | None = None,
 ) -> IssuedKey:
     """Make a key for one of the company's own services, which acts for any customer and has no account itself.
@@ -62,7 +66,8 @@ def issue_service_key(
     :raises ApiKeyRefused: as for a customer's key; `account:read` needs an account
     """
     refuse_key(name=name, scopes=scopes, allowed=SERVICE_SCOPES, expires_at=expires_at, now=now)
-    return _issue(None, name, scopes, now, expires_at, None, raw or key_format.make_key())
+    refuse_limits(limits)
+    return _issue(None, name, scopes, now, expires_at, limits, None, raw or key_format.make_key())
 
 
 @transaction.atomic
@@ -157,6 +162,7 @@ def _issue(
     scopes: Collection[str],
     now: dt.datetime,
     expires_at: dt.datetime | None,
+    limits: KeyLimits,
     replaces: ApiKey | None,
     raw: str,
 ) -> IssuedKey:
@@ -170,5 +176,6 @@ def _issue(
         created_at=now,
         expires_at=expires_at,
         replaces=replaces,
+        rate_limit_per_minute=limits.rate_limit_per_minute,
     )
     return IssuedKey(api_key=api_key, raw=raw)

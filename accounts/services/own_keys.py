@@ -13,6 +13,7 @@ from django.db import transaction
 
 from accounts.errors import (
     ApiKeyExpired,
+    ApiKeyRefused,
     ApiKeyReplaced,
     ApiKeyRevoked,
     OwnKeyNotFound,
@@ -21,22 +22,30 @@ from accounts.errors import (
 )
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import IssuedKey, issue_api_key
+from accounts.services.key_limits import NO_LIMITS, KeyLimits, limits_of
 
 LONGEST_GRACE = dt.timedelta(days=7)
 
 
 @transaction.atomic
 def create_own_key(
-    *, user_id: int, name: str, scopes: Collection[str], now: dt.datetime, expires_at: dt.datetime | None = None
+    *,
+    user_id: int,
+    name: str,
+    scopes: Collection[str],
+    now: dt.datetime,
+    expires_at: dt.datetime | None = None,
+    limits: KeyLimits = NO_LIMITS,
 ) -> IssuedKey:
-    """Make another key for a customer.
+    """Make another key for a customer; it may be held to fewer calls a minute than the site's default, not to more.
 
     :raises ApiKeyRefused: naming what no key of a customer may be
     :raises TooManyApiKeys: if as many as anybody may have work already
     :raises TokenInvalid: if the customer was deactivated meanwhile
     """
     user = _lock_customer(user_id)
-    issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at)
+    _refuse_faster_than_the_site(limits)
+    issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
     _refuse_beyond_limit(user, now)
     return issued
 
@@ -45,7 +54,7 @@ def create_own_key(
 def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.datetime) -> IssuedKey:
     """Put a new key in the place of one that works; the old one ends when `grace` is over, or earlier if it was to.
 
-    The new one has its name and scopes and, if the old one was to end, as long a life from now on. Of many
+    The new one has its name, scopes and limits and, if the old one was to end, as long a life from now on. Of many
     rotations of one key the first wins.
 
     :raises OwnKeyNotFound: if the customer has no such key
@@ -59,7 +68,15 @@ def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.da
         raise OwnKeyNotFound
     _refuse_rotation(user, old, now)
     expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
-    issued = issue_api_key(user=user, name=old.name, scopes=old.scopes, now=now, expires_at=expires_at, replaces=old)
+    issued = issue_api_key(
+        user=user,
+        name=old.name,
+        scopes=old.scopes,
+        now=now,
+        expires_at=expires_at,
+        limits=limits_of(old),
+        replaces=old,
+    )
     ends_at = now + grace
     if old.expires_at is None or ends_at < old.expires_at:
         ApiKey.objects.filter(pk=old.pk).update(expires_at=ends_at)
@@ -83,6 +100,12 @@ def _lock_customer(user_id: int) -> User:
     if user is None:
         raise TokenInvalid
     return user
+
+
+def _refuse_faster_than_the_site(limits: KeyLimits) -> None:
+    if (limits.rate_limit_per_minute or 0) > settings.RATE_LIMIT_PER_KEY:
+        sentence = f"Your keys may call at most {settings.RATE_LIMIT_PER_KEY} times a minute."
+        raise ApiKeyRefused("rate_limit_per_minute", sentence)
 
 
 def _refuse_rotation(user: User, old: ApiKey, now: dt.datetime) -> None:

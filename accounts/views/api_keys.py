@@ -26,6 +26,7 @@ from accounts.serializers import (
     RotationRequestSerializer,
 )
 from accounts.services.api_keys import IssuedKey
+from accounts.services.key_limits import KeyLimits
 from accounts.services.own_keys import create_own_key, rotate_own_key, withdraw_own_key
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
@@ -33,7 +34,7 @@ from config.http.parameters import choice, path_number, strict_parameters, wants
 
 CSV_HEADER = (
     "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",
-    "replaces_id", "replaced_by",
+    "rate_limit_per_minute", "replaces_id", "replaced_by",
 )  # fmt: skip
 KEY_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The key's id.")
 
@@ -90,6 +91,7 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
             name=asked.validated_data["name"],
             scopes=asked.validated_data["scopes"],
             expires_at=_end_of(asked.validated_data, now),
+            limits=KeyLimits(rate_limit_per_minute=asked.validated_data.get("rate_limit_per_minute")),
             now=now,
         )
         return _shown_once(issued, now)
@@ -97,8 +99,8 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
     @extend_schema(
         operation_id="rotate_api_key",
         summary="Put a new key in the place of one",
-        description="The new key has the old one's name, scopes and length of life; the old one works until the grace "
-        "period is over, a day unless said otherwise. A key is rotated once: of two rotations one wins.",
+        description="The new key has the old one's name, scopes, limits and length of life; the old one works until "
+        "the grace period is over, a day unless said otherwise. A key is rotated once: of two rotations one wins.",
         tags=["api keys"],
         parameters=[KEY_ID],
         request=RotationRequestSerializer,

@@ -102,12 +102,21 @@ def _remember(request: HttpRequest, count: Count | None) -> None:
 
 
 def _caller(request: Request) -> tuple[str, int]:
-    """Name the caller and its limit; an empty name has none (the company's own service keys)."""
+    """Name the caller and its limit: its own, or else the site's.
+
+    An empty name has no limit: a service key of the company's, unless it was given one.
+    """
     key: Any = request.auth
-    if key is not None and hasattr(key, "rate_limit_subject"):
-        return key.rate_limit_subject or "", settings.RATE_LIMIT_PER_KEY
     if key is not None and hasattr(key, "user_id"):
-        return (f"key:{key.pk}" if key.user_id is not None else ""), settings.RATE_LIMIT_PER_KEY
+        own = _own_limit(key)
+        is_counted = key.user_id is not None or own is not None
+        return (f"key:{key.pk}" if is_counted else ""), own or settings.RATE_LIMIT_PER_KEY
     if request.user is not None and getattr(request.user, "pk", None) is not None:
-        return f"user:{request.user.pk}", settings.RATE_LIMIT_PER_USER
+        return f"user:{request.user.pk}", _own_limit(request.user) or settings.RATE_LIMIT_PER_USER
     return f"address:{address_to_count(request)}", settings.RATE_LIMIT_PER_ADDRESS
+
+
+def _own_limit(caller: Any) -> int | None:
+    """Give the limit that stands on the caller's own row, if any: it came with that row, so asking costs nothing."""
+    own: int | None = getattr(caller, "rate_limit_per_minute", None)
+    return own

@@ -153,6 +153,18 @@ def test_a_customer_is_renamed_and_deactivated_and_that_is_on_record(client):
     assert LogEntry.objects.get().get_change_message() == "Changed Full name and Is active."
 
 
+def test_an_account_gets_a_rate_of_its_own(client):
+    alice = UserFactory(email="alice@example.com")
+
+    refused = client.post(page_of("accounts_user", alice.pk), person_form(alice, rate_limit_per_minute="0"))
+    client.post(page_of("accounts_user", alice.pk), person_form(alice, rate_limit_per_minute="250"))
+
+    alice.refresh_from_db()
+    assert list(refused.context["adminform"].form.errors) == ["rate_limit_per_minute"]
+    assert alice.rate_limit_per_minute == 250
+    assert LogEntry.objects.get().get_change_message() == "Changed Rate limit per minute."
+
+
 def test_saving_a_person_writes_back_nothing_that_was_not_changed(client, monkeypatch):
     alice = UserFactory(email="alice@example.com")
     load = User.from_db.__func__

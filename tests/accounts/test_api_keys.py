@@ -184,8 +184,3 @@ def test_noting_the_use_waits_for_nobody(now):
     assert took < 2 * SECOND
     assert api_key.pk == issued.api_key.pk
     assert ApiKey.objects.get().last_used_at is None
-
-
-def test_calls_are_counted_per_customers_key_and_never_for_services():
-    assert ApiKeyFactory().api_key.rate_limit_subject.startswith("key:")
-    assert ServiceKeyFactory().api_key.rate_limit_subject is None

@@ -67,6 +67,7 @@ def test_a_new_key_is_shown_whole_once_and_works(alice):
         "expires_at": None,
         "revoked_at": None,
         "last_used_at": None,
+        "rate_limit_per_minute": None,
         "replaces": None,
         "replaced_by": None,
     }
@@ -128,6 +129,20 @@ def test_a_key_may_end_at_a_moment_or_in_days(alice):
     assert never["expires_at"] is None
 
 
+def test_a_key_may_be_held_to_fewer_calls_than_the_site_allows_but_not_let_make_more(alice, settings):
+    settings.RATE_LIMIT_PER_KEY = 100
+
+    made = [created(alice, rate_limit_per_minute=calls)["rate_limit_per_minute"] for calls in (1, 100, None)]
+    refused = client_of(alice).post(PATH, {"name": "fast", "rate_limit_per_minute": 101})
+
+    assert made == [1, 100, None]
+    assert (refused.status_code, refused.json()["errors"]) == (
+        400,
+        {"rate_limit_per_minute": ["Your keys may call at most 100 times a minute."]},
+    )
+    assert [key["rate_limit_per_minute"] for key in listed(alice)["results"]] == [None, 100, 1]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -159,6 +174,10 @@ def test_a_key_may_end_at_a_moment_or_in_days(alice):
         ({"expires_in_days": "30"}, "expires_in_days"),
         ({"expires_in_days": 1.5}, "expires_in_days"),
         ({"expires_in_days": True}, "expires_in_days"),
+        *(
+            ({"rate_limit_per_minute": calls}, "rate_limit_per_minute")
+            for calls in (0, -1, 6_001, 10**99, "9", 1.5, True)
+        ),
         ({"expires_in_days": 1, "expires_at": "2100-01-01T00:00:00Z"}, "expires_in_days"),
     ],
 )

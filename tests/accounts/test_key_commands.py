@@ -70,6 +70,15 @@ def test_a_key_may_be_given_an_end():
     assert (api_key.expires_at - api_key.created_at).days == 30
 
 
+def test_a_key_may_be_given_a_rate_of_its_own():
+    UserFactory(email="alice@example.com")
+
+    created("--service", "gateway", "--scope", "metering", "--rate-limit-per-minute", "9000")
+    created("--user", "alice@example.com", "--name", "x", "--scope", "account:read", "--rate-limit-per-minute", "7")
+
+    assert list(ApiKey.objects.order_by("pk").values_list("rate_limit_per_minute", flat=True)) == [9_000, 7]
+
+
 def test_people_read_the_same_line_by_line():
     code, out, err = run("create_api_key", "--service", "gateway", "--scope", "metering")
 
@@ -97,6 +106,8 @@ def test_people_read_the_same_line_by_line():
         (["--scope", "metering"], 2, "--user --service"),
         (["--service", "b", "--scope", "metering", "--expires-in-days", "0"], 2, "from 1 to 36500"),
         (["--service", "b", "--scope", "metering", "--expires-in-days", "1.5"], 2, "from 1 to 36500"),
+        (["--service", "b", "--scope", "metering", "--rate-limit-per-minute", "0"], 2, "from 1 to 1000000000"),
+        (["--service", "b", "--scope", "metering", "--rate-limit-per-minute", "x"], 2, "from 1 to 1000000000"),
         (["--service", "b", "--scope", "metering", "--expires-in-days", "9" * 5000], 2, "from 1 to 36500"),
     ],
 )

@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.errors import ApiKeyInvalid, ApiKeyReplaced, TokenInvalid, TooManyApiKeys
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import IssuedKey, authenticate_api_key, revoke_api_key
+from accounts.services.key_limits import KeyLimits
 from accounts.services.own_keys import create_own_key, rotate_own_key
 from tests.account import client_of
 from tests.accounts.races import at_once
@@ -80,6 +81,13 @@ def test_a_key_with_an_end_is_followed_by_one_of_the_same_length_and_gains_no_ti
     new, old = ApiKey.objects.get(pk=made["id"]), ApiKey.objects.get(pk=key.api_key.pk)
     assert old.expires_at == now + DAY
     assert new.expires_at - new.created_at == 30 * DAY
+
+
+def test_the_new_key_has_the_limits_of_the_old_one_even_those_that_staff_alone_could_give(alice, settings):
+    settings.RATE_LIMIT_PER_KEY = 10
+    key = ApiKeyFactory(user=alice, limits=KeyLimits(rate_limit_per_minute=50))
+
+    assert rotate(alice, key).json()["rate_limit_per_minute"] == 50
 
 
 def test_a_key_is_rotated_once_and_then_its_successor_is(alice, key):

@@ -169,15 +169,25 @@ def test_windows_of_long_ago_are_swept(db, monkeypatch):
         assert cursor.fetchall() == [("key:1",)]
 
 
+def test_a_limit_that_changes_in_its_minute_lets_no_more_pass_than_the_larger_one(db):
+    processes = [RateWindows(), RateWindows()]
+
+    passed = [processes[turn % 2].count("key:1", 50 if turn < 60 else 80).allowed for turn in range(200)]
+
+    assert sum(passed[:60]) == 50
+    assert sum(passed) <= 80
+
+
 @pytest.mark.django_db(transaction=True)
-def test_threads_of_two_processes_pass_exactly_the_limit_at_once():
+@pytest.mark.parametrize(("limit", "calls"), [(1, 5), (7, 5), (100, 40), (1_000, 150)])
+def test_threads_of_two_processes_pass_exactly_the_limit_at_once(limit, calls):
     processes = [RateWindows(), RateWindows()]
     barrier = threading.Barrier(8)
     passed: list[bool] = []
 
     def call(process):
         barrier.wait()
-        passed.extend(process.count("key:1", 100).allowed for _ in range(40))
+        passed.extend(process.count("key:1", limit).allowed for _ in range(calls))
         connections.close_all()
 
     threads = [threading.Thread(target=call, args=(processes[number % 2],)) for number in range(8)]
@@ -186,4 +196,4 @@ def test_threads_of_two_processes_pass_exactly_the_limit_at_once():
     for thread in threads:
         thread.join()
 
-    assert sum(passed) == 100
+    assert sum(passed) == limit

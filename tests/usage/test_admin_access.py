@@ -72,6 +72,7 @@ def pages_of_our_own(customer):
         reverse("admin:accounts_user_adjust_credits", args=[customer.pk]),
         reverse("admin:accounts_user_issue_key", args=[customer.pk]),
         reverse("admin:accounts_apikey_issue"),
+        reverse("admin:accounts_apikey_limits", args=[ApiKeyFactory().api_key.pk]),
     ]
 
 

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import ApiKey
 from ledger.services.holds import open_hold
 from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
@@ -48,6 +49,7 @@ def addresses(alice):
     yield reverse("admin:accounts_user_adjust_credits", args=[alice.pk])
     yield reverse("admin:accounts_user_issue_key", args=[alice.pk])
     yield reverse("admin:accounts_apikey_issue")
+    yield reverse("admin:accounts_apikey_limits", args=[ApiKey.objects.earliest("pk").pk])
     yield reverse("admin:auth_user_password_change", args=[alice.pk])
     for app in ("accounts", "ledger", "usage", "auth", "admin"):
         yield reverse("admin:app_list", args=[app])

@@ -10,9 +10,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.models import Scope
+from accounts.models import MOST_CALLS_PER_MINUTE, Scope
 from accounts.selectors import user_named
 from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
+from accounts.services.key_limits import KeyLimits
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 
 _MOST_DAYS = 36_500
@@ -38,6 +39,12 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--expires-in-days", type=_days, metavar="D", help="Refuse the key from then on; without it: never."
         )
+        parser.add_argument(
+            "--rate-limit-per-minute",
+            type=_calls,
+            metavar="N",
+            help="How often the key may call; without it: the site's default, and for a service as often as it likes.",
+        )
 
     def run(self, options: Mapping[str, Any]) -> Result:
         issued = self._issue(options)
@@ -57,17 +64,26 @@ class Command(OperatorCommand):
         days = options["expires_in_days"]
         expires_at = None if days is None else now + dt.timedelta(days=days)
         name, service, scopes = options["name"], options["service"], options["scopes"]
+        limits = KeyLimits(rate_limit_per_minute=options["rate_limit_per_minute"])
         if service is not None:
             if name is not None:
                 raise CommandError("--service names the key already: leave out --name.", returncode=EXIT_USAGE)
-            return issue_service_key(name=service, scopes=scopes, now=now, expires_at=expires_at)
+            return issue_service_key(name=service, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
         if name is None:
             raise CommandError("--user also needs --name.", returncode=EXIT_USAGE)
         user = user_named(options["user"])
-        return issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at)
+        return issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
 
 
 def _days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_DAYS)) and 0 < int(text) <= _MOST_DAYS):
-        raise ArgumentTypeError(f"must be a whole number from 1 to {_MOST_DAYS}, not {text!r}")
+    return _whole_number(text, most=_MOST_DAYS)
+
+
+def _calls(text: str) -> int:
+    return _whole_number(text, most=MOST_CALLS_PER_MINUTE)
+
+
+def _whole_number(text: str, *, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 0 < int(text) <= most):
+        raise ArgumentTypeError(f"must be a whole number from 1 to {most}, not {text!r}")
     return int(text)

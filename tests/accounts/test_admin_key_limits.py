@@ -1,0 +1,98 @@
+"""The limits of an API key in the back office: on a page of their own, and on record."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from accounts.services.key_limits import KeyLimits
+from tests.backoffice import page_of, signed_in, staff_with
+from tests.factories import ApiKeyFactory, ServiceKeyFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client():
+    return signed_in(staff_with("accounts.view_apikey", "accounts.change_apikey"))
+
+
+@pytest.fixture
+def key():
+    return ApiKeyFactory(limits=KeyLimits(rate_limit_per_minute=50)).api_key
+
+
+def limits_of(key):
+    return reverse("admin:accounts_apikey_limits", args=[key.pk])
+
+
+def form(**changed):
+    return {"rate_limit_per_minute": "", **changed}
+
+
+def test_the_page_of_a_key_shows_its_limits_and_leads_to_changing_them(client, key):
+    said = client.get(page_of("accounts_apikey", key.pk)).content.decode()
+
+    assert '<div class="readonly">50</div>' in said
+    assert limits_of(key) in said
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(ApiKeyFactory, "the site&#x27;s default"), (ServiceKeyFactory, "as many as it likes")]
+)
+def test_a_key_without_a_rate_of_its_own_says_what_holds(client, make, said):
+    assert said in client.get(page_of("accounts_apikey", make().api_key.pk)).content.decode()
+
+
+def test_the_form_begins_with_what_holds_now(client, key):
+    assert client.get(limits_of(key)).context["form"]["rate_limit_per_minute"].value() == 50
+
+
+def test_limits_are_changed_and_that_is_on_record(client, key):
+    answer = client.post(limits_of(key), form(rate_limit_per_minute="9000"), follow=True)
+
+    key.refresh_from_db()
+    noted = LogEntry.objects.get()
+    assert key.rate_limit_per_minute == 9_000
+    assert answer.redirect_chain == [(page_of("accounts_apikey", key.pk), 302)]
+    assert (noted.object_id, noted.change_message) == (str(key.pk), "Changed limits: Calls a minute 50 → 9000.")
+    assert noted.change_message in answer.content.decode()
+
+
+def test_an_empty_field_takes_a_limit_away(client, key):
+    client.post(limits_of(key), form())
+
+    key.refresh_from_db()
+    assert key.rate_limit_per_minute is None
+    assert LogEntry.objects.get().change_message == "Changed limits: Calls a minute 50 → none."
+
+
+def test_a_form_sent_twice_is_one_change(client, key):
+    for _ in range(2):
+        answer = client.post(limits_of(key), form(rate_limit_per_minute="5"), follow=True)
+
+    assert LogEntry.objects.count() == 1
+    assert "Nothing was changed" in answer.content.decode()
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "1000000001", "9" * 400, "a\0"])
+def test_what_is_wrong_is_said_at_its_field_and_changes_nothing(client, key, typed):
+    answer = client.post(limits_of(key), form(rate_limit_per_minute=typed))
+
+    key.refresh_from_db()
+    assert list(answer.context["form"].errors) == ["rate_limit_per_minute"]
+    assert (key.rate_limit_per_minute, LogEntry.objects.count()) == (50, 0)
+
+
+def test_who_may_only_look_changes_nothing(key):
+    client = signed_in(staff_with("accounts.view_apikey"))
+
+    assert limits_of(key) not in client.get(page_of("accounts_apikey", key.pk)).content.decode()
+    assert client.get(limits_of(key)).status_code == 403
+    assert client.post(limits_of(key), form(rate_limit_per_minute="5")).status_code == 403
+    key.refresh_from_db()
+    assert key.rate_limit_per_minute == 50
+
+
+@pytest.mark.parametrize("number", ["999999", "x", "9" * 30])
+def test_a_key_that_is_not_there_is_not_found(client, number):
+    assert client.get(f"/admin/accounts/apikey/{number}/limits/").status_code == 404
