@@ -13,6 +13,7 @@ from accounts.models import MOST_CALLS_PER_MINUTE, Scope, Subscription, User
 from accounts.models.plan import LIVE_STATUSES
 from accounts.services.api_keys import LONGEST_NAME
 from accounts.services.passwords import LONGEST_NEW_PASSWORD
+from config.backoffice.credits import CreditsField
 
 _LONGEST_LIFE = dt.timedelta(days=36_500)
 
@@ -81,6 +82,23 @@ class KeyLimitsForm(forms.Form):
         max_value=MOST_CALLS_PER_MINUTE,
         help_text="How often it may call. Empty: the site’s default; a service key then may call as often as it likes.",
     )
+    spending_limit = CreditsField(
+        required=False,
+        label="Spending limit",
+        help_text="Credits that may be spent with it until the count starts anew. Empty: no limit.",
+    )
+    spending_reset_day = forms.IntegerField(
+        label="Count anew on day",
+        min_value=1,
+        max_value=31,
+        initial=1,
+        help_text="Of each month, at midnight UTC; in a shorter month on its last day.",
+    )
+
+    def __init__(self, *args: Any, of_service: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if of_service:  # which spends its customers' credits, none of its own
+            del self.fields["spending_limit"], self.fields["spending_reset_day"]
 
 
 class IssueKeyForm(forms.Form):

@@ -11,7 +11,7 @@ from accounts.models import MOST_CALLS_PER_MINUTE, ApiKey, KeyStatus, Scope, Use
 from accounts.services.api_keys import CUSTOMER_SCOPES, LONGEST_NAME
 from accounts.services.own_keys import LONGEST_GRACE
 from accounts.services.passwords import LONGEST_NEW_PASSWORD, LONGEST_PASSWORD
-from config.http.fields import InstantField, MomentField, WholeNumberField
+from config.http.fields import CreditsField, InstantField, MomentField, WholeNumberField
 
 _LONGEST_TOKEN = 4096
 _DAY_SECONDS = 86_400
@@ -87,7 +87,36 @@ class ScopesField(serializers.ListField):
     child = serializers.CharField(max_length=32)
 
 
-class NewKeyRequestSerializer(serializers.Serializer[ApiKey]):
+class KeyLimitsSerializer(serializers.Serializer[ApiKey]):
+    """What a customer may limit a key to; shared by making one and changing one."""
+
+    rate_limit_per_minute = WholeNumberField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MOST_CALLS_PER_MINUTE,
+        help_text="Calls a minute that it may make, at most the site's default; null: that default.",
+    )
+    spending_limit = CreditsField(
+        required=False,
+        allow_null=True,
+        help_text="Credits that may be spent with it until the count starts anew; null: no limit of its own.",
+    )
+    spending_reset_day = WholeNumberField(
+        required=False,
+        min_value=1,
+        max_value=31,
+        help_text="Day of the month (UTC) on which the count starts anew, in a shorter month its last day; at first 1.",
+    )
+
+
+class KeyChangesSerializer(KeyLimitsSerializer):
+    """Changes of a key; what is not named stays as it is."""
+
+    name = serializers.CharField(required=False, max_length=LONGEST_NAME, help_text="What you call it.")
+
+
+class NewKeyRequestSerializer(KeyLimitsSerializer):
     """A key to be made; without an end it works until it is revoked."""
 
     name = serializers.CharField(max_length=LONGEST_NAME, help_text="What you call it.")
@@ -99,13 +128,6 @@ class NewKeyRequestSerializer(serializers.Serializer[ApiKey]):
         min_value=1,
         max_value=_MOST_DAYS,
         help_text="Instead of `expires_at`: so many days from now.",
-    )
-    rate_limit_per_minute = WholeNumberField(
-        required=False,
-        allow_null=True,
-        min_value=1,
-        max_value=MOST_CALLS_PER_MINUTE,
-        help_text="Calls a minute that it may make, at most the site's default, which holds when nothing is said.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -140,6 +162,12 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     last_used_at = InstantField(allow_null=True, help_text="Last accepted call, kept to the minute.")
     rate_limit_per_minute = serializers.IntegerField(
         allow_null=True, help_text="Calls a minute that it may make; null: the site's default."
+    )
+    spending_limit = CreditsField(
+        allow_null=True, help_text="Credits that may be spent with it until the count starts anew; null: no limit."
+    )
+    spending_reset_day = serializers.IntegerField(
+        help_text="Day of the month (UTC) on which the count starts anew; in a shorter month its last day."
     )
     replaces = serializers.IntegerField(
         source="replaces_id", allow_null=True, help_text="Id of the key in whose place a rotation put this one."

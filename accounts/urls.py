@@ -12,6 +12,10 @@ urlpatterns = [
     path("logout", signing_in.LogoutView.as_view(), name="logout"),
     path("password", signing_in.PasswordView.as_view(), name="password"),
     path("account/api-keys", ApiKeyViewSet.as_view({"get": "list", "post": "create"}), name="api-keys"),
-    path("account/api-keys/<str:id>", ApiKeyViewSet.as_view({"delete": "destroy"}), name="api-key"),
+    path(
+        "account/api-keys/<str:id>",
+        ApiKeyViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
+        name="api-key",
+    ),
     path("account/api-keys/<str:id>/rotate", ApiKeyViewSet.as_view({"post": "rotate"}), name="rotate-api-key"),
 ]

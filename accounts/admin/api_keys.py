@@ -20,6 +20,7 @@ from accounts.admin.limiting import PERMISSION as LIMITING
 from accounts.admin.limiting import limit_key_view
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import revoke_api_key
+from config.backoffice.credits import shown
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import record_change
@@ -90,7 +91,7 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     actions = ("revoke",)
     fields = (
         "public_part", "name", "owner", "scope_names", "status",
-        "created_at", "last_used_at", "expires_at", "revoked_at", "calls_a_minute",
+        "created_at", "last_used_at", "expires_at", "revoked_at", "calls_a_minute", "spending",
     )  # fmt: skip
 
     def get_urls(self) -> list[URLPattern]:
@@ -139,6 +140,12 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
         if key.rate_limit_per_minute is not None:
             return f"{key.rate_limit_per_minute:,}"
         return "as many as it likes" if key.user_id is None else "the site's default"
+
+    @admin.display(description="spending limit")
+    def spending(self, key: ApiKey) -> str:
+        if key.spending_limit is None:
+            return "none"
+        return f"{shown(key.spending_limit)} credits, counted anew on day {key.spending_reset_day} of each month"
 
     @admin.display(description="status")
     def status(self, key: ApiKey) -> str:

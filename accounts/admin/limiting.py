@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -18,6 +19,7 @@ from accounts.errors import ApiKeyRefused
 from accounts.forms import KeyLimitsForm
 from accounts.models import ApiKey
 from accounts.services.key_limits import KeyLimits, change_limits, limits_of
+from config.backoffice.credits import shown
 from config.backoffice.links import page_url
 from config.backoffice.record import record_change
 
@@ -36,8 +38,8 @@ def limit_key_view(request: HttpRequest, *, key: ApiKey | None, site: AdminSite)
     if key is None:
         raise Http404
     if request.method != "POST":
-        return _page(request, key, site, KeyLimitsForm(initial=asdict(limits_of(key))))
-    form = KeyLimitsForm(request.POST)
+        return _page(request, key, site, KeyLimitsForm(initial=asdict(limits_of(key)), of_service=key.user_id is None))
+    form = KeyLimitsForm(request.POST, of_service=key.user_id is None)
     if form.is_valid():
         try:
             return _change(request, key, KeyLimits(**form.cleaned_data))
@@ -63,12 +65,15 @@ def _change(request: HttpRequest, key: ApiKey, limits: KeyLimits) -> HttpRespons
 
 def _differences(before: KeyLimits, after: KeyLimits) -> list[str]:
     was, now = asdict(before), asdict(after)
-    said = {None: "none"}
     return [
-        f"{KeyLimitsForm.base_fields[name].label} {said.get(was[name], was[name])} → {said.get(now[name], now[name])}"
+        f"{KeyLimitsForm.base_fields[name].label} {_said(was[name])} → {_said(now[name])}"
         for name in was
         if was[name] != now[name]
     ]
+
+
+def _said(limit: Decimal | int | None) -> str:
+    return "none" if limit is None else shown(Decimal(limit))
 
 
 def _page(request: HttpRequest, key: ApiKey, site: AdminSite, form: KeyLimitsForm) -> HttpResponse:

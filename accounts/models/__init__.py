@@ -1,13 +1,14 @@
 """Who: people, the keys they call with, the plans they are on."""
 
 from accounts.models.api_key import ApiKey, KeyStatus, Scope
+from accounts.models.limits import LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE
 from accounts.models.login_attempt import LoginAttempt
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
-from accounts.models.rates import MOST_CALLS_PER_MINUTE
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
 from accounts.models.user import User
 
 __all__ = [
+    "LARGEST_SPENDING_LIMIT",
     "MOST_CALLS_PER_MINUTE",
     "ApiKey",
     "BillingInterval",

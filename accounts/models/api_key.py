@@ -9,7 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
-from accounts.models.rates import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
+from accounts.models.limits import DAYS_OF_A_MONTH, LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE, RATE_BOUNDS
 from accounts.models.user import User
 
 
@@ -96,6 +96,19 @@ class ApiKey(models.Model):
         validators=RATE_BOUNDS,
         help_text="Calls a minute that it may make; empty: the site's default, and for a service key no limit.",
     )
+    spending_limit = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Credits that may be spent with it until the count starts anew; empty: no limit.",
+    )
+    spending_reset_day = models.SmallIntegerField(
+        default=1,
+        db_default=1,
+        validators=DAYS_OF_A_MONTH,
+        help_text="Day of the month (UTC) on which the count starts anew; in a shorter month its last day.",
+    )
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -120,6 +133,18 @@ class ApiKey(models.Model):
             models.CheckConstraint(
                 condition=models.Q(rate_limit_per_minute__range=(1, MOST_CALLS_PER_MINUTE)),
                 name="rate_limit_of_a_key_lets_some_call_pass",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(spending_limit__gt=0, spending_limit__lte=LARGEST_SPENDING_LIMIT),
+                name="spending_limit_of_a_key_is_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(spending_limit__isnull=True) | models.Q(user__isnull=False),
+                name="only_customers_keys_have_a_spending_limit",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(spending_reset_day__range=(1, 31)),
+                name="spending_starts_anew_on_a_day_of_the_month",
             ),
         ]
 

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from accounts.models.rates import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
+from accounts.models.limits import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
 
 
 class UserQuerySet(models.QuerySet["User"]):

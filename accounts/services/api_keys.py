@@ -13,7 +13,7 @@ from accounts import key_format
 from accounts.callers import api_key_of_hash
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused, ScopeMissing
 from accounts.models import ApiKey, Scope, User
-from accounts.services.key_limits import NO_LIMITS, KeyLimits, refuse_limits
+from accounts.services.key_limits import NO_LIMITS, KeyLimits, refuse_limits, set_limits
 
 CUSTOMER_SCOPES = (Scope.ACCOUNT_READ,)
 SERVICE_SCOPES = (Scope.METERING,)
@@ -48,7 +48,7 @@ def issue_api_key(
         have expired already, or no key may have such limits
     """
     refuse_key(name=name, scopes=scopes, allowed=CUSTOMER_SCOPES, expires_at=expires_at, now=now)
-    refuse_limits(limits)
+    refuse_limits(limits, of_service=False)
     return _issue(user, name, scopes, now, expires_at, limits, replaces, raw or key_format.make_key())
 
 
@@ -66,7 +66,7 @@ def issue_service_key(
     :raises ApiKeyRefused: as for a customer's key; `account:read` needs an account
     """
     refuse_key(name=name, scopes=scopes, allowed=SERVICE_SCOPES, expires_at=expires_at, now=now)
-    refuse_limits(limits)
+    refuse_limits(limits, of_service=True)
     return _issue(None, name, scopes, now, expires_at, limits, None, raw or key_format.make_key())
 
 
@@ -142,8 +142,7 @@ def refuse_key(
 
     :raises ApiKeyRefused: naming what is wrong with it
     """
-    if not 0 < len(name.strip()) <= LONGEST_NAME:
-        raise ApiKeyRefused("name", f"A key needs a name of 1 to {LONGEST_NAME} characters.")
+    refuse_name(name)
     if not scopes:
         raise ApiKeyRefused("scopes", "A key needs at least one scope.")
     for scope in scopes:
@@ -156,6 +155,15 @@ def refuse_key(
         raise ApiKeyRefused("expires_at", "The key would have expired already.")
 
 
+def refuse_name(name: str) -> None:
+    """Refuse what no key may be called.
+
+    :raises ApiKeyRefused: if it is empty or too long
+    """
+    if not 0 < len(name.strip()) <= LONGEST_NAME:
+        raise ApiKeyRefused("name", f"A key needs a name of 1 to {LONGEST_NAME} characters.")
+
+
 def _issue(
     user: User | None,
     name: str,
@@ -166,7 +174,7 @@ def _issue(
     replaces: ApiKey | None,
     raw: str,
 ) -> IssuedKey:
-    api_key = ApiKey.objects.create(
+    api_key = ApiKey(
         user=user,
         name=name.strip(),
         prefix=key_format.prefix_of(raw),
@@ -176,6 +184,7 @@ def _issue(
         created_at=now,
         expires_at=expires_at,
         replaces=replaces,
-        rate_limit_per_minute=limits.rate_limit_per_minute,
     )
+    set_limits(api_key, limits)
+    api_key.save(force_insert=True)
     return IssuedKey(api_key=api_key, raw=raw)

@@ -1,4 +1,4 @@
-"""API keys as customers handle them themselves: made, rotated and withdrawn, within a limit.
+"""API keys as customers handle them themselves: made, changed, rotated and withdrawn, within a limit.
 
 A customer's keys change one after another: whatever could make more of them holds the customer's row first.
 """
@@ -6,7 +6,9 @@ A customer's keys change one after another: whatever could make more of them hol
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -21,8 +23,9 @@ from accounts.errors import (
     TooManyApiKeys,
 )
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import IssuedKey, issue_api_key
-from accounts.services.key_limits import NO_LIMITS, KeyLimits, limits_of
+from accounts.services.api_keys import IssuedKey, issue_api_key, refuse_name
+from accounts.services.key_limits import COLUMNS as LIMITS
+from accounts.services.key_limits import NO_LIMITS, KeyLimits, limits_of, refuse_limits, set_limits
 
 LONGEST_GRACE = dt.timedelta(days=7)
 
@@ -84,6 +87,31 @@ def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.da
     return issued
 
 
+@transaction.atomic
+def change_own_key(*, user_id: int, key_id: int, changes: Mapping[str, Any], now: dt.datetime) -> None:
+    """Change a working key's `name`, or any of the limits that `KeyLimits` has; what is not named stays.
+
+    A rate beyond the site's default that the key has already, from staff, may stay too.
+
+    :raises OwnKeyNotFound: if the customer has no such key
+    :raises ApiKeyRevoked, ApiKeyExpired: if it works no more
+    :raises ApiKeyRefused: naming what no key of a customer may be
+    """
+    own = ApiKey.objects.of(user_id).filter(pk=key_id).select_for_update(no_key=True).first()
+    if own is None:
+        raise OwnKeyNotFound
+    _refuse_key_of_the_past(own, now)
+    name = changes.get("name", own.name)
+    limits = replace(limits_of(own), **{name: changes[name] for name in changes if name in LIMITS})
+    refuse_name(name)
+    refuse_limits(limits, of_service=False)
+    if limits.rate_limit_per_minute != own.rate_limit_per_minute:
+        _refuse_faster_than_the_site(limits)
+    own.name = name.strip()
+    set_limits(own, limits)
+    own.save(update_fields=["name", *LIMITS])
+
+
 def withdraw_own_key(*, user_id: int, key_id: int, now: dt.datetime) -> None:
     """End a customer's key at once and for good; one that was withdrawn before keeps its time.
 
@@ -109,12 +137,16 @@ def _refuse_faster_than_the_site(limits: KeyLimits) -> None:
 
 
 def _refuse_rotation(user: User, old: ApiKey, now: dt.datetime) -> None:
-    if old.revoked_at is not None:
-        raise ApiKeyRevoked
     newer = ApiKey.objects.of(user.pk).filter(replaces=old).first()
-    if newer is not None:
+    if newer is not None and old.revoked_at is None:
         raise ApiKeyReplaced(replaced_by=newer.pk)
-    if old.expires_at is not None and old.expires_at <= now:
+    _refuse_key_of_the_past(old, now)
+
+
+def _refuse_key_of_the_past(own: ApiKey, now: dt.datetime) -> None:
+    if own.revoked_at is not None:
+        raise ApiKeyRevoked
+    if own.expires_at is not None and own.expires_at <= now:
         raise ApiKeyExpired
 
 

@@ -1,4 +1,4 @@
-"""The customer's own API keys: listed, made, rotated, withdrawn."""
+"""The customer's own API keys: listed, made, changed, rotated, withdrawn."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ from accounts.serializers import (
     ApiKeySerializer,
     ErrorSerializer,
     FieldErrorsSerializer,
+    KeyChangesSerializer,
     NewApiKeySerializer,
     NewKeyRequestSerializer,
     RotationRequestSerializer,
 )
 from accounts.services.api_keys import IssuedKey
+from accounts.services.key_limits import COLUMNS as LIMITS
 from accounts.services.key_limits import KeyLimits
-from accounts.services.own_keys import create_own_key, rotate_own_key, withdraw_own_key
+from accounts.services.own_keys import change_own_key, create_own_key, rotate_own_key, withdraw_own_key
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
 
 CSV_HEADER = (
     "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",
-    "rate_limit_per_minute", "replaces_id", "replaced_by",
+    "rate_limit_per_minute", "spending_limit", "spending_reset_day", "replaces_id", "replaced_by",
 )  # fmt: skip
 KEY_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The key's id.")
 
@@ -91,10 +93,33 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
             name=asked.validated_data["name"],
             scopes=asked.validated_data["scopes"],
             expires_at=_end_of(asked.validated_data, now),
-            limits=KeyLimits(rate_limit_per_minute=asked.validated_data.get("rate_limit_per_minute")),
+            limits=KeyLimits(**{name: asked.validated_data[name] for name in LIMITS if name in asked.validated_data}),
             now=now,
         )
         return _shown_once(issued, now)
+
+    @extend_schema(
+        operation_id="change_api_key",
+        summary="Change an API key",
+        description="Its name and its limits; what is not named stays. Limits hold from the next call on. A key that "
+        "was revoked or has expired stays as it is.",
+        tags=["api keys"],
+        parameters=[KEY_ID],
+        request=KeyChangesSerializer,
+        responses={
+            200: ApiKeySerializer,
+            400: FieldErrorsSerializer,
+            404: ErrorSerializer,
+            409: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        asked = KeyChangesSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user_id, key_id, now = cast(User, request.user).pk, path_number(id), timezone.now()
+        change_own_key(user_id=user_id, key_id=key_id, changes=asked.validated_data, now=now)
+        return Response(ApiKeySerializer(keys_of(user_id=user_id, now=now).get(pk=key_id)).data)
 
     @extend_schema(
         operation_id="rotate_api_key",

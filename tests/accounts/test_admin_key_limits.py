@@ -1,5 +1,7 @@
 """The limits of an API key in the back office: on a page of their own, and on record."""
 
+from decimal import Decimal
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
@@ -26,7 +28,7 @@ def limits_of(key):
 
 
 def form(**changed):
-    return {"rate_limit_per_minute": "", **changed}
+    return {"rate_limit_per_minute": "", "spending_limit": "", "spending_reset_day": "1", **changed}
 
 
 def test_the_page_of_a_key_shows_its_limits_and_leads_to_changing_them(client, key):
@@ -54,8 +56,33 @@ def test_limits_are_changed_and_that_is_on_record(client, key):
     noted = LogEntry.objects.get()
     assert key.rate_limit_per_minute == 9_000
     assert answer.redirect_chain == [(page_of("accounts_apikey", key.pk), 302)]
-    assert (noted.object_id, noted.change_message) == (str(key.pk), "Changed limits: Calls a minute 50 → 9000.")
+    assert (noted.object_id, noted.change_message) == (str(key.pk), "Changed limits: Calls a minute 50 → 9,000.")
     assert noted.change_message in answer.content.decode()
+
+
+def test_a_spending_limit_is_changed_and_shown(client, key):
+    sent = form(rate_limit_per_minute="50", spending_limit="1234.5", spending_reset_day="31")
+
+    client.post(limits_of(key), sent)
+
+    key.refresh_from_db()
+    said = client.get(page_of("accounts_apikey", key.pk)).content.decode()
+    assert (key.spending_limit, key.spending_reset_day, key.rate_limit_per_minute) == (Decimal("1234.5"), 31, 50)
+    assert LogEntry.objects.get().change_message == (
+        "Changed limits: Spending limit none → 1,234.5; Count anew on day 1 → 31."
+    )
+    assert "1,234.5 credits, counted anew on day 31 of each month" in said
+
+
+def test_a_service_key_has_no_spending_limit_to_change(client):
+    service = ServiceKeyFactory().api_key
+
+    fields = set(client.get(limits_of(service)).context["form"].fields)
+    client.post(limits_of(service), form(rate_limit_per_minute="5", spending_limit="7"))
+
+    service.refresh_from_db()
+    assert fields == {"rate_limit_per_minute"}
+    assert (service.rate_limit_per_minute, service.spending_limit) == (5, None)
 
 
 def test_an_empty_field_takes_a_limit_away(client, key):
@@ -74,12 +101,19 @@ def test_a_form_sent_twice_is_one_change(client, key):
     assert "Nothing was changed" in answer.content.decode()
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "1000000001", "9" * 400, "a\0"])
-def test_what_is_wrong_is_said_at_its_field_and_changes_nothing(client, key, typed):
-    answer = client.post(limits_of(key), form(rate_limit_per_minute=typed))
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        *(("rate_limit_per_minute", typed) for typed in ("0", "-1", "x", "1.5", "1000000001", "9" * 400, "a\0")),
+        *(("spending_limit", typed) for typed in ("0", "-1", "x", "0.0000001", "1e3", "9999999999", "NaN", "a\0")),
+        *(("spending_reset_day", typed) for typed in ("", "0", "32", "x", "1.5", "9" * 400)),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field_and_changes_nothing(client, key, field, typed):
+    answer = client.post(limits_of(key), form(**{field: typed}))
 
     key.refresh_from_db()
-    assert list(answer.context["form"].errors) == ["rate_limit_per_minute"]
+    assert list(answer.context["form"].errors) == [field]
     assert (key.rate_limit_per_minute, LogEntry.objects.count()) == (50, 0)
 
 

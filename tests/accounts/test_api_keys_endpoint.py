@@ -68,6 +68,8 @@ def test_a_new_key_is_shown_whole_once_and_works(alice):
         "revoked_at": None,
         "last_used_at": None,
         "rate_limit_per_minute": None,
+        "spending_limit": None,
+        "spending_reset_day": 1,
         "replaces": None,
         "replaced_by": None,
     }
@@ -245,15 +247,17 @@ def test_everybody_sees_and_revokes_their_own_keys_only(alice):
 def test_an_absurd_id_is_as_unknown_as_any_other(alice, absurd):
     answers = [
         client_of(alice).delete(f"{PATH}/{absurd}"),
+        client_of(alice).patch(f"{PATH}/{absurd}"),
         client_of(alice).post(f"{PATH}/{absurd}/rotate"),
         client_of(alice).delete(f"{PATH}/999999"),
     ]
 
-    assert [answer.json() for answer in answers] == [{"detail": "Not found.", "code": "not_found"}] * 3
+    assert [answer.json() for answer in answers] == [{"detail": "Not found.", "code": "not_found"}] * 4
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("get", PATH), ("post", PATH), ("delete", f"{PATH}/1"), ("post", f"{PATH}/1/rotate")]
+    ("method", "path"),
+    [("get", PATH), ("post", PATH), ("delete", f"{PATH}/1"), ("patch", f"{PATH}/1"), ("post", f"{PATH}/1/rotate")],
 )
 def test_nobody_does_anything_without_a_token(alice, method, path):
     key = ApiKeyFactory(user=alice)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -79,6 +80,17 @@ def test_a_key_may_be_given_a_rate_of_its_own():
     assert list(ApiKey.objects.order_by("pk").values_list("rate_limit_per_minute", flat=True)) == [9_000, 7]
 
 
+def test_a_customers_key_may_be_given_a_spending_limit():
+    UserFactory(email="alice@example.com")
+    asked = ("--user", "alice@example.com", "--name", "x", "--scope", "account:read")
+
+    created(*asked, "--spending-limit", "12.5", "--spending-reset-day", "31")
+    created(*asked)
+
+    limits = ApiKey.objects.order_by("pk").values_list("spending_limit", "spending_reset_day")
+    assert list(limits) == [(Decimal("12.5"), 31), (None, 1)]
+
+
 def test_people_read_the_same_line_by_line():
     code, out, err = run("create_api_key", "--service", "gateway", "--scope", "metering")
 
@@ -108,6 +120,9 @@ def test_people_read_the_same_line_by_line():
         (["--service", "b", "--scope", "metering", "--expires-in-days", "1.5"], 2, "from 1 to 36500"),
         (["--service", "b", "--scope", "metering", "--rate-limit-per-minute", "0"], 2, "from 1 to 1000000000"),
         (["--service", "b", "--scope", "metering", "--rate-limit-per-minute", "x"], 2, "from 1 to 1000000000"),
+        (["--service", "b", "--scope", "metering", "--spending-limit", "1"], 1, "A service key spends nothing"),
+        (["--service", "b", "--scope", "metering", "--spending-limit", "0"], 2, "must not be 0"),
+        (["--service", "b", "--scope", "metering", "--spending-reset-day", "32"], 2, "from 1 to 31"),
         (["--service", "b", "--scope", "metering", "--expires-in-days", "9" * 5000], 2, "from 1 to 36500"),
     ],
 )

@@ -164,6 +164,7 @@ TABLE: dict[Route, Row] = {
     Route("POST", "/auth/password"): Row(by_token(204), _new_password),
     Route("GET", "/auth/account/api-keys"): Row(by_token(200)),
     Route("POST", "/auth/account/api-keys"): Row(by_token(201), lambda world: {"name": "laptop"}),
+    Route("PATCH", "/auth/account/api-keys/{id}"): Row(owner_alone(200), lambda world: {"name": "new"}, of="api key"),
     Route("DELETE", "/auth/account/api-keys/{id}"): Row(owner_alone(204), of="api key"),
     Route("POST", "/auth/account/api-keys/{id}/rotate"): Row(owner_alone(201), lambda world: {}, of="api key"),
     Route("GET", "/auth/account/credits"): Row(by_token(200)),

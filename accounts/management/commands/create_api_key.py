@@ -13,7 +13,9 @@ from django.utils import timezone
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope
 from accounts.selectors import user_named
 from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
+from accounts.services.key_limits import COLUMNS as LIMITS
 from accounts.services.key_limits import KeyLimits
+from config.cli.arguments import credits_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 
 _MOST_DAYS = 36_500
@@ -45,6 +47,19 @@ class Command(OperatorCommand):
             metavar="N",
             help="How often the key may call; without it: the site's default, and for a service as often as it likes.",
         )
+        parser.add_argument(
+            "--spending-limit",
+            type=credits_argument,
+            metavar="N",
+            help="Credits that may be spent with the customer's key until the count starts anew; without it: no limit.",
+        )
+        parser.add_argument(
+            "--spending-reset-day",
+            type=_day_of_month,
+            default=1,
+            metavar="D",
+            help="Day of the month (UTC) on which the count starts anew; default: 1.",
+        )
 
     def run(self, options: Mapping[str, Any]) -> Result:
         issued = self._issue(options)
@@ -64,7 +79,7 @@ class Command(OperatorCommand):
         days = options["expires_in_days"]
         expires_at = None if days is None else now + dt.timedelta(days=days)
         name, service, scopes = options["name"], options["service"], options["scopes"]
-        limits = KeyLimits(rate_limit_per_minute=options["rate_limit_per_minute"])
+        limits = KeyLimits(**{name: options[name] for name in LIMITS})
         if service is not None:
             if name is not None:
                 raise CommandError("--service names the key already: leave out --name.", returncode=EXIT_USAGE)
@@ -81,6 +96,10 @@ def _days(text: str) -> int:
 
 def _calls(text: str) -> int:
     return _whole_number(text, most=MOST_CALLS_PER_MINUTE)
+
+
+def _day_of_month(text: str) -> int:
+    return _whole_number(text, most=31)
 
 
 def _whole_number(text: str, *, most: int) -> int:
