@@ -6,7 +6,13 @@ class UsageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     # The triggers that stop even the owner's mistakes, and a constraint that no model declares; `doctor` looks.
-    guards = ("dropped_month_stays", "refund_stays", "request_log_is_append_only")
+    guards = (
+        "dropped_month_stays",
+        "refund_stays",
+        "request_log_is_append_only",
+        "spending_is_counted_anew",
+        "event_key_stays",
+    )
     sql_constraints = ("request_is_plausible",)
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
@@ -15,6 +21,8 @@ class UsageConfig(AppConfig):
         "usage_dailyusage",
         "usage_importedline",
         "usage_droppedmonth",
+        "usage_eventkey",
+        "usage_keyspending",
         "usage_refund",
     )
     # Old versions of a price stay as they were.
@@ -22,9 +30,11 @@ class UsageConfig(AppConfig):
     # The SQL functions that the application's role may call.
     doors = (
         "usage_charge",
+        "usage_charge_batch",
         "usage_open_hold",
         "usage_capture_hold",
         "usage_refund",
+        "usage_record_events",
         "usage_record_lines",
         "usage_ensure_partition",
         "usage_rebuild_sums",

@@ -8,12 +8,92 @@ from config.db.migrations import sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ledger", "0011_capture_extend_refund"),
+        ("accounts", "0006_keys_may_have_a_spending_limit"),
+        ("ledger", "0012_debits_in_batches"),
         ("usage", "0010_prices_may_have_a_minimum"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="requestlog",
+            name="source",
+            field=models.CharField(
+                blank=True, help_text="The log or event source that it came from; empty: charged live.", max_length=255
+            ),
+        ),
+        migrations.CreateModel(
+            name="EventKey",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user", "event_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("event_key", models.BinaryField(help_text="SHA-256 of the event's source and id.")),
+                (
+                    "recorded_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), help_text="When it was reported."
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The customer.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="KeySpending",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user", "api_key", "began_on", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("began_on", models.DateField(help_text="The UTC day on which the count began.")),
+                (
+                    "credits",
+                    models.DecimalField(
+                        decimal_places=6, help_text="Credits debited since, less refunds.", max_digits=24
+                    ),
+                ),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The customer's key.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.apikey",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The customer.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "key spending",
+            },
+        ),
         migrations.CreateModel(
             name="Refund",
             fields=[
@@ -72,4 +152,5 @@ class Migration(migrations.Migration):
             },
         ),
         sql_file(__file__, "0011_metering", restores=("0004_charge", "0005_record")),
+        sql_file(__file__, "0011_metering_in_batches"),
     ]

@@ -2,7 +2,9 @@
 
 from usage.models.daily_usage import DailyUsage
 from usage.models.dropped_month import DroppedMonth
+from usage.models.event_key import EventKey
 from usage.models.imported_line import ImportedLine
+from usage.models.key_spending import KeySpending
 from usage.models.price import Price, PriceKind
 from usage.models.reconciliation_run import ReconciliationRun
 from usage.models.refund import Refund
@@ -11,7 +13,9 @@ from usage.models.request_log import Outcome, RequestLog
 __all__ = [
     "DailyUsage",
     "DroppedMonth",
+    "EventKey",
     "ImportedLine",
+    "KeySpending",
     "Outcome",
     "Price",
     "PriceKind",

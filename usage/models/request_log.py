@@ -81,7 +81,9 @@ class RequestLog(models.Model):
     request_id = models.UUIDField(null=True, help_text="The id given back to the gateway; empty for imports.")
     reference = models.CharField(max_length=255, null=True, help_text="The gateway's own name for the request.")
     metadata = models.JSONField(db_default={}, help_text="Whatever the gateway wants to keep with it.")
-    source = models.CharField(max_length=100, blank=True, help_text="Where it was imported from; empty: charged live.")
+    source = models.CharField(
+        max_length=255, blank=True, help_text="The log or event source that it came from; empty: charged live."
+    )
     occurred_at = models.DateTimeField(help_text="When the request was made.")
     recorded_at = models.DateTimeField(db_default=Now(), help_text="When it was reported.")
 

@@ -7,9 +7,10 @@ ALTER TABLE usage_requestlog ALTER COLUMN id SET DEFAULT nextval('ledger_entry_i
 CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
--- Who is meant by an id, or by the SHA-256 of a live key.
+-- Who is meant by an id, or by the SHA-256 of a live key, and what may be spent by that key.
 --   refusal    key_invalid | customer_unknown | customer_inactive, or NULL
-CREATE TYPE usage_customer AS (user_id bigint, api_key_id bigint, refusal text);
+CREATE TYPE usage_customer AS (
+    user_id bigint, api_key_id bigint, spending_limit numeric, spending_reset_day smallint, refusal text);
 
 CREATE FUNCTION usage_find_customer(p_user_id bigint, p_key_hash bytea) RETURNS usage_customer
 LANGUAGE plpgsql STABLE AS $$
@@ -20,7 +21,8 @@ BEGIN
     IF p_key_hash IS NULL THEN
         c.user_id := p_user_id;
     ELSE
-        SELECT user_id, id INTO c.user_id, c.api_key_id FROM accounts_apikey
+        SELECT user_id, id, spending_limit, spending_reset_day
+        INTO c.user_id, c.api_key_id, c.spending_limit, c.spending_reset_day FROM accounts_apikey
         WHERE key_hash = p_key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp());
     END IF;
     SELECT is_active INTO v_active FROM accounts_user WHERE id = c.user_id;
@@ -29,6 +31,87 @@ BEGIN
             WHEN v_active IS NULL THEN 'customer_unknown' ELSE 'customer_inactive' END;
     END IF;
     RETURN c;
+END $$;
+
+-- The UTC day on which the running count of a key's spending began.
+CREATE FUNCTION usage_spending_began(p_reset_day integer, p_at timestamptz) RETURNS date LANGUAGE sql IMMUTABLE AS $$
+    SELECT max(day) FROM (
+        SELECT (month + make_interval(days => least(
+            p_reset_day, extract(day FROM month + interval '1 month - 1 day')::integer) - 1))::date AS day
+        FROM generate_series(
+            date_trunc('month', p_at AT TIME ZONE 'UTC') - interval '1 month',
+            date_trunc('month', p_at AT TIME ZONE 'UTC'), interval '1 month') AS month
+    ) resets WHERE day <= (p_at AT TIME ZONE 'UTC')::date
+$$;
+
+-- How much may still be spent by a key: its limit less what was spent since the count began, and what it holds.
+-- The first look in a period takes what was spent from the log; from then on every debit is added. The caller holds
+-- the customer's balance, as does whoever adds: so of many requests at once none is let through on an old count.
+CREATE FUNCTION usage_key_left(p_customer usage_customer, p_at timestamptz) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    v_began date := usage_spending_began(p_customer.spending_reset_day, p_at);
+    v_spent numeric;
+BEGIN
+    SELECT credits INTO v_spent FROM usage_keyspending
+    WHERE user_id = p_customer.user_id AND api_key_id = p_customer.api_key_id AND began_on = v_began;
+    IF NOT FOUND THEN
+        SELECT coalesce(sum(r.credits - coalesce(f.credits, 0)), 0) INTO v_spent
+        FROM usage_requestlog r
+        LEFT JOIN LATERAL (
+            SELECT sum(credits) AS credits FROM usage_refund
+            WHERE user_id = r.user_id AND charge_id = r.entry_id AND occurred_at = r.occurred_at
+        ) f ON r.credits > 0
+        WHERE r.user_id = p_customer.user_id AND r.api_key_id = p_customer.api_key_id
+            AND r.occurred_at >= v_began::timestamp AT TIME ZONE 'UTC';
+        INSERT INTO usage_keyspending (user_id, api_key_id, began_on, credits)
+        VALUES (p_customer.user_id, p_customer.api_key_id, v_began, v_spent);
+    END IF;
+    RETURN p_customer.spending_limit - v_spent - coalesce((
+        SELECT sum(credits - captured) FROM ledger_hold
+        WHERE user_id = p_customer.user_id AND status = 'open' AND api_key_id = p_customer.api_key_id), 0);
+END $$;
+
+-- Add to what was spent by a key (or take from it, for a refund), if that is being counted.
+CREATE FUNCTION usage_count_key_spending(p_user_id bigint, p_api_key_id bigint, p_credits numeric, p_at timestamptz)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE usage_keyspending s SET credits = s.credits + p_credits
+    FROM accounts_apikey k
+    WHERE k.id = p_api_key_id AND s.user_id = p_user_id AND s.api_key_id = k.id
+        AND s.began_on = usage_spending_began(k.spending_reset_day, p_at)
+$$;
+
+-- What is spent by a key is counted while it has a limit. One that is given a limit is counted anew, from the log.
+CREATE FUNCTION usage_forget_spending() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    DELETE FROM usage_keyspending WHERE user_id = NEW.user_id AND api_key_id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER spending_is_counted_anew AFTER UPDATE OF spending_limit ON accounts_apikey
+    FOR EACH ROW WHEN (OLD.spending_limit IS NULL AND NEW.spending_limit IS NOT NULL)
+    EXECUTE FUNCTION usage_forget_spending();
+
+-- Debit a request by a key that has a limit: refused with the reason key_limit where it would be exceeded.
+CREATE FUNCTION usage_move_within_limit(
+    p_customer usage_customer, p_credits numeric, p_description text, p_reference text, p_metadata jsonb,
+    p_idempotency_key text, p_fingerprint bytea, p_id bigint
+) RETURNS ledger_outcome LANGUAGE plpgsql AS $$
+DECLARE
+    v_balance ledger_balance := ledger_lock_balance(p_customer.user_id);
+    r ledger_outcome;
+BEGIN
+    IF usage_key_left(p_customer, clock_timestamp()) < p_credits THEN
+        r := ledger_refusal(v_balance, p_credits);
+        r.reason := 'key_limit';
+        RETURN r;
+    END IF;
+    r := ledger_move(
+        p_customer.user_id, 'debit', 'usage', -p_credits, p_description, p_reference, p_metadata, 'charge',
+        p_idempotency_key, p_fingerprint, p_entry_id => p_id);
+    IF r.entry_id IS NOT NULL THEN
+        PERFORM usage_count_key_spending(p_customer.user_id, p_customer.api_key_id, p_credits, r.created_at);
+    END IF;
+    RETURN r;
 END $$;
 
 -- Let calls with the same key follow each other until the transaction ends: whatever they turn out to be, a charge
@@ -79,6 +162,8 @@ DECLARE
     v_user_id bigint := p_user_id;
     v_active boolean;
     v_api_key_id bigint;
+    v_spending_limit numeric;
+    v_reset_day smallint;
     v_done_entry_id bigint;
     v_done_fingerprint bytea;
     v_price usage_price;
@@ -89,7 +174,8 @@ DECLARE
     v_move ledger_outcome;
 BEGIN
     IF p_key_hash IS NOT NULL THEN
-        SELECT user_id, id INTO v_user_id, v_api_key_id FROM accounts_apikey
+        SELECT user_id, id, spending_limit, spending_reset_day
+        INTO v_user_id, v_api_key_id, v_spending_limit, v_reset_day FROM accounts_apikey
         WHERE key_hash = p_key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > v_now);
     END IF;
     SELECT is_active INTO v_active FROM accounts_user WHERE id = v_user_id;
@@ -134,10 +220,18 @@ BEGIN
         IF p_credits IS NOT NULL THEN
             PERFORM ledger_refuse_inexact(p_credits);
         END IF;
-        v_move := ledger_move(
-            v_user_id, 'debit', 'usage', -v_credits, v_endpoint, coalesce(p_reference, p_request_id::text),
-            p_metadata || jsonb_build_object('charge_id', v_id, 'request_id', p_request_id), 'charge',
-            p_idempotency_key, p_fingerprint, p_entry_id => v_id);
+        IF v_spending_limit IS NULL THEN
+            v_move := ledger_move(
+                v_user_id, 'debit', 'usage', -v_credits, v_endpoint, coalesce(p_reference, p_request_id::text),
+                p_metadata || jsonb_build_object('charge_id', v_id, 'request_id', p_request_id), 'charge',
+                p_idempotency_key, p_fingerprint, p_entry_id => v_id);
+        ELSE
+            v_move := usage_move_within_limit(
+                ROW(v_user_id, v_api_key_id, v_spending_limit, v_reset_day, NULL)::usage_customer, v_credits,
+                v_endpoint, coalesce(p_reference, p_request_id::text),
+                p_metadata || jsonb_build_object('charge_id', v_id, 'request_id', p_request_id),
+                p_idempotency_key, p_fingerprint, v_id);
+        END IF;
         IF v_move.entry_id IS NULL THEN
             v_status := 402;
         END IF;
@@ -163,6 +257,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp 
 DECLARE
     v_customer usage_customer := usage_find_customer(p_user_id, p_key_hash);
     v_price usage_price;
+    v_credits numeric;
+    v_refusal ledger_outcome;
     r ledger_hold_outcome;
 BEGIN
     IF v_customer.refusal IS NOT NULL THEN
@@ -176,8 +272,23 @@ BEGIN
             RETURN r;
         END IF;
     END IF;
+    v_credits := usage_cost(v_price, p_credits, p_units, 200);
+    IF v_customer.spending_limit IS NOT NULL THEN
+        v_refusal := ledger_refusal(ledger_lock_balance(v_customer.user_id), v_credits);
+        IF usage_key_left(v_customer, clock_timestamp()) < v_credits AND NOT EXISTS (
+            SELECT FROM ledger_hold WHERE user_id = v_customer.user_id AND idempotency_key = p_idempotency_key
+        ) THEN
+            r.outcome := 'insufficient';
+            r.required := v_credits;
+            r.reserved := v_refusal.reserved;
+            r.available := v_refusal.available;
+            r.reason := 'key_limit';
+            r.next_hold_expires_at := v_refusal.next_hold_expires_at;
+            RETURN r;
+        END IF;
+    END IF;
     RETURN ledger_open_hold(
-        v_customer.user_id, usage_cost(v_price, p_credits, p_units, 200), p_seconds, p_reference, p_metadata,
+        v_customer.user_id, v_credits, p_seconds, p_reference, p_metadata,
         p_idempotency_key, p_fingerprint, v_customer.api_key_id,
         jsonb_build_object('endpoint', p_endpoint, 'method', p_method, 'units', p_units::text));
 END $$;
@@ -199,6 +310,7 @@ DECLARE
     v_endpoint text;
     v_price usage_price;
     v_id bigint := nextval('ledger_entry_id_seq');
+    v_credits numeric;
     r ledger_hold_outcome;
 BEGIN
     SELECT * INTO v_hold FROM ledger_hold WHERE id = p_hold_id;  -- what is read of it never changes
@@ -218,12 +330,15 @@ BEGIN
         p_metadata || jsonb_build_object('charge_id', v_id, 'request_id', p_request_id, 'hold_id', p_hold_id),
         p_idempotency_key, p_fingerprint);
     IF r.outcome = 'captured' THEN
+        v_credits := coalesce((SELECT -amount FROM ledger_entry WHERE id = r.entry_id), 0);
+        IF v_hold.api_key_id IS NOT NULL AND v_credits > 0 THEN
+            PERFORM usage_count_key_spending(r.user_id, v_hold.api_key_id, v_credits, r.entry_at);
+        END IF;
         PERFORM usage_log_request(
             v_id, r.user_id, v_hold.api_key_id, v_endpoint, v_path, v_method, p_status,
             coalesce(p_units, (v_hold.purpose ->> 'units')::numeric, 1),
-            coalesce((SELECT -amount FROM ledger_entry WHERE id = r.entry_id), 0),
-            v_price.id, r.entry_id, p_latency_ms, p_request_id, coalesce(p_reference, v_hold.reference), p_metadata,
-            r.entry_at);
+            v_credits, v_price.id, r.entry_id, p_latency_ms, p_request_id, coalesce(p_reference, v_hold.reference),
+            p_metadata, r.entry_at);
     END IF;
     RETURN r;
 END $$;
@@ -263,6 +378,9 @@ BEGIN
         FROM usage_refund f
         WHERE f.entry_id = r.entry_id AND d.user_id = f.user_id AND d.endpoint = f.endpoint
             AND d.day = (f.occurred_at AT TIME ZONE 'UTC')::date;
+        PERFORM usage_count_key_spending(l.user_id, l.api_key_id, -f.credits, l.occurred_at)
+        FROM usage_refund f JOIN usage_requestlog l ON l.id = f.charge_id AND l.occurred_at = f.occurred_at
+        WHERE f.entry_id = r.entry_id AND l.api_key_id IS NOT NULL;
     END IF;
     RETURN r;
 END $$;

@@ -1,0 +1,2 @@
+DROP FUNCTION ledger_debit_batch;
+DROP TYPE ledger_debit;

@@ -1,0 +1,40 @@
+"""How much was spent by keys that have a limit."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models import ApiKey
+
+
+class KeySpending(models.Model):
+    """One key's spending since its count last began anew; kept while the key has a limit, by SQL functions alone."""
+
+    pk = models.CompositePrimaryKey("user", "api_key", "began_on")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The customer.",
+    )
+    api_key = models.ForeignKey(
+        ApiKey,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The customer's key.",
+    )
+    began_on = models.DateField(help_text="The UTC day on which the count began.")
+    credits = models.DecimalField(
+        max_digits=24, decimal_places=6, help_text="Credits debited by it since, less refunds."
+    )
+
+    class Meta:
+        verbose_name_plural = "key spending"
+
+    def __str__(self) -> str:
+        return f"{self.credits:f} since {self.began_on}"

@@ -1,0 +1,4 @@
+DROP FUNCTION usage_record_events, usage_record_lines, usage_charge_batch, usage_settle_reported;
+DROP TYPE usage_settled, usage_batch_row;
+ALTER TYPE usage_reported DROP ATTRIBUTE source;
+DROP TRIGGER event_key_stays ON usage_eventkey;
