@@ -29,9 +29,7 @@ class KeySpending(models.Model):
         help_text="The customer's key.",
     )
     began_on = models.DateField(help_text="The UTC day on which the count began.")
-    credits = models.DecimalField(
-        max_digits=24, decimal_places=6, help_text="Credits debited by it since, less refunds."
-    )
+    credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits debited since, less refunds.")
 
     class Meta:
         verbose_name_plural = "key spending"
