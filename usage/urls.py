@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from usage.views import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
+from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
 
 urlpatterns = [
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),

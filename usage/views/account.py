@@ -31,7 +31,7 @@ from usage.filters import RequestFilter
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
 from usage.selectors import Life, life_of, usage_of
-from usage.serializers import (
+from usage.serializers.account import (
     AccountSummarySerializer,
     KeySummarySerializer,
     RequestSerializer,
