@@ -1,6 +1,7 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from psycopg.types.json import set_json_dumps
 
 
 class ConfigConfig(AppConfig):
@@ -10,5 +11,6 @@ class ConfigConfig(AppConfig):
     verbose_name = "Wiring"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and let documents reach the database with their decimals exact."""
         import_module("config.checks")
+        set_json_dumps(import_module("config.http.renderers").exact_json)

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
+from psycopg.types.json import Jsonb
 
 from config.db.prepared import read_prepared, run_prepared
 from tests.conftest import owner_connection
@@ -68,3 +69,11 @@ def test_an_error_of_the_server_is_djangos_with_its_state():
         run_prepared("SELECT 1 / %s::int", [0])
 
     assert refused.value.__cause__.sqlstate == "22012"
+
+
+def test_documents_reach_the_database_with_their_decimals_exact():
+    document = Jsonb({"a": Decimal("0.12345678901234567890123"), "größe": [None, 10**30]})
+
+    ((stored,),) = read_prepared("SELECT %s::jsonb::text", [document])
+
+    assert stored == '{"a": 0.12345678901234567890123, "größe": [null, 1000000000000000000000000000000]}'
