@@ -1,4 +1,8 @@
-"""Serializer fields for credits and instants."""
+"""Serializer fields for credits, instants, and whatever JSON can say in one way only.
+
+Those with a method `plainly` also serve `config.http.bodies`: it gives the value that the field would, or raises
+NotPlain where only the field itself can tell.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,18 @@ from rest_framework import serializers
 from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, plain
 from config.http.ranges import NotAnInstant, is_date, parse_instant
 
+
+class NotPlain(ValueError):
+    """Whether this value will do takes a closer look."""
+
+
 _CREDITS_SCHEMA = {"type": "number", "format": "double", "examples": [12.5]}
 
 
 class CreditsField(serializers.Field[Decimal, Any, Decimal, Any]):
     """Takes a JSON number or a decimal string; gives a JSON number without exponent or needless zeros."""
+
+    noun = "credits"
 
     def __init__(self, *, allow_negative: bool = False, allow_zero: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -24,12 +35,21 @@ class CreditsField(serializers.Field[Decimal, Any, Decimal, Any]):
 
     def to_internal_value(self, data: Any) -> Decimal:
         try:
-            return parse_credits(data, allow_negative=self.allow_negative, allow_zero=self.allow_zero)
+            return self.plainly(data)
         except NotACreditAmount as error:
             raise serializers.ValidationError(str(error), code="invalid") from error
 
+    def plainly(self, data: Any) -> Decimal:
+        return parse_credits(data, allow_negative=self.allow_negative, allow_zero=self.allow_zero, noun=self.noun)
+
     def to_representation(self, value: Decimal) -> Decimal:
         return plain(value)
+
+
+class UnitsField(CreditsField):
+    """How much was asked for, counted as exactly as credits are."""
+
+    noun = "units"
 
 
 class InstantField(serializers.DateTimeField):
@@ -64,6 +84,54 @@ class WholeNumberField(serializers.IntegerField):
             self.fail("invalid")
         return data
 
+    def plainly(self, data: Any) -> int:
+        if type(data) is not int or (self.min_value or 0) > data or data > (self.max_value or 0):
+            raise NotPlain  # without a bound of its own, only the field can tell
+        return data
+
+
+class TextField(serializers.CharField):
+    """Text as it was sent, blanks at its ends included; a number is none, and blanks alone are not enough."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        super().__init__(max_length=max_length, min_length=1, trim_whitespace=False, **kwargs)
+        self.longest = max_length
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        if data.isspace():
+            self.fail("blank")
+        return data
+
+    def plainly(self, data: Any) -> str:
+        if type(data) is not str or not 0 < len(data) <= self.longest or data.isspace():
+            raise NotPlain
+        return data
+
+
+class FlagField(serializers.BooleanField):
+    """`true` or `false`, and no word or number for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+    def plainly(self, data: Any) -> bool:
+        if type(data) is not bool:
+            raise NotPlain
+        return data
+
+
+class ObjectField(serializers.DictField):
+    """A JSON object with whatever the caller wants in it."""
+
+    def plainly(self, data: Any) -> dict[str, Any]:
+        if type(data) is not dict:
+            raise NotPlain
+        return data
+
 
 class MomentFieldSchema(OpenApiSerializerFieldExtension):
     """Shows a moment as what it is."""
@@ -78,6 +146,7 @@ class CreditsFieldSchema(OpenApiSerializerFieldExtension):
     """Shows both forms that a request may send."""
 
     target_class = "config.http.fields.CreditsField"
+    match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:  # noqa: ARG002
         if direction == "response":

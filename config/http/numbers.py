@@ -11,16 +11,16 @@ PLACES = 6
 LARGEST = Decimal("999999999.999999")
 
 _DECIMAL_TEXT = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
-_NOT_DECIMAL = "Write credits as a JSON number or a decimal string such as 12.5."
-_TOO_FINE = f"Credits have at most {PLACES} decimal places."
 
 
 class NotACreditAmount(ValueError):
     """This value cannot be an amount of credits; the text says why."""
 
 
-def parse_credits(value: object, *, allow_negative: bool = False, allow_zero: bool = False) -> Decimal:
-    """Read an amount of credits from a parsed JSON value or a command's argument.
+def parse_credits(
+    value: object, *, allow_negative: bool = False, allow_zero: bool = False, noun: str = "credits"
+) -> Decimal:
+    """Read an amount of credits, or of something else that is counted so, from a JSON value or a command's argument.
 
     A JSON number (int or Decimal) counts by its exact value, however it was written;
     a string counts as written, so `"1.0000000"` has a place too many. The result is in its `plain` form,
@@ -29,14 +29,16 @@ def parse_credits(value: object, *, allow_negative: bool = False, allow_zero: bo
     :raises NotACreditAmount: if it is anything but an exact amount within the bounds
     """
     amount = _exact(value)
+    if amount is None:
+        raise NotACreditAmount(f"Write {noun} as a JSON number or a decimal string such as 12.5.")
     if abs(amount) > LARGEST:
-        raise NotACreditAmount(f"Credits lie between -{LARGEST} and {LARGEST}.")
+        raise NotACreditAmount(f"{noun.capitalize()} lie between -{LARGEST} and {LARGEST}.")
     if -_exponent(amount) > PLACES:
-        raise NotACreditAmount(_TOO_FINE)
+        raise NotACreditAmount(f"{noun.capitalize()} have at most {PLACES} decimal places.")
     if amount == 0 and not allow_zero:
-        raise NotACreditAmount("Credits must not be 0.")
+        raise NotACreditAmount(f"{noun.capitalize()} must not be 0.")
     if amount < 0 and not allow_negative:
-        raise NotACreditAmount("Credits must be positive.")
+        raise NotACreditAmount(f"{noun.capitalize()} must be positive.")
     return plain(amount)
 
 
@@ -65,25 +67,29 @@ def percentage(part: Decimal | int, whole: Decimal | int) -> Decimal:
     return shown if _exponent(shown) < 0 else Decimal(f"{shown}.0")
 
 
-def _exact(value: object) -> Decimal:
+def _exact(value: object) -> Decimal | None:
+    """Give the number that a value stands for, None when it stands for none.
+
+    What is far beyond all bounds is answered by something just as far beyond: it must stay cheap.
+    """
     if isinstance(value, bool):
-        raise NotACreditAmount(_NOT_DECIMAL)
+        return None
     if isinstance(value, int):
-        return Decimal(value) if value.bit_length() <= 64 else LARGEST + LARGEST  # too big either way: stay cheap
+        return Decimal(value) if value.bit_length() <= 64 else LARGEST + LARGEST
     if isinstance(value, Decimal):
         return _exact_number(value)
     if isinstance(value, str) and _DECIMAL_TEXT.fullmatch(value):
         return Decimal(value)
-    raise NotACreditAmount(_NOT_DECIMAL)
+    return None
 
 
-def _exact_number(value: Decimal) -> Decimal:
+def _exact_number(value: Decimal) -> Decimal | None:
     if not value.is_finite():
-        raise NotACreditAmount(_NOT_DECIMAL)
+        return None
     if value and value.adjusted() > len(str(LARGEST)):  # 1e999999999 must not be written out
         return LARGEST + LARGEST
     if value and value.adjusted() < -PLACES:
-        raise NotACreditAmount(_TOO_FINE)
+        return Decimal(1).scaleb(-PLACES - 1)
     return plain(value) if value else Decimal(0)
 
 
