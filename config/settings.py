@@ -197,6 +197,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "ENUM_NAME_OVERRIDES": {
         "ApiKeyStatus": "accounts.models.api_key.KeyStatus",
+        "KeyVerdict": "usage.key_verdicts.Code",
         "HoldStatus": "ledger.models.hold.HoldStatus",
         "RequestOutcome": "usage.models.request_log.Outcome",
         "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",

@@ -10,6 +10,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from config.db.prepared import read_prepared
+from ledger.errors import HoldNotFound
 from ledger.models import Entry, EntryType, Hold
 from ledger.models.entry import EntryQuerySet
 from ledger.models.hold import HoldQuerySet
@@ -153,3 +154,14 @@ def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> Ho
     if status is not None:
         holds = holds.that_are(status, now)
     return holds.as_of(now).defer("fingerprint").newest_first()
+
+
+def hold_with_id(hold_id: int) -> Hold:
+    """Give one hold, whoever's it is.
+
+    :raises HoldNotFound: if there is none
+    """
+    hold = Hold.objects.filter(pk=hold_id).defer("metadata", "fingerprint").first()
+    if hold is None:
+        raise HoldNotFound
+    return hold

@@ -1,11 +1,13 @@
-"""What the Account API says of credits."""
+"""What the API says of credits."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from rest_framework import serializers
 
+from accounts.serializers import ErrorSerializer
 from config.http.fields import CreditsField, InstantField
 from config.http.numbers import plain
 from ledger.models import Entry, EntryType, Hold, HoldStatus
@@ -55,7 +57,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
 
     class Meta:
         model = Entry
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "user_id",
             "type",
@@ -97,3 +99,44 @@ class AccountHoldSerializer(serializers.ModelSerializer[Hold]):
             "created_at",
             "settled_at",
         )
+
+
+class HoldSerializer(serializers.Serializer[Hold]):
+    """Credits set aside, as the services that set them aside see it."""
+
+    id = serializers.IntegerField()
+    user_id = serializers.IntegerField()
+    credits = CreditsField(help_text="Credits set aside when it was opened.")
+    captured = CreditsField(help_text="Credits of it spent so far.")
+    status = serializers.ChoiceField(choices=HoldStatus.choices)
+    expires_at = InstantField(help_text="From then on it holds nothing.")
+    reference = serializers.CharField(allow_null=True, help_text="The caller's own name for the work.")
+    created_at = InstantField()
+
+
+def hold_answer(hold: Hold, now: dt.datetime) -> dict[str, Any]:
+    """Give a hold in the form of HoldSerializer; one that has run out is expired at once."""
+    return {
+        "id": hold.pk,
+        "user_id": hold.user_id,
+        "credits": plain(hold.credits),
+        "captured": plain(hold.captured),
+        "status": str(hold.status_at(now)),
+        "expires_at": hold.expires_at,
+        "reference": hold.reference,
+        "created_at": hold.created_at,
+    }
+
+
+class InsufficientCreditsSerializer(ErrorSerializer):
+    """A refusal for want of credits."""
+
+    credits_required = CreditsField(help_text="What the call costs.")
+    credits_available = CreditsField(help_text="What can be spent; below 0 within an overdraft.")
+    credits_reserved = CreditsField(help_text="Credits in open holds.")
+    reason = serializers.ChoiceField(
+        choices=["spent", "held", "expired", "frozen", "key_limit"],
+        help_text="held: open holds would have covered it. frozen: nothing may be spent.",
+    )
+    next_hold_expires_at = InstantField(allow_null=True, help_text="When the first open hold runs out.")
+    top_up_url = serializers.CharField(help_text="Where to buy credits.")

@@ -39,4 +39,5 @@ class UsageConfig(AppConfig):
         "usage_ensure_partition",
         "usage_rebuild_sums",
         "usage_find_price",
+        "usage_cost",
     )

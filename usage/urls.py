@@ -1,12 +1,18 @@
-"""Included at the root: statistics and summaries."""
+"""Included at the root: metering, statistics and summaries. The busiest come first, since they are tried in order."""
 
 from django.urls import path
 
 from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
+from usage.views.charges import ChargesViewSet
+from usage.views.holds import HoldsViewSet
+from usage.views.keys import KeyVerdictsViewSet
 
 urlpatterns = [
+    path("v2/charges", ChargesViewSet.as_view({"post": "create"}), name="charges"),
+    path("v2/holds/<str:id>", HoldsViewSet.as_view({"get": "retrieve"}), name="hold"),
+    path("v2/keys/verify", KeyVerdictsViewSet.as_view({"post": "create"}), name="verify-key"),
+    path("v2/account/summary", KeySummaryViewSet.as_view({"get": "retrieve"}), name="key-summary"),
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),
     path("auth/account/requests", RequestsViewSet.as_view({"get": "list"}), name="requests"),
     path("auth/account/summary", SummaryViewSet.as_view({"get": "retrieve"}), name="summary"),
-    path("v2/account/summary", KeySummaryViewSet.as_view({"get": "retrieve"}), name="key-summary"),
 ]

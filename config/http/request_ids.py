@@ -9,6 +9,7 @@ import time
 import uuid
 from contextvars import ContextVar
 
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}", re.ASCII)
 _ACCEPTED = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
@@ -18,7 +19,16 @@ def chosen_request_id(sent: str | None) -> str:
     """Take the caller's own id when it is 1 to 128 printable ASCII characters, else make one."""
     if sent and sent.strip() and _ACCEPTED.fullmatch(sent):
         return sent
-    return str(uuid7(milliseconds=time.time_ns() // 1_000_000, random_bits=int.from_bytes(os.urandom(10), "big")))
+    return str(_new())
+
+
+def request_uuid(request_id: str) -> uuid.UUID:
+    """Read a call's id as a UUID; one that is none gets another name, where only a UUID will do."""
+    return uuid.UUID(request_id) if _UUID.fullmatch(request_id) else _new()
+
+
+def _new() -> uuid.UUID:
+    return uuid7(milliseconds=time.time_ns() // 1_000_000, random_bits=int.from_bytes(os.urandom(10), "big"))
 
 
 def uuid7(*, milliseconds: int, random_bits: int) -> uuid.UUID:

@@ -110,3 +110,9 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return f"hold {self.pk} of {self.credits:f} ({self.status})"
+
+    def status_at(self, now: dt.datetime) -> HoldStatus:
+        """Tell where it stands, without waiting for a job to settle what has run out."""
+        if self.status == HoldStatus.OPEN and self.expires_at <= now:
+            return HoldStatus.EXPIRED
+        return HoldStatus(self.status)

@@ -42,6 +42,7 @@ DOORS = {
     "usage_capture_hold",
     "usage_charge",
     "usage_charge_batch",
+    "usage_cost",
     "usage_ensure_partition",
     "usage_find_price",
     "usage_open_hold",
@@ -51,7 +52,7 @@ DOORS = {
     "usage_refund",
 }
 # Doors that only read what the application may read anyway, and so run with its own rights.
-DOORS_WITHOUT_RIGHTS = {"ledger_seal", "usage_find_price"}
+DOORS_WITHOUT_RIGHTS = {"ledger_seal", "usage_cost", "usage_find_price"}
 # Fired by what the application may do; not to be called.
 TRIGGERS_WITH_RIGHTS = {"usage_forget_spending"}
 INNER_ROOMS = {
@@ -70,7 +71,6 @@ INNER_ROOMS = {
     "ledger_refuse_move_without_seq",
     "ledger_replay",
     "ledger_settle_expired",
-    "usage_cost",
     "usage_find_customer",
     "usage_count_key_spending",
     "usage_forget_spending",
@@ -175,7 +175,6 @@ def test_the_application_changes_no_structure_and_no_role(statement):
         "ledger_move(1, 'credit', 'grant', 1, '', NULL, '{}', '', '', '')",
         "ledger_refusal(NULL, 1)",
         "usage_note_free_charge(1, 1, '', '', gen_random_uuid())",
-        "usage_cost(NULL, 1, 1, 200)",
         "usage_drop_month('2020-01-01', now())",
         "usage_rebuild_days(NULL, '2020-01-01', '2020-01-02')",
     ],

@@ -1,7 +1,8 @@
 """Who may make which call, and what they are answered: a row for every route of the API.
 
 A new route gets its row here. Callers come with all they have: the owner with a token and a key, the staff
-(who are customers like any other, outside the back office) with a token, programs with a key.
+(who are customers like any other, outside the back office) with a token, programs with a key, and services with an
+idempotency key besides.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from usage.services.prices import set_price
 
 MARK = "belongs-to-alice"  # stands in everything of the owner's that an answer could give away
 CALLERS = (
-    "anonymous", "owner", "stranger", "inactive", "revoked key", "key without scope", "staff without permission",
-    "staff", "staff by cookie",
+    "anonymous", "owner", "stranger", "inactive", "revoked key", "service", "staff without permission", "staff",
+    "staff by cookie",
 )  # fmt: skip
 
 
@@ -44,6 +45,7 @@ class World:
     owner: User
     ids: dict[str, int]
     refresh_token: str
+    key: str
     clients: dict[str, APIClient]
 
 
@@ -59,7 +61,6 @@ def build_world() -> World:
         "stranger": _with_all(UserFactory()),
         "inactive": _with_all(inactive),
         "revoked key": _with_key(APIClient(), revoked.raw),
-        "key without scope": _with_key(APIClient(), ServiceKeyFactory().raw),
         "staff without permission": client_of(StaffFactory()),
         "staff": client_of(superuser),
         "staff by cookie": APIClient(),
@@ -70,7 +71,7 @@ def build_world() -> World:
 
 
 def owners_world() -> World:
-    """Make the owner and their things, and nobody else."""
+    """Make the owner and their things, the company's own service, and nobody else."""
     now = timezone.now()
     owner = SubscriptionFactory(user=UserFactory(email=f"{MARK}@example.com", full_name=MARK)).user
     give(owner, 50, reference=MARK)
@@ -80,7 +81,10 @@ def owners_world() -> World:
     issued = ApiKeyFactory(user=owner, name=MARK)
     ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
-    return World(owner, ids, pair.refresh, {"owner": _with_key(client_of(owner), issued.raw)})
+    service = _with_key(APIClient(), ServiceKeyFactory().raw)
+    service.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
+    clients = {"owner": _with_key(client_of(owner), issued.raw), "service": service}
+    return World(owner, ids, pair.refresh, issued.raw, clients)
 
 
 def unlimited(settings: Any) -> None:
@@ -122,7 +126,12 @@ def owner_alone(status: int) -> Access:
 
 def by_key(status: int) -> Access:
     """Say that a customer's good key is answered about its customer."""
-    return anybody(401) | {"owner": status, "stranger": status, "key without scope": 403}
+    return anybody(401) | {"owner": status, "stranger": status, "service": 403}
+
+
+def by_service(status: int) -> Access:
+    """Say that a service may act for any customer, and a customer's own key for nobody."""
+    return anybody(401) | {"owner": 403, "stranger": 403, "service": status}
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,16 @@ class Row:
     access: Access
     body: Body | None = None
     of: str | None = None
+
+    @property
+    def caller(self) -> str:
+        """Name who makes this call with success."""
+        return "owner" if self.access["owner"] < 400 else "service"
+
+
+def caller_of(path: str) -> str:
+    """Name who makes the calls of a path with success."""
+    return next((row.caller for route, row in TABLE.items() if route.path == path), "owner")
 
 
 def _registration(world: World) -> dict[str, Any]:
@@ -148,6 +167,10 @@ def _refresh(world: World) -> dict[str, Any]:
 
 def _new_password(world: World) -> dict[str, Any]:
     return {"current_password": PASSWORD, "new_password": "another fine long phrase"}
+
+
+def _request(world: World) -> dict[str, Any]:
+    return {"user_id": world.owner.pk, "endpoint": MARK}
 
 
 TABLE: dict[Route, Row] = {
@@ -175,4 +198,7 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/requests"): Row(by_token(200)),
     Route("GET", "/auth/account/summary"): Row(by_token(200)),
     Route("GET", "/v2/account/summary"): Row(by_key(200)),
+    Route("POST", "/v2/charges"): Row(by_service(201), _request),
+    Route("GET", "/v2/holds/{id}"): Row(by_service(200), of="hold"),
+    Route("POST", "/v2/keys/verify"): Row(by_service(200), lambda world: {"api_key": world.key, "endpoint": MARK}),
 }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from tests.journeys.access_table import TABLE, World, owners_world, unlimited
+from tests.journeys.access_table import TABLE, World, caller_of, owners_world, unlimited
 from tests.journeys.hostilities import (
     BODIES,
     CREDENTIALS,
@@ -35,22 +35,31 @@ UNDOCUMENTED_PARAMETERS = {"/api/schema": ["format"]}
 def world(settings) -> World:
     unlimited(settings)
     made = owners_world()
-    made.clients["owner"].raise_request_exception = False
+    for client in made.clients.values():
+        client.raise_request_exception = False
     return made
 
 
-def send(world: World, method: str, path: str, body: bytes = b"", *, query: str = "", **environment: str) -> Any:
-    """Make one call as the owner; nothing of it is kept."""
+def send(
+    world: World, method: str, path: str, body: bytes = b"", *, by: str, query: str = "", **environment: str
+) -> Any:
+    """Make one call as somebody; nothing of it is kept."""
     kind = environment.pop("kind", "application/json" if body else "")
     # The server's own stream: the test client's refuses to be asked for more than there is.
     sent = {"QUERY_STRING": query, "wsgi.input": io.BytesIO(body), **environment}
     if path.startswith("//"):  # the test client would take what follows for a host
         path, sent["PATH_INFO"] = "/", path
     before = transaction.savepoint()
-    answer = world.clients["owner"].generic(method, path, body, kind, **sent)
+    answer = world.clients[by].generic(method, path, body, kind, **sent)
     answer.text_sent = answer.getvalue()  # streams, too, while what they read is there
     transaction.savepoint_rollback(before)
     return answer
+
+
+def ask(world: World, route: Route, body: bytes | None = None, *, path: str = "", **environment: str) -> Any:
+    """Make the call of a route, with its usual body unless another is given, as somebody who may."""
+    sent = body_of(world, route) if body is None else body
+    return send(world, route.method, path or path_of(world, route), sent, by=TABLE[route].caller, **environment)
 
 
 def path_of(world: World, route: Route) -> str:
@@ -99,7 +108,7 @@ def test_hostile_bodies(world, found, route):
     takes_body = TABLE[route].body is not None
 
     for name, (body, kind, status) in BODIES.items():
-        answer = send(world, route.method, path_of(world, route), body, kind=kind)
+        answer = ask(world, route, body, kind=kind)
 
         found += [f"{name}: {each}" for each in wrong(answer, route.path, status if takes_body else None)]
 
@@ -111,7 +120,7 @@ def test_hostile_fields(world, found, route):
 
     for field in fields:
         for value in FIELD_VALUES:
-            answer = send(world, route.method, path_of(world, route), json.dumps({**usual, field: value}).encode())
+            answer = ask(world, route, json.dumps({**usual, field: value}).encode())
 
             found += [f"{field}={value!r:.40}: {each}" for each in wrong(answer, route.path)]
 
@@ -130,12 +139,10 @@ def parameters_of(route: Route) -> list[str]:
 
 @pytest.mark.parametrize("route", API, ids=str)
 def test_hostile_query_parameters(world, found, route):
-    path = path_of(world, route)
-
     for name in parameters_of(route):
         values = QUERY_VALUES | dict.fromkeys(QUERY_REFUSALS.get(name, ()), 400)
         for value, status in values.items():
-            answer = send(world, route.method, path, query=f"{name}={value.format(name=name)}")
+            answer = ask(world, route, b"", query=f"{name}={value.format(name=name)}")
 
             found += [f"{name}={value:.40}: {each}" for each in wrong(answer, route.path, status)]
             if status == 400 and answer.status_code == 400 and name not in json.loads(answer.text_sent)["errors"]:
@@ -145,7 +152,7 @@ def test_hostile_query_parameters(world, found, route):
 @pytest.mark.parametrize("route", API, ids=str)
 def test_hostile_queries(world, found, route):
     for name, query in QUERIES.items():
-        answer = send(world, route.method, path_of(world, route), body_of(world, route), query=query)
+        answer = ask(world, route, query=query)
 
         found += [f"{name}: {each}" for each in wrong(answer, route.path)]
 
@@ -153,30 +160,26 @@ def test_hostile_queries(world, found, route):
 @pytest.mark.parametrize("route", [route for route in API if "{" in route.path], ids=str)
 def test_hostile_path_parts_are_not_found(world, found, route):
     for part in PATH_PARTS:
-        path = route.path.replace("{id}", part)
-        answer = send(world, route.method, path, body_of(world, route))
+        answer = ask(world, route, path=route.path.replace("{id}", part))
 
         found += [f"{part:.40}: {each}" for each in wrong(answer, route.path, 404)]
 
 
 @pytest.mark.parametrize("route", API, ids=str)
 def test_hostile_headers(world, found, route):
-    path, body = path_of(world, route), body_of(world, route)
-
     for name, (environment, status) in HEADERS.items():
-        answer = send(world, route.method, path, body, **environment)
+        answer = ask(world, route, **environment)
 
         found += [f"{name}: {each}" for each in wrong(answer, route.path, status)]
 
 
 @pytest.mark.parametrize("route", API, ids=str)
 def test_hostile_credentials(world, found, route):
-    path, body = path_of(world, route), body_of(world, route)
     is_open = TABLE[route].access["anonymous"] < 400
-    world.clients["owner"].credentials()
+    world.clients[TABLE[route].caller].credentials()
 
     for name, environment in CREDENTIALS.items():
-        answer = send(world, route.method, path, body, **{"HTTP_AUTHORIZATION": "", "HTTP_X_API_KEY": ""} | environment)
+        answer = ask(world, route, **{"HTTP_AUTHORIZATION": "", "HTTP_X_API_KEY": ""} | environment)
 
         found += [f"{name}: {each}" for each in wrong(answer, route.path, None if is_open else 401)]
 
@@ -184,7 +187,7 @@ def test_hostile_credentials(world, found, route):
 @pytest.mark.parametrize("path", api_paths())
 def test_hostile_methods_are_not_allowed(world, found, path):
     for method in METHODS:
-        answer = send(world, method, path.format(id=1), b"{}")
+        answer = send(world, method, path.format(id=1), b"{}", by=caller_of(path))
 
         if path != "/metrics" or method != "get":
             found += [f"{method:.40}: {each}" for each in wrong(answer, path)]
@@ -198,7 +201,7 @@ def test_paths_that_are_nearly_right_are_not_found(world, found, path):
     for method, nearly in itertools.product(
         ("GET", "POST", "PROPFIND"), ("/{}", "{}/", "{}//", "{}%20", "{}.json", "{}%00")
     ):
-        answer = send(world, method, nearly.format(whole))
+        answer = send(world, method, nearly.format(whole), by=caller_of(path))
         status = None if ends_in_an_id and "/" not in nearly else 404
 
         found += [f"{method} {nearly}: {each}" for each in wrong(answer, path, status)]

@@ -1,0 +1,75 @@
+"""Whether a request with a customer's key would be charged: a look, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from config.db.prepared import read_prepared
+from ledger.selectors import BALANCE_QUERY
+
+
+class Code(StrEnum):
+    """The first thing that is wrong; `valid` when nothing is."""
+
+    VALID = "valid"
+    API_KEY_INVALID = "api_key_invalid"
+    API_KEY_EXPIRED = "api_key_expired"
+    API_KEY_REVOKED = "api_key_revoked"
+    CUSTOMER_INACTIVE = "customer_inactive"
+    PRICE_UNKNOWN = "price_unknown"
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a key. Nobody has it when `user_id` is None; `credits_required` is None without a price."""
+
+    code: Code
+    user_id: int | None
+    scopes: list[str] | None
+    credits_required: Decimal | None
+    available: Decimal | None
+
+
+# A service's key is no customer's. What a charge would look at is looked at here: the same price, the same cost of a
+# request that succeeds, and the same bounds.
+_FACTS = f"""
+    SELECT key.user_id, key.scopes, price.cost, funds.available,
+        CASE
+            WHEN key.user_id IS NULL THEN 'api_key_invalid'
+            WHEN key.revoked_at IS NOT NULL THEN 'api_key_revoked'
+            WHEN key.expires_at <= asked.at THEN 'api_key_expired'
+            WHEN NOT customer.is_active THEN 'customer_inactive'
+            WHEN asked.endpoint IS NULL OR price.cost = 0 THEN 'valid'
+            WHEN price.cost IS NULL THEN 'price_unknown'
+            WHEN bounds.frozen_at IS NULL
+                AND funds.available - price.cost >= -coalesce(bounds.overdraft_limit, 0) THEN 'valid'
+            ELSE 'insufficient_credits'
+        END
+    FROM (
+        SELECT %s::bytea AS key_hash, %s::text AS endpoint, %s::text AS method, %s::numeric AS units,
+            clock_timestamp() AS at OFFSET 0
+    ) asked
+    LEFT JOIN accounts_apikey key ON key.key_hash = asked.key_hash AND key.user_id IS NOT NULL
+    LEFT JOIN accounts_user customer ON customer.id = key.user_id
+    LEFT JOIN ledger_balance bounds ON bounds.user_id = key.user_id
+    LEFT JOIN LATERAL (
+        SELECT balance - reserved AS available FROM ({BALANCE_QUERY.replace("%s", "key.user_id")}) credits
+    ) funds ON true
+    LEFT JOIN LATERAL (
+        SELECT usage_cost(found, NULL, asked.units, 200) AS cost
+        FROM usage_find_price(asked.endpoint, asked.method, asked.at) found
+        WHERE asked.endpoint IS NOT NULL AND found.id IS NOT NULL
+    ) price ON true
+"""
+
+
+def verdict_on(*, key_hash: bytes | None, endpoint: str | None, method: str, units: Decimal) -> Verdict:
+    """Tell whether `units` of an endpoint could be charged to the customer who has the key with this SHA-256.
+
+    Without an endpoint only the key and its customer are judged. One statement; nothing is noted or settled.
+    """
+    ((user_id, scopes, required, available, code),) = read_prepared(_FACTS, [key_hash, endpoint, method, units])
+    return Verdict(Code(code), user_id, scopes, required, available)

@@ -1,0 +1,41 @@
+"""Charges and refunds, as services send and read them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from config.http.bodies import Body
+from config.http.fields import CreditsField
+from usage.serializers.metering import (
+    OneCustomerSerializer,
+    ReportSerializer,
+    credits_field,
+    endpoint_field,
+    units_field,
+)
+
+
+class ChargeRequestSerializer(OneCustomerSerializer, ReportSerializer):
+    """One request to be charged; exactly one of `user_id` and `api_key` says to whom."""
+
+    endpoint = endpoint_field()
+    units = units_field(default=Decimal(1))
+    credits = credits_field("Costs so much, whatever the price.")
+
+
+class ChargeSerializer(serializers.Serializer[Any]):
+    """One request that was charged."""
+
+    id = serializers.IntegerField(help_text="Names the charge for ever, for refunds too.")
+    user_id = serializers.IntegerField()
+    credits = CreditsField(help_text="What it cost; 0: it was free.")
+    balance_after = CreditsField(help_text="The balance right after it.")
+    available = CreditsField(help_text="What can be spent now.")
+    entry_id = serializers.IntegerField(allow_null=True, help_text="The ledger entry; null when it was free.")
+    request_id = serializers.UUIDField(help_text="The charging call's X-Request-Id if that was a UUID, else a new one.")
+
+
+CHARGE = Body(ChargeRequestSerializer)

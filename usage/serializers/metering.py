@@ -1,0 +1,118 @@
+"""What bodies of metering calls have in common: the customer, and how a request went."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.core.validators import RegexValidator
+from rest_framework import serializers
+
+from config.http.fields import (
+    CreditsField,
+    NotPlain,
+    ObjectField,
+    TextField,
+    UnitsField,
+    WholeNumberField,
+)
+
+LARGEST_ID = 2**63 - 1
+LARGEST_DURATION = 2**31 - 1
+_EITHER = "Name the customer by one of user_id and api_key."
+_METHOD_FORM = re.compile(r"\A[A-Za-z]{1,10}\Z")
+_METHOD = RegexValidator(_METHOD_FORM, "A method is a word of at most 10 letters, such as GET or POST.")
+
+
+class KeyField(serializers.CharField):
+    """The text of an API key. Whatever it is, it is taken: what is no key is answered like one that nobody has."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_blank=True, trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
+    def plainly(self, data: Any) -> str:
+        if type(data) is not str:
+            raise NotPlain
+        return data
+
+
+class MethodField(TextField):
+    """An HTTP method, in whatever case."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=10, validators=[_METHOD], **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).upper()
+
+    def plainly(self, data: Any) -> str:
+        if type(data) is not str or not _METHOD_FORM.match(data):
+            raise NotPlain
+        return data.upper()
+
+
+def endpoint_field(**kwargs: Any) -> TextField:
+    return TextField(max_length=2_000, help_text="A code or a path; a query string is not looked at.", **kwargs)
+
+
+def units_field(**kwargs: Any) -> UnitsField:
+    return UnitsField(help_text="How much of it, in units of the price.", **kwargs)
+
+
+def method_field() -> MethodField:
+    # The default is made, so that the document does not show one that nobody may send.
+    return MethodField(default=str, help_text="HTTP method; some prices are for one method only.")
+
+
+def credits_field(help_text: str) -> CreditsField:
+    return CreditsField(default=None, allow_null=True, help_text=help_text)
+
+
+def reference_field() -> TextField:
+    return TextField(max_length=255, default=None, allow_null=True, help_text="Your own name for it.")
+
+
+def metadata_field() -> ObjectField:
+    return ObjectField(default=dict, help_text="Whatever you want to keep with it.")
+
+
+class AnyCustomerSerializer(serializers.Serializer[Any]):
+    """Whose it is; where it is somebody else's, it is not found."""
+
+    user_id = WholeNumberField(
+        default=None, allow_null=True, min_value=1, max_value=LARGEST_ID, help_text="The customer's id."
+    )
+    api_key = KeyField(default=None, allow_null=True, help_text="Instead of `user_id`: any live key of the customer.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["user_id"] is not None and attrs["api_key"] is not None:
+            raise serializers.ValidationError({"user_id": [_EITHER], "api_key": [_EITHER]})
+        return attrs
+
+
+class OneCustomerSerializer(AnyCustomerSerializer):
+    """For whom; exactly one of `user_id` and `api_key`."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if (attrs["user_id"] is None) == (attrs["api_key"] is None):
+            raise serializers.ValidationError({"user_id": [_EITHER], "api_key": [_EITHER]})
+        return attrs
+
+
+class ReportSerializer(serializers.Serializer[Any]):
+    """How a request went, for the log."""
+
+    method = method_field()
+    status_code = WholeNumberField(
+        default=200, min_value=100, max_value=599, help_text="401, 402 and 429 cost nothing, others ≥ 400 hardly ever."
+    )
+    latency_ms = WholeNumberField(
+        default=None, allow_null=True, min_value=0, max_value=LARGEST_DURATION, help_text="How long it took."
+    )
+    reference = reference_field()
+    metadata = metadata_field()

@@ -1,0 +1,76 @@
+"""Charges: requests paid for as they happen, and what is given back of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+
+from accounts.serializers import ErrorSerializer
+from config.http.idempotency import sent_idempotency_key
+from config.http.lean import LeanAnswer, LeanRequest
+from config.http.numbers import plain
+from config.http.request_ids import request_uuid
+from ledger.serializers import InsufficientCreditsSerializer
+from usage.serializers.charges import CHARGE, ChargeSerializer
+from usage.services.charging import Charge, charge_request
+from usage.views.metering import (
+    IDEMPOTENCY_KEY,
+    METERING_REFUSALS,
+    MeteringViewSet,
+    customer_named,
+    done,
+    replayed_header,
+)
+
+
+class ChargesViewSet(MeteringViewSet):
+    """Requests that customers pay for."""
+
+    @extend_schema(
+        operation_id="charge",
+        summary="Charge one request",
+        description="Finds the customer, prices the request, debits and logs it: all or nothing. The most specific "
+        "price of the endpoint applies, unless `credits` are given. What failed costs nothing, unless its price says "
+        "so or `credits` are given. A refusal for want of credits is logged as rejected.",
+        tags=["metering"],
+        parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
+        request=CHARGE.serializer,
+        responses={
+            201: ChargeSerializer,
+            402: InsufficientCreditsSerializer,
+            404: ErrorSerializer,
+            422: ErrorSerializer,
+            **METERING_REFUSALS,
+        },
+    )
+    def create(self, request: LeanRequest) -> LeanAnswer:
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = CHARGE.read(request.data)
+        charge = charge_request(
+            **customer_named(asked),
+            endpoint=asked["endpoint"],
+            units=asked["units"],
+            credits=asked["credits"],
+            method=asked["method"],
+            status=asked["status_code"],
+            latency_ms=asked["latency_ms"],
+            reference=asked["reference"],
+            metadata=asked["metadata"],
+            idempotency_key=idempotency_key,
+            request_id=request_uuid(request.request_id),
+        )
+        return done(charge_answer(charge), status=201, is_replay=charge.is_replay)
+
+
+def charge_answer(charge: Charge) -> dict[str, Any]:
+    """Give a charge in the form of ChargeSerializer."""
+    return {
+        "id": charge.id,
+        "user_id": charge.user_id,
+        "credits": plain(charge.credits),
+        "balance_after": plain(charge.balance_after),
+        "available": plain(charge.available),
+        "entry_id": charge.entry_id,
+        "request_id": charge.request_id,
+    }

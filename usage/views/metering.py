@@ -1,0 +1,88 @@
+"""What the calls of gateways and services have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import NotFound
+
+from accounts import key_format
+from accounts.authentication import ApiKeyAuthentication
+from accounts.models import Scope
+from accounts.permissions import HasScope
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from config.http.idempotency import HEADER, LONGEST_KEY, REPLAYED
+from config.http.lean import LeanAnswer, LeanViewSet
+from config.http.parameters import path_number
+from usage.errors import CustomerKeyInvalid
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    HEADER,
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]*[!-~][ -~]*$"},
+    OpenApiParameter.HEADER,
+    required=True,
+    description="Your own name for this very operation: repeating the call with it changes nothing more.",
+)
+
+
+def replayed_header(status: int) -> OpenApiParameter:
+    return OpenApiParameter(
+        REPLAYED,
+        str,
+        OpenApiParameter.HEADER,
+        enum=["true"],
+        response=[status],
+        description="An earlier call with this key did it; this one changed nothing.",
+    )
+
+
+def id_parameter(description: str) -> OpenApiParameter:
+    return OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description=description)
+
+
+# What every metering call may answer besides its own answers.
+METERING_REFUSALS: dict[Any, Any] = {**REFUSALS, 400: FieldErrorsSerializer, 403: ErrorSerializer}
+
+
+class MeteringViewSet(LeanViewSet):
+    """A call that acts for any customer: only service keys may make it."""
+
+    authentication_classes = (ApiKeyAuthentication,)
+    permission_classes: Any = (HasScope(Scope.METERING),)
+
+
+class Customer(TypedDict, total=False):
+    """A customer as the services that charge want one named; empty when none was."""
+
+    user_id: int
+    key_hash: bytes
+
+
+def customer_named(asked: Mapping[str, Any]) -> Customer:
+    """Read who was meant, without asking the database.
+
+    :raises CustomerKeyInvalid: if the key cannot be one of ours
+    """
+    if asked["user_id"] is not None:
+        return {"user_id": asked["user_id"]}
+    if asked["api_key"] is None:
+        return {}
+    if not key_format.is_well_formed(asked["api_key"]):
+        raise CustomerKeyInvalid
+    return {"key_hash": key_format.hash_of(asked["api_key"])}
+
+
+def number_of(id: str, missing: type[Exception]) -> int:
+    """Read an id from the path; what could be no id is answered like one that nothing has."""
+    try:
+        return path_number(id)
+    except NotFound:
+        raise missing from None
+
+
+def done(data: Mapping[str, Any], *, status: int, is_replay: bool) -> LeanAnswer:
+    """Answer with what was done, now or by an earlier call."""
+    return LeanAnswer(data, status=status, headers={REPLAYED: "true"} if is_replay else {})
