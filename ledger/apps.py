@@ -6,7 +6,7 @@ class LedgerConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
-    guarded_tables = ("ledger_balance", "ledger_entry", "ledger_hold", "ledger_operationkey")
+    guarded_tables = ("ledger_balance", "ledger_entry", "ledger_hold", "ledger_operationkey", "ledger_termschange")
     # The SQL functions that the application's role may call.
     doors = (
         "ledger_post_entry",
@@ -17,6 +17,8 @@ class LedgerConfig(AppConfig):
         "ledger_correct_drift",
         "ledger_first_seq_at",
         "ledger_seal",
+        "ledger_freeze",
+        "ledger_set_overdraft",
     )
     # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
     guards = (
@@ -26,4 +28,5 @@ class LedgerConfig(AppConfig):
         "hold_stays",
         "operation_key_is_append_only",
         "settled_hold_stays_settled",
+        "terms_change_is_append_only",
     )

@@ -56,6 +56,21 @@ class BalanceLimitExceeded(LedgerRefusal):
         super().__init__("The balance may not exceed 999999999.999999 credits.")
 
 
+class TermsUnchanged(LedgerRefusal):
+    """The balance stands as it was asked to: frozen, not frozen, or with this overdraft limit."""
+
+
+class OverdraftLimitTooLow(LedgerRefusal):
+    """The customer is overdrawn by more than the new limit would allow; in credits, holds included."""
+
+    def __init__(self, *, overdrawn: Decimal) -> None:
+        super().__init__(
+            f"The customer is overdrawn by {plain(overdrawn):f} credit(s), holds included: "
+            "the overdraft limit cannot be lower than that."
+        )
+        self.extra = {"credits_overdrawn": overdrawn}
+
+
 class UnknownCustomer(LedgerRefusal):
     def __init__(self) -> None:
         super().__init__("There is no such customer.")

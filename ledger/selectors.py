@@ -11,7 +11,7 @@ from django.conf import settings
 
 from config.db.prepared import read_prepared
 from ledger.errors import HoldNotFound
-from ledger.models import Entry, EntryType, Hold
+from ledger.models import Balance, Entry, EntryType, Hold
 from ledger.models.entry import EntryQuerySet
 from ledger.models.hold import HoldQuerySet
 
@@ -65,6 +65,20 @@ def credit_balance(
 ) -> CreditBalance:
     """Read a row of BALANCE_QUERY."""
     return CreditBalance(user_id, balance, reserved, granted_total, last_updated, settings.CREDIT_UNIT)
+
+
+@dataclass(frozen=True)
+class SpendingTerms:
+    """On which terms a customer may spend: not at all since `frozen_at`, and down to -`overdraft_limit` credits."""
+
+    frozen_at: dt.datetime | None = None
+    overdraft_limit: Decimal = ZERO
+
+
+def terms_of(*, user_id: int) -> SpendingTerms:
+    """Give the terms of a customer's balance as it stands."""
+    found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit").first()
+    return SpendingTerms() if found is None else SpendingTerms(*found)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from tests.factories import StaffFactory
 from usage.models import ReconciliationRun
 
 READ_ONLY = (
-    "ledger_balance", "ledger_entry", "ledger_hold", "usage_requestlog", "usage_reconciliationrun", "admin_logentry",
+    "ledger_balance", "ledger_entry", "ledger_hold", "ledger_termschange", "usage_requestlog",
+    "usage_reconciliationrun", "admin_logentry",
 )  # fmt: skip
 EXPORTED = (
     "accounts_user", "ledger_entry", "usage_requestlog", "ledger_hold", "usage_price", "accounts_subscription",

@@ -1,7 +1,8 @@
-"""Pages about credits: read-only lists, and the one view by which staff change a balance."""
+"""Pages about credits: read-only lists, and the views by which staff change a balance or its terms."""
 
 from ledger.admin.balances import BalanceAdmin
 from ledger.admin.entries import EntryAdmin
 from ledger.admin.holds import HoldAdmin
+from ledger.admin.terms_changes import TermsChangeAdmin
 
-__all__ = ["BalanceAdmin", "EntryAdmin", "HoldAdmin"]
+__all__ = ["BalanceAdmin", "EntryAdmin", "HoldAdmin", "TermsChangeAdmin"]

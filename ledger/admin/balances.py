@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from config.backoffice.credits import shown
@@ -15,6 +15,7 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.available import available_credits
+from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Balance
 
 
@@ -58,6 +59,15 @@ class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
 
     def wanted(self, term: str) -> Q:
         return super().wanted(term) if term.isascii() and term.isdigit() else Q(pk__in=[])
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        offered = {
+            "may_freeze": request.user.has_perm(Freezing.permission),
+            "may_set_overdraft": request.user.has_perm(Overdraft.permission),
+        }
+        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
 
     @admin.display(description="customer")
     def customer(self, balance: Balance) -> SafeString:

@@ -4,6 +4,7 @@ from ledger.models.balance import Balance
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
 from ledger.models.hold import Hold, HoldStatus
 from ledger.models.operation_key import OperationKey
+from ledger.models.terms_change import TermsChange, TermsKind
 
 __all__ = [
     "AdjustmentReason",
@@ -14,4 +15,6 @@ __all__ = [
     "Hold",
     "HoldStatus",
     "OperationKey",
+    "TermsChange",
+    "TermsKind",
 ]

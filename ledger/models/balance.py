@@ -50,6 +50,10 @@ class Balance(models.Model):
     updated_at = models.DateTimeField(db_default=Now(), help_text="Last change of balance or reserved.")
 
     class Meta:
+        permissions: ClassVar = [
+            ("freeze_balance", "Can freeze and unfreeze a customer's balance"),
+            ("set_overdraft", "Can set how far a customer's balance may be overdrawn"),
+        ]
         constraints: ClassVar = [
             # One CHECK, not five: each is parsed again for every statement (docs/decisions/0002).
             models.CheckConstraint(

@@ -10,6 +10,8 @@ from accounts.models import User
 from ledger.models import EntryReason, EntryType
 from ledger.services.entries import Posted, post_entry
 from ledger.services.holds import HoldChange, open_hold
+from ledger.services.terms import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance
+from tests.factories import StaffFactory
 
 
 def post(user: User | int, amount: Decimal | int | str, **asked: Any) -> Posted:
@@ -30,3 +32,19 @@ def hold(user: User | int, credits: Decimal | int | str, *, seconds: int = 900, 
     return open_hold(
         user_id=getattr(user, "pk", user), credits=Decimal(credits), expires_in_seconds=seconds, **defaults | asked
     )
+
+
+def freeze(user: User, *, frozen: bool = True, **asked: Any) -> Changed:
+    """Freeze a balance, or end that, as somebody of the staff and under a new key, unless others are given."""
+    change = freeze_balance if frozen else unfreeze_balance
+    return change(user_id=user.pk, **_terms_asked(asked))
+
+
+def allow_overdraft(user: User, limit: Decimal | int | str, **asked: Any) -> Changed:
+    """Let a balance be overdrawn, as somebody of the staff and under a new key, unless others are given."""
+    return set_overdraft_limit(user_id=user.pk, limit=Decimal(limit), **_terms_asked(asked))
+
+
+def _terms_asked(asked: dict[str, Any]) -> dict[str, Any]:
+    actor_id = asked.pop("actor_id", None) or StaffFactory().pk
+    return {"note": "A test", "actor_id": actor_id, "idempotency_key": uuid.uuid4().hex} | asked

@@ -32,7 +32,13 @@ def assert_refused(owner, statement, parameters=None):
     [
         *(
             form.format(table)
-            for table in ("ledger_entry", "ledger_operationkey", "usage_requestlog", ITS_PARTITION)
+            for table in (
+                "ledger_entry",
+                "ledger_operationkey",
+                "ledger_termschange",
+                "usage_requestlog",
+                ITS_PARTITION,
+            )
             for form in ("UPDATE {} SET user_id = 1", "DELETE FROM {}", "TRUNCATE {}")
         ),
         "UPDATE usage_requestlog SET user_id = 1 WHERE false",

@@ -16,7 +16,7 @@ from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
 from tests.factories import customer_with, give
-from tests.ledger.posting import hold, post
+from tests.ledger.posting import allow_overdraft, freeze, hold, post
 from tests.ledger.tampering import tamper
 
 pytestmark = pytest.mark.django_db
@@ -220,10 +220,9 @@ def test_of_a_partly_captured_hold_the_rest_is_given_back():
     assert balance(alice).reserved == 0
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_frozen_balance_takes_credits_and_gives_none():
     alice = customer_with(100)
-    tamper("UPDATE ledger_balance SET frozen_at = now() WHERE user_id = %s", alice.pk)
+    freeze(alice)
 
     for refused_call in (lambda: hold(alice, 1), lambda: post(alice, -1)):
         with pytest.raises(InsufficientCredits) as refused:
@@ -233,10 +232,9 @@ def test_a_frozen_balance_takes_credits_and_gives_none():
     assert post(alice, 1).entry.balance_after == 101
 
 
-@pytest.mark.django_db(transaction=True)
 def test_an_overdraft_can_be_held_and_spent_to_its_limit():
     alice = customer_with(100)
-    tamper("UPDATE ledger_balance SET overdraft_limit = 50 WHERE user_id = %s", alice.pk)
+    allow_overdraft(alice, 50)
     hold(alice, 120)
 
     entry = post(alice, -30).entry

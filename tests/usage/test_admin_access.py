@@ -28,6 +28,7 @@ from tests.backoffice import (
     superuser,
 )
 from tests.factories import ApiKeyFactory, StaffFactory, SubscriptionFactory, UserFactory
+from tests.ledger.posting import allow_overdraft
 from usage.models import Price, ReconciliationRun, RequestLog
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
@@ -47,6 +48,7 @@ def customer():
     open_hold(user_id=customer.pk, credits=Decimal(1), expires_in_seconds=60, idempotency_key="h-1")
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
+    allow_overdraft(customer, 5)
     Group.objects.create(name="Support")
     audit(report={"checked": {}, "findings": [{"check": "seal", "user_id": customer.pk, "detail": "Altered."}]})
     LogEntry.objects.log_actions(customer.pk, [customer], CHANGE, "Seen.", single_object=True)
@@ -71,6 +73,8 @@ def pages_of_our_own(customer):
         *(export_of(model) for model in EXPORTED),
         reverse("admin:accounts_user_adjust_credits", args=[customer.pk]),
         reverse("admin:accounts_user_issue_key", args=[customer.pk]),
+        reverse("admin:accounts_user_freeze", args=[customer.pk]),
+        reverse("admin:accounts_user_overdraft", args=[customer.pk]),
         reverse("admin:accounts_apikey_issue"),
         reverse("admin:accounts_apikey_limits", args=[ApiKeyFactory().api_key.pk]),
     ]
@@ -87,6 +91,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_balance",
         "ledger_entry",
         "ledger_hold",
+        "ledger_termschange",
         "usage_price",
         "usage_reconciliationrun",
         "usage_requestlog",

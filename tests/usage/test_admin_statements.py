@@ -16,6 +16,7 @@ from accounts.models import ApiKey
 from ledger.services.holds import open_hold
 from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
+from tests.ledger.posting import allow_overdraft
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
 
@@ -32,6 +33,7 @@ def alice():
         SubscriptionFactory(user=customer_with(number + 1))
         open_hold(user_id=alice.pk, credits=Decimal(1), expires_in_seconds=900, idempotency_key=f"h{number}")
         charge(alice, reference=f"r{number}")
+        allow_overdraft(alice, number + 1)
         ApiKeyFactory(user=alice)
         ServiceKeyFactory()
         PlanFactory()
@@ -48,6 +50,8 @@ def addresses(alice):
     yield reverse("admin:password_change")
     yield reverse("admin:accounts_user_adjust_credits", args=[alice.pk])
     yield reverse("admin:accounts_user_issue_key", args=[alice.pk])
+    yield reverse("admin:accounts_user_freeze", args=[alice.pk])
+    yield reverse("admin:accounts_user_overdraft", args=[alice.pk])
     yield reverse("admin:accounts_apikey_issue")
     yield reverse("admin:accounts_apikey_limits", args=[ApiKey.objects.earliest("pk").pk])
     yield reverse("admin:auth_user_password_change", args=[alice.pk])

@@ -10,8 +10,7 @@ from ledger.errors import InsufficientCredits, UnknownCustomer
 from ledger.models import Balance, Entry, OperationKey
 from ledger.selectors import balance_of
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with, give
-from tests.ledger.posting import hold
-from tests.ledger.tampering import tamper
+from tests.ledger.posting import freeze, hold
 from tests.usage.metering import charge, price, rolled_up
 from usage.errors import CustomerInactive, CustomerKeyInvalid
 from usage.models import RequestLog
@@ -123,15 +122,19 @@ class TestWithoutEnoughCredits:
         assert RequestLog.objects.get().status == 402
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_frozen_customer_is_not_charged():
-    alice = customer_with(100)
-    tamper("UPDATE ledger_balance SET frozen_at = now()")
+def test_a_frozen_customer_is_not_charged_until_the_balance_is_unfrozen(alice):
+    price("free", 0)
+    freeze(alice)
 
     with pytest.raises(InsufficientCredits) as refused:
         charge(alice, credits=Decimal(1))
+    free = charge(alice, "free")
+    freeze(alice, frozen=False)
+    paid = charge(alice, credits=Decimal(1))
 
-    assert refused.value.reason == "frozen"
+    assert (refused.value.reason, refused.value.available) == ("frozen", 100)
+    assert (free.credits, paid.balance_after) == (0, 99)
+    assert list(RequestLog.objects.order_by("id").values_list("status", "credits")) == [(402, 0), (200, 0), (200, 1)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from config.backoffice.credits import shown
 from config.backoffice.exports import Exportable, column
 from ledger.admin.adjusting import adjust_credits_view
 from ledger.admin.available import available_credits
+from ledger.admin.terms import Freezing, Overdraft, change_terms_view
 from usage.admin.overview import overview_of
 
 
@@ -52,11 +53,27 @@ class CustomerAdmin(Exportable, PersonAdmin):
         issuing = path(
             "<str:object_id>/issue-key/", self.admin_site.admin_view(self.issue_key), name="accounts_user_issue_key"
         )
-        return [adjusting, issuing, *super().get_urls()]
+        freezing = path("<str:object_id>/freeze/", self.admin_site.admin_view(self.freeze), name="accounts_user_freeze")
+        overdrawing = path(
+            "<str:object_id>/overdraft-limit/",
+            self.admin_site.admin_view(self.set_overdraft),
+            name="accounts_user_overdraft",
+        )
+        return [adjusting, issuing, freezing, overdrawing, *super().get_urls()]
 
     def adjust_credits(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Adjust this customer's credits."""
         return adjust_credits_view(request, customer=self.get_object(request, object_id), site=self.admin_site)
+
+    def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Freeze this customer's balance, or end that."""
+        customer = self.get_object(request, object_id)
+        return change_terms_view(request, action=Freezing(), customer=customer, site=self.admin_site)
+
+    def set_overdraft(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Set how far this customer's balance may be overdrawn."""
+        customer = self.get_object(request, object_id)
+        return change_terms_view(request, action=Overdraft(), customer=customer, site=self.admin_site)
 
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Issue a key to this customer."""

@@ -15,14 +15,16 @@ from accounts.selectors import live_subscription_of
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
 from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
+from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Entry, Hold, HoldStatus
-from ledger.selectors import balance_of
+from ledger.selectors import balance_of, terms_of
 
 ROWS = 10
 _LISTS = (
     ("usage.view_requestlog", "usage_requestlog", "Requests"),
     ("ledger.view_entry", "ledger_entry", "Entries"),
     ("ledger.view_hold", "ledger_hold", "Holds"),
+    ("ledger.view_termschange", "ledger_termschange", "Changes of terms"),
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
 )
@@ -34,6 +36,9 @@ class Overview:
 
     may_adjust: bool
     may_issue_key: bool
+    may_freeze: bool
+    may_set_overdraft: bool
+    is_frozen: bool
     figures: list[tuple[str, str]] | None = None
     tables: list[Table] = field(default_factory=list)
     subscription: Subscription | None = None
@@ -54,7 +59,14 @@ class Table:
 
 def overview_of(customer: User, *, viewer: Any) -> Overview:
     """Gather it, a statement a part."""
-    overview = Overview(may_adjust=viewer.has_perm(MAY_ADJUST), may_issue_key=may_issue_key(viewer, customer))
+    terms = terms_of(user_id=customer.pk)
+    overview = Overview(
+        may_adjust=viewer.has_perm(MAY_ADJUST),
+        may_issue_key=may_issue_key(viewer, customer),
+        may_freeze=viewer.has_perm(Freezing.permission),
+        may_set_overdraft=viewer.has_perm(Overdraft.permission),
+        is_frozen=terms.frozen_at is not None,
+    )
     if viewer.has_perm("ledger.view_balance"):
         credits = balance_of(user_id=customer.pk)
         overview.figures = [
@@ -62,6 +74,10 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
             ("Balance", shown(credits.balance)),
             ("Reserved", shown(credits.reserved)),
         ]
+        if terms.overdraft_limit:
+            overview.figures.append(("Overdraft limit", shown(terms.overdraft_limit)))
+        if terms.frozen_at is not None:
+            overview.figures.append(("Frozen since", shown_at(terms.frozen_at) or ""))
     if viewer.has_perm("ledger.view_entry"):
         overview.tables.append(_entries(customer))
     if viewer.has_perm("ledger.view_hold"):
