@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -45,6 +45,25 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'ApiKey realm="api"'
 
 
+class BearerKeyAuthentication(ApiKeyAuthentication):
+    """The same, and the key may also come as `Authorization: Bearer <key>`, as clients of other products send it."""
+
+    def authenticate(self, request: Request) -> tuple[User | None, ApiKey]:
+        """Find the key and whose it is; X-API-KEY comes first.
+
+        :raises ApiKeyMissing, ApiKeyInvalid: if there is none, or it is not good
+        """
+        raw = request.META.get("HTTP_X_API_KEY")
+        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+        if not raw and scheme.lower() == "bearer":
+            raw = token.strip()
+        api_key = api_keys.authenticate_api_key(raw, now=timezone.now())
+        return api_key.user, api_key
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+        return 'Bearer realm="api"'
+
+
 class AccessTokenScheme(OpenApiAuthenticationExtension):
     """How the API's document names the bearer token."""
 
@@ -63,3 +82,16 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002
         return {"type": "apiKey", "in": "header", "name": "X-API-KEY"}
+
+
+class BearerKeyScheme(OpenApiAuthenticationExtension):
+    """Both places of the key."""
+
+    target_class = BearerKeyAuthentication
+    name: ClassVar[list[str]] = ["apiKey", "bearerKey"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:  # noqa: ARG002
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:  # noqa: ARG002
+        return [{"type": "apiKey", "in": "header", "name": "X-API-KEY"}, {"type": "http", "scheme": "bearer"}]

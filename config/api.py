@@ -59,6 +59,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     usage_errors.PriceExists: (409, "price_exists"),
     usage_errors.CustomerKeyInvalid: (403, "customer_key_invalid"),
     usage_errors.CustomerInactive: (403, "customer_inactive"),
+    usage_errors.EventsRejected: (400, "events_rejected"),
     usage_errors.LogIsGone: (409, "log_is_gone"),
 }
 

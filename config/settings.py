@@ -170,6 +170,7 @@ RATE_LIMIT_PER_KEY = env.whole_number("RATE_LIMIT_PER_KEY", 6_000, least=1)
 RATE_LIMIT_PER_USER = env.whole_number("RATE_LIMIT_PER_USER", 6_000, least=1)
 RATE_LIMIT_PER_ADDRESS = env.whole_number("RATE_LIMIT_PER_ADDRESS", 600, least=1)
 JSON_BODY_BYTES = 1024 * 1024
+EVENTS_BODY_BYTES = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024  # the API's own limits (config/http/parsers.py) are lower
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.AccessTokenAuthentication"],

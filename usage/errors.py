@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
 
 class UsageRefusal(Exception):
@@ -40,3 +42,11 @@ class LogIsGone(UsageRefusal):
         named = ", ".join(f"{month:%Y-%m}" for month in months)
         super().__init__(f"The log of {named} is gone: only the sums of its days are left, and they stay as they are.")
         self.months = months
+
+
+class EventsRejected(UsageRefusal):
+    """Some events of a batch were rejected; `extra` says what became of each. The others are recorded."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__(f"{answer['rejected']} of {len(answer['results'])} events were rejected.")
+        self.extra = dict(answer)

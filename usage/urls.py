@@ -4,12 +4,15 @@ from django.urls import path
 
 from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
 from usage.views.charges import ChargesViewSet
+from usage.views.events import EventsViewSet, OpenMeterEventsViewSet
 from usage.views.holds import HoldsViewSet
 from usage.views.keys import KeyVerdictsViewSet
 
 urlpatterns = [
     path("v2/charges", ChargesViewSet.as_view({"post": "create"}), name="charges"),
     path("v2/holds/<str:id>", HoldsViewSet.as_view({"get": "retrieve"}), name="hold"),
+    path("v2/events", EventsViewSet.as_view({"post": "create"}), name="events"),
+    path("api/v1/events", OpenMeterEventsViewSet.as_view({"post": "create"}), name="openmeter-events"),
     path("v2/keys/verify", KeyVerdictsViewSet.as_view({"post": "create"}), name="verify-key"),
     path("v2/account/summary", KeySummaryViewSet.as_view({"get": "retrieve"}), name="key-summary"),
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -18,6 +19,10 @@ class UserQuerySet(models.QuerySet["User"]):
         """Narrow to the user with this address, compared without case by the database."""
         return self.alias(email_lower=Lower("email")).filter(email_lower=Lower(models.Value(email.strip())))
 
+    def with_emails(self, emails: Collection[str]) -> UserQuerySet:
+        """Narrow to the users with these addresses, which are in lower case already."""
+        return self.alias(email_lower=Lower("email")).filter(email_lower__in=emails)
+
 
 class UserManager(BaseUserManager["User"]):
     def get_queryset(self) -> UserQuerySet:
@@ -25,6 +30,9 @@ class UserManager(BaseUserManager["User"]):
 
     def with_email(self, email: str) -> UserQuerySet:
         return self.get_queryset().with_email(email)
+
+    def with_emails(self, emails: Collection[str]) -> UserQuerySet:
+        return self.get_queryset().with_emails(emails)
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.with_email(username or "").get()

@@ -75,6 +75,11 @@ class MomentField(serializers.CharField):
             raise serializers.ValidationError("Give the time of the day as well.", code="invalid")
         return moment
 
+    def plainly(self, data: Any) -> Any:
+        if type(data) is not str or is_date(data):
+            raise NotPlain
+        return parse_instant(data)
+
 
 class WholeNumberField(serializers.IntegerField):
     """A whole number as JSON writes it; a text that looks like one, or a fraction of 0, is refused."""

@@ -173,6 +173,10 @@ def _request(world: World) -> dict[str, Any]:
     return {"user_id": world.owner.pk, "endpoint": MARK}
 
 
+def _event(world: World) -> dict[str, Any]:
+    return {"id": "1", "source": "gateway", "subject": str(world.owner.pk), "type": MARK}
+
+
 TABLE: dict[Route, Row] = {
     Route("GET", "/"): Row(anybody(200)),
     Route("GET", "/livez"): Row(anybody(200)),
@@ -200,5 +204,7 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/v2/account/summary"): Row(by_key(200)),
     Route("POST", "/v2/charges"): Row(by_service(201), _request),
     Route("GET", "/v2/holds/{id}"): Row(by_service(200), of="hold"),
+    Route("POST", "/v2/events"): Row(by_service(202), _event),
+    Route("POST", "/api/v1/events"): Row(by_service(204), _event),
     Route("POST", "/v2/keys/verify"): Row(by_service(200), lambda world: {"api_key": world.key, "endpoint": MARK}),
 }

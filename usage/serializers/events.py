@@ -1,0 +1,126 @@
+"""Events as gateways and CloudEvents clients send them, one by one judged: a bad one does not spoil its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from config.http.bodies import Body
+from config.http.fields import MomentField, ObjectField, TextField, WholeNumberField
+from usage.serializers.metering import LARGEST_DURATION, MethodField, endpoint_field, units_field
+from usage.services.events import Event, Result, rejected
+
+_CLOUD_EVENTS = "1.0"
+_JSON = ("application/json", "text/json")
+
+
+class EventDataSerializer(serializers.Serializer[Any]):
+    """How the request went."""
+
+    endpoint = endpoint_field(default=None, allow_null=True)
+    status_code = WholeNumberField(default=200, min_value=100, max_value=599)
+    units = units_field(default=Decimal(1))
+    latency_ms = WholeNumberField(default=None, allow_null=True, min_value=0, max_value=LARGEST_DURATION)
+    method = MethodField(default=str)
+
+
+class EventSerializer(serializers.Serializer[Any]):
+    """One request that already happened. Attributes of CloudEvents 1.0 that are not listed are not looked at."""
+
+    id = TextField(max_length=255, help_text="Together with `source` it names the event: twice is once.")
+    source = TextField(max_length=255, help_text="Who reports it.")  # type: ignore[assignment]
+    subject = TextField(max_length=254, help_text="The customer: id in digits, email, or any live key of theirs.")
+    time = MomentField(default=None, allow_null=True, help_text="When it happened; default: now.")
+    type = TextField(max_length=2_000, default=None, allow_null=True, help_text="The endpoint, when `data` has none.")
+    data = ObjectField(  # type: ignore[assignment]
+        default=dict, help_text="`endpoint`, `status_code`, `units`, `latency_ms`, `method`."
+    )
+
+
+class DocumentedEventSerializer(EventSerializer):
+    """One event, for the API's document."""
+
+    data = EventDataSerializer(required=False)  # type: ignore[assignment]
+
+
+class EventResultSerializer(serializers.Serializer[Any]):
+    """What became of one event."""
+
+    id = serializers.CharField(allow_null=True, help_text="The event's id; null when it had none.")
+    status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"])
+    code = serializers.CharField(required=False, help_text="Why it was rejected; `unpaid` where it was accepted.")
+    detail = serializers.CharField(required=False)
+
+
+class EventsAnswerSerializer(serializers.Serializer[Any]):
+    """What became of all of them, in the order in which they were sent."""
+
+    accepted = serializers.IntegerField()
+    duplicates = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    results = EventResultSerializer(many=True)
+
+
+_EVENT, _DATA = Body(EventSerializer), Body(EventDataSerializer)
+
+
+def read_event(sent: Any, *, is_cloud_event: bool) -> Event | Result:
+    """Read one event, or tell why it is none."""
+    if not isinstance(sent, Mapping):
+        return rejected("invalid", "An event is a JSON object.")
+    try:
+        _refuse_other_events(sent, is_cloud_event=is_cloud_event)
+        event = _EVENT.read(sent)
+        data = _under("data", event["data"] or {})
+    except serializers.ValidationError as error:
+        place, message = next(_messages(error.detail))
+        return rejected("invalid", f"{place}: {message}" if place else message)
+    endpoint = data["endpoint"] or event["type"]
+    if endpoint is None:
+        return rejected("invalid", "data.endpoint: An event without a type needs an endpoint.")
+    return Event(
+        id=event["id"],
+        source=event["source"],
+        subject=event["subject"],
+        endpoint=endpoint,
+        time=event["time"],
+        method=data["method"],
+        status=data["status_code"],
+        units=data["units"],
+        latency_ms=data["latency_ms"],
+    )
+
+
+def _refuse_other_events(sent: Mapping[str, Any], *, is_cloud_event: bool) -> None:
+    """Refuse what is no CloudEvent with JSON in it, where one was promised or pretended."""
+    version = sent.get("specversion", None if is_cloud_event else _CLOUD_EVENTS)
+    if version != _CLOUD_EVENTS:
+        raise serializers.ValidationError({"specversion": ["Only CloudEvents 1.0 are understood."]})
+    if is_cloud_event and sent.get("type") is None:
+        raise serializers.ValidationError({"type": ["A CloudEvent has a type."]})
+    content = sent.get("datacontenttype")
+    if content is not None and str(content).partition(";")[0].strip().lower() not in _JSON:
+        raise serializers.ValidationError({"datacontenttype": ["Data must be JSON."]})
+    if "data_base64" in sent:
+        raise serializers.ValidationError({"data_base64": ["Data must be JSON, in `data`."]})
+
+
+def _under(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return _DATA.read(data)
+    except serializers.ValidationError as error:
+        raise serializers.ValidationError({name: error.detail}) from error
+
+
+def _messages(detail: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            yield from _messages(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _messages(inner, place)
+    else:
+        yield place, str(detail)

@@ -1,0 +1,168 @@
+"""Events: requests that already happened, reported by whoever served them, each counted once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from accounts import key_format
+from accounts.models import ApiKey, User
+from config.db.calls import call
+from usage.selectors import EARLIEST
+from usage.services.partitions import with_partition
+
+LATEST: Final = dt.timedelta(days=35)
+LARGEST_BATCH: Final = 1_000
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One request as it was reported; `subject` is the customer's id in digits, email, or a key of theirs."""
+
+    id: str
+    source: str
+    subject: str
+    endpoint: str
+    time: dt.datetime | None = None
+    method: str = ""
+    status: int = 200
+    units: Decimal = Decimal(1)
+    latency_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one event: accepted, duplicate, or rejected; an accepted one may be `unpaid`."""
+
+    status: str
+    code: str | None = None
+    detail: str | None = None
+
+
+ACCEPTED = Result("accepted")
+UNPAID = Result("accepted", "unpaid", "The available credits did not cover this request: it was logged as unpaid.")
+DUPLICATE = Result("duplicate")
+
+
+def rejected(code: str, detail: str) -> Result:
+    return Result("rejected", code, detail)
+
+
+def record_events(events: Sequence[Event], *, now: dt.datetime) -> list[Result]:
+    """Log, price and debit requests that already happened; answers what became of each, in their order.
+
+    Each customer's events are one batch: one debit, all or nothing. An event is known by its source and id, for ever,
+    whatever its time; so repeating a call, wholly or in part, adds nothing. A rejected one is not remembered.
+    """
+    results: dict[int, Result] = {}
+    timely: list[int] = []
+    for n, event in enumerate(events):
+        late = _lateness(event, now)
+        if late is None:
+            timely.append(n)
+        else:
+            results[n] = late
+    customers = _customers_named({events[n].subject for n in timely}, now)
+    batches: dict[int, list[int]] = defaultdict(list)
+    for n in timely:
+        customer = customers[events[n].subject]
+        if isinstance(customer, Result):
+            results[n] = customer
+        else:
+            batches[customer[0]].append(n)
+    for user_id, places in sorted(batches.items()):
+        key_of = {n: customers[events[n].subject][1] for n in places}  # type: ignore[index]
+        results |= _recorded(user_id, [(n, events[n], key_of[n]) for n in places], now)
+    return [results[n] for n in range(len(events))]
+
+
+def _lateness(event: Event, now: dt.datetime) -> Result | None:
+    at = event.time or now
+    if at < now - LATEST:
+        return rejected("event_too_old", f"Events are taken up to {LATEST.days} days after their time.")
+    if at > now + EARLIEST:
+        return rejected("event_in_future", "The event's time lies more than 5 minutes ahead.")
+    return None
+
+
+Customer = tuple[int, int | None]  # the user's id, and that of the key that named them
+
+
+def _customers_named(subjects: Collection[str], now: dt.datetime) -> dict[str, Customer | Result]:
+    """Find out whom each subject means, by one query for each way of naming."""
+    unknown = rejected("customer_not_found", "There is no such customer.")
+    found: dict[str, Customer | Result] = dict.fromkeys(subjects, unknown)
+    by_id = {s: int(s) for s in subjects if s.isascii() and s.isdigit() and int(s[:20]) <= _LARGEST_ID and len(s) < 20}
+    by_email = {s: s.lower() for s in subjects if "@" in s}
+    by_key = {s: key_format.hash_of(s) for s in subjects if key_format.is_well_formed(s)}
+    users = User.objects.values_list("pk", "is_active")
+    if by_id:
+        _enter(found, by_id, {pk: (pk, active, None) for pk, active in users.filter(pk__in=set(by_id.values()))})
+    if by_email:
+        rows = User.objects.with_emails(set(by_email.values())).values_list("email", "pk", "is_active")
+        _enter(found, by_email, {email.lower(): (pk, active, None) for email, pk, active in rows})
+    if by_key:
+        keys = ApiKey.objects.working(now).filter(key_hash__in=set(by_key.values()), user__isnull=False)
+        rows_of_keys = keys.values_list("key_hash", "user_id", "user__is_active", "pk")
+        _enter(found, by_key, {bytes(hash_): (pk, active, key) for hash_, pk, active, key in rows_of_keys})
+        for subject in by_key:
+            if found[subject] == unknown:
+                found[subject] = rejected("customer_key_invalid", "The customer's API key is unknown or not live.")
+    return found
+
+
+def _enter(found: dict[str, Customer | Result], named: dict[str, Any], people: dict[Any, tuple[Any, ...]]) -> None:
+    for subject, name in named.items():
+        if name in people:
+            user_id, is_active, key_id = people[name]
+            inactive = rejected("customer_inactive", "This customer is deactivated.")
+            found[subject] = (user_id, key_id) if is_active else inactive
+
+
+def _recorded(user_id: int, batch: Sequence[tuple[int, Event, int | None]], now: dt.datetime) -> dict[int, Result]:
+    rows = [
+        {
+            "n": n,
+            "key": _event_key(event),
+            "source": event.source,
+            "path": event.endpoint,
+            "method": event.method,
+            "status": event.status,
+            "units": str(event.units),
+            "latency_ms": event.latency_ms,
+            "api_key_id": key_id,
+            "reference": event.id,
+            "occurred_at": (event.time or now).isoformat(),
+        }
+        for n, event, key_id in batch
+    ]
+    answered = with_partition(
+        {event.time or now for _, event, _ in batch},
+        lambda: call("usage_record_events", p_user_id=user_id, p_events=Jsonb(rows)),
+    )[0]
+    answer = json.loads(answered) if isinstance(answered, str) else answered
+    results = dict.fromkeys((n for n, _, _ in batch), DUPLICATE)
+    _set(results, answer["accepted"], ACCEPTED)
+    _set(results, answer["unpaid"], UNPAID)
+    endpoints = {n: event.endpoint for n, event, _ in batch}
+    for n in answer["rejected"]:
+        results[n] = rejected("price_unknown", f"No price names the endpoint {endpoints[n][:200]!r}.")
+    return results
+
+
+def _set(results: dict[int, Result], places: Iterable[int], result: Result) -> None:
+    for n in places:
+        results[n] = result
+
+
+def _event_key(event: Event) -> str:
+    return hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()

@@ -1,0 +1,118 @@
+"""Events: requests that already happened, in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
+
+from accounts.authentication import BearerKeyAuthentication
+from config.http.lean import LeanAnswer, LeanRequest
+from config.http.parsers import StrictJsonParser
+from usage.errors import EventsRejected
+from usage.serializers.events import DocumentedEventSerializer, EventsAnswerSerializer, read_event
+from usage.services.events import LARGEST_BATCH, Event, Result, record_events
+from usage.views.metering import METERING_REFUSALS, MeteringViewSet
+
+
+class EventsParser(StrictJsonParser):
+    """One event, or an array of them."""
+
+    body_bytes: ClassVar[int | None] = settings.EVENTS_BODY_BYTES
+    top_level: ClassVar[tuple[type, ...]] = (dict, list)
+    top_level_refusal: ClassVar[str] = "The body must be an event or an array of events."
+
+
+class CloudEventParser(EventsParser):
+    """One CloudEvent in structured mode."""
+
+    media_type = "application/cloudevents+json"
+    top_level: ClassVar[tuple[type, ...]] = (dict,)
+    top_level_refusal: ClassVar[str] = "The body must be one event."
+
+
+class CloudEventsBatchParser(EventsParser):
+    """CloudEvents in batched mode."""
+
+    media_type = "application/cloudevents-batch+json"
+    top_level: ClassVar[tuple[type, ...]] = (list,)
+    top_level_refusal: ClassVar[str] = "The body must be an array of events."
+
+
+class EventsViewSet(MeteringViewSet):
+    """What gateways report afterwards."""
+
+    parser_classes = (EventsParser, CloudEventParser, CloudEventsBatchParser)
+
+    @extend_schema(
+        operation_id="events",
+        summary="Report requests that already happened",
+        description="One event, an array of at most 1000, or CloudEvents 1.0. Each is logged, priced and debited once: "
+        "it is known by its source and id. What cannot be paid is logged as unpaid. One that is rejected is not "
+        "remembered, and does not keep the others from being accepted.",
+        tags=["metering"],
+        request={
+            parser.media_type: DocumentedEventSerializer(many=parser is not CloudEventParser)
+            for parser in parser_classes
+        },
+        responses={202: EventsAnswerSerializer, **METERING_REFUSALS},
+    )
+    def create(self, request: LeanRequest) -> LeanAnswer:
+        return LeanAnswer(reported(request), status=202)
+
+
+class OpenMeterEventsViewSet(EventsViewSet):
+    """The same for clients of OpenMeter's kind, which want to be answered nothing."""
+
+    authentication_classes = (BearerKeyAuthentication,)
+
+    @extend_schema(
+        operation_id="openmeter_events",
+        summary="Report requests, as OpenMeter's clients do",
+        description="The same as /v2/events. A service key may also come as `Authorization: Bearer`. When any event is "
+        "rejected the answer is a 400 that says which; the others are in, and the whole may be sent again.",
+        tags=["metering"],
+        request={
+            parser.media_type: DocumentedEventSerializer(many=parser is not CloudEventParser)
+            for parser in EventsViewSet.parser_classes
+        },
+        responses={204: None, **METERING_REFUSALS},
+    )
+    def create(self, request: LeanRequest) -> LeanAnswer:
+        answer = reported(request)
+        if answer["rejected"]:
+            raise EventsRejected(answer)
+        return LeanAnswer(None, status=204)
+
+
+def reported(request: LeanRequest) -> dict[str, Any]:
+    """Record what was sent, and tell what became of each event.
+
+    :raises ValidationError: if there are too many
+    """
+    sent = request.data
+    events = sent if isinstance(sent, list) else [sent]
+    if len(events) > LARGEST_BATCH:
+        raise ValidationError({"non_field_errors": [f"At most {LARGEST_BATCH} events may be sent at once."]})
+    is_cloud_event = "cloudevents" in (request.META.get("CONTENT_TYPE") or "").lower()
+    read = [read_event(event, is_cloud_event=is_cloud_event) for event in events]
+    good = [event for event in read if isinstance(event, Event)]
+    done = iter(record_events(good, now=timezone.now()))
+    results = [each if isinstance(each, Result) else next(done) for each in read]
+    counts = Counter(result.status for result in results)
+    return {
+        "accepted": counts["accepted"],
+        "duplicates": counts["duplicate"],
+        "rejected": counts["rejected"],
+        "results": [_shown(event, result) for event, result in zip(events, results, strict=True)],
+    }
+
+
+def _shown(event: Any, result: Result) -> dict[str, Any]:
+    named = event.get("id") if isinstance(event, dict) else None
+    shown = {"id": named if isinstance(named, str) else None, "status": result.status}
+    return shown if result.code is None else {**shown, "code": result.code, "detail": result.detail}
