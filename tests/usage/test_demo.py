@@ -1,0 +1,51 @@
+"""The demo company, as somebody finds it who tries it."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import ApiKey
+from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
+from usage.services import demo
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def company(monkeypatch):
+    """The company with fewer requests than it comes with."""
+    small = [
+        demo.DemoCustomer(each.email, each.full_name, min(each.requests, 20), each.credits) for each in demo.CUSTOMERS
+    ]
+    monkeypatch.setattr(demo, "CUSTOMERS", tuple(small))
+    return demo.seed(now=timezone.now())
+
+
+def test_support_has_every_permission_that_it_is_said_to_have(company):
+    given = company.staff[1].user_permissions.values_list("codename", flat=True)
+
+    assert sorted(given) == sorted(demo.SUPPORT_MAY)
+
+
+def test_support_sees_customers_and_all_of_theirs_takes_lists_out_and_helps(company):
+    client, (alice, *_) = signed_in(company.staff[1]), company.customers.values()
+    key = ApiKey.objects.filter(user=alice).first()
+    ways = [
+        *(list_of(f"{app}_{model}") for app, model in (("accounts", "user"), ("ledger", "termschange"))),
+        *(export_of(model) for model in EXPORTED),
+        page_of("accounts_user", alice.pk),
+        *(
+            reverse(f"admin:accounts_user_{way}", args=[alice.pk])
+            for way in ("adjust_credits", "freeze", "overdraft", "issue_key")
+        ),
+        reverse("admin:accounts_apikey_limits", args=[key.pk]),
+    ]
+
+    assert {way: client.get(way).status_code for way in ways} == dict.fromkeys(ways, 200)
+
+
+def test_support_makes_neither_prices_nor_service_keys(company):
+    client = signed_in(company.staff[1])
+
+    for way in (reverse("admin:usage_price_add"), reverse("admin:accounts_apikey_issue")):
+        assert client.get(way).status_code == 403
