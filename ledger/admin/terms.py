@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from config.backoffice.credits import shown
+from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import page_url
 from config.backoffice.record import actor_id, record_change
 from ledger.errors import IdempotencyKeyReused, LedgerRefusal
@@ -229,10 +229,7 @@ def _page(
         "figures": [
             ("Available", shown(credits.available)),
             ("Overdraft limit", shown(terms.overdraft_limit)),
-            (
-                "Spending",
-                "allowed" if terms.frozen_at is None else f"frozen since {terms.frozen_at:%Y-%m-%d %H:%M} UTC",
-            ),
+            ("Frozen since", NOTHING if terms.frozen_at is None else f"{terms.frozen_at:%Y-%m-%d %H:%M}"),
         ],
     }
     return TemplateResponse(request, "admin/ledger/change_terms.html", context)

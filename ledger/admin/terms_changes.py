@@ -16,13 +16,13 @@ from ledger.models import TermsChange
 class TermsChangeAdmin(ReadOnlyAdmin):
     """Who froze a balance or gave an overdraft, when and why: for ever."""
 
-    list_display = ("created_at", "customer", "what", "note", "actor")
+    list_display = ("created_at", "customer", "what", "reason", "actor")
     list_select_related = ("user", "actor")
     list_filter = (CustomerFilter, "kind")
     search_fields = ("user__email", "note")
     search_help_text = "Part of the customer's email or of the reason."
     ordering = ("-id",)
-    fields = ("created_at", "customer", "what", "note", "actor", "idempotency_key")
+    fields = ("created_at", "customer", "what", "reason", "actor", "idempotency_key")
 
     @admin.display(description="customer")
     def customer(self, change: TermsChange) -> SafeString:
@@ -31,3 +31,7 @@ class TermsChangeAdmin(ReadOnlyAdmin):
     @admin.display(description="what")
     def what(self, change: TermsChange) -> str:
         return said_of(change)
+
+    @admin.display(description="reason")
+    def reason(self, change: TermsChange) -> str:
+        return change.note

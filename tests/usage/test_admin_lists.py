@@ -17,6 +17,7 @@ from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.holds import open_hold
 from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
+from tests.ledger.posting import allow_overdraft
 from usage.models import RequestLog
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
@@ -61,6 +62,7 @@ def customer_with_history(name, rows=3):
             reference=f"call-{name}-{number}",
             idempotency_key=f"charge-{name}-{number}",
         )
+        allow_overdraft(customer, number + 1)
     return customer
 
 
