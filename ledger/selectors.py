@@ -175,7 +175,7 @@ def hold_with_id(hold_id: int) -> Hold:
 
     :raises HoldNotFound: if there is none
     """
-    hold = Hold.objects.filter(pk=hold_id).defer("metadata", "fingerprint").first()
+    hold = Hold.objects.filter(pk=hold_id).defer("metadata", "purpose", "fingerprint").first()
     if hold is None:
         raise HoldNotFound
     return hold

@@ -128,6 +128,15 @@ def hold_answer(hold: Hold, now: dt.datetime) -> dict[str, Any]:
     }
 
 
+class RefundSerializer(EntrySerializer):
+    """The entry that gave credits back."""
+
+    reverses = serializers.IntegerField(source="reverses_id", help_text="Id of the debit that it takes back.")
+
+    class Meta(EntrySerializer.Meta):
+        fields = (*EntrySerializer.Meta.fields, "reverses")
+
+
 class InsufficientCreditsSerializer(ErrorSerializer):
     """A refusal for want of credits."""
 

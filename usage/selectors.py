@@ -11,8 +11,10 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Max
 
+from accounts.models import ApiKey
 from config.db.prepared import read_prepared
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
+from usage.errors import CustomerKeyInvalid
 from usage.models import DroppedMonth, ReconciliationRun, RequestLog
 
 DAY = dt.timedelta(days=1)
@@ -222,6 +224,18 @@ def _usage(rows: list[tuple[str, int, int, Decimal]]) -> Usage:
         credits=sum((row[3] for row in rows), Decimal(0)),
         by_endpoint={endpoint: ok + failed for endpoint, ok, failed, _ in rows if ok + failed},
     )
+
+
+def customer_of_key(*, key_hash: bytes, now: dt.datetime) -> int:
+    """Tell whose key has this SHA-256.
+
+    :raises CustomerKeyInvalid: if it is no customer's, or not live: what a charge by it would refuse too
+    """
+    live = ApiKey.objects.working(now).filter(key_hash=key_hash, user__is_active=True)
+    user_id = live.values_list("user_id", flat=True).first()
+    if user_id is None:
+        raise CustomerKeyInvalid
+    return user_id
 
 
 def last_full_audit() -> ReconciliationRun | None:

@@ -10,9 +10,14 @@ from usage.views.keys import KeyVerdictsViewSet
 
 urlpatterns = [
     path("v2/charges", ChargesViewSet.as_view({"post": "create"}), name="charges"),
+    path("v2/holds", HoldsViewSet.as_view({"post": "create"}), name="open-hold"),
+    path("v2/holds/<str:id>/capture", HoldsViewSet.as_view({"post": "capture"}), name="capture-hold"),
+    path("v2/holds/<str:id>/release", HoldsViewSet.as_view({"post": "release"}), name="release-hold"),
+    path("v2/holds/<str:id>/extend", HoldsViewSet.as_view({"post": "extend"}), name="extend-hold"),
     path("v2/holds/<str:id>", HoldsViewSet.as_view({"get": "retrieve"}), name="hold"),
     path("v2/events", EventsViewSet.as_view({"post": "create"}), name="events"),
     path("api/v1/events", OpenMeterEventsViewSet.as_view({"post": "create"}), name="openmeter-events"),
+    path("v2/charges/<str:id>/refund", ChargesViewSet.as_view({"post": "refund"}), name="refund"),
     path("v2/keys/verify", KeyVerdictsViewSet.as_view({"post": "create"}), name="verify-key"),
     path("v2/account/summary", KeySummaryViewSet.as_view({"get": "retrieve"}), name="key-summary"),
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),

@@ -29,6 +29,7 @@ from tests.factories import (
 )
 from tests.journeys.routes import Route
 from tests.ledger.posting import hold
+from usage.services.charging import charge_request
 from usage.services.prices import set_price
 
 MARK = "belongs-to-alice"  # stands in everything of the owner's that an answer could give away
@@ -78,8 +79,9 @@ def owners_world() -> World:
     set_price(endpoint=MARK, credits=1, effective_from=now - dt.timedelta(days=9))
     requested(owner, [(now - dt.timedelta(hours=1), MARK, 200)])
     held = hold(owner, 1, reference=MARK).hold
+    paid = charge_request(user_id=owner.pk, endpoint=MARK, idempotency_key=MARK)
     issued = ApiKeyFactory(user=owner, name=MARK)
-    ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk}
+    ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk, "charge": paid.id}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
     service = _with_key(APIClient(), ServiceKeyFactory().raw)
     service.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
@@ -203,8 +205,13 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/summary"): Row(by_token(200)),
     Route("GET", "/v2/account/summary"): Row(by_key(200)),
     Route("POST", "/v2/charges"): Row(by_service(201), _request),
+    Route("POST", "/v2/charges/{id}/refund"): Row(by_service(201), lambda world: {"reason": "a test"}, of="charge"),
+    Route("POST", "/v2/holds"): Row(by_service(201), _request),
     Route("GET", "/v2/holds/{id}"): Row(by_service(200), of="hold"),
     Route("POST", "/v2/events"): Row(by_service(202), _event),
     Route("POST", "/api/v1/events"): Row(by_service(204), _event),
+    Route("POST", "/v2/holds/{id}/capture"): Row(by_service(200), lambda world: {}, of="hold"),
+    Route("POST", "/v2/holds/{id}/release"): Row(by_service(200), lambda world: {}, of="hold"),
+    Route("POST", "/v2/holds/{id}/extend"): Row(by_service(200), lambda world: {"expires_in": 60}, of="hold"),
     Route("POST", "/v2/keys/verify"): Row(by_service(200), lambda world: {"api_key": world.key, "endpoint": MARK}),
 }

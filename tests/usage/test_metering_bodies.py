@@ -13,15 +13,19 @@ from rest_framework.exceptions import ValidationError
 from accounts import key_format
 from config.http.bodies import Body
 from tests.journeys.routes import document
-from usage.serializers import charges, keys
+from usage.serializers import charges, holds, keys
 
-BODIES = {name: body for module in (charges, keys) for name, body in vars(module).items() if isinstance(body, Body)}
+MODULES = (charges, holds, keys)
+BODIES = {name: body for module in MODULES for name, body in vars(module).items() if isinstance(body, Body)}
 KEY = key_format.make_key()
 NEEDED: dict[str, dict[str, Any]] = {
     "CHARGE": {"user_id": 7, "endpoint": "x"},
+    "REFUND": {"reason": "x"},
+    "HOLD": {"user_id": 7, "credits": 1},
+    "EXTENSION": {"expires_in": 1},
     "VERDICT": {"api_key": KEY},
 }
-ONE_CUSTOMER = ["CHARGE"]
+ONE_CUSTOMER = ["CHARGE", "HOLD"]
 EITHER = "Name the customer by one of user_id and api_key."
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 99, 100, 599, 600, 86_400, 86_401, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 10**30,
@@ -42,8 +46,13 @@ TOLD: dict[str, dict[str, Any]] = {
     "latency_ms": {"minimum": 0, "maximum": 2**31 - 1, "null": True},
     "reference": {"minLength": 1, "maxLength": 255, "null": True},
     "metadata": {},
+    "reason": {"minLength": 1, "maxLength": 500},
+    "expires_in": {"minimum": 1, "maximum": 86_400},
+    "final": {},
 }
 OTHERWISE: dict[str, dict[str, Any]] = {
+    "HOLD": {"endpoint": {**TOLD["endpoint"], "null": True}},
+    "CAPTURE": {"endpoint": {**TOLD["endpoint"], "null": True}, "units": {**TOLD["units"], "null": True}},
     "VERDICT": {"api_key": {}, "endpoint": {**TOLD["endpoint"], "null": True}},
 }
 
@@ -102,6 +111,8 @@ def body_with(name: str, field: str, value: Any) -> dict[str, Any]:
         needed.pop("user_id", None)
     if field == "user_id" and value is None and name in ONE_CUSTOMER:
         needed["api_key"] = KEY
+    if field == "credits" and value is None:
+        needed["endpoint"] = "x"
     return {**needed, field: value}
 
 
@@ -152,3 +163,29 @@ def test_a_customer_has_one_name(name, named):
 
 def test_methods_are_read_in_capitals():
     assert charges.CHARGE.read({**NEEDED["CHARGE"], "method": "pAtch"})["method"] == "PATCH"
+
+
+@pytest.mark.parametrize("name", ["CAPTURE", "EXTENSION", "REFUND", "RELEASE"])
+def test_where_the_customer_is_known_they_may_be_named_once_more(name):
+    needed = NEEDED.get(name, {})
+
+    assert BODIES[name].read(needed)["user_id"] is None
+    assert BODIES[name].read({**needed, "api_key": KEY})["api_key"] == KEY
+    with pytest.raises(ValidationError) as refused:
+        BODIES[name].read({**needed, "user_id": 7, "api_key": KEY})
+    assert refused.value.detail == {"user_id": [EITHER], "api_key": [EITHER]}
+
+
+def test_a_hold_needs_an_amount_or_an_endpoint():
+    with pytest.raises(ValidationError) as refused:
+        holds.HOLD.read({"user_id": 7})
+
+    assert sorted(refused.value.detail) == ["credits", "endpoint"]
+    assert holds.HOLD.read({"user_id": 7, "endpoint": "x"})["credits"] is None
+
+
+def test_flags_are_true_or_false_and_nothing_else():
+    assert holds.CAPTURE.read({"final": False})["final"] is False
+    for value in ("false", 0, "", None):
+        with pytest.raises(ValidationError):
+            holds.CAPTURE.read({"final": value})

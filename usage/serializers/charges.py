@@ -8,8 +8,9 @@ from typing import Any
 from rest_framework import serializers
 
 from config.http.bodies import Body
-from config.http.fields import CreditsField
+from config.http.fields import CreditsField, TextField
 from usage.serializers.metering import (
+    AnyCustomerSerializer,
     OneCustomerSerializer,
     ReportSerializer,
     credits_field,
@@ -38,4 +39,12 @@ class ChargeSerializer(serializers.Serializer[Any]):
     request_id = serializers.UUIDField(help_text="The charging call's X-Request-Id if that was a UUID, else a new one.")
 
 
+class RefundRequestSerializer(AnyCustomerSerializer):
+    """Credits to give back."""
+
+    credits = credits_field("How much; all that is left when not given.")
+    reason = TextField(max_length=500, help_text="Why; the customer reads it in the ledger.")
+
+
 CHARGE = Body(ChargeRequestSerializer)
+REFUND = Body(RefundRequestSerializer)

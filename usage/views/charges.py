@@ -11,15 +11,20 @@ from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
 from config.http.numbers import plain
 from config.http.request_ids import request_uuid
-from ledger.serializers import InsufficientCreditsSerializer
-from usage.serializers.charges import CHARGE, ChargeSerializer
+from ledger.errors import ChargeNotFound
+from ledger.serializers import InsufficientCreditsSerializer, RefundSerializer
+from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer
 from usage.services.charging import Charge, charge_request
+from usage.services.refunds import refund_charge
 from usage.views.metering import (
     IDEMPOTENCY_KEY,
     METERING_REFUSALS,
     MeteringViewSet,
+    customer_id,
     customer_named,
     done,
+    id_parameter,
+    number_of,
     replayed_header,
 )
 
@@ -61,6 +66,32 @@ class ChargesViewSet(MeteringViewSet):
             request_id=request_uuid(request.request_id),
         )
         return done(charge_answer(charge), status=201, is_replay=charge.is_replay)
+
+    @extend_schema(
+        operation_id="refund",
+        summary="Give back a charge",
+        description="Wholly or in part, as long as something is left of it, and however long ago it was.",
+        tags=["metering"],
+        parameters=[
+            id_parameter("The charge's id, or a capture's entry_id."),
+            IDEMPOTENCY_KEY,
+            replayed_header(201),
+        ],
+        request=REFUND.serializer,
+        responses={201: RefundSerializer, 404: ErrorSerializer, 422: ErrorSerializer, **METERING_REFUSALS},
+    )
+    def refund(self, request: LeanRequest, id: str) -> LeanAnswer:
+        charge_id = number_of(id, ChargeNotFound)
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = REFUND.read(request.data)
+        refund = refund_charge(
+            charge_id=charge_id,
+            user_id=customer_id(asked),
+            credits=asked["credits"],
+            reason=asked["reason"],
+            idempotency_key=idempotency_key,
+        )
+        return done(RefundSerializer(refund.entry).data, status=201, is_replay=refund.is_replay)
 
 
 def charge_answer(charge: Charge) -> dict[str, Any]:

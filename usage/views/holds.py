@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 
 from accounts.serializers import ErrorSerializer
+from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
+from config.http.request_ids import request_uuid
 from ledger.errors import HoldNotFound
 from ledger.selectors import hold_with_id
-from ledger.serializers import HoldSerializer, hold_answer
-from usage.views.metering import METERING_REFUSALS, MeteringViewSet, id_parameter, number_of
+from ledger.serializers import HoldSerializer, InsufficientCreditsSerializer, hold_answer
+from ledger.services.holds import HoldChange, extend_hold, release_hold
+from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer
+from usage.services.holding import capture_hold, hold_for_request
+from usage.views.metering import (
+    IDEMPOTENCY_KEY,
+    METERING_REFUSALS,
+    MeteringViewSet,
+    customer_id,
+    customer_named,
+    done,
+    id_parameter,
+    number_of,
+    replayed_header,
+)
 
 HOLD_ID = id_parameter("The hold's id.")
+CHANGE = {"tags": ["metering"], "parameters": [HOLD_ID, IDEMPOTENCY_KEY, replayed_header(200)]}
+# What a change of a hold may be refused with: not there, settled, and what its state cannot take.
+HOLD_REFUSALS: dict[Any, Any] = dict.fromkeys((404, 409, 422), ErrorSerializer) | METERING_REFUSALS
 
 
 class HoldsViewSet(MeteringViewSet):
     """Credits set aside for work that has begun."""
+
+    @extend_schema(
+        operation_id="open_hold",
+        summary="Set credits aside",
+        description="So many `credits`, or what so many `units` of `endpoint` cost now. They cannot be spent otherwise "
+        "until the hold is captured or released, or has run out.",
+        tags=["metering"],
+        parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
+        request=HOLD.serializer,
+        responses={
+            201: HoldSerializer,
+            402: InsufficientCreditsSerializer,
+            404: ErrorSerializer,
+            422: ErrorSerializer,
+            **METERING_REFUSALS,
+        },
+    )
+    def create(self, request: LeanRequest) -> LeanAnswer:
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = HOLD.read(request.data)
+        change = hold_for_request(
+            **customer_named(asked),
+            credits=asked["credits"],
+            endpoint=asked["endpoint"],
+            method=asked["method"],
+            units=asked["units"],
+            expires_in_seconds=asked["expires_in"],
+            reference=asked["reference"],
+            metadata=asked["metadata"],
+            idempotency_key=idempotency_key,
+        )
+        return _changed(change, status=201)
 
     @extend_schema(
         operation_id="hold",
@@ -29,3 +81,73 @@ class HoldsViewSet(MeteringViewSet):
     def retrieve(self, request: LeanRequest, id: str) -> LeanAnswer:  # noqa: ARG002
         hold = hold_with_id(number_of(id, HoldNotFound))
         return LeanAnswer(hold_answer(hold, timezone.now()))
+
+    @extend_schema(
+        operation_id="capture_hold",
+        summary="Spend what was held",
+        description="Debits it, logs the request that it was held for, and gives the rest back unless `final` is "
+        "false. What is not said of the request is as it was when the hold was opened.",
+        request=CAPTURE.serializer,
+        responses={200: CaptureSerializer, **HOLD_REFUSALS},
+        **CHANGE,
+    )
+    def capture(self, request: LeanRequest, id: str) -> LeanAnswer:
+        hold_id = number_of(id, HoldNotFound)
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = CAPTURE.read(request.data)
+        captured = capture_hold(
+            hold_id=hold_id,
+            user_id=customer_id(asked),
+            credits=asked["credits"],
+            final=asked["final"],
+            endpoint=asked["endpoint"],
+            units=asked["units"],
+            method=asked["method"],
+            status=asked["status_code"],
+            latency_ms=asked["latency_ms"],
+            reference=asked["reference"],
+            metadata=asked["metadata"],
+            idempotency_key=idempotency_key,
+            request_id=request_uuid(request.request_id),
+        )
+        answer = hold_answer(captured.hold, timezone.now()) | {"entry_id": captured.entry_id}
+        return done(answer, status=200, is_replay=captured.is_replay)
+
+    @extend_schema(
+        operation_id="release_hold",
+        summary="Give back what was held",
+        request=RELEASE.serializer,
+        responses={200: HoldSerializer, **HOLD_REFUSALS},
+        **CHANGE,
+    )
+    def release(self, request: LeanRequest, id: str) -> LeanAnswer:
+        hold_id = number_of(id, HoldNotFound)
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = RELEASE.read(request.data)
+        return _changed(
+            release_hold(hold_id=hold_id, user_id=customer_id(asked), idempotency_key=idempotency_key), status=200
+        )
+
+    @extend_schema(
+        operation_id="extend_hold",
+        summary="Let a hold live longer",
+        description="It then runs out `expires_in` seconds from now, and never earlier than before.",
+        request=EXTENSION.serializer,
+        responses={200: HoldSerializer, **HOLD_REFUSALS},
+        **CHANGE,
+    )
+    def extend(self, request: LeanRequest, id: str) -> LeanAnswer:
+        hold_id = number_of(id, HoldNotFound)
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = EXTENSION.read(request.data)
+        change = extend_hold(
+            hold_id=hold_id,
+            user_id=customer_id(asked),
+            expires_in_seconds=asked["expires_in"],
+            idempotency_key=idempotency_key,
+        )
+        return _changed(change, status=200)
+
+
+def _changed(change: HoldChange, *, status: int) -> LeanAnswer:
+    return done(hold_answer(change.hold, timezone.now()), status=status, is_replay=change.is_replay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
@@ -18,6 +19,7 @@ from config.http.idempotency import HEADER, LONGEST_KEY, REPLAYED
 from config.http.lean import LeanAnswer, LeanViewSet
 from config.http.parameters import path_number
 from usage.errors import CustomerKeyInvalid
+from usage.selectors import customer_of_key
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     HEADER,
@@ -73,6 +75,17 @@ def customer_named(asked: Mapping[str, Any]) -> Customer:
     if not key_format.is_well_formed(asked["api_key"]):
         raise CustomerKeyInvalid
     return {"key_hash": key_format.hash_of(asked["api_key"])}
+
+
+def customer_id(asked: Mapping[str, Any]) -> int | None:
+    """Find out who was meant, if anybody.
+
+    :raises CustomerKeyInvalid: if the key is not live
+    """
+    named = customer_named(asked)
+    if "key_hash" in named:
+        return customer_of_key(key_hash=named["key_hash"], now=timezone.now())
+    return named.get("user_id")
 
 
 def number_of(id: str, missing: type[Exception]) -> int:

@@ -55,7 +55,12 @@ Tollbook · demo company
   API key    {data["api_key"]}  ({customer})
   Service    {data["service_key"]}  (gateways)
 
-Try:
+Try one charge, as a gateway makes it; the same call again is the same charge:
+  curl -s {site}/v2/charges -H 'X-API-KEY: {data["service_key"]}' \\
+    -H 'Idempotency-Key: first-charge' -H 'Content-Type: application/json' \\
+    -d '{{"api_key": "{data["api_key"]}", "endpoint": "translate", "units": 3}}'
+
+And what the customer sees of it:
   curl -s {site}/v2/account/summary -H 'X-API-KEY: {data["api_key"]}'
   TOKEN=$(curl -s {site}/auth/login -H 'Content-Type: application/json' \\
     -d '{{"email":"{customer}","password":"{data["password"]}"}}' | sed 's/.*"access":"\\([^"]*\\)".*/\\1/')

@@ -1,0 +1,76 @@
+"""Holds, as services send and read them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from config.http.bodies import Body
+from config.http.fields import FlagField, WholeNumberField
+from ledger.serializers import HoldSerializer
+from usage.serializers.metering import (
+    AnyCustomerSerializer,
+    OneCustomerSerializer,
+    ReportSerializer,
+    credits_field,
+    endpoint_field,
+    metadata_field,
+    method_field,
+    reference_field,
+    units_field,
+)
+
+LONGEST_HOLD_SECONDS = 86_400
+
+
+def seconds_field(**kwargs: Any) -> WholeNumberField:
+    return WholeNumberField(
+        min_value=1, max_value=LONGEST_HOLD_SECONDS, help_text="Seconds until it runs out by itself.", **kwargs
+    )
+
+
+class HoldRequestSerializer(OneCustomerSerializer):
+    """Credits to set aside: so many `credits`, or what so many `units` of `endpoint` cost."""
+
+    credits = credits_field("How much; what the endpoint costs when not given.")
+    endpoint = endpoint_field(default=None, allow_null=True)
+    units = units_field(default=Decimal(1))
+    method = method_field()
+    expires_in = seconds_field(default=900)
+    reference = reference_field()
+    metadata = metadata_field()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["credits"] is None and attrs["endpoint"] is None:
+            missing = "Give credits, or an endpoint that has a price."
+            raise serializers.ValidationError({"credits": [missing], "endpoint": [missing]})
+        return super().validate(attrs)
+
+
+class CaptureRequestSerializer(AnyCustomerSerializer, ReportSerializer):
+    """Held credits to be spent, and the request that they were held for."""
+
+    credits = credits_field("How much; all that is still held when not given.")
+    final = FlagField(default=True, help_text="false keeps the rest held, for more captures.")
+    endpoint = endpoint_field(default=None, allow_null=True)
+    units = units_field(default=None, allow_null=True)
+
+
+class CaptureSerializer(HoldSerializer):
+    """A hold of which something was captured."""
+
+    entry_id = serializers.IntegerField(allow_null=True, help_text="The ledger entry; null when nothing was debited.")
+
+
+class ExtensionRequestSerializer(AnyCustomerSerializer):
+    """A longer life for a hold."""
+
+    expires_in = seconds_field()
+
+
+HOLD = Body(HoldRequestSerializer)
+CAPTURE = Body(CaptureRequestSerializer)
+RELEASE = Body(AnyCustomerSerializer)
+EXTENSION = Body(ExtensionRequestSerializer)
