@@ -145,7 +145,8 @@ class InsufficientCreditsSerializer(ErrorSerializer):
     credits_reserved = CreditsField(help_text="Credits in open holds.")
     reason = serializers.ChoiceField(
         choices=["spent", "held", "expired", "frozen", "key_limit"],
-        help_text="held: open holds would have covered it. frozen: nothing may be spent.",
+        help_text="held: open holds would have covered it. frozen: nothing may be spent. key_limit: the customer's key "
+        "may not spend so much.",
     )
     next_hold_expires_at = InstantField(allow_null=True, help_text="When the first open hold runs out.")
     top_up_url = serializers.CharField(help_text="Where to buy credits.")

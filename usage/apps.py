@@ -40,4 +40,5 @@ class UsageConfig(AppConfig):
         "usage_rebuild_sums",
         "usage_find_price",
         "usage_cost",
+        "usage_spending_began",
     )

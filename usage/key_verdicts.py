@@ -33,6 +33,26 @@ class Verdict:
     available: Decimal | None
 
 
+# What is left of a key's spending limit, as `usage_key_left` would say: what was spent is counted from the first charge
+# of a period on; until then the log knows.
+_SPENDING = """
+    SELECT key.spending_limit - coalesce((
+            SELECT credits FROM usage_keyspending
+            WHERE user_id = key.user_id AND api_key_id = key.id AND began_on = period.began_on
+        ), (
+            SELECT sum(log.credits - coalesce(refunds.credits, 0)) FROM usage_requestlog log
+            LEFT JOIN LATERAL (
+                SELECT sum(credits) AS credits FROM usage_refund
+                WHERE user_id = log.user_id AND charge_id = log.entry_id AND occurred_at = log.occurred_at
+            ) refunds ON log.credits > 0
+            WHERE log.user_id = key.user_id AND log.api_key_id = key.id
+                AND log.occurred_at >= period.began_on::timestamp AT TIME ZONE 'UTC'
+        ), 0) - coalesce((
+            SELECT sum(credits - captured) FROM ledger_hold
+            WHERE user_id = key.user_id AND api_key_id = key.id AND status = 'open' AND expires_at > asked.at
+        ), 0) AS left_of_limit
+    FROM (SELECT usage_spending_began(key.spending_reset_day, asked.at) AS began_on OFFSET 0) period
+"""
 # A service's key is no customer's. What a charge would look at is looked at here: the same price, the same cost of a
 # request that succeeds, and the same bounds.
 _FACTS = f"""
@@ -44,9 +64,10 @@ _FACTS = f"""
             WHEN NOT customer.is_active THEN 'customer_inactive'
             WHEN asked.endpoint IS NULL OR price.cost = 0 THEN 'valid'
             WHEN price.cost IS NULL THEN 'price_unknown'
-            WHEN bounds.frozen_at IS NULL
-                AND funds.available - price.cost >= -coalesce(bounds.overdraft_limit, 0) THEN 'valid'
-            ELSE 'insufficient_credits'
+            WHEN bounds.frozen_at IS NOT NULL
+                OR funds.available - price.cost < -coalesce(bounds.overdraft_limit, 0)
+                OR spending.left_of_limit < price.cost THEN 'insufficient_credits'
+            ELSE 'valid'
         END
     FROM (
         SELECT %s::bytea AS key_hash, %s::text AS endpoint, %s::text AS method, %s::numeric AS units,
@@ -63,11 +84,13 @@ _FACTS = f"""
         FROM usage_find_price(asked.endpoint, asked.method, asked.at) found
         WHERE asked.endpoint IS NOT NULL AND found.id IS NOT NULL
     ) price ON true
+    LEFT JOIN LATERAL ({_SPENDING}) spending ON key.spending_limit IS NOT NULL
 """
 
 
 def verdict_on(*, key_hash: bytes | None, endpoint: str | None, method: str, units: Decimal) -> Verdict:
-    """Tell whether `units` of an endpoint could be charged to the customer who has the key with this SHA-256.
+    """Tell whether `units` of an endpoint could be charged by the key with this SHA-256, which has a customer and may
+    have a limit of its own.
 
     Without an endpoint only the key and its customer are judged. One statement; nothing is noted or settled.
     """

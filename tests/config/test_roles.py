@@ -53,9 +53,10 @@ DOORS = {
     "usage_record_events",
     "usage_record_lines",
     "usage_refund",
+    "usage_spending_began",
 }
 # Doors that only read what the application may read anyway, and so run with its own rights.
-DOORS_WITHOUT_RIGHTS = {"ledger_seal", "usage_cost", "usage_find_price"}
+DOORS_WITHOUT_RIGHTS = {"ledger_seal", "usage_cost", "usage_find_price", "usage_spending_began"}
 # Fired by what the application may do; not to be called.
 TRIGGERS_WITH_RIGHTS = {"usage_forget_spending"}
 INNER_ROOMS = {
@@ -83,7 +84,6 @@ INNER_ROOMS = {
     "usage_log_request",
     "usage_move_within_limit",
     "usage_settle_reported",
-    "usage_spending_began",
     "usage_note_free_charge",
     "usage_drop_month",
     "usage_rebuild_days",

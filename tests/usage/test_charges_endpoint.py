@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.services.key_limits import KeyLimits
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of
 from tests.factories import ApiKeyFactory, UserFactory, customer_with, give
@@ -314,6 +315,15 @@ class TestWithoutEnoughCredits:
         answer = gateway.post(PATH, body).json()
 
         assert (answer["reason"], answer["credits_available"], answer["credits_required"]) == ("frozen", 100, 2.5)
+
+    def test_the_limit_of_the_key_is_the_reason(self, gateway, alice, body):
+        limited = ApiKeyFactory(user=alice, limits=KeyLimits(spending_limit=Decimal(2)))
+
+        answer = gateway.post(PATH, {"api_key": limited.raw, "endpoint": "search"})
+
+        assert answer.status_code == 402
+        assert (answer.json()["reason"], answer.json()["credits_available"]) == ("key_limit", 100)
+        assert RequestLog.objects.get().status == 402
 
     def test_the_largest_of_all_prices_is_refused_like_any_other(self, gateway, body):
         price("dear", "999999999.999999")

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 
+from accounts.services.key_limits import KeyLimits
 from ledger.models import Entry, Hold
 from ledger.selectors import balance_of
 from tests.factories import ApiKeyFactory, UserFactory, customer_with, give
@@ -198,6 +199,14 @@ class TestWithoutEnoughCredits:
         tamper("UPDATE ledger_balance SET frozen_at = now()")
 
         assert gateway.post(PATH, body).json()["reason"] == "frozen"
+
+    def test_the_limit_of_the_key_is_the_reason(self, gateway, alice):
+        limited = ApiKeyFactory(user=alice, limits=KeyLimits(spending_limit=Decimal(2)))
+
+        answer = gateway.post(PATH, {"api_key": limited.raw, "credits": 3})
+
+        assert answer.status_code == 402
+        assert (answer.json()["reason"], answer.json()["credits_required"]) == ("key_limit", 3)
 
     def test_the_largest_of_all_prices_is_refused_like_any_other(self, gateway, alice):
         price("dear", "999999999.999999")

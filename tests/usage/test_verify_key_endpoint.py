@@ -6,14 +6,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.key_format import hash_of
 from accounts.models import ApiKey, User
+from accounts.services.key_limits import KeyLimits
 from ledger.models import Balance, Entry, OperationKey
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.posting import hold
 from tests.ledger.tampering import tamper
 from tests.usage.gateway import Gateway, refused
-from tests.usage.metering import price
-from usage.models import RequestLog
+from tests.usage.metering import charge, held, price, refund
+from usage.models import KeySpending, RequestLog
 
 pytestmark = pytest.mark.django_db
 PATH = "/v2/keys/verify"
@@ -163,6 +165,56 @@ def test_it_says_what_a_charge_would_then_do(state, endpoint, units):
     assert verdict["valid"] == (charged.status_code == 201)
     said = charged.json()
     assert verdict["credits_required"] == (said["credits"] if verdict["valid"] else said["credits_required"])
+
+
+class TestAKeyWithALimit:
+    """It may spend 10 credits a month."""
+
+    @pytest.fixture
+    def limited(self, alice):
+        price("search", 1)
+        price("free", 0)
+        return ApiKeyFactory(user=alice, limits=KeyLimits(spending_limit=Decimal(10)))
+
+    def asked(self, gateway, key, units, endpoint="search"):
+        """Ask, then charge: both must come to the same."""
+        verdict = verify(gateway, key, endpoint=endpoint, units=units)
+        charged = gateway.post("/v2/charges", {"api_key": key.raw, "endpoint": endpoint, "units": units})
+        assert verdict["valid"] == (charged.status_code == 201)
+        assert verdict["available"] > 80
+        return verdict["code"]
+
+    def test_is_good_up_to_its_limit(self, gateway, limited):
+        assert self.asked(gateway, limited, "10.000001") == "insufficient_credits"
+        assert self.asked(gateway, limited, 10) == "valid"
+        assert self.asked(gateway, limited, "0.000001") == "insufficient_credits"
+        assert self.asked(gateway, limited, 1, "free") == "valid"
+        assert code(gateway, limited) == "valid"
+
+    def test_has_spent_what_the_log_says_before_it_is_counted(self, gateway, alice, limited):
+        ApiKey.objects.filter(pk=limited.api_key.pk).update(spending_limit=None)
+        paid = charge(None, key_hash=hash_of(limited.raw), units=Decimal(6))
+        refund(paid.id, 1)
+        charge(alice, units=Decimal(3))
+        ApiKey.objects.filter(pk=limited.api_key.pk).update(spending_limit=10)
+
+        assert not KeySpending.objects.exists()
+        assert self.asked(gateway, limited, "5.000001") == "insufficient_credits"
+        assert self.asked(gateway, limited, 5) == "valid"
+
+    def test_has_spent_what_it_holds_until_that_runs_out(self, gateway, limited):
+        held(None, None, key_hash=hash_of(limited.raw), credits=Decimal(4))
+        held(None, None, key_hash=hash_of(limited.raw), credits=Decimal(3), expires_in_seconds=0)
+
+        assert self.asked(gateway, limited, "6.000001") == "insufficient_credits"
+        assert self.asked(gateway, limited, 6) == "valid"
+
+    def test_may_spend_again_what_was_given_back(self, gateway, limited):
+        paid = charge(None, key_hash=hash_of(limited.raw), units=Decimal(10))
+        refund(paid.id, 4)
+
+        assert self.asked(gateway, limited, "4.000001") == "insufficient_credits"
+        assert self.asked(gateway, limited, 4) == "valid"
 
 
 @pytest.mark.django_db(transaction=True)
