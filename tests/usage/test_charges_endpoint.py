@@ -266,6 +266,39 @@ def test_what_cannot_be_taken_is_named(gateway, db, sent, fields):
     assert sorted(answer.json()["errors"]) == fields
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"endpoint": "😀" * 2_000},
+        {"endpoint": "\\%_'\"\n{}"},
+        {"endpoint": "?"},
+        {"reference": "😀" * 255},
+        {"method": "A" * 10},
+        {"latency_ms": 2**31 - 1},
+        {"units": "999999999.999999", "credits": 1},
+        {"units": "0.000001"},
+        {"status_code": 100},
+        {"status_code": 599},
+        {"metadata": {"": None, "charge_id": "mine", "a" * 10_000: ["b" * 100_000, 10**99]}},
+    ],
+    ids=lambda sent: f"{sent}"[:40],
+)
+def test_whatever_is_within_its_bounds_is_charged_and_logged(gateway, alice, sent):
+    price("*", 1)
+
+    answer = gateway.post(PATH, {"user_id": alice.pk, "endpoint": "search"} | sent)
+
+    assert answer.status_code == 201, answer.content
+    assert RequestLog.objects.get().pk == answer.json()["id"]
+
+
+def test_numbers_of_any_size_are_kept_in_metadata(gateway, body):
+    sent = json.dumps(body)[:-1] + ', "metadata": {"large": 1e308, "small": -1e-308, "long": ' + "9" * 100 + "}}"
+
+    assert gateway.post(PATH, sent).status_code == 201
+    assert RequestLog.objects.get().metadata == {"large": 10**308, "small": -1e-308, "long": 10**100 - 1}
+
+
 def test_an_endpoint_is_needed_even_when_the_amount_is_given(gateway, alice):
     answer = gateway.post(PATH, {"user_id": alice.pk, "credits": 1})
 
