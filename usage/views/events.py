@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.exceptions import ValidationError
 
 from accounts.authentication import BearerKeyAuthentication
@@ -43,6 +43,18 @@ class CloudEventsBatchParser(EventsParser):
     top_level_refusal: ClassVar[str] = "The body must be an array of events."
 
 
+EVENTS_OR_ONE = {
+    EventsParser.media_type: PolymorphicProxySerializer(
+        component_name="EventOrEvents",
+        serializers=[DocumentedEventSerializer, DocumentedEventSerializer(many=True)],
+        resource_type_field_name=None,
+        many=False,
+    ),
+    CloudEventParser.media_type: DocumentedEventSerializer,
+    CloudEventsBatchParser.media_type: DocumentedEventSerializer(many=True),
+}
+
+
 class EventsViewSet(MeteringViewSet):
     """What gateways report afterwards."""
 
@@ -55,10 +67,7 @@ class EventsViewSet(MeteringViewSet):
         "it is known by its source and id. What cannot be paid is logged as unpaid. One that is rejected is not "
         "remembered, and does not keep the others from being accepted.",
         tags=["metering"],
-        request={
-            parser.media_type: DocumentedEventSerializer(many=parser is not CloudEventParser)
-            for parser in parser_classes
-        },
+        request=EVENTS_OR_ONE,
         responses={202: EventsAnswerSerializer, **METERING_REFUSALS},
     )
     def create(self, request: LeanRequest) -> LeanAnswer:
@@ -76,10 +85,7 @@ class OpenMeterEventsViewSet(EventsViewSet):
         description="The same as /v2/events. A service key may also come as `Authorization: Bearer`. When any event is "
         "rejected the answer is a 400 that says which; the others are in, and the whole may be sent again.",
         tags=["metering"],
-        request={
-            parser.media_type: DocumentedEventSerializer(many=parser is not CloudEventParser)
-            for parser in EventsViewSet.parser_classes
-        },
+        request=EVENTS_OR_ONE,
         responses={204: None, **METERING_REFUSALS},
     )
     def create(self, request: LeanRequest) -> LeanAnswer:
