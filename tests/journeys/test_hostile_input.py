@@ -137,3 +137,79 @@ def properties_of(route: Route) -> list[str]:
     while "properties" not in schema:  # of an event or an array of events, the event
         schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema["oneOf"][0]
     return list(schema["properties"])
+
+
+def parameters_of(route: Route) -> list[str]:
+    operation = document()["paths"].get(route.path, {}).get(route.method.lower(), {})
+    named = [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+    return named + UNDOCUMENTED_PARAMETERS.get(route.path, [])
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_query_parameters(world, found, route):
+    for name in parameters_of(route):
+        values = QUERY_VALUES | dict.fromkeys(QUERY_REFUSALS.get(name, ()), 400)
+        for value, status in values.items():
+            answer = ask(world, route, b"", query=f"{name}={value.format(name=name)}")
+
+            found += [f"{name}={value:.40}: {each}" for each in wrong(answer, route.path, status)]
+            if status == 400 and answer.status_code == 400 and name not in json.loads(answer.text_sent)["errors"]:
+                found.append(f"{name}={value:.40} is not named")
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_queries(world, found, route):
+    for name, query in QUERIES.items():
+        answer = ask(world, route, query=query)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path)]
+
+
+@pytest.mark.parametrize("route", [route for route in API if "{" in route.path], ids=str)
+def test_hostile_path_parts_are_not_found(world, found, route):
+    for part in PATH_PARTS:
+        answer = ask(world, route, path=route.path.replace("{id}", part))
+
+        found += [f"{part:.40}: {each}" for each in wrong(answer, route.path, 404)]
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_headers(world, found, route):
+    for name, (environment, status) in HEADERS.items():
+        answer = ask(world, route, **environment)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path, status)]
+
+
+@pytest.mark.parametrize("route", API, ids=str)
+def test_hostile_credentials(world, found, route):
+    is_open = TABLE[route].access["anonymous"] < 400
+    world.clients[TABLE[route].caller].credentials()
+
+    for name, environment in CREDENTIALS.items():
+        answer = ask(world, route, **{"HTTP_AUTHORIZATION": "", "HTTP_X_API_KEY": ""} | environment)
+
+        found += [f"{name}: {each}" for each in wrong(answer, route.path, None if is_open else 401)]
+
+
+@pytest.mark.parametrize("path", api_paths())
+def test_hostile_methods_are_not_allowed(world, found, path):
+    for method in METHODS:
+        answer = send(world, method, path.format(id=1), b"{}", by=caller_of(path))
+
+        if path != "/metrics" or method != "get":
+            found += [f"{method:.40}: {each}" for each in wrong(answer, path)]
+
+
+@pytest.mark.parametrize("path", api_paths())
+def test_paths_that_are_nearly_right_are_not_found(world, found, path):
+    whole = path.format(id=1)
+    ends_in_an_id = path.endswith("{id}")  # what follows it is part of the id, until a slash
+
+    for method, nearly in itertools.product(
+        ("GET", "POST", "PROPFIND"), ("/{}", "{}/", "{}//", "{}%20", "{}.json", "{}%00")
+    ):
+        answer = send(world, method, nearly.format(whole), by=caller_of(path))
+        status = None if ends_in_an_id and "/" not in nearly else 404
+
+        found += [f"{method} {nearly}: {each}" for each in wrong(answer, path, status)]
