@@ -1,18 +1,11 @@
 """The real server: whatever it has begun it finishes, and what waits for too long is told to come back."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.urls import path
 from rest_framework.permissions import AllowAny
@@ -23,53 +16,10 @@ from rest_framework.views import APIView
 from tests.conftest import owner_connection
 from tests.factories import customer_with
 from tests.ledger.posting import post
+from tests.server import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 REGISTRATION = {"email": "slow@example.com", "password": "a-long-enough-one-7"}
-
-
-def serve_options():
-    """Read granian's options from the Makefile, so that what is tested is what is served."""
-    makefile = (Path(settings.BASE_DIR) / "Makefile").read_text(encoding="utf-8")
-    (line,) = [line for line in makefile.splitlines() if line.startswith("GRANIAN_OPTIONS")]
-    return line.partition(":=")[2].split()
-
-
-class Server:
-    """granian on a free port, with the test database."""
-
-    def __init__(self, workers=1):
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = found.getsockname()[1]
-        url = os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
-        environment = os.environ | {"DATABASE_URL": url, "TOLLBOOK_ENV": "development", "LOG_FORMAT": "json"}
-        command = [Path(sys.executable).parent / "granian", *serve_options(), "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", str(workers), "config.wsgi:application"]
-        self.process = subprocess.Popen(
-            list(map(str, command)), env=environment, cwd=settings.BASE_DIR, stderr=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self):
-        for _ in range(300):
-            try:
-                if self.call("GET", "/livez")[0] == 200:
-                    return self
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("granian did not start")
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.communicate(timeout=60)
-
-    def call(self, method, route, body=None, timeout=30):
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        headers = {"Content-Type": "application/json"} if body else {}
-        connection.request(method, route, json.dumps(body) if body else None, headers)
-        answer = connection.getresponse()
-        answered = answer.status, answer.read(), answer.headers
-        connection.close()
-        return answered
 
 
 def test_a_call_that_has_begun_is_answered_in_full_after_sigterm():

@@ -1,0 +1,68 @@
+"""The real server, as `make serve` starts it, on the test database."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPMessage
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+
+def serve_options() -> list[str]:
+    """Read granian's options from the Makefile, so that what is tested is what is served."""
+    makefile = (Path(settings.BASE_DIR) / "Makefile").read_text(encoding="utf-8")
+    (line,) = [line for line in makefile.splitlines() if line.startswith("GRANIAN_OPTIONS")]
+    return line.partition(":=")[2].split()
+
+
+class Server:
+    """granian on a free port, with the test database unless the environment names another."""
+
+    def __init__(self, workers: int = 1, **environment: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.port: int = found.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        database = os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
+        settled = {"DATABASE_URL": database, "TOLLBOOK_ENV": "development", "LOG_FORMAT": "json"}
+        command = [Path(sys.executable).parent / "granian", *serve_options(), "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", str(workers), "config.wsgi:application"]
+        self.process = subprocess.Popen(
+            list(map(str, command)),
+            env=os.environ | settled | environment,
+            cwd=settings.BASE_DIR,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Server:
+        for _ in range(300):
+            try:
+                if self.call("GET", "/livez")[0] == 200:
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("granian did not start")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=60)
+
+    def call(
+        self, method: str, route: str, body: Any = None, timeout: float = 30, **headers: str
+    ) -> tuple[int, bytes, HTTPMessage]:
+        """Make one call on a connection of its own; answers status, body and headers."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        sent = {"Content-Type": "application/json", **headers} if body else headers
+        connection.request(method, route, json.dumps(body) if body else None, sent)
+        answer = connection.getresponse()
+        answered = answer.status, answer.read(), answer.headers
+        connection.close()
+        return answered
