@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -40,7 +41,12 @@ class Server:
             cwd=settings.BASE_DIR,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
+
+    def kill(self) -> None:
+        """End the server and all of its workers at once, as a power failure would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Server:
         for _ in range(300):

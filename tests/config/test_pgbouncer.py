@@ -6,6 +6,7 @@ Runs where the program is installed. Its pool is smaller than the number of call
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -25,6 +26,7 @@ from tests.factories import customer_with
 from tests.ledger.posting import hold, post
 from tests.ledger.running import run
 from tests.usage.metering import charge, price, rolled_up
+from tests.usage.test_stopping import check_that_every_charge_counts_once, stopped_under_load
 from usage.services.reconciliation import Scope, reconcile
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -202,6 +204,21 @@ def test_commands_import_reconcile_and_look_around(bouncer, tmp_path):
     assert run("rebuild_usage", "--from", "2026-03-01", "--to", "2026-03-31", "--json").json["changed"] == 0
     assert run("reconcile", "--fix", "--json").json["findings"] == []
     assert run("expire_holds", "--json").code == 0
+
+
+def test_a_server_behind_it_that_is_stopped_under_load_drops_nothing_acknowledged(bouncer):
+    server = connection.settings_dict
+    url = f"postgres://{server['USER']}:{server['PASSWORD']}@:6432/{bouncer}/{server['NAME']}"
+    prepared = str(version() >= KNOWS_PREPARED).lower()
+
+    load, repeated, code = stopped_under_load(
+        lambda running: running.process.send_signal(signal.SIGTERM),
+        DATABASE_URL=url,
+        DATABASE_PREPARED_STATEMENTS=prepared,
+    )
+
+    check_that_every_charge_counts_once(load, repeated)
+    assert code == 0
 
 
 def test_prepared_statements_are_the_one_thing_that_an_old_one_cannot_do(bouncer, settings):
