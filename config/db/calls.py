@@ -32,7 +32,16 @@ def _row_type(function: str, columns: tuple[str, ...]) -> Any:
 
 
 def call(function: str, /, **arguments: Any) -> Any:
-    """Call an SQL function with named arguments and answer its one row, a named tuple of its columns.
+    """Call an SQL function with named arguments and answer its one row, as `call_rows` does.
+
+    :raises django.db.Error: whatever is left after the last try
+    """
+    (row,) = call_rows(function, **arguments)
+    return row
+
+
+def call_rows(function: str, /, **arguments: Any) -> list[Any]:
+    """Call an SQL function with named arguments and answer its rows, named tuples of its columns.
 
     Outside a transaction the call is one of its own: it happens wholly or not at all. Every function called
     so takes an idempotency key (or changes nothing by repetition), so it is safe to try again after a lost
@@ -45,7 +54,8 @@ def call(function: str, /, **arguments: Any) -> Any:
         try:
             # A savepoint, so that a refused try does not spoil the caller's own transaction.
             with transaction.atomic() if connection.in_atomic_block else nullcontext():
-                return _one_row(function, statement, list(arguments.values()))
+                columns, rows = run_prepared(statement, list(arguments.values()))
+                return list(map(_row_type(function, columns)._make, rows))
         except Error as error:
             if attempt == TRIES or not _may_try_again(error):
                 raise
@@ -56,11 +66,6 @@ def call(function: str, /, **arguments: Any) -> Any:
 @lru_cache(maxsize=64)
 def _statement(function: str, names: tuple[str, ...]) -> str:
     return f"SELECT * FROM {function}({', '.join(f'{name} => %s' for name in names)})"
-
-
-def _one_row(function: str, statement: str, values: list[Any]) -> Any:
-    columns, (row,) = run_prepared(statement, values)
-    return _row_type(function, columns)(*row)
 
 
 def _may_try_again(error: Exception) -> bool:

@@ -11,9 +11,10 @@ CREATE TYPE ledger_debit AS (
     fingerprint bytea
 );
 
--- Debit in the order given; what is not covered is refused, and what comes after it may still be.
+-- Debit in the order given; what is not covered is refused, and what comes after it may still be. A debit of nothing
+-- makes no entry: its outcome tells what there is when its turn comes. A NULL among them is left out.
 -- The caller holds `p_locked` (ledger_lock_balance) and has looked the keys up under it. `p_most` is the most that may
--- be debited in all (NULL: no such limit); beyond it the reason is key_limit. Answers one outcome for each debit.
+-- be debited in all (NULL: no such limit); beyond it the reason is key_limit. Answers one outcome for each place.
 CREATE FUNCTION ledger_debit_batch(
     p_locked ledger_balance, p_operation text, p_debits ledger_debit[], p_most numeric
 ) RETURNS ledger_outcome[] LANGUAGE plpgsql AS $$
@@ -26,30 +27,37 @@ DECLARE
     v_left numeric := p_most;
     v_seals bytea[] := '{}';
     v_outcomes ledger_outcome[] := '{}';
-    v_refusal ledger_outcome;
+    v_outcome ledger_outcome;
     d ledger_debit;
 BEGIN
     FOREACH d IN ARRAY p_debits LOOP
-        IF d.credits > v_left OR v_floor IS NULL OR v_balance - d.credits < v_floor THEN
+        PERFORM ledger_refuse_inexact(d.credits);
+        IF d.credits IS NULL THEN
+            v_outcome := NULL;
+        ELSIF d.credits < 0 THEN
+            RAISE EXCEPTION '% is no debit', d.credits USING ERRCODE = 'check_violation';
+        ELSIF d.credits = 0 THEN
+            v_outcome := ROW(
+                'posted', NULL, NULL, v_balance, p_locked.reserved, v_balance - p_locked.reserved, NULL, NULL, v_at);
+        ELSIF d.credits > v_left OR v_floor IS NULL OR v_balance - d.credits < v_floor THEN
             p_locked.balance := v_balance;
-            v_refusal := ledger_refusal(p_locked, d.credits);
+            v_outcome := ledger_refusal(p_locked, d.credits);
+            v_outcome.created_at := v_at;
             IF d.credits > v_left THEN
-                v_refusal.reason := 'key_limit';
+                v_outcome.reason := 'key_limit';
             END IF;
-            v_outcomes := array_append(v_outcomes, v_refusal);
-            v_seals := array_append(v_seals, NULL);
-            CONTINUE;
+        ELSE
+            v_balance := v_balance - d.credits;
+            v_left := v_left - d.credits;
+            v_seq := v_seq + 1;
+            v_seal := ledger_seal(
+                v_seal, p_locked.user_id, v_seq, 'debit', 'usage', -d.credits, v_balance, d.description, d.reference,
+                d.metadata, p_operation, d.idempotency_key, d.fingerprint, NULL, NULL, v_at);
+            v_outcome := ROW(
+                'posted', d.id, v_seq, v_balance, p_locked.reserved, v_balance - p_locked.reserved, NULL, NULL, v_at);
         END IF;
-        v_balance := v_balance - d.credits;
-        v_left := v_left - d.credits;
-        v_seq := v_seq + 1;
-        v_seal := ledger_seal(
-            v_seal, p_locked.user_id, v_seq, 'debit', 'usage', -d.credits, v_balance, d.description, d.reference,
-            d.metadata, p_operation, d.idempotency_key, d.fingerprint, NULL, NULL, v_at);
-        v_seals := array_append(v_seals, v_seal);
-        v_outcomes := array_append(v_outcomes, ROW(
-            'posted', d.id, v_seq, v_balance, p_locked.reserved, v_balance - p_locked.reserved, NULL, NULL, v_at
-        )::ledger_outcome);
+        v_outcomes := array_append(v_outcomes, v_outcome);
+        v_seals := array_append(v_seals, CASE WHEN v_outcome.entry_id IS NOT NULL THEN v_seal END);
     END LOOP;
 
     IF v_seq > p_locked.seq THEN
@@ -61,7 +69,7 @@ BEGIN
         FROM ROWS FROM (unnest(p_debits), unnest(v_outcomes), unnest(v_seals)) AS made(
             id, credits, description, reference, metadata, idempotency_key, fingerprint,
             outcome, entry_id, seq, balance, reserved, available, reason, next_hold_expires_at, created_at, seal)
-        WHERE seal IS NOT NULL ORDER BY seq;
+        WHERE entry_id IS NOT NULL ORDER BY seq;
         UPDATE ledger_balance SET balance = v_balance, seq = v_seq, seal = v_seal, updated_at = v_at
         WHERE user_id = p_locked.user_id;
     END IF;

@@ -10,7 +10,7 @@ from django.db import IntegrityError, InternalError, OperationalError, connectio
 from django.db.transaction import TransactionManagementError
 
 from config.db import calls
-from config.db.calls import call
+from config.db.calls import call, call_rows
 from config.db.prepared import sqlstate
 from tests.accounts.races import at_once
 from tests.conftest import owner_connection
@@ -51,6 +51,22 @@ def test_a_call_answers_its_row_by_the_names_of_its_columns(stumbling):
     answer = call(stumbling("40001", 0), p_word="yes")
 
     assert (answer.word, answer.tries) == ("yes", 1)
+
+
+def test_a_call_of_several_rows_answers_them_in_order_and_is_tried_again_like_any_other():
+    with owner_connection(autocommit=True) as owner:
+        owner.execute("CREATE SEQUENCE counted")
+        owner.execute(
+            "CREATE FUNCTION count_to(p_last integer) RETURNS TABLE (n integer) LANGUAGE plpgsql SECURITY DEFINER AS $$"
+            " BEGIN IF nextval('public.counted') < 3 THEN RAISE 'stumbled' USING ERRCODE = '40001'; END IF;"
+            " RETURN QUERY SELECT * FROM generate_series(1, p_last); END $$"
+        )
+        try:
+            assert [row.n for row in call_rows("count_to", p_last=3)] == [1, 2, 3]
+            assert call_rows("count_to", p_last=0) == []
+        finally:
+            owner.execute("DROP FUNCTION count_to")
+            owner.execute("DROP SEQUENCE counted")
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3])

@@ -25,8 +25,10 @@ from ledger.services.entries import post_entry
 from ledger.services.holds import open_hold, release_hold
 from tests.config.explaining import explained
 from tests.factories import ApiKeyFactory, UserFactory
+from tests.usage.batches import asked
 from usage.request_pages import RequestPages
 from usage.selectors import life_of, usage_of
+from usage.services.charge_calls import charge_together
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
 from usage.windows import start_of_period
@@ -153,6 +155,12 @@ def charged(account: Account, **asked: Any) -> Any:
     return charge_request(endpoint="search", **named, **{"idempotency_key": uuid.uuid4().hex} | asked)
 
 
+def charged_together(account: Account) -> Any:
+    """Six at once, two of them under keys that were used long ago."""
+    keys = ["key-777", "key-44444", *map(str, range(4))]
+    return charge_together([asked(idempotency_key=key)._replace(user_id=account.id) for key in keys])
+
+
 def held(account: Account) -> Any:
     return open_hold(
         user_id=account.id, credits=Decimal(1), expires_in_seconds=60, idempotency_key=uuid.uuid4().hex
@@ -201,6 +209,7 @@ CALLS = {
     "charge": charged,
     "charge by key": lambda account: charged(account, key_hash=key_format.hash_of(account.key)),
     "charge of an amount": lambda account: charged(account, credits=Decimal("0.5")),
+    "charges together": charged_together,
     "hold": held,
     "entry": posted,
 }

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.utils import timezone
-from psycopg.types.json import Jsonb
-
-from config.db.calls import call
 from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of
 from ledger.services.entries import refusal_of
 from ledger.services.idempotency import fingerprint
 from usage import errors
+from usage.services.charge_calls import AskedCharge, charge_one
 from usage.services.customers import raise_customer_refusal
-from usage.services.partitions import months_around, with_partition
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,6 @@ def charge_request(
     reference: str | None = None,
     metadata: dict[str, Any] | None = None,
     request_id: uuid.UUID | None = None,
-    now: dt.datetime | None = None,
 ) -> Charge:
     """Charge a customer, named by id or by the SHA-256 of one of their keys, for one request.
 
@@ -63,7 +57,7 @@ def charge_request(
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another charge
     """
-    asked = {
+    asked: dict[str, Any] = {
         "endpoint": endpoint,
         "method": method,
         "status": status,
@@ -73,24 +67,15 @@ def charge_request(
         "reference": reference,
         "metadata": metadata or {},
     }
-    outcome = with_partition(
-        months_around(now or timezone.now()),
-        lambda: call(
-            "usage_charge",
-            p_user_id=user_id,
-            p_key_hash=key_hash,
-            p_endpoint=endpoint,
-            p_method=method,
-            p_status=status,
-            p_units=units,
-            p_credits=credits,
-            p_latency_ms=latency_ms,
-            p_reference=reference,
-            p_metadata=Jsonb(metadata or {}),
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-            p_request_id=request_id or uuid.uuid4(),
-        ),
+    outcome = charge_one(
+        AskedCharge(
+            user_id=user_id,
+            key_hash=key_hash,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint(asked),
+            request_id=request_id or uuid.uuid4(),
+            **asked,
+        )
     )
     match outcome.outcome:
         case "charged":

@@ -6,6 +6,7 @@ CREATE TRIGGER event_key_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_even
 -- One charge of a batch: as asked, and what became of it on the way.
 CREATE TYPE usage_batch_row AS (
     n integer,
+    id bigint,
     idempotency_key text,
     fingerprint bytea,
     path text,
@@ -19,16 +20,18 @@ CREATE TYPE usage_batch_row AS (
     endpoint text,
     price_id bigint,
     cost numeric,
+    paid numeric,
     refusal text,
     done_entry_id bigint,
-    id bigint
+    move ledger_outcome
 );
 
 -- Charge requests of one customer together, each as usage_charge would have in this order: its own outcome, entry, row
 -- in the log and idempotency. One transaction, one move of the balance: on a hot account the row is waited for once
 -- instead of once a request.
 -- `p_items` is a JSON array of {key, fingerprint (hex), endpoint, method, status, units, credits, latency_ms, reference,
--- metadata, request_id}, no key twice. Answers one row for each, in the same order.
+-- metadata, request_id}, no key twice. Answers one row for each, in the same order. What usage_charge would raise an
+-- error for fails the whole batch.
 CREATE FUNCTION usage_charge_batch(p_user_id bigint, p_key_hash bytea, p_items jsonb)
 RETURNS SETOF usage_charge_outcome
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -38,9 +41,8 @@ DECLARE
     v_balance ledger_balance;
     v_rows usage_batch_row[];
     v_debits ledger_debit[];
-    v_moves ledger_outcome[] := '{}';
-    v_available numeric;
-    v_spent numeric;
+    v_moves ledger_outcome[];
+    v_is_limited boolean;
 BEGIN
     IF v_customer.refusal IS NOT NULL THEN
         RETURN QUERY SELECT v_customer.refusal, NULL::bigint, NULL::bigint, NULL::numeric, NULL::bigint, NULL::numeric,
@@ -52,11 +54,11 @@ BEGIN
         SELECT hashtextextended(item ->> 'key', v_customer.user_id) AS place
         FROM jsonb_array_elements(p_items) AS item ORDER BY place OFFSET 0
     ) places;
-    v_balance := ledger_lock_balance(v_customer.user_id);
+    v_balance := ledger_lock_used_balance(v_customer.user_id);
     v_now := clock_timestamp();
 
     WITH item AS MATERIALIZED (
-        SELECT * FROM ROWS FROM (jsonb_to_recordset(p_items) AS (
+        SELECT *, nextval('ledger_entry_id_seq') AS id FROM ROWS FROM (jsonb_to_recordset(p_items) AS (
             key text, fingerprint text, endpoint text, method text, status integer, units numeric, credits numeric,
             latency_ms integer, reference text, metadata jsonb, request_id uuid)) WITH ORDINALITY
     ), priced AS MATERIALIZED (
@@ -64,92 +66,78 @@ BEGIN
         FROM (SELECT DISTINCT endpoint, method FROM item) asked
     )
     SELECT array_agg(ROW(
-            i.ordinality, i.key, decode(i.fingerprint, 'hex'), i.endpoint, i.method, i.status, i.units, i.latency_ms,
-            i.reference, i.metadata, i.request_id, coalesce((p.price).endpoint, '*'), (p.price).id,
-            usage_cost(p.price, i.credits, i.units, i.status),
+            i.ordinality, i.id, i.key, decode(i.fingerprint, 'hex'), i.endpoint, i.method, i.status, i.units,
+            i.latency_ms, i.reference, i.metadata, i.request_id, coalesce((p.price).endpoint, '*'), (p.price).id,
+            cost, cost,
             CASE WHEN done.fingerprint = decode(i.fingerprint, 'hex') THEN 'replayed'
                 WHEN done.fingerprint IS NOT NULL THEN 'key_reused'
                 WHEN (p.price).id IS NULL AND i.credits IS NULL THEN 'price_unknown' END,
-            done.entry_id, nextval('ledger_entry_id_seq'))::usage_batch_row ORDER BY i.ordinality)
+            done.entry_id, NULL)::usage_batch_row ORDER BY i.ordinality)
     INTO v_rows
     FROM item i
     JOIN priced p ON p.endpoint = i.endpoint AND p.method = i.method
+    CROSS JOIN LATERAL usage_cost(p.price, i.credits, i.units, i.status) AS cost
     LEFT JOIN LATERAL (
         SELECT e.id AS entry_id, e.fingerprint FROM ledger_entry e
         WHERE e.user_id = v_customer.user_id AND e.operation = 'charge' AND e.idempotency_key = i.key
         UNION ALL
         SELECT NULL, o.fingerprint FROM ledger_operationkey o
         WHERE o.user_id = v_customer.user_id AND o.operation = 'charge' AND o.idempotency_key = i.key
+        OFFSET 0  -- two look-ups for each key, whatever the planner expects
     ) done ON true;
 
-    SELECT array_agg(ROW(
-        w.id, w.cost, w.endpoint, coalesce(w.reference, w.request_id::text),
-        w.metadata || jsonb_build_object('charge_id', w.id, 'request_id', w.request_id), w.idempotency_key,
-        w.fingerprint)::ledger_debit ORDER BY w.n)
-    INTO v_debits FROM unnest(v_rows) AS w WHERE w.refusal IS NULL AND w.cost > 0;
-    IF v_debits IS NOT NULL THEN
-        PERFORM ledger_refuse_inexact(credits) FROM unnest(v_debits);
-        v_moves := ledger_debit_batch(
-            v_balance, 'charge', v_debits,
-            CASE WHEN v_customer.spending_limit IS NOT NULL THEN usage_key_left(v_customer, v_now) END);
-    END IF;
-    v_available := v_balance.balance - v_balance.reserved;
+    SELECT array_agg(CASE WHEN w.refusal IS NULL THEN ROW(
+            w.id, w.cost, w.endpoint, coalesce(w.reference, w.request_id::text),
+            w.metadata || jsonb_build_object('charge_id', w.id, 'request_id', w.request_id), w.idempotency_key,
+            w.fingerprint)::ledger_debit END ORDER BY w.n),
+        v_customer.spending_limit IS NOT NULL AND bool_or(w.refusal IS NULL AND w.cost > 0)
+    INTO v_debits, v_is_limited FROM unnest(v_rows) AS w;
+    v_moves := ledger_debit_batch(
+        v_balance, 'charge', v_debits, CASE WHEN v_is_limited THEN usage_key_left(v_customer, v_now) END);
+    FOR i IN 1 .. cardinality(v_rows) LOOP
+        v_rows[i].move := v_moves[i];
+        IF v_moves[i].outcome = 'insufficient' THEN
+            v_rows[i].status := 402;
+            v_rows[i].paid := 0;
+        END IF;
+    END LOOP;
 
     INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id, result)
     SELECT v_customer.user_id, 'charge', idempotency_key, fingerprint, id,
-        jsonb_build_object('request_id', request_id, 'balance_after', v_balance.balance::text)
-    FROM unnest(v_rows) WHERE refusal IS NULL AND cost = 0;
+        jsonb_build_object('request_id', request_id, 'balance_after', (move).balance::text)
+    FROM unnest(v_rows) WHERE refusal IS NULL AND cost = 0 ORDER BY n;
 
     -- Each request with its debit, if it asked for one: the refused ones are logged as rejected.
     INSERT INTO usage_requestlog (
         id, user_id, api_key_id, endpoint, path, method, status, units, credits, price_id, entry_id, latency_ms,
         request_id, reference, metadata, source, occurred_at)
-    SELECT w.id, v_customer.user_id, v_customer.api_key_id, w.endpoint, w.path, w.method,
-        CASE WHEN w.cost > 0 AND m.entry_id IS NULL THEN 402 ELSE w.status END, w.units,
-        CASE WHEN m.entry_id IS NULL THEN 0 ELSE w.cost END, w.price_id, m.entry_id, w.latency_ms, w.request_id,
-        w.reference, w.metadata, '', coalesce(m.created_at, v_now)
-    FROM unnest(v_rows) AS w LEFT JOIN unnest(v_moves) AS m ON m.entry_id = w.id
-    WHERE w.refusal IS NULL;
+    SELECT id, v_customer.user_id, v_customer.api_key_id, endpoint, path, method, status, units, paid, price_id,
+        (move).entry_id, latency_ms, request_id, reference, metadata, '', (move).created_at
+    FROM unnest(v_rows) WHERE refusal IS NULL ORDER BY n;
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
-    SELECT v_customer.user_id, day, endpoint,
+    SELECT v_customer.user_id, ((move).created_at AT TIME ZONE 'UTC')::date AS day, endpoint,
         count(*) FILTER (WHERE status < 400),
         count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)),
         count(*) FILTER (WHERE status IN (401, 402, 429)),
         sum(paid)
-    FROM (
-        SELECT (coalesce(m.created_at, v_now) AT TIME ZONE 'UTC')::date AS day, w.endpoint,
-            CASE WHEN w.cost > 0 AND m.entry_id IS NULL THEN 402 ELSE w.status END AS status,
-            CASE WHEN m.entry_id IS NULL THEN 0 ELSE w.cost END AS paid
-        FROM unnest(v_rows) AS w LEFT JOIN unnest(v_moves) AS m ON m.entry_id = w.id
-        WHERE w.refusal IS NULL
-    ) done GROUP BY day, endpoint ORDER BY day, endpoint
+    FROM unnest(v_rows) WHERE refusal IS NULL GROUP BY day, endpoint ORDER BY day, endpoint
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
         successful = d.successful + excluded.successful,
         failed = d.failed + excluded.failed,
         rejected = d.rejected + excluded.rejected,
         credits = d.credits + excluded.credits;
-    IF v_customer.spending_limit IS NOT NULL THEN
-        SELECT sum(d.credits) INTO v_spent
-        FROM unnest(v_debits) AS d JOIN unnest(v_moves) AS m ON m.entry_id = d.id;
-        PERFORM usage_count_key_spending(v_customer.user_id, v_customer.api_key_id, v_spent, v_now) WHERE v_spent > 0;
+    IF v_is_limited THEN
+        PERFORM usage_count_key_spending(v_customer.user_id, v_customer.api_key_id, spent, v_now)
+        FROM (SELECT sum(paid) AS spent FROM unnest(v_rows) WHERE refusal IS NULL) paid WHERE spent > 0;
     END IF;
 
     RETURN QUERY SELECT
-        CASE WHEN w.refusal IS NOT NULL THEN w.refusal WHEN r.outcome = 'insufficient' THEN r.outcome ELSE 'charged' END,
-        w.id, v_customer.user_id, w.cost, coalesce(w.done_entry_id, r.entry_id),
-        CASE WHEN w.cost > 0 THEN r.balance ELSE v_balance.balance END,
-        coalesce(r.reserved, v_balance.reserved),
-        CASE WHEN w.cost > 0 THEN r.available ELSE v_available END,
-        r.reason, r.next_hold_expires_at, w.request_id
-    FROM unnest(v_rows) AS w
-    LEFT JOIN (
-        SELECT debit.id AS debit_id, debit.outcome, debit.entry_id, debit.balance, debit.reserved, debit.available,
-            debit.reason, debit.next_hold_expires_at
-        FROM ROWS FROM (unnest(v_debits), unnest(v_moves)) AS debit(
-            id, credits, description, reference, metadata, idempotency_key, fingerprint,
-            outcome, entry_id, seq, balance, reserved, available, reason, next_hold_expires_at, created_at)
-    ) r ON r.debit_id = w.id
-    ORDER BY w.n;
+        CASE WHEN refusal IS NOT NULL THEN refusal
+            WHEN (move).outcome = 'insufficient' THEN 'insufficient' ELSE 'charged' END,
+        CASE WHEN refusal IS NULL THEN id END, v_customer.user_id, CASE WHEN refusal IS NULL THEN cost END,
+        coalesce((move).entry_id, done_entry_id), (move).balance, (move).reserved, (move).available, (move).reason,
+        (move).next_hold_expires_at, CASE WHEN refusal IS NULL THEN request_id END
+    FROM unnest(v_rows) ORDER BY n;
 END $$;
 
 -- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
