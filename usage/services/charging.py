@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
+from django.db import connection
+
 from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of
 from ledger.services.entries import refusal_of
 from ledger.services.idempotency import fingerprint
 from usage import errors
-from usage.services.charge_calls import AskedCharge, charge_one
+from usage.services.batching import Batcher
+from usage.services.charge_calls import AskedCharge, charge_one, charge_together
 from usage.services.customers import raise_customer_refusal
 
 
@@ -67,7 +71,7 @@ def charge_request(
         "reference": reference,
         "metadata": metadata or {},
     }
-    outcome = charge_one(
+    outcome = _outcome_of(
         AskedCharge(
             user_id=user_id,
             key_hash=key_hash,
@@ -99,6 +103,16 @@ def charge_request(
             raise IdempotencyKeyReused
     raise_customer_refusal(outcome.outcome)
     raise AssertionError(outcome.outcome)
+
+
+_busy_customers: Batcher[AskedCharge, Any] = Batcher(one=charge_one, together=charge_together)
+
+
+def _outcome_of(asked: AskedCharge) -> Any:
+    """Charge together with others who charge this customer now; in a transaction of the caller's own, alone."""
+    if not settings.CHARGE_BATCHING or connection.in_atomic_block:
+        return charge_one(asked)
+    return _busy_customers.call((asked.user_id, asked.key_hash), asked.idempotency_key, asked)
 
 
 def _made_before(user_id: int, idempotency_key: str) -> Charge:
