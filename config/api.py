@@ -61,6 +61,9 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     usage_errors.CustomerInactive: (403, "customer_inactive"),
     usage_errors.EventsRejected: (400, "events_rejected"),
     usage_errors.LogIsGone: (409, "log_is_gone"),
+    usage_errors.IdempotencyKeyRefused: (400, "invalid"),
+    usage_errors.IdempotencyKeySpent: (409, "idempotency_key_spent"),
+    usage_errors.MeteringUnavailable: (503, "unavailable"),
 }
 
 logger = logging.getLogger(__name__)

@@ -50,3 +50,24 @@ class EventsRejected(UsageRefusal):
     def __init__(self, answer: Mapping[str, Any]) -> None:
         super().__init__(f"{answer['rejected']} of {len(answer['results'])} events were rejected.")
         self.extra = dict(answer)
+
+
+class IdempotencyKeyRefused(UsageRefusal):
+    """What was sent as an idempotency key is none."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.extra = {"errors": {"Idempotency-Key": [sentence]}}
+
+
+class IdempotencyKeySpent(UsageRefusal):
+    """A request cannot be repeated any more under its key; `str()` says why."""
+
+
+class MeteringUnavailable(UsageRefusal):
+    """The work cannot be charged now, and so is not given away; a later try may succeed."""
+
+    retry_after_seconds = 5
+
+    def __init__(self) -> None:
+        super().__init__("The service is temporarily unavailable. Please try again.")

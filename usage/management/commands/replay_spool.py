@@ -1,0 +1,48 @@
+"""`manage.py replay_spool`: what metered services put down while the database was away."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.run_lock import run_lock
+from config.http.numbers import plain
+from usage.services.replaying import rehearse_replay, replay_spool
+from usage.services.spool import Spool
+
+TOLD = 20  # lines that wait on are named on stderr, up to so many
+
+
+class Command(OperatorCommand):
+    help = (
+        "Settle the requests that wait in a spool: each is held, captured and logged as it would have been. Safe to "
+        "run again, also after a kill: what was settled counts as duplicate. What cannot be settled or read waits on. "
+        "--dry-run does all of it in one transaction and takes it back."
+    )
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help="default: METERING_SPOOL")
+        parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and change nothing")
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        folder = options["folder"] or (Path(settings.METERING_SPOOL) if settings.METERING_SPOOL else None)
+        if folder is None:
+            raise CommandError("Name a FOLDER, or set METERING_SPOOL.", returncode=EXIT_USAGE)
+        if not folder.is_dir():
+            raise CommandError(f"There is no folder {folder}.")
+        spool = Spool(folder, max_bytes=settings.METERING_SPOOL_BYTES)
+        with run_lock(f"replay_spool on {socket.gethostname()} of {folder.resolve()}"):
+            replay = rehearse_replay(spool) if options["dry_run"] else replay_spool(spool)
+        for name, number, reason in replay.kept[:TOLD]:
+            self.say(f"{name} line {number}: {reason}")
+        if len(replay.kept) > TOLD:
+            self.say(f"… and {len(replay.kept) - TOLD} more lines that wait on")
+        figures = asdict(replay) | {"credits": plain(replay.credits), "kept": len(replay.kept)}
+        return Result(figures | ({"dry_run": True} if options["dry_run"] else {}))

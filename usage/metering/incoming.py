@@ -1,0 +1,52 @@
+"""A request as metering sees it, whichever framework it came through."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from config.http.request_ids import chosen_request_id
+from config.http.text import is_hostile
+
+LONGEST_METHOD = 10
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """`request` is what the terms' functions are given; `body` reads the whole body, and only once it is asked."""
+
+    request: Any
+    method: str
+    path: str
+    query: str
+    api_key: str | None
+    idempotency_key: str | None
+    request_id: str
+    body: Callable[[], bytes]
+
+    def digest(self) -> str:
+        """Tell this request from any other: SHA-256 of method, address and body."""
+        digest = hashlib.sha256(f"{self.method}\n{self.path}\n{self.query}\n".encode(errors="replace"))
+        digest.update(self.body())
+        return digest.hexdigest()
+
+
+def incoming(
+    request: Any, meta: Mapping[str, Any], *, path: str, body: Callable[[], bytes], request_id: str | None = None
+) -> Incoming:
+    """Read what matters from a CGI-like environment, as WSGI's and Django's `META` are."""
+    method = str(meta.get("REQUEST_METHOD", "")).upper()
+    is_method = method.isascii() and method.isalpha() and len(method) <= LONGEST_METHOD
+    return Incoming(
+        request=request,
+        method=method if is_method else "",
+        path=path if not is_hostile(path) else quote(path, errors="replace"),
+        query=str(meta.get("QUERY_STRING", "")),
+        api_key=meta.get("HTTP_X_API_KEY"),
+        idempotency_key=meta.get("HTTP_IDEMPOTENCY_KEY") or None,
+        request_id=request_id or chosen_request_id(meta.get("HTTP_X_REQUEST_ID")),
+        body=body,
+    )

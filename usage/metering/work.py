@@ -1,0 +1,225 @@
+"""One request's metering, from the hold before the work to what it cost after it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import time
+import uuid
+from decimal import Decimal
+
+from django.db import Error
+from django.utils import timezone
+
+from accounts import key_format
+from accounts.errors import ApiKeyInvalid, ApiKeyMissing
+from config.http.answers import is_database_away
+from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
+from config.http.meters import count_database_error
+from config.http.numbers import parse_credits
+from ledger.errors import LedgerRefusal
+from ledger.models import Hold
+from ledger.services.holds import extend_hold
+from usage.errors import (
+    CustomerKeyInvalid,
+    IdempotencyKeyRefused,
+    IdempotencyKeySpent,
+    MeteringUnavailable,
+    PriceUnknown,
+    UsageRefusal,
+)
+from usage.metering.incoming import Incoming
+from usage.metering.terms import Terms
+from usage.services.metered_requests import Announced, Opened, Outcome, open_request, settle_request
+from usage.services.spool import SpoolFull, SpoolMissing, configured_spool, put_down
+from usage.services.spooled_lines import SpooledRequest, to_line
+
+logger = logging.getLogger(__name__)
+
+
+class Metering:
+    """What the work is told of its own request, and tells of it: `request.metering`.
+
+    `hold` is None while the database is away and the terms let the work run all the same.
+    """
+
+    def __init__(self, announced: Announced, hold: Hold | None, *, is_repeat: bool, reference: str) -> None:
+        self.hold = hold
+        self.is_repeat = is_repeat
+        self._announced = announced
+        self._reference = reference
+        self._began = time.monotonic()
+        self._units: Decimal | None = None
+        self._credits: Decimal | None = None
+        self._has_ended = False
+
+    @property
+    def user_id(self) -> int | None:
+        """Who pays; None when only their key is known."""
+        return self.hold.user_id if self.hold else self._announced.user_id
+
+    @property
+    def held(self) -> Decimal:
+        """The most that this request will cost, in credits."""
+        return self.hold.credits if self.hold else Decimal(0)
+
+    def use(self, *, units: Decimal | int | str | None = None, credits: Decimal | int | str | None = None) -> None:
+        """Say what the work used in the end, in units of its price or in credits; the last word counts.
+
+        More than was held is not taken. What fails costs nothing all the same, unless its price charges failures.
+
+        :raises NotACreditAmount: if it is no exact amount
+        """
+        if units is not None:
+            self._units = parse_credits(units, allow_zero=True, noun="units")
+        if credits is not None:
+            self._credits = parse_credits(credits, allow_zero=True)
+
+    def extend(self, seconds: int) -> None:
+        """Keep the credits held for so many seconds from now, and never shorter than before.
+
+        :raises HoldExpired: if they are held no longer
+        """
+        if self.hold is not None and not self.is_repeat:
+            self.hold.expires_at = extend_hold(
+                hold_id=self.hold.pk, expires_in_seconds=seconds, idempotency_key=f"metered {uuid.uuid4()}"
+            ).hold.expires_at
+
+    def end(self, status: int) -> None:
+        """Settle the request, once, by the status that it is answered with.
+
+        :raises MeteringUnavailable: if what it cost can be put down nowhere
+        """
+        if self._has_ended or self.is_repeat:
+            return
+        self._has_ended = True
+        latency_ms = int((time.monotonic() - self._began) * 1000)
+        outcome = Outcome(status, self._units, self._credits, latency_ms, self._reference)
+        if self.hold is None:
+            self._spool(outcome)
+            return
+        try:
+            settle_request(self._announced, outcome, self.hold, metadata={})
+        except Error as error:
+            if not is_database_away(error):
+                raise
+            count_database_error(error)
+            self._spool(outcome)
+        except (LedgerRefusal, UsageRefusal) as refusal:
+            logger.error("Hold %s ran out before its work, which stays unpaid: %s", self.hold.pk, refusal)  # noqa: TRY400
+
+    def spooled(self, outcome: Outcome) -> SpooledRequest:
+        """Put the request into the form in which it can wait."""
+        announced = self._announced
+        if self.hold is None and outcome.status >= 400:  # what failed does not stand for its repetition
+            announced = announced._replace(key=str(uuid.uuid4()), is_shared=False)
+        return SpooledRequest(announced, outcome, self.hold, timezone.now())
+
+    def _spool(self, outcome: Outcome) -> None:
+        line = to_line(self.spooled(outcome))
+        try:
+            put_down(line)
+        except (OSError, SpoolFull, SpoolMissing) as reason:
+            logger.error("%s Nobody but you can charge this request: %s", reason, line)  # noqa: TRY400
+            raise MeteringUnavailable from reason
+
+
+def begin(terms: Terms, call: Incoming) -> Metering:
+    """Hold what a request may cost, before any work is done for it.
+
+    :raises ApiKeyMissing, ApiKeyInvalid: if nobody is there to pay
+    :raises CustomerInactive, UnknownCustomer: if whom `customer` named may not be charged
+    :raises InsufficientCredits: if less is available
+    :raises IdempotencyKeyRefused, IdempotencyKeyReused, IdempotencyKeySpent: if the request is no repetition
+    :raises MeteringUnavailable: if it cannot be charged now
+    """
+    announced = _announced(terms, call)
+    now = timezone.now()
+    try:
+        opened = open_request(announced, now=now)
+    except CustomerKeyInvalid:
+        raise ApiKeyInvalid from None
+    except PriceUnknown as error:
+        endpoint = announced.endpoint
+        logger.error("%s Work for it is refused: manage.py set_price %s CREDITS.", error, endpoint)  # noqa: TRY400
+        raise MeteringUnavailable from error
+    except Error as error:
+        if not is_database_away(error):
+            raise
+        count_database_error(error)
+        return _without_database(terms, announced, call, error)
+    if opened.is_repeat:
+        _refuse_late_repeat(terms, opened, now)
+    return Metering(announced, opened.hold, is_repeat=opened.is_repeat, reference=call.request_id)
+
+
+def end_for_good(metering: Metering, status: int) -> None:
+    """Settle a request whose answer can no longer be changed: what goes wrong is on record, and that is all."""
+    try:
+        metering.end(status)
+    except Exception:
+        logger.exception("A metered request could not be settled.")
+
+
+def _announced(terms: Terms, call: Incoming) -> Announced:
+    key, digest = _key(call)  # before the terms' functions: they may read the body so that nobody can read it again
+    user_id, key_hash = _customer(terms, call)
+    units, credits = terms.units_of(call.request), terms.credits_of(call.request)
+    return Announced(
+        user_id=user_id,
+        key_hash=key_hash,
+        endpoint=terms.endpoint_of(call.request, call.path),
+        method=call.method,
+        units=units or Decimal(1),
+        credits=credits if units else Decimal(0),
+        expires_in_seconds=terms.expires_in_seconds,
+        key=key or str(uuid.uuid4()),
+        is_shared=key is not None,
+        digest=digest,
+    )
+
+
+def _key(call: Incoming) -> tuple[str | None, str | None]:
+    if call.idempotency_key is None:
+        return None, None
+    try:
+        sent = parse_idempotency_key(call.idempotency_key)
+    except NotAnIdempotencyKey as error:
+        raise IdempotencyKeyRefused(str(error)) from error
+    return hashlib.sha256(sent.encode()).hexdigest(), call.digest()
+
+
+def _customer(terms: Terms, call: Incoming) -> tuple[int | None, bytes | None]:
+    if terms.customer is not None:
+        named = terms.customer(call.request)
+        if named is None:
+            raise ApiKeyMissing
+        return (None, named) if isinstance(named, bytes) else (int(named), None)
+    if not call.api_key:
+        raise ApiKeyMissing
+    if not key_format.is_well_formed(call.api_key):
+        raise ApiKeyInvalid
+    return None, key_format.hash_of(call.api_key)
+
+
+def _without_database(terms: Terms, announced: Announced, call: Incoming, error: Error) -> Metering:
+    """Let the work run if the terms say so and it can be put down for later."""
+    metering = Metering(announced, None, is_repeat=False, reference=call.request_id)
+    if terms.fail_open:
+        spool = configured_spool()
+        likely = metering.spooled(Outcome(200, announced.units, announced.credits, 1_000_000, call.request_id))
+        if spool is not None and spool.has_room_for(to_line(likely)):
+            logger.warning("The database is away: a request to %s is let through.", announced.endpoint)
+            return metering
+        logger.error("The database is away, and the spool has no room: a request to %s is refused.", announced.endpoint)
+    else:
+        logger.error("The database is away: a request to %s is refused.", announced.endpoint, exc_info=error)
+    raise MeteringUnavailable from error
+
+
+def _refuse_late_repeat(terms: Terms, opened: Opened, now: dt.datetime) -> None:
+    if now - opened.hold.created_at > dt.timedelta(seconds=terms.repeat_seconds):
+        raise IdempotencyKeySpent(
+            "This request was answered and paid before, too long ago to be repeated. Use a new idempotency key."
+        )

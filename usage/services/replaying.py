@@ -1,0 +1,99 @@
+"""Replaying a spool: each request that waited is settled as it would have been when it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import ApiKey
+from ledger.errors import LedgerRefusal
+from usage.errors import CustomerKeyInvalid, UsageRefusal
+from usage.services.metered_requests import Settled, open_request, settle_request
+from usage.services.spool import Spool
+from usage.services.spooled_lines import NotASpooledRequest, SpooledRequest, from_line
+
+
+@dataclass
+class Replay:
+    """What came of a run. `kept` lines wait on: file, number of the line in it, and why."""
+
+    read: int = 0
+    settled: int = 0
+    duplicates: int = 0
+    credits: Decimal = Decimal(0)
+    kept: list[tuple[str, int, str]] = field(default_factory=list)
+
+
+def replay_spool(spool: Spool) -> Replay:
+    """Settle what waits, a file at a time.
+
+    What cannot be settled or read waits on. A run that is killed is simply run again: a line that was settled before
+    is known by its own key, or by its hold.
+    """
+    replay = Replay()
+    for path in spool.claim():
+        spool.keep(path, _replay_file(path, replay))
+    return replay
+
+
+def rehearse_replay(spool: Spool) -> Replay:
+    """Do all of it in one transaction, and take it back; the files stay as they are."""
+    replay = Replay()
+    with transaction.atomic():
+        for path in spool.files():
+            _replay_file(path, replay)
+        transaction.set_rollback(True)
+    return replay
+
+
+def _replay_file(path: Path, replay: Replay) -> list[bytes]:
+    """Settle a file's lines and give back those that were not."""
+    kept = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            replay.read += 1
+            try:
+                settled = _settle(from_line(line))
+            except (LedgerRefusal, UsageRefusal, NotASpooledRequest) as reason:
+                replay.kept.append((path.name, number, str(reason)))
+                kept.append(line if line.endswith(b"\n") else line + b"\n")
+                continue
+            replay.settled += not settled.is_repeat
+            replay.duplicates += settled.is_repeat
+            replay.credits += Decimal(0) if settled.is_repeat else settled.credits
+    return kept
+
+
+def _settle(spooled: SpooledRequest) -> Settled:
+    metadata = {"occurred_at": spooled.occurred_at.isoformat()}
+    if spooled.hold is not None:
+        return settle_request(spooled.announced, spooled.outcome, spooled.hold, metadata=metadata)
+    announced = spooled.announced
+    try:
+        opened = open_request(announced, now=timezone.now())
+    except CustomerKeyInvalid:
+        announced = announced._replace(user_id=_owner_then(spooled), key_hash=None)
+        opened = open_request(announced, now=timezone.now())
+    if opened.is_repeat:
+        return Settled(Decimal(0), is_repeat=True)
+    return settle_request(announced, spooled.outcome, opened.hold, metadata=metadata)
+
+
+def _owner_then(spooled: SpooledRequest) -> int:
+    """Find whose key it was if it was good when the request happened, though it no longer is.
+
+    :raises CustomerKeyInvalid: if it was not
+    """
+    api_key = ApiKey.objects.filter(key_hash=spooled.announced.key_hash, user__isnull=False).first()
+    at = spooled.occurred_at
+    if api_key is None or api_key.user_id is None or api_key.created_at > at:
+        raise CustomerKeyInvalid
+    if any(end is not None and end <= at for end in (api_key.revoked_at, api_key.expires_at)):
+        raise CustomerKeyInvalid
+    return api_key.user_id

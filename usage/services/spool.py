@@ -1,0 +1,164 @@
+"""The spool: metered requests that wait on the local disk while the database is away.
+
+A folder with one file of JSON lines for each process. A line is on the disk before its answer goes out, all files
+together never exceed a bound, and whoever appends or replays holds the folder's lock, which dies with its holder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from django.conf import settings
+
+GROWING, CLAIMED = ".jsonl", ".claimed"
+_LOCK = ".lock"
+_names: dict[int, str] = {}
+
+
+class SpoolFull(Exception):
+    """What waits already leaves no room for another line."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"The spool {folder} is full: replay it with manage.py replay_spool.")
+
+
+class SpoolMissing(Exception):
+    """The settings name no folder."""
+
+    def __init__(self) -> None:
+        super().__init__("METERING_SPOOL names no folder for what cannot be settled now.")
+
+
+class Spool:
+    """One folder of waiting lines; in bytes, at most `max_bytes` of them."""
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    def size(self) -> int:
+        """Give the bytes that wait."""
+        size = 0
+        for path in self.files():
+            with suppress(FileNotFoundError):  # just replayed
+                size += path.stat().st_size
+        return size
+
+    def has_room_for(self, line: bytes) -> bool:
+        """Tell whether this line could be written now."""
+        return self.size() + len(line) <= self.max_bytes
+
+    def append(self, line: bytes) -> None:
+        """Write a line, with its end, so that it survives a crash from here on.
+
+        :raises SpoolFull: if there is no room for it
+        :raises OSError: if it cannot be written
+        """
+        with self._locked():
+            if not self.has_room_for(line):
+                raise SpoolFull(self.folder)
+            path = self.folder / _own_name()
+            is_new = not path.exists()
+            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                _write(file, line)
+            finally:
+                os.close(file)
+            if is_new:
+                self._sync_folder()
+
+    def files(self) -> list[Path]:
+        """Name the files with waiting lines, those first that an earlier replay has begun."""
+        return [*sorted(self.folder.glob(f"*{CLAIMED}")), *sorted(self.folder.glob(f"*{GROWING}"))]
+
+    def claim(self) -> list[Path]:
+        """Take all files out of the way of those who append, and name them; they wait until `keep` is told."""
+        if not self.folder.is_dir():
+            return []
+        with self._locked():
+            for path in self.folder.glob(f"*{GROWING}"):
+                path.rename(path.with_suffix(f".{time.time_ns()}{CLAIMED}"))
+            self._sync_folder()
+        return self.files()
+
+    def keep(self, path: Path, lines: Sequence[bytes]) -> None:
+        """Let only these lines of a claimed file wait on; none: remove it."""
+        with self._locked():
+            if lines:
+                rest = path.with_suffix(".rest")
+                with rest.open("wb") as file:
+                    file.writelines(lines)
+                    file.flush()
+                    os.fsync(file.fileno())
+                rest.replace(path)
+            else:
+                path.unlink()
+            self._sync_folder()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.folder / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def configured_spool() -> Spool | None:
+    """Give the spool of the settings, if they name one."""
+    if not settings.METERING_SPOOL:
+        return None
+    return Spool(Path(settings.METERING_SPOOL), max_bytes=settings.METERING_SPOOL_BYTES)
+
+
+def put_down(line: bytes) -> None:
+    """Append a line to the spool of the settings.
+
+    :raises SpoolMissing: if they name none
+    :raises SpoolFull: if there is no room for it
+    :raises OSError: if it cannot be written
+    """
+    spool = configured_spool()
+    if spool is None:
+        raise SpoolMissing
+    spool.append(line)
+
+
+def _write(file: int, line: bytes) -> None:
+    """Write a line whole or not at all, on a line of its own even behind one that a crash has torn."""
+    before = os.fstat(file).st_size
+    if before and os.pread(file, 1, before - 1) != b"\n":
+        line = b"\n" + line
+    try:
+        _write_whole(file, line)
+        os.fsync(file)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file, before)
+        raise
+
+
+def _write_whole(file: int, line: bytes) -> None:
+    if os.write(file, line) != len(line):
+        raise OSError("The line could not be written whole.")
+
+
+def _own_name() -> str:
+    """Name this process's file: a fork gets another, and so does a process that is given an old one's number."""
+    pid = os.getpid()
+    if pid not in _names:
+        _names[pid] = f"{socket.gethostname()}-{pid}-{secrets.token_hex(4)}{GROWING}"
+    return _names[pid]
