@@ -1,9 +1,11 @@
 """Included at the root: metering, statistics and summaries. The busiest come first, since they are tried in order."""
 
+from django.conf import settings
 from django.urls import path
 
 from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
 from usage.views.charges import ChargesViewSet
+from usage.views.demo import TranslationViewSet
 from usage.views.events import EventsViewSet, OpenMeterEventsViewSet
 from usage.views.holds import HoldsViewSet
 from usage.views.keys import KeyVerdictsViewSet
@@ -24,3 +26,5 @@ urlpatterns = [
     path("auth/account/requests", RequestsViewSet.as_view({"get": "list"}), name="requests"),
     path("auth/account/summary", SummaryViewSet.as_view({"get": "retrieve"}), name="summary"),
 ]
+if not settings.IN_PRODUCTION:
+    urlpatterns.append(path("v2/demo/translate", TranslationViewSet.as_view({"post": "create"}), name="demo-translate"))

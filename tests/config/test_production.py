@@ -57,3 +57,9 @@ def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(wrong, n
     assert ran.stderr.startswith("Tollbook cannot start: ")
     assert named in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_the_demo_companys_own_api_is_not_there_in_production():
+    ran = manage("shell", "-c", "from django.urls import resolve; resolve('/v2/demo/translate')", **SOUND)
+
+    assert "Resolver404" in ran.stderr

@@ -77,6 +77,7 @@ def owners_world() -> World:
     owner = SubscriptionFactory(user=UserFactory(email=f"{MARK}@example.com", full_name=MARK)).user
     give(owner, 50, reference=MARK)
     set_price(endpoint=MARK, credits=1, effective_from=now - dt.timedelta(days=9))
+    set_price(endpoint="translate", credits=0, effective_from=now - dt.timedelta(days=9))
     requested(owner, [(now - dt.timedelta(hours=1), MARK, 200)])
     held = hold(owner, 1, reference=MARK).hold
     paid = charge_request(user_id=owner.pk, endpoint=MARK, idempotency_key=MARK)
@@ -179,6 +180,10 @@ def _event(world: World) -> dict[str, Any]:
     return {"id": "1", "source": "gateway", "subject": str(world.owner.pk), "type": MARK}
 
 
+def _translation(world: World) -> dict[str, Any]:
+    return {"text": "Hello", "to": "de"}
+
+
 TABLE: dict[Route, Row] = {
     Route("GET", "/"): Row(anybody(200)),
     Route("GET", "/livez"): Row(anybody(200)),
@@ -204,6 +209,7 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/requests"): Row(by_token(200)),
     Route("GET", "/auth/account/summary"): Row(by_token(200)),
     Route("GET", "/v2/account/summary"): Row(by_key(200)),
+    Route("POST", "/v2/demo/translate"): Row(by_key(200) | {"service": 401}, _translation),
     Route("POST", "/v2/charges"): Row(by_service(201), _request),
     Route("POST", "/v2/charges/{id}/refund"): Row(by_service(201), lambda world: {"reason": "a test"}, of="charge"),
     Route("POST", "/v2/holds"): Row(by_service(201), _request),

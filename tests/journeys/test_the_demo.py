@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -29,3 +30,18 @@ def test_the_charge_that_the_demo_prints_is_made_once():
     assert (first.status_code, first.json()["user_id"], first.json()["credits"]) == (201, alice.pk, 3)
     assert (again.json(), again.headers["Idempotent-Replayed"]) == (first.json(), "true")
     assert balance_of(user_id=alice.pk).balance == before - 3
+
+
+def test_the_translation_that_the_demo_prints_is_made_and_paid(client):
+    demo = run("seed_demo").out
+    printed = re.search(r"(/v2/demo/translate) -H 'X-API-KEY: (\S+)' \\\n +-H .* -d '(.*)'", demo)
+    path, api_key, body = printed.groups()
+    alice = User.objects.get(email="alice@demo.example")
+    before = balance_of(user_id=alice.pk)
+
+    answer = client.post(path, body, content_type="application/json", headers={"X-API-KEY": api_key})
+
+    assert (answer.status_code, answer.json()["credits"]) == (200, 1)
+    assert answer.json()["text"] == "plɹoʍ 'ollǝH"
+    assert Decimal(str(answer.json()["remaining"])) == before.available - 1
+    assert balance_of(user_id=alice.pk).balance == before.balance - 1

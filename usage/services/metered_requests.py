@@ -15,8 +15,8 @@ from config.db.prepared import read_prepared
 from ledger.errors import HoldSettled, IdempotencyKeyReused
 from ledger.models import Entry, Hold, OperationKey
 from ledger.services.holds import HoldChange
-from usage.errors import IdempotencyKeySpent
-from usage.services.charging import charge_request
+from usage.errors import CustomerKeyInvalid, IdempotencyKeySpent
+from usage.services.charging import Charge, charge_request
 from usage.services.holding import capture_hold, hold_for_request
 
 MOST_ATTEMPTS = 64
@@ -122,28 +122,38 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
         is_lost = has_ended_well(hold) or (outcome.status >= 400 and not _has_run_out(hold))
     if is_lost:  # a twin has paid, or has failed like this one
         return Settled(Decimal(0), is_repeat=True)
+    charge = {
+        "endpoint": announced.endpoint,
+        "method": announced.method,
+        "credits": _cost(announced, outcome, hold),
+        "units": outcome.units or announced.units,
+        "status": outcome.status,
+        "latency_ms": outcome.latency_ms,
+        "reference": outcome.reference,
+        "metadata": metadata,
+        "idempotency_key": key,
+    }
     try:
-        charge = charge_request(
-            user_id=hold.user_id,
-            endpoint=announced.endpoint,
-            method=announced.method,
-            credits=_cost(announced, outcome, hold),
-            units=outcome.units or announced.units,
-            status=outcome.status,
-            latency_ms=outcome.latency_ms,
-            reference=outcome.reference,
-            metadata=metadata,
-            idempotency_key=key,
-        )
+        done_instead = _charge(announced, hold, charge)
     except IdempotencyKeyReused:
         return Settled(Decimal(0), is_repeat=True)
-    return Settled(charge.credits, charge.is_replay)
+    return Settled(done_instead.credits, done_instead.is_replay)
 
 
 def has_ended_well(hold: Hold) -> bool:
     """Tell whether a request that succeeded was settled for this hold: from it, or by a charge in its place."""
     named = {"user_id": hold.user_id, "operation__in": _PAYING, "idempotency_key": _key_of(hold, "done")}
     return Entry.objects.filter(**named).exists() or OperationKey.objects.filter(**named).exists()
+
+
+def _charge(announced: Announced, hold: Hold, charge: dict[str, Any]) -> Charge:
+    """Charge by the key that the request came with, whose limit it counts against, or by id where that has ended."""
+    if announced.key_hash is None:
+        return charge_request(user_id=hold.user_id, **charge)
+    try:
+        return charge_request(key_hash=announced.key_hash, **charge)
+    except CustomerKeyInvalid:
+        return charge_request(user_id=hold.user_id, **charge)
 
 
 def _hold(announced: Announced, *, attempt: int) -> HoldChange:

@@ -60,6 +60,10 @@ Try one charge, as a gateway makes it; the same call again is the same charge:
     -H 'Idempotency-Key: first-charge' -H 'Content-Type: application/json' \\
     -d '{{"api_key": "{data["api_key"]}", "endpoint": "translate", "units": 3}}'
 
+Or let a service charge where it works, with the customer's own key:
+  curl -s {site}/v2/demo/translate -H 'X-API-KEY: {data["api_key"]}' \\
+    -H 'Content-Type: application/json' -d '{{"text": "Hello, world", "to": "de"}}'
+
 And what the customer sees of it:
   curl -s {site}/v2/account/summary -H 'X-API-KEY: {data["api_key"]}'
   TOKEN=$(curl -s {site}/auth/login -H 'Content-Type: application/json' \\

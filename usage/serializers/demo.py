@@ -1,0 +1,33 @@
+"""What the demo company's own API takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from config.http.bodies import Body
+from config.http.fields import CreditsField, TextField
+
+LONGEST_TEXT = 5_000
+
+
+class LanguageField(TextField):
+    """A language by its two letters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=2, **kwargs)
+
+
+class TranslationRequestSerializer(serializers.Serializer[Any]):
+    text = TextField(max_length=LONGEST_TEXT, help_text="What to translate.")
+    to = LanguageField(help_text="Into which language; all of them look alike here.")
+
+
+class TranslationSerializer(serializers.Serializer[Any]):
+    text = serializers.CharField(help_text="The text, upside down.")
+    credits = CreditsField(help_text="What the request cost.")
+    remaining = CreditsField(help_text="What can be spent now.")
+
+
+TRANSLATION = Body(TranslationRequestSerializer)
