@@ -33,6 +33,7 @@ class Bench:
         yield "charge_vs_limit_1", self.one_process
         yield "charge_vs_naive", self.naive
         yield "http", self.http
+        yield "http_charge", self.http_charges
         yield "reads", self.reads
         yield "growth", self.growth
 
@@ -72,6 +73,30 @@ class Bench:
             return [
                 self._paired(credits, asking(ours, "/auth/account/credits", bearer), empty),
                 self._paired(summary, asking(ours, "/v2/account/summary", key), empty),
+            ]
+
+    def http_charges(self) -> list[Row]:
+        """Charges of 500 customers in turn, each named by a key."""
+        from tests.bench.callers import key_of, service_key
+        from tests.bench.web import posts_a_second, requests_a_second, serving
+
+        least = Row("http_charge", "POST /v2/charges by key / an empty Django view", ">= 0.10", "req/s")
+        naive = Row("http_charge_vs_naive", "the same / a naive DRF endpoint", ">= 4", "req/s")
+        headers = {"X-API-KEY": service_key()}
+        bodies = [b'{"api_key": "%s", "endpoint": "translate"}' % key_of(n + 1).encode() for n in range(500)]
+        with (
+            serving("config.wsgi:application") as ours,
+            serving("tests.bench.empty:application") as empty,
+            serving("tests.bench.naive_web:application") as theirs,
+        ):
+
+            def charging(port: int, path: str) -> Measure:
+                return lambda: posts_a_second(port, path, headers, bodies, seconds=self.seconds)
+
+            charge = charging(ours, "/v2/charges")
+            return [
+                self._paired(least, charge, lambda: requests_a_second(empty, "/empty", {}, seconds=self.seconds)),
+                self._paired(naive, charge, charging(theirs, "/charge")),
             ]
 
     def reads(self) -> list[Row]:

@@ -6,7 +6,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts.models import Scope, User
-from accounts.services.api_keys import issue_api_key
+from accounts.services.api_keys import issue_api_key, issue_service_key
 from accounts.services.sessions import sign_in
 
 PASSWORD = "a long phrase of the bench"
@@ -23,3 +23,8 @@ def key_of(user_id: int) -> str:
     """Issue a key to an account."""
     user = User.objects.get(pk=user_id)
     return issue_api_key(user=user, name="bench", scopes=[Scope.ACCOUNT_READ], now=timezone.now()).raw
+
+
+def service_key() -> str:
+    """Issue a key to a gateway."""
+    return issue_service_key(name="bench", scopes=[Scope.METERING], now=timezone.now()).raw

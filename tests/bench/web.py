@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle, repeat
 
 from tests.bench.stage import ROOT
 
@@ -39,18 +40,39 @@ def serving(application: str, **environment: str) -> Iterator[int]:
 
 
 def requests_a_second(port: int, path: str, headers: dict[str, str], *, seconds: float) -> float:
-    """Ask over and over on sixteen kept connections; answers requests a second, all of them answered by 200."""
+    """Ask one question over and over; answers requests a second, all of them answered by 200."""
+    question = _written("GET", port, path, headers)
+    return _answers_a_second(port, repeat(question), b"200", seconds=seconds)
+
+
+def posts_a_second(port: int, path: str, headers: dict[str, str], bodies: Sequence[bytes], *, seconds: float) -> float:
+    """Post the bodies in turn, each time under a new idempotency key; all of them are answered by 201."""
+
+    def questions() -> Iterator[bytes]:
+        for n, body in enumerate(cycle(bodies)):
+            key = f"{time.time_ns()}-{n}"
+            named = headers | {"Idempotency-Key": key, "Content-Type": "application/json"}
+            yield _written("POST", port, path, named | {"Content-Length": str(len(body))}) + body
+
+    return _answers_a_second(port, questions(), b"201", seconds=seconds)
+
+
+def _written(method: str, port: int, path: str, headers: dict[str, str]) -> bytes:
     lines = [
-        f"GET {path} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
-    question = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _answers_a_second(port: int, questions: Iterator[bytes], status: bytes, *, seconds: float) -> float:
+    """Keep sixteen connections waiting for an answer; answers how many came a second."""
     waiting = selectors.DefaultSelector()
     for _ in range(CONNECTIONS):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(question)
+        connection.sendall(next(questions))
         waiting.register(connection, selectors.EVENT_READ, bytearray())
     count, started = 0, time.monotonic()
     while (passed := time.monotonic() - started) < seconds:
@@ -58,11 +80,11 @@ def requests_a_second(port: int, path: str, headers: dict[str, str], *, seconds:
             received, connection = ready.data, ready.fileobj
             received += connection.recv(65536)
             if _is_whole(received):
-                if not received.startswith(b"HTTP/1.1 200"):
+                if not received.startswith(b"HTTP/1.1 " + status):
                     raise RuntimeError(bytes(received[:300]).decode(errors="replace"))
                 received.clear()
                 count += 1
-                connection.sendall(question)
+                connection.sendall(next(questions))
     for ready in list(waiting.get_map().values()):
         ready.fileobj.close()
     return count / passed
