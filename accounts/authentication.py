@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -85,13 +85,13 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class BearerKeyScheme(OpenApiAuthenticationExtension):
-    """Both places of the key."""
+    """The key's other place; the first one is ApiKeyScheme's to define."""
 
     target_class = BearerKeyAuthentication
-    name: ClassVar[list[str]] = ["apiKey", "bearerKey"]
+    name = "bearerKey"
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:  # noqa: ARG002
-        return [{name: []} for name in self.name]
+        return [{name: []} for name in (ApiKeyScheme.name, self.name)]
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:  # noqa: ARG002
-        return [{"type": "apiKey", "in": "header", "name": "X-API-KEY"}, {"type": "http", "scheme": "bearer"}]
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002
+        return {"type": "http", "scheme": "bearer"}
