@@ -1,13 +1,15 @@
-"""The settings, as Django and we see them."""
+"""The settings, as Django and we see them, and what this machine keeps for them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.core import checks
 
 from config.doctor.finding import Finding
+from usage.services.spool import configured_spool
 
 
 def site_settings() -> Iterator[Finding]:
@@ -22,3 +24,14 @@ def site_settings() -> Iterator[Finding]:
             "BEHIND_TLS_PROXY is set but TRUSTED_PROXIES is not: all callers count as one address, the proxy's. "
             "Name the proxy's address there.",
         )
+
+
+def spool() -> Iterator[Finding]:
+    """The spool of metered services can be written, and nothing waits in it."""
+    spool = configured_spool()
+    if spool is None:
+        return
+    if spool.folder.exists() and not (spool.folder.is_dir() and os.access(spool.folder, os.W_OK | os.X_OK)):
+        yield Finding("spool", f"METERING_SPOOL, {spool.folder}, is no folder that may be written: mend that.")
+    elif spool.files():
+        yield Finding("spool", f"{spool.size()} bytes of requests wait in {spool.folder}: run manage.py replay_spool.")

@@ -14,6 +14,7 @@ from tests.conftest import owner_connection
 from tests.ledger.running import run
 from usage.selectors import log_months
 from usage.services.partitions import ensure_partition
+from usage.services.spool import put_down
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 # The tests' own server may lose everything in a crash, and so the doctor always finds that here.
@@ -291,3 +292,22 @@ class TestSettings:
 
         settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
         assert details(installation.site_settings) == []
+
+
+class TestSpool:
+    def test_without_one_nothing_is_found(self, settings, tmp_path):
+        assert details(installation.spool) == []
+        settings.METERING_SPOOL = str(tmp_path / "not made yet")
+        assert details(installation.spool) == []
+
+    def test_requests_that_wait_are_named_with_the_command_that_settles_them(self, settings, tmp_path):
+        settings.METERING_SPOOL = str(tmp_path)
+        put_down(b"{}\n")
+
+        assert details(installation.spool) == [f"3 bytes of requests wait in {tmp_path}: run manage.py replay_spool."]
+
+    def test_what_is_no_folder_is_named(self, settings, tmp_path):
+        settings.METERING_SPOOL = str(tmp_path / "file")
+        (tmp_path / "file").touch()
+
+        assert any("may be written" in detail for detail in details(installation.spool))
