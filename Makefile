@@ -17,7 +17,7 @@ export TOLLBOOK_ENV ?= development
 GRANIAN_OPTIONS := --interface wsgi --blocking-threads 4 --blocking-threads-idle-timeout 600 --workers-kill-timeout 30 --no-ws --log-level error
 METRICS := .metrics/$(PORT)
 
-.PHONY: help demo serve test bench lint types check fmt clean
+.PHONY: help demo serve test torture bench lint types check fmt clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ serve: $(RUNTIME) ## migrate and serve, without the demo company
 
 test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
 	@$(RUN) -m pytest -n 2 --dist worksteal
+
+torture: $(DEVELOPMENT) ## races over and over, for some minutes
+	@$(RUN) -m pytest tests/torture
 
 bench: $(DEVELOPMENT) ## measure speed against limits of the same run; writes bench.json
 	@$(RUN) -m tests.bench $(BENCH)

@@ -15,6 +15,7 @@ import psycopg
 
 from config.embedded_postgres import OWNER_ROLE, Cluster
 from tests.bench.charging import charges_a_second
+from tests.bench.hot import charge_hot_account
 from tests.bench.report import Row, keep, paired, show
 from tests.bench.stage import ROOT, pgbench, run_sql, settle, stage
 
@@ -32,6 +33,8 @@ class Bench:
         yield "charge_vs_limit", self.many_processes
         yield "charge_vs_limit_1", self.one_process
         yield "charge_vs_naive", self.naive
+        yield "hold_cycle_vs_charge", self.hold_cycles
+        yield "hot", self.hot_account
         yield "http", self.http
         yield "http_charge", self.http_charges
         yield "reads", self.reads
@@ -56,6 +59,25 @@ class Bench:
     def naive(self) -> list[Row]:
         row = Row("charge_vs_naive", "charge service / naive Django, 8 processes each", ">= 8", "charges/s")
         return [self._paired(row, self._charging("service", 8), self._charging("naive", 8))]
+
+    def hold_cycles(self) -> list[Row]:
+        row = Row("hold_cycle_vs_charge", "hold and capture / two charges, 8 processes each", ">= 0.80", "pairs/s")
+        return [self._paired(row, self._charging("hold", 8), self._charging("twice", 8))]
+
+    def hot_account(self) -> list[Row]:
+        """One account, 32 callers: by pgbench, and in 2 processes, together or each for itself."""
+        limit = Row("hot_vs_limit", "one hot account, 32 threads / pgbench, 32 clients", ">= 4", "charges/s")
+        p99 = Row("hot_p99", "slowest hundredth, batching / without it", "<= 0.25", "ms")
+        for _ in range(self.pairs):
+            together, apart = (
+                charge_hot_account(batching=batching, processes=2, threads=16, seconds=self.seconds)
+                for batching in (True, False)
+            )
+            limit.ours.append(together.a_second)
+            limit.others.append(self._pgbench("charge_hot.pgbench", clients=32)())
+            p99.ours.append(together.p99_milliseconds)
+            p99.others.append(apart.p99_milliseconds)
+        return [limit, p99]
 
     def http(self) -> list[Row]:
         from tests.bench.callers import key_of, token_of

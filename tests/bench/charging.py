@@ -35,14 +35,30 @@ def charges_a_second(way: str, *, processes: int, seconds: float, accounts: int 
 
 
 def way_of_charging(way: str) -> Callable[..., Any]:
-    """Give the function that charges `user_id` under `idempotency_key`."""
+    """Give the function that charges `user_id` under `idempotency_key`: `service`, `twice`, by a `hold`, or `naive`."""
+    if way == "hold":
+        return _hold_and_capture
     if way == "naive":
         from tests.bench.naive import charge  # models need settings first
 
         return lambda **asked: charge(endpoint="translate", **asked)
     from usage.services.charging import charge_request
 
-    return lambda **asked: charge_request(endpoint="translate", method="POST", latency_ms=12, **asked)
+    def once(**asked: Any) -> None:
+        charge_request(endpoint="translate", method="POST", latency_ms=12, **asked)
+
+    def twice(user_id: int, idempotency_key: str) -> None:
+        once(user_id=user_id, idempotency_key=idempotency_key)
+        once(user_id=user_id, idempotency_key=f"{idempotency_key} again")
+
+    return twice if way == "twice" else once
+
+
+def _hold_and_capture(user_id: int, idempotency_key: str) -> None:
+    from usage.services.holding import capture_hold, hold_for_request
+
+    opened = hold_for_request(user_id=user_id, endpoint="translate", method="POST", idempotency_key=idempotency_key)
+    capture_hold(hold_id=opened.hold.pk, latency_ms=12, idempotency_key=idempotency_key)
 
 
 def main(way: str, seed: str, start: str, seconds: str, accounts: str) -> None:
