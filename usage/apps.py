@@ -10,7 +10,6 @@ class UsageConfig(AppConfig):
         "dropped_month_stays",
         "refund_stays",
         "request_log_is_append_only",
-        "spending_is_counted_anew",
         "event_key_stays",
     )
     sql_constraints = ("request_is_plausible",)
@@ -41,4 +40,6 @@ class UsageConfig(AppConfig):
         "usage_find_price",
         "usage_cost",
         "usage_spending_began",
+        "usage_key_spent",
+        "usage_key_spent_in_log",
     )

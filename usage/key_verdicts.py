@@ -33,25 +33,16 @@ class Verdict:
     available: Decimal | None
 
 
-# What is left of a key's spending limit, as `usage_key_left` would say: what was spent is counted from the first charge
-# of a period on; until then the log knows.
+# What is left of a key's spending limit, as `usage_key_left` would say, but without noting or settling anything.
 _SPENDING = """
-    SELECT key.spending_limit - coalesce((
-            SELECT credits FROM usage_keyspending
-            WHERE user_id = key.user_id AND api_key_id = key.id AND began_on = period.began_on
-        ), (
-            SELECT sum(log.credits - coalesce(refunds.credits, 0)) FROM usage_requestlog log
-            LEFT JOIN LATERAL (
-                SELECT sum(credits) AS credits FROM usage_refund
-                WHERE user_id = log.user_id AND charge_id = log.entry_id AND occurred_at = log.occurred_at
-            ) refunds ON log.credits > 0
-            WHERE log.user_id = key.user_id AND log.api_key_id = key.id
-                AND log.occurred_at >= period.began_on::timestamp AT TIME ZONE 'UTC'
-        ), 0) - coalesce((
-            SELECT sum(credits - captured) FROM ledger_hold
-            WHERE user_id = key.user_id AND api_key_id = key.id AND status = 'open' AND expires_at > asked.at
+    SELECT key.spending_limit - usage_key_spent(
+            key.user_id, coalesce(key.original_id, key.id), usage_spending_began(key.spending_reset_day, asked.at)
+        ) - coalesce((
+            SELECT sum(hold.credits - hold.captured)
+            FROM ledger_hold hold JOIN accounts_apikey opener ON opener.id = hold.api_key_id
+            WHERE hold.user_id = key.user_id AND hold.status = 'open' AND hold.expires_at > asked.at
+                AND coalesce(opener.original_id, opener.id) = coalesce(key.original_id, key.id)
         ), 0) AS left_of_limit
-    FROM (SELECT usage_spending_began(key.spending_reset_day, asked.at) AS began_on OFFSET 0) period
 """
 # A service's key is no customer's. What a charge would look at is looked at here: the same price, the same cost of a
 # request that succeeds, and the same bounds.

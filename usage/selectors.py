@@ -238,6 +238,18 @@ def customer_of_key(*, key_hash: bytes, now: dt.datetime) -> int:
     return user_id
 
 
+def spending_of_key(api_key: ApiKey, *, now: dt.datetime) -> tuple[Decimal, dt.date]:
+    """Tell the credits spent by a customer's key since its count began anew, and the UTC day of that.
+
+    Keys that rotations put in each other's place spend as one.
+    """
+    ((spent, began_on),) = read_prepared(
+        "SELECT usage_key_spent(%s, %s, began.on), began.on FROM (SELECT usage_spending_began(%s, %s) AS on) began",
+        [api_key.user_id, api_key.original_id or api_key.pk, api_key.spending_reset_day, now],
+    )
+    return spent, began_on
+
+
 def last_full_audit() -> ReconciliationRun | None:
     """Give the latest `reconcile` that looked at everything."""
     return ReconciliationRun.objects.filter(is_full=True).order_by("-finished_at").first()

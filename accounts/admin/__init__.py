@@ -1,7 +1,6 @@
-"""Pages about people's keys, plans and roles. The page of a person joins all apps: usage/admin/customers.py."""
+"""Pages about plans and roles. Those of people and of keys join more apps: usage/admin/customers.py and api_keys.py."""
 
-from accounts.admin.api_keys import ApiKeyAdmin
 from accounts.admin.plans import PlanAdmin, SubscriptionAdmin
 from accounts.admin.roles import RoleAdmin
 
-__all__ = ["ApiKeyAdmin", "PlanAdmin", "RoleAdmin", "SubscriptionAdmin"]
+__all__ = ["PlanAdmin", "RoleAdmin", "SubscriptionAdmin"]

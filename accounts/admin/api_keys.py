@@ -1,4 +1,4 @@
-"""API keys: to be recognised, and withdrawn."""
+"""API keys: to be recognised, and withdrawn; usage/admin/api_keys.py adds what was spent by them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ class UseFilter(admin.SimpleListFilter):
         return queryset
 
 
-@admin.register(ApiKey)
 class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     """Every key's public parts. Hashes are shown nowhere; whoever may change keys may revoke them."""
 

@@ -90,6 +90,16 @@ class ApiKey(models.Model):
         db_index=False,
         help_text="The key in whose place a rotation put this one; empty: none.",
     )
+    original = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        help_text="The first of the keys that rotations put in each other's place; empty: this one is.",
+    )
     rate_limit_per_minute = models.IntegerField(
         null=True,
         blank=True,
@@ -120,6 +130,11 @@ class ApiKey(models.Model):
             models.CheckConstraint(
                 condition=models.Q(replaces__isnull=True) | models.Q(user__isnull=False),
                 name="only_customers_keys_are_rotated",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(replaces__isnull=True, original__isnull=True)
+                | models.Q(replaces__isnull=False, original__isnull=False),
+                name="a_key_that_replaces_another_knows_the_original",
             ),
             models.CheckConstraint(
                 condition=models.Q(user__isnull=True) | ~models.Q(scopes__contains=[Scope.METERING]),

@@ -184,6 +184,7 @@ def _issue(
         created_at=now,
         expires_at=expires_at,
         replaces=replaces,
+        original_id=None if replaces is None else replaces.original_id or replaces.pk,
     )
     set_limits(api_key, limits)
     api_key.save(force_insert=True)

@@ -158,14 +158,27 @@ def test_a_customer_who_was_deactivated_meanwhile_gets_no_key(alice, key):
 
 @pytest.mark.parametrize(
     ("fields", "constraint"),
-    [({}, "a_key_is_replaced_once"), ({"user": None, "scopes": ["metering"]}, "only_customers_keys_are_rotated")],
+    [
+        ({}, "a_key_is_replaced_once"),
+        ({"user": None, "scopes": ["metering"]}, "only_customers_keys_are_rotated"),
+        ({"original": None}, "a_key_that_replaces_another_knows_the_original"),
+        ({"replaces": None}, "a_key_that_replaces_another_knows_the_original"),
+    ],
 )
-def test_the_database_insists_on_one_successor(alice, key, fields, constraint):
+def test_the_database_insists_on_one_successor_that_knows_where_the_chain_began(alice, key, fields, constraint):
     rotate(alice, key)
     made = {"user": alice, "name": "x", "prefix": "x" * 12, "last4": "x", "key_hash": b"x", "scopes": ["account:read"]}
 
     with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
-        ApiKey.objects.create(**made | fields, replaces=key.api_key)
+        ApiKey.objects.create(**made | {"replaces": key.api_key, "original": key.api_key} | fields)
+
+
+def test_every_key_of_a_chain_knows_the_first(alice, key):
+    second = rotate(alice, key).json()["id"]
+    third = rotate(alice, second).json()["id"]
+
+    originals = dict(ApiKey.objects.values_list("pk", "original_id"))
+    assert originals == {key.api_key.pk: None, second: key.api_key.pk, third: key.api_key.pk}
 
 
 @pytest.mark.django_db(transaction=True)

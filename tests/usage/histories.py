@@ -11,6 +11,7 @@ from ledger.errors import InsufficientCredits
 from ledger.services.holds import release_hold
 from tests.factories import customer_with
 from tests.ledger.posting import hold, post
+from tests.usage.key_limits import limited_key
 from tests.usage.metering import charge, held, price, report, request_at
 from usage.services.holding import capture_hold
 from usage.services.refunds import refund_charge
@@ -25,7 +26,7 @@ def prices() -> None:
 
 
 def eventful(email: str) -> User:
-    """Make a customer who was granted, bought, adjusted, held, charged, refunded, refused and imported."""
+    """Make a customer who was granted, bought, adjusted, held, charged, refunded, refused, imported and limited."""
     user = customer_with(50, email=email)
     post(user, 10, type="credit", reason="purchase", reference="order 1")
     hold(user, 5)
@@ -40,6 +41,10 @@ def eventful(email: str) -> User:
     worked = held(user, units=Decimal(2)).hold
     capture_hold(hold_id=worked.pk, credits=Decimal(1), final=False, idempotency_key="captured 1")
     capture_hold(hold_id=worked.pk, idempotency_key="captured 2")
+    key = limited_key(user, 3)
+    refund_charge(charge_id=key.charge(2).id, credits=Decimal(1), reason="half", idempotency_key="refunded to the key")
+    with suppress(InsufficientCredits):
+        key.charge("2.5")
     with suppress(InsufficientCredits):
         charge(user, credits=Decimal(1000))
     post(user, "-7.5", reason="chargeback")

@@ -78,6 +78,14 @@ TAMPERINGS = {
         "sums_are_the_log",
     },
     f"DELETE FROM usage_refund WHERE {OF_ALICE}": {"refund_is_in_the_statistics", "sums_are_the_log"},
+    f"UPDATE usage_keyspending SET credits = credits - 0.000001 WHERE {OF_ALICE}": {"spending_of_a_key_is_the_log"},
+    f"UPDATE usage_keyspending SET began_on = began_on + 62 WHERE {OF_ALICE}": {"spending_of_a_key_is_the_log"},
+    f"DELETE FROM usage_requestlog WHERE api_key_id IS NOT NULL AND {OF_ALICE}": {
+        "spending_of_a_key_is_the_log",
+        "sums_are_the_log",
+        "debit_is_its_requests",
+    },
+    f"UPDATE usage_requestlog SET api_key_id = NULL WHERE {OF_ALICE}": {"spending_of_a_key_is_the_log"},
     "INSERT INTO usage_dailyusage (user_id, day, endpoint, successful, failed, rejected, credits)"
     " SELECT id, '2026-03-09', 'x', 1, 0, 0, 0 FROM accounts_user"
     " WHERE email = 'alice@example.com'": {"sums_are_the_log"},

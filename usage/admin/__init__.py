@@ -1,9 +1,17 @@
-"""Pages about requests and prices, and those that join all three apps: the front page, the page of a customer."""
+"""Pages about requests and prices, and those that join apps: the front page, the pages of a customer and of a key."""
 
+from usage.admin.api_keys import SpendingKeyAdmin
 from usage.admin.customers import CustomerAdmin
 from usage.admin.dashboard import front_page
 from usage.admin.prices import PriceAdmin
 from usage.admin.reconciliation_runs import ReconciliationRunAdmin
 from usage.admin.requests import RequestLogAdmin
 
-__all__ = ["CustomerAdmin", "PriceAdmin", "ReconciliationRunAdmin", "RequestLogAdmin", "front_page"]
+__all__ = [
+    "CustomerAdmin",
+    "PriceAdmin",
+    "ReconciliationRunAdmin",
+    "RequestLogAdmin",
+    "SpendingKeyAdmin",
+    "front_page",
+]

@@ -8,7 +8,7 @@ from config.db.migrations import sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0006_keys_may_have_a_spending_limit"),
+        ("accounts", "0007_rotated_keys_know_the_original"),
         ("ledger", "0012_debits_in_batches"),
         ("usage", "0010_prices_may_have_a_minimum"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        help_text="The customer's key.",
+                        help_text="The customer's key; of rotated ones the first.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.apikey",
@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        sql_file(__file__, "0011_key_spending"),
         sql_file(__file__, "0011_metering", restores=("0004_charge", "0005_record")),
         sql_file(__file__, "0011_metering_in_batches"),
     ]

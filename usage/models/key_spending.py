@@ -1,4 +1,4 @@
-"""How much was spent by keys that have a limit."""
+"""How much was spent by keys that have a limit, or had one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from accounts.models import ApiKey
 
 
 class KeySpending(models.Model):
-    """One key's spending since its count last began anew; kept while the key has a limit, by SQL functions alone."""
+    """What was spent since one day by one key and those that rotations put in its place; kept by SQL functions alone.
+
+    It is there once somebody has asked for it: when a key with a limit is first used since the count began anew.
+    """
 
     pk = models.CompositePrimaryKey("user", "api_key", "began_on")
     user = models.ForeignKey(
@@ -26,7 +29,7 @@ class KeySpending(models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        help_text="The customer's key.",
+        help_text="The customer's key; of rotated ones the first.",
     )
     began_on = models.DateField(help_text="The UTC day on which the count began.")
     credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits debited since, less refunds.")

@@ -114,6 +114,25 @@ USAGE_CHECKS = (
             WHERE coalesce(l.spent, 0) <> coalesce(d.used, 0)""",
         "The ledger says {spent} credits were spent on usage, the statistics say {used}.",
     ),
+    Check(
+        "spending_of_a_key_is_the_log",
+        """SELECT s.user_id, s.api_key_id, s.began_on, s.credits AS counted,
+                coalesce(sum(r.credits - coalesce(f.credits, 0)), 0) AS logged
+            FROM usage_keyspending s
+            JOIN accounts_apikey k ON coalesce(k.original_id, k.id) = s.api_key_id
+            LEFT JOIN usage_requestlog r ON r.user_id = s.user_id AND r.api_key_id = k.id
+                AND r.occurred_at >= s.began_on::timestamp AT TIME ZONE 'UTC'
+            LEFT JOIN (
+                SELECT charge_id, occurred_at, sum(credits) AS credits FROM usage_refund
+                WHERE %(user)s::bigint IS NULL OR user_id = %(user)s GROUP BY charge_id, occurred_at
+            ) f ON f.charge_id = r.entry_id AND f.occurred_at = r.occurred_at
+            WHERE (%(user)s::bigint IS NULL OR s.user_id = %(user)s)
+                AND NOT EXISTS (
+                    SELECT FROM usage_droppedmonth WHERE month >= date_trunc('month', s.began_on::timestamp))
+            GROUP BY s.user_id, s.api_key_id, s.began_on, s.credits
+            HAVING s.credits <> coalesce(sum(r.credits - coalesce(f.credits, 0)), 0)""",
+        "By key {api_key_id} {counted} credits are counted as spent since {began_on}, but the log has {logged}.",
+    ),
 )
 
 

@@ -7,122 +7,16 @@ ALTER TABLE usage_requestlog ALTER COLUMN id SET DEFAULT nextval('ledger_entry_i
 CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
--- Who is meant by an id, or by the SHA-256 of a live key, and what may be spent by that key.
---   refusal    key_invalid | customer_unknown | customer_inactive, or NULL
-CREATE TYPE usage_customer AS (
-    user_id bigint, api_key_id bigint, spending_limit numeric, spending_reset_day smallint, refusal text);
-
-CREATE FUNCTION usage_find_customer(p_user_id bigint, p_key_hash bytea) RETURNS usage_customer
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    c usage_customer;
-    v_active boolean;
-BEGIN
-    IF p_key_hash IS NULL THEN
-        c.user_id := p_user_id;
-    ELSE
-        SELECT user_id, id, spending_limit, spending_reset_day
-        INTO c.user_id, c.api_key_id, c.spending_limit, c.spending_reset_day FROM accounts_apikey
-        WHERE key_hash = p_key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp());
-    END IF;
-    SELECT is_active INTO v_active FROM accounts_user WHERE id = c.user_id;
-    IF v_active IS NOT TRUE THEN
-        c.refusal := CASE WHEN p_key_hash IS NOT NULL THEN 'key_invalid'
-            WHEN v_active IS NULL THEN 'customer_unknown' ELSE 'customer_inactive' END;
-    END IF;
-    RETURN c;
-END $$;
-
--- The UTC day on which the running count of a key's spending began.
-CREATE FUNCTION usage_spending_began(p_reset_day integer, p_at timestamptz) RETURNS date LANGUAGE sql IMMUTABLE AS $$
-    SELECT max(day) FROM (
-        SELECT (month + make_interval(days => least(
-            p_reset_day, extract(day FROM month + interval '1 month - 1 day')::integer) - 1))::date AS day
-        FROM generate_series(
-            date_trunc('month', p_at AT TIME ZONE 'UTC') - interval '1 month',
-            date_trunc('month', p_at AT TIME ZONE 'UTC'), interval '1 month') AS month
-    ) resets WHERE day <= (p_at AT TIME ZONE 'UTC')::date
-$$;
-
--- How much may still be spent by a key: its limit less what was spent since the count began, and what it holds.
--- The first look in a period takes what was spent from the log; from then on every debit is added. The caller holds
--- the customer's balance, as does whoever adds: so of many requests at once none is let through on an old count.
-CREATE FUNCTION usage_key_left(p_customer usage_customer, p_at timestamptz) RETURNS numeric LANGUAGE plpgsql AS $$
-DECLARE
-    v_began date := usage_spending_began(p_customer.spending_reset_day, p_at);
-    v_spent numeric;
-BEGIN
-    SELECT credits INTO v_spent FROM usage_keyspending
-    WHERE user_id = p_customer.user_id AND api_key_id = p_customer.api_key_id AND began_on = v_began;
-    IF NOT FOUND THEN
-        SELECT coalesce(sum(r.credits - coalesce(f.credits, 0)), 0) INTO v_spent
-        FROM usage_requestlog r
-        LEFT JOIN LATERAL (
-            SELECT sum(credits) AS credits FROM usage_refund
-            WHERE user_id = r.user_id AND charge_id = r.entry_id AND occurred_at = r.occurred_at
-        ) f ON r.credits > 0
-        WHERE r.user_id = p_customer.user_id AND r.api_key_id = p_customer.api_key_id
-            AND r.occurred_at >= v_began::timestamp AT TIME ZONE 'UTC';
-        INSERT INTO usage_keyspending (user_id, api_key_id, began_on, credits)
-        VALUES (p_customer.user_id, p_customer.api_key_id, v_began, v_spent);
-    END IF;
-    RETURN p_customer.spending_limit - v_spent - coalesce((
-        SELECT sum(credits - captured) FROM ledger_hold
-        WHERE user_id = p_customer.user_id AND status = 'open' AND api_key_id = p_customer.api_key_id), 0);
-END $$;
-
--- Add to what was spent by a key (or take from it, for a refund), if that is being counted.
-CREATE FUNCTION usage_count_key_spending(p_user_id bigint, p_api_key_id bigint, p_credits numeric, p_at timestamptz)
-RETURNS void LANGUAGE sql AS $$
-    UPDATE usage_keyspending s SET credits = s.credits + p_credits
-    FROM accounts_apikey k
-    WHERE k.id = p_api_key_id AND s.user_id = p_user_id AND s.api_key_id = k.id
-        AND s.began_on = usage_spending_began(k.spending_reset_day, p_at)
-$$;
-
--- What is spent by a key is counted while it has a limit. One that is given a limit is counted anew, from the log.
-CREATE FUNCTION usage_forget_spending() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-BEGIN
-    DELETE FROM usage_keyspending WHERE user_id = NEW.user_id AND api_key_id = NEW.id;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER spending_is_counted_anew AFTER UPDATE OF spending_limit ON accounts_apikey
-    FOR EACH ROW WHEN (OLD.spending_limit IS NULL AND NEW.spending_limit IS NOT NULL)
-    EXECUTE FUNCTION usage_forget_spending();
-
--- Debit a request by a key that has a limit: refused with the reason key_limit where it would be exceeded.
-CREATE FUNCTION usage_move_within_limit(
-    p_customer usage_customer, p_credits numeric, p_description text, p_reference text, p_metadata jsonb,
-    p_idempotency_key text, p_fingerprint bytea, p_id bigint
-) RETURNS ledger_outcome LANGUAGE plpgsql AS $$
-DECLARE
-    v_balance ledger_balance := ledger_lock_balance(p_customer.user_id);
-    r ledger_outcome;
-BEGIN
-    IF usage_key_left(p_customer, clock_timestamp()) < p_credits THEN
-        r := ledger_refusal(v_balance, p_credits);
-        r.reason := 'key_limit';
-        RETURN r;
-    END IF;
-    r := ledger_move(
-        p_customer.user_id, 'debit', 'usage', -p_credits, p_description, p_reference, p_metadata, 'charge',
-        p_idempotency_key, p_fingerprint, p_entry_id => p_id);
-    IF r.entry_id IS NOT NULL THEN
-        PERFORM usage_count_key_spending(p_customer.user_id, p_customer.api_key_id, p_credits, r.created_at);
-    END IF;
-    RETURN r;
-END $$;
-
 -- Let calls with the same key follow each other until the transaction ends: whatever they turn out to be, a charge
 -- that costs and one that does not, the later one finds what the earlier one made.
 CREATE FUNCTION usage_lock_key(p_user_id bigint, p_idempotency_key text) RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtextextended(p_idempotency_key, p_user_id))
 $$;
 
--- Log one request that has just been paid for (or was free, or refused) and count it.
+-- Log one request that has just been paid for (or was free, or refused) and count it, for the statistics and, where
+-- that is being counted, as spent by its key. Whoever has paid holds the customer's balance.
 CREATE FUNCTION usage_log_request(
-    p_id bigint, p_user_id bigint, p_api_key_id bigint, p_endpoint text, p_path text, p_method text, p_status integer,
+    p_id bigint, p_user_id bigint, p_api_key_id bigint, p_original_key_id bigint, p_endpoint text, p_path text, p_method text, p_status integer,
     p_units numeric, p_credits numeric, p_price_id bigint, p_entry_id bigint, p_latency_ms integer, p_request_id uuid,
     p_reference text, p_metadata jsonb, p_at timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -133,6 +27,11 @@ BEGIN
     VALUES (
         p_id, p_user_id, p_api_key_id, p_endpoint, p_path, p_method, p_status, p_units, p_credits, p_price_id,
         p_entry_id, p_latency_ms, p_request_id, p_reference, p_metadata, '', p_at);
+    WITH spent AS (  -- usage_count_key_spending, written out
+        UPDATE usage_keyspending SET credits = credits + p_credits
+        WHERE p_credits > 0 AND user_id = p_user_id AND api_key_id = p_original_key_id
+            AND began_on <= (p_at AT TIME ZONE 'UTC')::date
+    )
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
     VALUES (
         p_user_id, (p_at AT TIME ZONE 'UTC')::date, p_endpoint,
@@ -162,6 +61,7 @@ DECLARE
     v_user_id bigint := p_user_id;
     v_active boolean;
     v_api_key_id bigint;
+    v_original_key_id bigint;
     v_spending_limit numeric;
     v_reset_day smallint;
     v_done_entry_id bigint;
@@ -174,8 +74,8 @@ DECLARE
     v_move ledger_outcome;
 BEGIN
     IF p_key_hash IS NOT NULL THEN
-        SELECT user_id, id, spending_limit, spending_reset_day
-        INTO v_user_id, v_api_key_id, v_spending_limit, v_reset_day FROM accounts_apikey
+        SELECT user_id, id, coalesce(original_id, id), spending_limit, spending_reset_day
+        INTO v_user_id, v_api_key_id, v_original_key_id, v_spending_limit, v_reset_day FROM accounts_apikey
         WHERE key_hash = p_key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > v_now);
     END IF;
     SELECT is_active INTO v_active FROM accounts_user WHERE id = v_user_id;
@@ -227,8 +127,8 @@ BEGIN
                 p_idempotency_key, p_fingerprint, p_entry_id => v_id);
         ELSE
             v_move := usage_move_within_limit(
-                ROW(v_user_id, v_api_key_id, v_spending_limit, v_reset_day, NULL)::usage_customer, v_credits,
-                v_endpoint, coalesce(p_reference, p_request_id::text),
+                ROW(v_user_id, v_api_key_id, v_original_key_id, v_spending_limit, v_reset_day, NULL)::usage_customer,
+                v_credits, v_endpoint, coalesce(p_reference, p_request_id::text),
                 p_metadata || jsonb_build_object('charge_id', v_id, 'request_id', p_request_id),
                 p_idempotency_key, p_fingerprint, v_id);
         END IF;
@@ -238,7 +138,7 @@ BEGIN
     END IF;
 
     PERFORM usage_log_request(
-        v_id, v_user_id, v_api_key_id, v_endpoint, p_endpoint, p_method, v_status, p_units,
+        v_id, v_user_id, v_api_key_id, v_original_key_id, v_endpoint, p_endpoint, p_method, v_status, p_units,
         CASE WHEN v_move.entry_id IS NULL THEN 0 ELSE v_credits END, v_price.id, v_move.entry_id, p_latency_ms,
         p_request_id, p_reference, p_metadata, coalesce(v_move.created_at, v_now));
     RETURN ROW(
@@ -331,11 +231,10 @@ BEGIN
         p_idempotency_key, p_fingerprint);
     IF r.outcome = 'captured' THEN
         v_credits := coalesce((SELECT -amount FROM ledger_entry WHERE id = r.entry_id), 0);
-        IF v_hold.api_key_id IS NOT NULL AND v_credits > 0 THEN
-            PERFORM usage_count_key_spending(r.user_id, v_hold.api_key_id, v_credits, r.entry_at);
-        END IF;
         PERFORM usage_log_request(
-            v_id, r.user_id, v_hold.api_key_id, v_endpoint, v_path, v_method, p_status,
+            v_id, r.user_id, v_hold.api_key_id,
+            (SELECT coalesce(original_id, id) FROM accounts_apikey WHERE id = v_hold.api_key_id),
+            v_endpoint, v_path, v_method, p_status,
             coalesce(p_units, (v_hold.purpose ->> 'units')::numeric, 1),
             v_credits, v_price.id, r.entry_id, p_latency_ms, p_request_id, coalesce(p_reference, v_hold.reference),
             p_metadata, r.entry_at);
@@ -378,7 +277,8 @@ BEGIN
         FROM usage_refund f
         WHERE f.entry_id = r.entry_id AND d.user_id = f.user_id AND d.endpoint = f.endpoint
             AND d.day = (f.occurred_at AT TIME ZONE 'UTC')::date;
-        PERFORM usage_count_key_spending(l.user_id, l.api_key_id, -f.credits, l.occurred_at)
+        PERFORM usage_count_key_spending(
+            l.user_id, l.api_key_id, -f.credits, (l.occurred_at AT TIME ZONE 'UTC')::date)
         FROM usage_refund f JOIN usage_requestlog l ON l.id = f.charge_id AND l.occurred_at = f.occurred_at
         WHERE f.entry_id = r.entry_id AND l.api_key_id IS NOT NULL;
     END IF;

@@ -126,9 +126,12 @@ BEGIN
         failed = d.failed + excluded.failed,
         rejected = d.rejected + excluded.rejected,
         credits = d.credits + excluded.credits;
-    IF v_is_limited THEN
-        PERFORM usage_count_key_spending(v_customer.user_id, v_customer.api_key_id, spent, v_now)
-        FROM (SELECT sum(paid) AS spent FROM unnest(v_rows) WHERE refusal IS NULL) paid WHERE spent > 0;
+    IF v_customer.api_key_id IS NOT NULL THEN
+        PERFORM usage_count_key_spending(v_customer.user_id, v_customer.api_key_id, spent, day)
+        FROM (
+            SELECT sum(paid) AS spent, max((move).created_at AT TIME ZONE 'UTC')::date AS day
+            FROM unnest(v_rows) WHERE refusal IS NULL
+        ) paid WHERE spent > 0;
     END IF;
 
     RETURN QUERY SELECT
@@ -203,9 +206,9 @@ BEGIN
         credits = d.credits + excluded.credits;
 
     -- Reported requests are not refused for a key's limit, but they count towards it.
-    PERFORM usage_count_key_spending(p_balance.user_id, api_key_id, sum(cost), min(occurred_at))
-    FROM unnest(p_rows) WHERE api_key_id IS NOT NULL AND cost > 0
-    GROUP BY api_key_id, (occurred_at AT TIME ZONE 'UTC')::date;
+    PERFORM usage_count_key_spending(p_balance.user_id, api_key_id, sum(cost), day)
+    FROM (SELECT *, (occurred_at AT TIME ZONE 'UTC')::date AS day FROM unnest(p_rows)) reported
+    WHERE api_key_id IS NOT NULL AND cost > 0 GROUP BY api_key_id, day;
     RETURN s;
 END $$;
 

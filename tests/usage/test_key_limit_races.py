@@ -1,0 +1,132 @@
+"""Many requests by one key at the same moment: what is let through never exceeds the key's limit."""
+
+import datetime as dt
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.services.own_keys import rotate_own_key
+from ledger.errors import InsufficientCredits
+from ledger.services.reconciliation import Scope
+from tests.accounts.races import at_once
+from tests.factories import customer_with
+from tests.ledger.races import LONG_ENOUGH_SECONDS
+from tests.usage.key_limits import LimitedKey, limit, limited_key
+from tests.usage.metering import captured, charge, price, refund
+from usage.models import RequestLog
+from usage.services.reconciliation import reconcile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def alice(transactional_db):
+    price("search", 1)
+    return customer_with(1000)
+
+
+@pytest.fixture(autouse=True)
+def _every_promise_is_kept(transactional_db):
+    yield
+    assert reconcile(Scope())[1] == []
+
+
+def refusals(outcomes):
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert {(type(outcome), outcome.reason) for outcome in refused} <= {(InsufficientCredits, "key_limit")}
+    return len(refused)
+
+
+def test_of_sixteen_charges_those_pass_that_there_is_room_for(alice):
+    key = limited_key(alice, 10)
+
+    outcomes = at_once(16, lambda: key.charge(2))
+
+    assert refusals(outcomes) == 11
+    assert (key.spent, RequestLog.objects.filter(status=402).count()) == (10, 11)
+
+
+def test_of_sixteen_holds_those_are_opened_that_there_is_room_for(alice):
+    key = limited_key(alice, 10)
+
+    outcomes = at_once(16, lambda: key.hold(2))
+
+    assert refusals(outcomes) == 11
+    assert key.left == 0
+
+
+def test_charges_holds_and_their_captures_share_the_room(alice):
+    key = limited_key(alice, 10)
+    turns = itertools.count()
+
+    def spend():
+        match next(turns) % 3:
+            case 0:
+                return key.charge(2)
+            case 1:
+                return key.hold(2)
+            case _:
+                return captured(key.hold(2))
+
+    outcomes = at_once(16, spend)
+
+    assert refusals(outcomes) == 11
+    assert key.left == 0
+
+
+def test_two_keys_of_a_rotation_share_the_room(alice):
+    old = limited_key(alice, 10)
+    day = dt.timedelta(days=1)
+    new = LimitedKey(rotate_own_key(user_id=alice.pk, key_id=old.id, grace=day, now=timezone.now()))
+    turns = itertools.cycle([old, new])
+
+    outcomes = at_once(16, lambda: next(turns).charge(2))
+
+    assert refusals(outcomes) == 11
+    assert (old.spent, new.spent) == (10, 10)
+
+
+def test_what_is_reported_meanwhile_is_counted_once(alice):
+    key = limited_key(alice, 10)
+    turns = itertools.count()
+
+    at_once(16, lambda: key.report(1) if next(turns) % 2 else key.charge(1))
+
+    assert 8 <= key.spent <= 16
+    assert key.spent == sum(RequestLog.objects.values_list("credits", flat=True))
+
+
+def test_room_that_is_given_back_is_taken_once(alice):
+    key = limited_key(alice, 10)
+    paid = key.charge(10)
+    turns = itertools.count()
+
+    outcomes = at_once(16, lambda: key.charge(2) if next(turns) % 4 else refund(paid.id, 1))
+
+    assert refusals(outcomes) >= 10
+    assert key.spent + key.left == 10
+
+
+def test_a_charge_that_began_before_there_was_a_limit_is_counted(alice):
+    key = limited_key(alice, None)
+
+    def charge_late():
+        try:
+            return key.charge(3)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with transaction.atomic():
+            charge(alice)  # holds the balance
+            waiting = pool.submit(charge_late)
+            time.sleep(LONG_ENOUGH_SECONDS)  # it has read the key by now, and waits
+            limit(key, 10)
+            key.charge(1)
+        waiting.result(timeout=30)
+
+    assert (key.spent, key.left) == (4, 6)

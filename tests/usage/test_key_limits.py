@@ -1,0 +1,375 @@
+"""Spending limits of keys: what is spent by a key, by whatever way, and what is refused for it."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from accounts.key_format import hash_of
+from accounts.services.own_keys import change_own_key, rotate_own_key
+from ledger.errors import InsufficientCredits
+from ledger.models import Entry
+from ledger.selectors import balance_of
+from ledger.services.holds import release_hold
+from ledger.services.reconciliation import Scope
+from tests.backoffice import page_of, signed_in, staff_with, superuser
+from tests.factories import ApiKeyFactory, customer_with
+from tests.usage.key_limits import LimitedKey, limit, limited_key
+from tests.usage.metering import captured, charge, price, refund, rolled_up
+from usage.models import RequestLog
+from usage.services.reconciliation import reconcile
+
+pytestmark = pytest.mark.django_db
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _every_promise_is_kept(db):
+    yield
+    assert reconcile(Scope())[1] == []
+
+
+@pytest.fixture
+def alice():
+    price("search", 1)
+    price("free", 0)
+    return customer_with(100, email="alice@example.com")
+
+
+@pytest.fixture
+def key(alice) -> LimitedKey:
+    """A key by which ten credits may be spent, whatever day it is."""
+    return limited_key(alice, 10)
+
+
+class TestCharges:
+    def test_pass_up_to_the_limit_exactly(self, key):
+        key.charge(9)
+        key.charge("0.999999")
+        key.charge("0.000001")
+
+        with pytest.raises(InsufficientCredits) as refused:
+            key.charge("0.000001")
+
+        assert refused.value.reason == "key_limit"
+        assert (refused.value.required, refused.value.available) == (Decimal("0.000001"), 90)
+        assert key.spent == 10
+
+    def test_beyond_the_limit_are_logged_as_rejected_and_cost_nothing(self, alice, key):
+        with pytest.raises(InsufficientCredits):
+            charge(None, key_hash=key.hash, units=Decimal(11), idempotency_key="k")
+
+        logged = RequestLog.objects.get()
+        assert (logged.status, logged.credits, logged.entry, logged.api_key_id) == (402, 0, None, key.id)
+        assert rolled_up(alice) == [("search", 0, 0, 1, 0)]
+        assert balance_of(user_id=alice.pk).balance == 100
+        assert charge(None, key_hash=key.hash, units=Decimal(10), idempotency_key="k").credits == 10
+
+    def test_that_cost_nothing_pass_a_limit_that_is_reached(self, key):
+        key.charge(10)
+
+        assert charge(None, "free", key_hash=key.hash).credits == 0
+        assert charge(None, key_hash=key.hash, status=500).credits == 0
+
+    def test_that_are_repeated_count_once(self, key):
+        for _ in range(3):
+            charge(None, key_hash=key.hash, units=Decimal(6), idempotency_key="k")
+
+        assert key.spent == 6
+        key.charge(4)
+        assert charge(None, key_hash=key.hash, units=Decimal(6), idempotency_key="k").is_replay
+
+    def test_that_the_balance_does_not_cover_count_nothing(self, alice):
+        rich = limited_key(alice, 1000)
+
+        with pytest.raises(InsufficientCredits) as refused:
+            rich.charge(101)
+
+        assert (refused.value.reason, rich.spent) == ("spent", 0)
+
+    def test_of_the_customer_or_by_another_key_do_not_count(self, alice, key):
+        other = limited_key(alice, 20)
+        unlimited = ApiKeyFactory(user=alice)
+        charge(alice, units=Decimal(30))
+        charge(None, key_hash=hash_of(unlimited.raw), units=Decimal(5))
+        other.charge(20)
+
+        key.charge(10)
+
+        assert (key.spent, other.spent) == (10, 20)
+
+    def test_of_another_customer_have_limits_of_their_own(self, key):
+        bobs = limited_key(customer_with(10), 3)
+        key.charge(10)
+
+        bobs.charge(3)
+
+        assert bobs.left == 0
+
+
+class TestReportedRequests:
+    def test_count_but_are_never_refused(self, key):
+        key.report(8)
+        key.charge(1)
+        key.report(8)
+
+        assert RequestLog.objects.filter(unpaid=True).count() == 0
+        assert key.spent == 17
+        with pytest.raises(InsufficientCredits):
+            key.charge("0.000001")
+
+    def test_that_nobody_paid_for_do_not_count(self, alice, key):
+        charge(alice, units=Decimal(98))
+
+        key.report(5)
+        key.charge(2)
+
+        assert key.spent == 2
+        assert RequestLog.objects.get(unpaid=True).api_key_id == key.id
+
+    def test_of_an_earlier_period_do_not_count(self, alice):
+        today = timezone.now()
+        key = limited_key(alice, 10, reset_day=today.day)
+
+        key.report(7, at=today - DAY)
+        key.charge(1)
+        key.report(7, at=today - DAY)
+
+        assert key.spent == 1
+
+
+class TestHolds:
+    def test_are_refused_beyond_the_limit(self, key):
+        key.charge(4)
+
+        with pytest.raises(InsufficientCredits) as refused:
+            key.hold("6.000001")
+
+        assert (refused.value.reason, refused.value.required) == ("key_limit", Decimal("6.000001"))
+        assert key.hold(6).credits == 6
+
+    def test_count_while_they_are_open(self, key):
+        key.hold(4)
+        opened = key.hold(5)
+        with pytest.raises(InsufficientCredits):
+            key.charge(2)
+
+        release_hold(hold_id=opened.pk, idempotency_key="r")
+
+        key.charge(6)
+
+    def test_count_no_more_when_they_have_run_out(self, key):
+        key.hold(10, seconds=0)
+
+        key.charge(10)
+
+    def test_of_others_do_not_count(self, alice, key):
+        limited_key(alice, 50).hold(50)
+
+        assert key.hold(10).credits == 10
+
+    def test_that_are_repeated_answer_even_when_the_limit_is_reached(self, key):
+        opened = key.hold(10, idempotency_key="k")
+
+        assert key.hold(10, idempotency_key="k") == opened
+
+    def test_that_are_captured_count_as_what_was_taken(self, key):
+        opened = key.hold(8)
+
+        captured(opened, credits=Decimal(3), final=False)
+        assert (key.spent, key.left) == (3, 2)
+        captured(opened, credits=Decimal(1))
+
+        assert (key.spent, key.left) == (4, 6)
+
+    def test_that_were_opened_before_the_limit_was_lowered_may_be_captured(self, key):
+        opened = key.hold(10)
+        limit(key, 2)
+
+        captured(opened)
+
+        assert key.spent == 10
+        with pytest.raises(InsufficientCredits):
+            key.charge(1)
+
+
+class TestRefunds:
+    def test_give_room_again(self, key):
+        paid = key.charge(10)
+        refund(paid.id, 3)
+
+        with pytest.raises(InsufficientCredits):
+            key.charge("3.000001")
+        key.charge(3)
+        refund(paid.id)
+
+        assert (key.spent, key.left) == (3, 7)
+
+    def test_of_captures_give_room_again(self, key):
+        opened = key.hold(10)
+        entry_id = captured(opened).entry_id
+
+        refund(entry_id, 4)
+
+        assert key.left == 4
+
+    def test_before_anybody_counted_are_known_from_the_log(self, alice):
+        unlimited = limited_key(alice, None)
+        refund(unlimited.charge(9).id, 5)
+
+        limit(unlimited, 10)
+
+        assert unlimited.left == 6
+
+
+class TestTheDayOnWhichTheCountStartsAnew:
+    def test_lets_the_whole_limit_be_spent_again(self, alice):
+        today = timezone.now()
+        key = limited_key(alice, 10, reset_day=today.day)
+        key.report(7, at=today - DAY)
+
+        key.charge(10)
+
+        assert key.spent == 10
+        with pytest.raises(InsufficientCredits):
+            key.charge(1)
+
+    def test_tomorrow_counts_what_was_spent_since_last_month(self, alice):
+        today = timezone.now()
+        key = limited_key(alice, 10, reset_day=(today + DAY).day)
+        key.report(7, at=today - DAY)
+
+        key.charge(3)
+
+        assert key.left == 0
+
+    def test_may_be_changed_and_changed_back(self, alice):
+        today = timezone.now()
+        key = limited_key(alice, 10, reset_day=(today + DAY).day)
+        key.report(7, at=today - DAY)
+        key.charge(1)
+
+        limit(key, 10, reset_day=today.day)
+        key.charge(9)
+        with pytest.raises(InsufficientCredits):
+            key.charge(1)
+        limit(key, 20, reset_day=(today + DAY).day)
+        key.charge(3)
+
+        assert key.left == 0
+
+
+class TestALimit:
+    def test_that_is_given_in_the_middle_of_a_period_knows_what_was_spent_before(self, alice):
+        key = limited_key(alice, None)
+        key.charge(6)
+        key.hold(1)
+
+        limit(key, 10)
+
+        assert key.left == 3
+
+    def test_that_was_lifted_and_is_set_again_knows_what_was_spent_meanwhile(self, alice, key):
+        first = key.charge(2)
+        change_own_key(user_id=alice.pk, key_id=key.id, changes={"spending_limit": None}, now=timezone.now())
+        key.charge(20)
+        captured(key.hold(30))
+        refund(first.id)
+
+        change_own_key(user_id=alice.pk, key_id=key.id, changes={"spending_limit": Decimal(51)}, now=timezone.now())
+
+        assert (key.spent, key.left) == (50, 1)
+
+    def test_that_is_raised_lets_more_pass_and_one_that_is_lowered_less(self, key):
+        key.charge(10)
+        limit(key, 11)
+        key.charge(1)
+        limit(key, 5)
+
+        with pytest.raises(InsufficientCredits):
+            key.charge("0.000001")
+
+    def test_does_not_hold_back_the_customer(self, alice, key):
+        key.charge(10)
+
+        assert charge(alice, units=Decimal(90)).available == 0
+        assert Entry.objects.filter(reason="usage").count() == 2
+
+
+class TestRotation:
+    def test_hands_on_the_limit_and_what_was_spent_of_it(self, alice, key):
+        key.charge(7)
+
+        new = _rotated(alice, key)
+
+        assert new.left == 3
+        new.charge(3)
+        assert (new.spent, key.spent) == (10, 10)
+
+    def test_lets_both_keys_spend_as_one_while_the_old_one_works(self, alice, key):
+        newest = _rotated(alice, _rotated(alice, key, grace=DAY), grace=DAY)
+        newest.charge(4)
+        key.charge(4)
+        newest.hold(1)
+
+        with pytest.raises(InsufficientCredits):
+            key.charge("1.000001")
+
+        key.hold(1)
+        assert newest.left == 0
+
+    def test_keeps_captures_refunds_and_reports_of_the_old_key_in_the_count(self, alice, key):
+        opened, paid = key.hold(3), key.charge(5)
+        new = _rotated(alice, key)
+
+        captured(opened)
+        refund(paid.id, 2)
+        key.report(1)
+
+        assert (new.spent, new.left) == (7, 3)
+
+    def test_before_there_was_a_limit_makes_no_difference(self, alice):
+        old = limited_key(alice, None)
+        old.charge(6)
+        new = _rotated(alice, old)
+
+        limit(new, 10)
+
+        assert new.left == 4
+
+    def test_keeps_keys_apart_that_were_never_one(self, alice, key):
+        other = limited_key(alice, 10)
+        _rotated(alice, other).charge(10)
+
+        assert key.left == 10
+
+
+class TestThePageOfAKey:
+    @pytest.mark.parametrize("is_counted", [True, False], ids=["counted", "known from the log"])
+    def test_tells_staff_what_was_spent(self, alice, key, is_counted):
+        if is_counted:
+            key.charge(4)
+        key.report("3.25")
+        page = page_of("accounts_apikey", _rotated(alice, key).id)
+
+        said = signed_in(staff_with("accounts.view_apikey", "usage.view_requestlog")).get(page).content.decode()
+
+        began_on = timezone.now().replace(day=1).date()
+        assert f"{'7.25' if is_counted else '3.25'} credits since {began_on}" in said
+
+    def test_tells_nobody_who_may_not_see_requests(self, key):
+        said = signed_in(staff_with("accounts.view_apikey")).get(page_of("accounts_apikey", key.id)).content.decode()
+
+        assert "credits since" not in said
+        assert "10 credits, counted anew" in said
+
+    def test_tells_nothing_of_a_key_without_a_limit(self, alice):
+        page = page_of("accounts_apikey", limited_key(alice, None).id)
+
+        assert "credits since" not in signed_in(superuser()).get(page).content.decode()
+
+
+def _rotated(alice, key, *, grace=dt.timedelta(0)):
+    issued = rotate_own_key(user_id=alice.pk, key_id=key.id, grace=grace, now=timezone.now())
+    return LimitedKey(issued)
