@@ -16,9 +16,9 @@ $$;
 -- Log one request that has just been paid for (or was free, or refused) and count it, for the statistics and, where
 -- that is being counted, as spent by its key. Whoever has paid holds the customer's balance.
 CREATE FUNCTION usage_log_request(
-    p_id bigint, p_user_id bigint, p_api_key_id bigint, p_original_key_id bigint, p_endpoint text, p_path text, p_method text, p_status integer,
-    p_units numeric, p_credits numeric, p_price_id bigint, p_entry_id bigint, p_latency_ms integer, p_request_id uuid,
-    p_reference text, p_metadata jsonb, p_at timestamptz
+    p_id bigint, p_user_id bigint, p_api_key_id bigint, p_original_key_id bigint, p_endpoint text, p_path text,
+    p_method text, p_status integer, p_units numeric, p_credits numeric, p_price_id bigint, p_entry_id bigint,
+    p_latency_ms integer, p_request_id uuid, p_reference text, p_metadata jsonb, p_at timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO usage_requestlog (
@@ -27,11 +27,10 @@ BEGIN
     VALUES (
         p_id, p_user_id, p_api_key_id, p_endpoint, p_path, p_method, p_status, p_units, p_credits, p_price_id,
         p_entry_id, p_latency_ms, p_request_id, p_reference, p_metadata, '', p_at);
-    WITH spent AS (  -- usage_count_key_spending, written out
+    IF p_original_key_id IS NOT NULL AND p_credits > 0 THEN  -- usage_count_key_spending, written out
         UPDATE usage_keyspending SET credits = credits + p_credits
-        WHERE p_credits > 0 AND user_id = p_user_id AND api_key_id = p_original_key_id
-            AND began_on <= (p_at AT TIME ZONE 'UTC')::date
-    )
+        WHERE user_id = p_user_id AND api_key_id = p_original_key_id AND began_on <= (p_at AT TIME ZONE 'UTC')::date;
+    END IF;
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
     VALUES (
         p_user_id, (p_at AT TIME ZONE 'UTC')::date, p_endpoint,
