@@ -22,6 +22,13 @@ _PREPARE_ANEW = frozenset({"26000", "0A000"})
 Name = tuple[str, tuple[int, ...]]
 
 
+class _Statement(NamedTuple):
+    """A statement that the server has prepared; what it answers is known from then on."""
+
+    name: bytes
+    columns: tuple[str, ...]
+
+
 class Rows(NamedTuple):
     """What a statement answered."""
 
@@ -29,7 +36,7 @@ class Rows(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-_names: WeakKeyDictionary[psycopg.Connection[Any], dict[Name, bytes]] = WeakKeyDictionary()
+_statements: WeakKeyDictionary[psycopg.Connection[Any], dict[Name, _Statement]] = WeakKeyDictionary()
 
 
 def execute(connection: psycopg.Connection[Any], statement: str, values: Sequence[Any]) -> Rows:
@@ -39,35 +46,37 @@ def execute(connection: psycopg.Connection[Any], statement: str, values: Sequenc
     """
     transformer = Transformer.from_context(connection)
     parameters: Any = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
-    prepared = _names.setdefault(connection, {})
+    prepared = _statements.setdefault(connection, {})
     wanted = (statement, transformer.types or ())
-    name = prepared.get(wanted)
-    if name is not None:
-        result = connection.pgconn.exec_prepared(name, parameters, transformer.formats)
+    known = prepared.get(wanted)
+    if known is not None:
+        result = connection.pgconn.exec_prepared(known.name, parameters, transformer.formats)
         if _state(result) in _PREPARE_ANEW:
             prepared.clear()
-            name = None
-    if name is None:
-        name = prepared[wanted] = _prepare(connection, statement, transformer.types)
-        result = connection.pgconn.exec_prepared(name, parameters, transformer.formats)
+            known = None
+    if known is None:
+        known = prepared[wanted] = _prepare(connection, statement, transformer.types)
+        result = connection.pgconn.exec_prepared(known.name, parameters, transformer.formats)
     if result.status != pq.ExecStatus.TUPLES_OK:
         raise _error(connection, result)
     transformer.set_pgresult(result)
-    columns = tuple((result.fname(place) or b"").decode() for place in range(result.nfields))
-    return Rows(columns, transformer.load_rows(0, result.ntuples, tuple))
+    return Rows(known.columns, transformer.load_rows(0, result.ntuples, tuple))
 
 
 _numbers = count(1)
 
 
-def _prepare(connection: psycopg.Connection[Any], statement: str, types: tuple[int, ...] | None) -> bytes:
+def _prepare(connection: psycopg.Connection[Any], statement: str, types: tuple[int, ...] | None) -> _Statement:
     name = b"tollbook_%d" % next(_numbers)
     parts = statement.split("%s")
     text = parts[0] + "".join(f"${place}{part}" for place, part in enumerate(parts[1:], 1))
     result = connection.pgconn.prepare(name, text.replace("%%", "%").encode(), types)
     if result.status != pq.ExecStatus.COMMAND_OK:
         raise _error(connection, result)
-    return name
+    described = connection.pgconn.describe_prepared(name)
+    if described.status != pq.ExecStatus.COMMAND_OK:
+        raise _error(connection, described)
+    return _Statement(name, tuple((described.fname(place) or b"").decode() for place in range(described.nfields)))
 
 
 def _state(result: pq.abc.PGresult) -> str:
