@@ -7,6 +7,7 @@ class UsageConfig(AppConfig):
 
     # The triggers that stop even the owner's mistakes, and a constraint that no model declares; `doctor` looks.
     guards = (
+        "a_new_key_has_spent_nothing",
         "dropped_month_stays",
         "refund_stays",
         "request_log_is_append_only",

@@ -38,10 +38,10 @@ _SPENDING = """
     SELECT key.spending_limit - usage_key_spent(
             key.user_id, coalesce(key.original_id, key.id), usage_spending_began(key.spending_reset_day, asked.at)
         ) - coalesce((
-            SELECT sum(hold.credits - hold.captured)
-            FROM ledger_hold hold JOIN accounts_apikey opener ON opener.id = hold.api_key_id
-            WHERE hold.user_id = key.user_id AND hold.status = 'open' AND hold.expires_at > asked.at
-                AND coalesce(opener.original_id, opener.id) = coalesce(key.original_id, key.id)
+            SELECT sum(credits - captured) FROM ledger_hold
+            WHERE user_id = key.user_id AND status = 'open' AND expires_at > asked.at AND api_key_id = ANY(ARRAY(
+                SELECT id FROM accounts_apikey
+                WHERE user_id = key.user_id AND coalesce(original_id, id) = coalesce(key.original_id, key.id)))
         ), 0) AS left_of_limit
 """
 # A service's key is no customer's. What a charge would look at is looked at here: the same price, the same cost of a

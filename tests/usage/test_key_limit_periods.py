@@ -13,7 +13,7 @@ from ledger.errors import InsufficientCredits
 from tests.factories import customer_with
 from tests.ledger.tampering import tamper
 from tests.usage.key_limits import limit, limited_key
-from tests.usage.metering import price, refund
+from tests.usage.metering import captured, price, refund
 from usage.models import KeySpending
 
 DAY = dt.timedelta(days=1)
@@ -100,7 +100,7 @@ def days_pass(days):
         ("usage_refund", "occurred_at"),
     ):
         tamper(f"UPDATE {table} SET {time} = {time} - interval '1 day' * %s", days)
-    tamper("UPDATE usage_keyspending SET began_on = began_on - %s::integer", days)
+    tamper("UPDATE usage_keyspending SET (began_on, counted_on) = (began_on - %s, counted_on - %s)", days, days)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -147,6 +147,19 @@ class TestWhenTheDayComes:
         days_pass(28)
 
         assert key.left == 6
+
+    @pytest.mark.parametrize("spend", [lambda key: key.report(4), lambda key: captured(key.hold(4))])
+    def test_what_was_spent_before_anybody_looked_counts(self, alice, spend):
+        key = limited_key(alice, 10, reset_day=timezone.now().day)
+        key.charge(7)
+        days_pass(28)
+        limit(key, None)
+        spend(key)
+        limit(key, 10, reset_day=timezone.now().day)
+
+        key.charge(1)
+
+        assert (key.spent, key.left) == (5, 5)
 
     def test_what_is_reported_late_counts_where_it_happened(self, alice):
         now = timezone.now()

@@ -191,8 +191,9 @@ class TestAKeyWithALimit:
         assert self.asked(gateway, limited, 1, "free") == "valid"
         assert code(gateway, limited) == "valid"
 
-    def test_has_spent_what_the_log_says_before_it_is_counted(self, gateway, alice, limited):
-        ApiKey.objects.filter(pk=limited.api_key.pk).update(spending_limit=None)
+    def test_has_spent_what_the_log_says_before_it_is_counted(self, gateway, alice):
+        price("search", 1)
+        limited = ApiKeyFactory(user=alice)
         paid = charge(None, key_hash=hash_of(limited.raw), units=Decimal(6))
         refund(paid.id, 1)
         charge(alice, units=Decimal(3))

@@ -62,6 +62,10 @@ class Migration(migrations.Migration):
                 ),
                 ("began_on", models.DateField(help_text="The UTC day on which the count began.")),
                 (
+                    "counted_on",
+                    models.DateField(help_text="The latest UTC day of which something may have been counted."),
+                ),
+                (
                     "credits",
                     models.DecimalField(
                         decimal_places=6, help_text="Credits debited since, less refunds.", max_digits=24

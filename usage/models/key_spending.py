@@ -11,7 +11,7 @@ from accounts.models import ApiKey
 class KeySpending(models.Model):
     """What was spent since one day by one key and those that rotations put in its place; kept by SQL functions alone.
 
-    It is there once somebody has asked for it: when a key with a limit is first used since the count began anew.
+    It is there from the moment on when a key with a limit is made, or first used since the count began anew.
     """
 
     pk = models.CompositePrimaryKey("user", "api_key", "began_on")
@@ -32,6 +32,7 @@ class KeySpending(models.Model):
         help_text="The customer's key; of rotated ones the first.",
     )
     began_on = models.DateField(help_text="The UTC day on which the count began.")
+    counted_on = models.DateField(help_text="The latest UTC day of which something may have been counted.")
     credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits debited since, less refunds.")
 
     class Meta:

@@ -53,19 +53,22 @@ LANGUAGE sql STABLE AS $$
     WHERE r.user_id = p_user_id AND r.occurred_at >= p_began_on::timestamp AT TIME ZONE 'UTC'
 $$;
 
--- The same at once where it is being counted.
+-- The same at once where it is being counted. A count of earlier days that nothing was added to since is nothing, too.
 CREATE FUNCTION usage_key_spent(p_user_id bigint, p_original_key_id bigint, p_began_on date) RETURNS numeric
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(
         (SELECT credits FROM usage_keyspending
          WHERE user_id = p_user_id AND api_key_id = p_original_key_id AND began_on = p_began_on),
+        (SELECT 0 FROM usage_keyspending
+         WHERE user_id = p_user_id AND api_key_id = p_original_key_id AND began_on < p_began_on
+             AND counted_on < p_began_on LIMIT 1),
         usage_key_spent_in_log(p_user_id, p_original_key_id, p_began_on))
 $$;
 
 -- How much may still be spent by a key: its limit less what was spent since the count began, and what it holds.
--- The first look in a period takes what was spent from the log; from then on every debit is added, whether or not its
--- key has a limit at that moment. The caller holds the customer's balance, as does whoever adds: so of many requests at
--- once none is let through on an old count.
+-- The first look begins the count, if need be from the log; from then on every debit is added, whether or not its key
+-- has a limit at that moment. The caller holds the customer's balance, as does whoever adds: so of many requests at once
+-- none is let through on an old count.
 CREATE FUNCTION usage_key_left(p_customer usage_customer, p_at timestamptz) RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
     v_began date := usage_spending_began(p_customer.spending_reset_day, p_at);
@@ -74,28 +77,45 @@ BEGIN
     SELECT credits INTO v_spent FROM usage_keyspending
     WHERE user_id = p_customer.user_id AND api_key_id = p_customer.original_key_id AND began_on = v_began;
     IF NOT FOUND THEN
-        v_spent := usage_key_spent_in_log(p_customer.user_id, p_customer.original_key_id, v_began);
+        v_spent := usage_key_spent(p_customer.user_id, p_customer.original_key_id, v_began);
         DELETE FROM usage_keyspending
         WHERE user_id = p_customer.user_id AND api_key_id = p_customer.original_key_id AND began_on < v_began;
-        INSERT INTO usage_keyspending (user_id, api_key_id, began_on, credits)
-        VALUES (p_customer.user_id, p_customer.original_key_id, v_began, v_spent);
+        -- Some of it may have been reported minutes ahead of its time.
+        INSERT INTO usage_keyspending (user_id, api_key_id, began_on, counted_on, credits)
+        VALUES (
+            p_customer.user_id, p_customer.original_key_id, v_began, (p_at AT TIME ZONE 'UTC')::date + 1, v_spent);
     END IF;
     RETURN p_customer.spending_limit - v_spent - coalesce((
-        SELECT sum(h.credits - h.captured)
-        FROM ledger_hold h JOIN accounts_apikey k ON k.id = h.api_key_id
-        WHERE h.user_id = p_customer.user_id AND h.status = 'open'
-            AND coalesce(k.original_id, k.id) = p_customer.original_key_id), 0);
+        SELECT sum(credits - captured) FROM ledger_hold
+        WHERE user_id = p_customer.user_id AND status = 'open' AND api_key_id = ANY(ARRAY(
+            SELECT id FROM accounts_apikey
+            WHERE user_id = p_customer.user_id AND coalesce(original_id, id) = p_customer.original_key_id))), 0);
 END $$;
 
 -- Add to what was spent by a key (or take from it, for a refund), wherever that is being counted: `p_day` (UTC) is the
 -- day of the request. The caller holds the customer's balance.
 CREATE FUNCTION usage_count_key_spending(p_user_id bigint, p_api_key_id bigint, p_credits numeric, p_day date)
 RETURNS void LANGUAGE sql AS $$
-    UPDATE usage_keyspending s SET credits = s.credits + p_credits
+    UPDATE usage_keyspending s SET credits = s.credits + p_credits, counted_on = greatest(s.counted_on, p_day)
     FROM accounts_apikey k
     WHERE k.id = p_api_key_id AND s.user_id = p_user_id AND s.api_key_id = coalesce(k.original_id, k.id)
         AND s.began_on <= p_day
 $$;
+
+-- A new key has spent nothing: that is known without a look at the log, which may be long.
+CREATE FUNCTION usage_begin_key_spending() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+BEGIN
+    INSERT INTO usage_keyspending (user_id, api_key_id, began_on, counted_on, credits)
+    VALUES (
+        NEW.user_id, NEW.id, usage_spending_began(NEW.spending_reset_day, v_now), (v_now AT TIME ZONE 'UTC')::date, 0);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER a_new_key_has_spent_nothing AFTER INSERT ON accounts_apikey
+    FOR EACH ROW WHEN (NEW.spending_limit IS NOT NULL AND NEW.original_id IS NULL)
+    EXECUTE FUNCTION usage_begin_key_spending();
 
 -- Debit a request by a key that has a limit: refused with the reason key_limit where it would be exceeded.
 CREATE FUNCTION usage_move_within_limit(

@@ -28,7 +28,8 @@ BEGIN
         p_id, p_user_id, p_api_key_id, p_endpoint, p_path, p_method, p_status, p_units, p_credits, p_price_id,
         p_entry_id, p_latency_ms, p_request_id, p_reference, p_metadata, '', p_at);
     IF p_original_key_id IS NOT NULL AND p_credits > 0 THEN  -- usage_count_key_spending, written out
-        UPDATE usage_keyspending SET credits = credits + p_credits
+        UPDATE usage_keyspending SET credits = credits + p_credits,
+            counted_on = greatest(counted_on, (p_at AT TIME ZONE 'UTC')::date)
         WHERE user_id = p_user_id AND api_key_id = p_original_key_id AND began_on <= (p_at AT TIME ZONE 'UTC')::date;
     END IF;
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
@@ -147,7 +148,8 @@ BEGIN
         v_id, v_user_id, v_api_key_id, v_endpoint, p_endpoint, p_method, v_status, p_units, v_paid, v_price.id,
         v_move.entry_id, p_latency_ms, p_request_id, p_reference, p_metadata, '', v_now);
     IF v_original_key_id IS NOT NULL AND v_paid > 0 THEN
-        UPDATE usage_keyspending SET credits = credits + v_paid
+        UPDATE usage_keyspending SET credits = credits + v_paid,
+            counted_on = greatest(counted_on, (v_now AT TIME ZONE 'UTC')::date)
         WHERE user_id = v_user_id AND api_key_id = v_original_key_id AND began_on <= (v_now AT TIME ZONE 'UTC')::date;
     END IF;
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
