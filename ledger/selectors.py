@@ -38,18 +38,21 @@ class CreditBalance:
 
 
 # Holds that have run out count no more from that very moment, whether or not anything has settled them; only
-# customers with such holds pay for looking.
+# customers with such holds pay for looking, and only at those. The time is read once: were it another for each row,
+# every open hold would be looked at.
 BALANCE_QUERY = """
     SELECT coalesce(b.balance, 0) AS balance,
         coalesce(b.reserved, 0) - coalesce(gone.credits, 0) AS reserved,
         coalesce(b.granted_total, 0) AS granted_total,
         greatest(b.updated_at, gone.latest, CASE WHEN b.user_id IS NULL THEN u.created_at END) AS last_updated
-    FROM accounts_user u
+    FROM (SELECT clock_timestamp() AS at OFFSET 0) moment
+    CROSS JOIN accounts_user u
     LEFT JOIN ledger_balance b ON b.user_id = u.id
     LEFT JOIN LATERAL (
         SELECT sum(h.credits - h.captured) AS credits, max(h.expires_at) AS latest FROM ledger_hold h
-        WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= clock_timestamp()
-    ) gone ON b.next_expiry_at <= clock_timestamp()
+        WHERE b.next_expiry_at <= moment.at
+            AND h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= moment.at
+    ) gone ON true
     WHERE u.id = %s
 """
 

@@ -31,10 +31,13 @@ _DAYS = """
         {slices}
         UNION ALL
         SELECT (occurred_at AT TIME ZONE 'UTC')::date, 1
-        FROM usage_droppedmonth gone JOIN usage_requestlog log
-            ON occurred_at >= gone.month::timestamp AT TIME ZONE 'UTC'
-            AND occurred_at < (gone.month + interval '1 month') AT TIME ZONE 'UTC'
-        WHERE user_id = %(user)s AND occurred_at >= %(start)s AND occurred_at < %(end)s {where}
+        FROM usage_droppedmonth gone CROSS JOIN LATERAL (
+            SELECT occurred_at FROM usage_requestlog log
+            WHERE user_id = %(user)s AND occurred_at >= %(start)s AND occurred_at < %(end)s {where}
+                AND occurred_at >= gone.month::timestamp AT TIME ZONE 'UTC'
+                AND occurred_at < (gone.month + interval '1 month') AT TIME ZONE 'UTC'
+            OFFSET 0  -- month by month, however many months the planner expects
+        ) reported_since
     ) parts
     GROUP BY day HAVING sum(n) > 0 ORDER BY day DESC
 """

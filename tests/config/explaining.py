@@ -22,7 +22,8 @@ _PLACE = re.compile(r"%(?:\((\w+)\))?s|%%")
 _READ_ROW_BY_ROW = """
     SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables
     WHERE seq_tup_read > 0
-        AND (relname IN ('ledger_entry', 'ledger_balance', 'ledger_hold') OR relname LIKE 'usage\\_requestlog%')
+        AND (relname IN ('ledger_entry', 'ledger_balance', 'ledger_hold', 'ledger_operationkey', 'usage_eventkey')
+             OR relname LIKE 'usage\\_requestlog%')
 """
 
 
@@ -66,7 +67,7 @@ def _read(statement: str, values: Sequence[Any] | Mapping[str, Any] | None, *, p
         plan = _explain(cursor, statement, values or (), prepare=prepare)
         scanned = [table for table, rows in _row_by_row(cursor).items() if rows > scans.get(table, 0)]
     transaction.savepoint_rollback(before)
-    return Reading(" ".join(statement.split())[:200], plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], scanned)
+    return Reading(" ".join(statement.split())[:1_000], plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], scanned)
 
 
 def _explain(
