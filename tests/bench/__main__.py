@@ -35,6 +35,7 @@ class Bench:
         yield "charge_vs_naive", self.naive
         yield "hold_cycle_vs_charge", self.hold_cycles
         yield "hot", self.hot_account
+        yield "events_vs_copy", self.events
         yield "http", self.http
         yield "http_charge", self.http_charges
         yield "reads", self.reads
@@ -78,6 +79,13 @@ class Bench:
             p99.ours.append(together.p99_milliseconds)
             p99.others.append(apart.p99_milliseconds)
         return [limit, p99]
+
+    def events(self) -> list[Row]:
+        from tests.bench.reporting import copied_a_second, events_a_second
+
+        run_sql(self.cluster, "copy.sql")
+        row = Row("events_vs_copy", "1,000 events a call / COPY into a table like the log", ">= 0.30", "rows/s")
+        return [self._paired(row, partial(events_a_second, self.seconds), partial(copied_a_second, self.seconds))]
 
     def http(self) -> list[Row]:
         from tests.bench.callers import key_of, token_of

@@ -6,16 +6,16 @@ import datetime as dt
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from psycopg.types.json import Jsonb
-
 from accounts import key_format
 from accounts.models import ApiKey, User
+from config.db.arrays import plain_array, text_array
 from config.db.calls import call
+from config.db.prepared import read_prepared
 from usage.selectors import EARLIEST
 from usage.services.partitions import with_partition
 
@@ -104,9 +104,9 @@ def _customers_named(subjects: Collection[str], now: dt.datetime) -> dict[str, C
     by_id = {s: int(s) for s in subjects if s.isascii() and s.isdigit() and int(s[:20]) <= _LARGEST_ID and len(s) < 20}
     by_email = {s: s.lower() for s in subjects if "@" in s}
     by_key = {s: key_format.hash_of(s) for s in subjects if key_format.is_well_formed(s)}
-    users = User.objects.values_list("pk", "is_active")
     if by_id:
-        _enter(found, by_id, {pk: (pk, active, None) for pk, active in users.filter(pk__in=set(by_id.values()))})
+        people = read_prepared("SELECT id, is_active FROM accounts_user WHERE id = ANY(%s)", [list(by_id.values())])
+        _enter(found, by_id, {pk: (pk, active, None) for pk, active in people})
     if by_email:
         rows = User.objects.with_emails(set(by_email.values())).values_list("email", "pk", "is_active")
         _enter(found, by_email, {email.lower(): (pk, active, None) for email, pk, active in rows})
@@ -129,39 +129,29 @@ def _enter(found: dict[str, Customer | Result], named: dict[str, Any], people: d
 
 
 def _recorded(user_id: int, batch: Sequence[tuple[int, Event, int | None]], now: dt.datetime) -> dict[int, Result]:
-    rows = [
-        {
-            "n": n,
-            "key": _event_key(event),
-            "source": event.source,
-            "path": event.endpoint,
-            "method": event.method,
-            "status": event.status,
-            "units": str(event.units),
-            "latency_ms": event.latency_ms,
-            "api_key_id": key_id,
-            "reference": event.id,
-            "occurred_at": (event.time or now).isoformat(),
-        }
-        for n, event, key_id in batch
-    ]
-    answered = with_partition(
-        {event.time or now for _, event, _ in batch},
-        lambda: call("usage_record_events", p_user_id=user_id, p_events=Jsonb(rows)),
-    )[0]
+    places, events, key_ids = zip(*batch, strict=True)
+    times = [event.time or now for event in events]
+    columns = {
+        "p_keys": plain_array(map(_event_key, events)),
+        "p_sources": text_array([event.source for event in events]),
+        "p_references": text_array([event.id for event in events]),
+        "p_paths": text_array([event.endpoint for event in events]),
+        "p_methods": text_array([event.method for event in events]),
+        "p_statuses": plain_array([event.status for event in events]),
+        "p_units": plain_array([event.units for event in events]),
+        "p_latencies_ms": plain_array([event.latency_ms for event in events]),
+        "p_api_key_ids": plain_array(key_ids),
+        "p_times": plain_array([time.isoformat() for time in times]),
+    }
+    answered = with_partition(set(times), lambda: call("usage_record_events", p_user_id=user_id, **columns))[0]
     answer = json.loads(answered) if isinstance(answered, str) else answered
-    results = dict.fromkeys((n for n, _, _ in batch), DUPLICATE)
-    _set(results, answer["accepted"], ACCEPTED)
-    _set(results, answer["unpaid"], UNPAID)
-    endpoints = {n: event.endpoint for n, event, _ in batch}
+    results = dict.fromkeys(places, DUPLICATE)
+    results |= {places[n - 1]: ACCEPTED for n in answer["accepted"]}
+    results |= {places[n - 1]: UNPAID for n in answer["unpaid"]}
     for n in answer["rejected"]:
-        results[n] = rejected("price_unknown", f"No price names the endpoint {endpoints[n][:200]!r}.")
+        endpoint = events[n - 1].endpoint[:200]
+        results[places[n - 1]] = rejected("price_unknown", f"No price names the endpoint {endpoint!r}.")
     return results
-
-
-def _set(results: dict[int, Result], places: Iterable[int], result: Result) -> None:
-    for n in places:
-        results[n] = result
 
 
 def _event_key(event: Event) -> str:

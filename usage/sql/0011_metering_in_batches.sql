@@ -144,7 +144,8 @@ BEGIN
 END $$;
 
 -- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
--- cover, in the order of the rows, is logged as unpaid. The caller holds the balance and knows that the rows are new.
+-- cover, in the order of the rows, is logged as unpaid. The caller holds the balance and knows that the rows are new,
+-- and in the order of `n`.
 CREATE TYPE usage_settled AS (credits numeric, entry_id bigint, unpaid integer[]);
 
 CREATE FUNCTION usage_settle_reported(
@@ -174,7 +175,7 @@ BEGIN
     END IF;
 
     IF s.credits > 0 THEN
-        SELECT encode(sha256(string_agg(line_key, '' ORDER BY n)), 'hex') INTO v_key FROM unnest(p_rows);
+        SELECT encode(sha256(string_agg(line_key, '')), 'hex') INTO v_key FROM unnest(p_rows);
         v_move := ledger_move(
             p_balance.user_id, 'debit', 'usage', -s.credits, format('%s requests from %s', cardinality(p_rows), p_from),
             p_from, jsonb_build_object('requests', cardinality(p_rows), 'source', p_from), p_operation, v_key,
@@ -190,7 +191,7 @@ BEGIN
         reference, source, occurred_at)
     SELECT p_balance.user_id, api_key_id, endpoint, path, method, status, units, cost, unpaid, price_id,
         CASE WHEN cost > 0 THEN s.entry_id END, latency_ms, reference, source, occurred_at
-    FROM unnest(p_rows) ORDER BY n;
+    FROM unnest(p_rows);
 
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
     SELECT p_balance.user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
@@ -265,10 +266,13 @@ END $$;
 -- Log, price, debit and count events of one customer: requests that already happened, each known by its key (SHA-256 of
 -- source and id) for ever. One debit for the batch; each row of the log knows it. All or nothing, and in any number of
 -- repetitions only once.
--- `p_events` is a JSON array of {n, key (hex), source, path, method, status, units, latency_ms, api_key_id, reference,
--- occurred_at}. Answers the places n: {accepted, duplicates, rejected (no price names them), unpaid (also accepted)},
--- and {credits, entry_id} of the debit.
-CREATE FUNCTION usage_record_events(p_user_id bigint, p_events jsonb) RETURNS jsonb
+-- The events come as columns, since that is what is written and read soonest; keys in hexadecimal. Answers their places
+-- (from 1): {accepted, duplicates, rejected (no price names them), unpaid (also accepted)}, and {credits, entry_id} of
+-- the debit.
+CREATE FUNCTION usage_record_events(
+    p_user_id bigint, p_keys text[], p_sources text[], p_references text[], p_paths text[], p_methods text[],
+    p_statuses integer[], p_units numeric[], p_latencies_ms integer[], p_api_key_ids bigint[], p_times timestamptz[]
+) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_rows usage_reported[];
@@ -276,23 +280,24 @@ DECLARE
     v_rejected integer[];
     v_balance ledger_balance := ledger_lock_balance(p_user_id);
     v_settled usage_settled;
-    v_from timestamptz;
-    v_steady boolean;
 BEGIN
     -- Where no price changed between the first and the last of them, each endpoint's price is looked up once.
-    SELECT min(first.occurred_at), NOT EXISTS (
-        SELECT FROM usage_price
-        WHERE effective_from > min(first.occurred_at) AND effective_from <= max(first.occurred_at))
-    INTO v_from, v_steady FROM jsonb_to_recordset(p_events) AS first(occurred_at timestamptz);
-
     WITH event AS MATERIALIZED (
-        SELECT *, CASE WHEN v_steady THEN v_from ELSE occurred_at END AS priced_at
-        FROM jsonb_to_recordset(p_events) AS event(
-            n integer, key text, source text, path text, method text, status integer, units numeric,
-            latency_ms integer, api_key_id bigint, reference text, occurred_at timestamptz)
+        SELECT * FROM unnest(
+            p_keys, p_sources, p_references, p_paths, p_methods, p_statuses, p_units, p_latencies_ms, p_api_key_ids,
+            p_times) WITH ORDINALITY AS event(
+            key, source, reference, path, method, status, units, latency_ms, api_key_id, occurred_at, n)
+    ), span AS MATERIALIZED (
+        SELECT min(occurred_at) AS began_at, EXISTS (
+            SELECT FROM usage_price
+            WHERE effective_from > min(occurred_at) AND effective_from <= max(occurred_at)) AS prices_changed
+        FROM event
     ), priced AS MATERIALIZED (
-        SELECT path, method, priced_at, usage_find_price(path, method, priced_at) AS price
-        FROM (SELECT DISTINCT path, method, priced_at FROM event) asked
+        SELECT path, method, at, usage_find_price(path, method, at) AS price
+        FROM (
+            SELECT DISTINCT path, method, CASE WHEN prices_changed THEN occurred_at ELSE began_at END AS at
+            FROM event, span
+        ) asked
     )
     SELECT array_agg(ROW(
             e.n, decode(e.key, 'hex'), (p.price).endpoint, e.path, e.method, e.status, e.units, e.latency_ms,
@@ -302,22 +307,30 @@ BEGIN
         coalesce(array_agg(e.n ORDER BY e.n) FILTER (WHERE (p.price).id IS NULL AND NOT EXISTS (
             SELECT FROM usage_eventkey k WHERE k.user_id = p_user_id AND k.event_key = decode(e.key, 'hex'))), '{}')
     INTO v_rows, v_rejected
-    FROM event e JOIN priced p USING (path, method, priced_at);
+    FROM event e CROSS JOIN span s
+    JOIN priced p ON p.path = e.path AND p.method = e.method
+        AND p.at = CASE WHEN s.prices_changed THEN e.occurred_at ELSE s.began_at END;
 
-    WITH first_of_each AS (
-        SELECT DISTINCT ON (line_key) line_key, n FROM unnest(v_rows) ORDER BY line_key, n
-    ), fresh AS (
-        INSERT INTO usage_eventkey (user_id, event_key)
-        SELECT p_user_id, line_key FROM first_of_each
-        ON CONFLICT DO NOTHING
-        RETURNING event_key
-    )
-    SELECT array_agg(event ORDER BY event.n) INTO v_new
-    FROM unnest(v_rows) AS event JOIN first_of_each USING (n) JOIN fresh ON fresh.event_key = event.line_key;
+    -- Most batches are new throughout, which is found out soonest by trying.
+    BEGIN
+        INSERT INTO usage_eventkey (user_id, event_key) SELECT p_user_id, line_key FROM unnest(v_rows);
+        v_new := v_rows;
+    EXCEPTION WHEN unique_violation THEN
+        WITH first_of_each AS (
+            SELECT DISTINCT ON (line_key) line_key, n FROM unnest(v_rows) ORDER BY line_key, n
+        ), fresh AS (
+            INSERT INTO usage_eventkey (user_id, event_key)
+            SELECT p_user_id, line_key FROM first_of_each
+            ON CONFLICT DO NOTHING
+            RETURNING event_key
+        )
+        SELECT array_agg(event ORDER BY event.n) INTO v_new
+        FROM unnest(v_rows) AS event JOIN first_of_each USING (n) JOIN fresh ON fresh.event_key = event.line_key;
+    END;
 
     IF v_new IS NOT NULL THEN
         v_settled := usage_settle_reported(v_balance, v_new, 'record_events', (
-            SELECT CASE WHEN count(DISTINCT source) = 1 THEN min(source) ELSE 'events' END FROM unnest(v_new)));
+            SELECT CASE WHEN min(source) = max(source) THEN min(source) ELSE 'events' END FROM unnest(v_new)));
     END IF;
     RETURN jsonb_build_object(
         'accepted', (SELECT coalesce(jsonb_agg(n), '[]') FROM unnest(v_new)),
