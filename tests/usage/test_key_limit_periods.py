@@ -148,7 +148,9 @@ class TestWhenTheDayComes:
 
         assert key.left == 6
 
-    @pytest.mark.parametrize("spend", [lambda key: key.report(4), lambda key: captured(key.hold(4))])
+    @pytest.mark.parametrize(
+        "spend", [lambda key: key.charge(4), lambda key: key.report(4), lambda key: captured(key.hold(4))]
+    )
     def test_what_was_spent_before_anybody_looked_counts(self, alice, spend):
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         key.charge(7)

@@ -3,28 +3,34 @@
 import datetime as dt
 import itertools
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.models import ApiKey
 from accounts.services.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
 from ledger.services.reconciliation import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.ledger.races import LONG_ENOUGH_SECONDS
+from tests.usage.batches import asked
 from tests.usage.key_limits import LimitedKey, limit, limited_key
 from tests.usage.metering import captured, charge, price, refund
 from usage.models import RequestLog
+from usage.services.charge_calls import charge_together
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def alice(transactional_db):
+@pytest.fixture(params=[False, True], ids=["one by one", "charged together"])
+def alice(transactional_db, settings, request):
+    settings.CHARGE_BATCHING = request.param
     price("search", 1)
     return customer_with(1000)
 
@@ -76,6 +82,19 @@ def test_charges_holds_and_their_captures_share_the_room(alice):
 
     assert refusals(outcomes) == 11
     assert key.left == 0
+
+
+def test_of_batches_those_charges_pass_that_there_is_room_for(alice):
+    key = limited_key(alice, 10)
+    named = ApiKey.objects.get(pk=key.id)
+
+    outcomes = at_once(8, lambda: charge_together([asked(key=named, units=Decimal(2)) for _ in range(2)]))
+
+    assert Counter((one.outcome, one.reason) for rows in outcomes for one in rows) == {
+        ("charged", None): 5,
+        ("insufficient", "key_limit"): 11,
+    }
+    assert (key.spent, key.left) == (10, 0)
 
 
 def test_two_keys_of_a_rotation_share_the_room(alice):
