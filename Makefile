@@ -76,4 +76,4 @@ fmt: $(DEVELOPMENT) ## put the code into its one shape
 
 clean: ## remove what the other targets made, the embedded database included
 	@test ! -x $(RUN) || $(RUN) manage.py postgres stop || true
-	@rm -rf $(VENV) .postgres .metrics staticfiles .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .peers .postgres .metrics staticfiles .pytest_cache .mypy_cache .ruff_cache

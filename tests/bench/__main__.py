@@ -33,6 +33,7 @@ class Bench:
         yield "charge_vs_limit", self.many_processes
         yield "charge_vs_limit_1", self.one_process
         yield "charge_vs_naive", self.naive
+        yield "peers", self.peers
         yield "hold_cycle_vs_charge", self.hold_cycles
         yield "hot", self.hot_account
         yield "events_vs_copy", self.events
@@ -60,6 +61,26 @@ class Bench:
     def naive(self) -> list[Row]:
         row = Row("charge_vs_naive", "charge service / naive Django, 8 processes each", ">= 8", "charges/s")
         return [self._paired(row, self._charging("service", 8), self._charging("naive", 8))]
+
+    def peers(self) -> list[Row]:
+        """One process each; theirs keep no keys, log, statistics or seals."""
+        from tests.bench.peers.running import installed, postings_a_second
+
+        if not installed():
+            print("peers are left out: the package index cannot be reached", flush=True)
+            return []
+        wanted = [
+            ("charge_vs_hordak", "django-hordak: a transaction, two legs", ">= 2", "hordak"),
+            ("charge_vs_django_ledger", "django-ledger: a journal entry, posted", ">= 10", "django_ledger"),
+        ]  # fmt: skip
+        return [
+            self._paired(
+                Row(name, f"charge service / {what}", bar, "charges/s"),
+                self._charging("service", 1),
+                partial(postings_a_second, self.cluster, peer, seconds=self.seconds),
+            )
+            for name, what, bar, peer in wanted
+        ]
 
     def hold_cycles(self) -> list[Row]:
         row = Row("hold_cycle_vs_charge", "hold and capture / two charges, 8 processes each", ">= 0.80", "pairs/s")
