@@ -4,6 +4,20 @@ from django.db import migrations, models
 
 from config.db.migrations import sql_file
 
+HOLDS_OF_NOTHING = """
+    ALTER TABLE ledger_hold DROP CONSTRAINT hold_captures_at_most_what_it_holds;
+    ALTER TABLE ledger_hold ADD CONSTRAINT hold_captures_at_most_what_it_holds
+        CHECK (credits >= 0 AND captured >= 0 AND captured <= credits);
+"""
+# What was held stays on record: only new holds, and changes of old ones, must hold something again.
+NO_NEW_HOLDS_OF_NOTHING = """
+    UPDATE ledger_hold SET status = 'released', settled_at = clock_timestamp() WHERE status = 'open' AND credits = 0;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    ALTER TABLE ledger_hold DROP CONSTRAINT hold_captures_at_most_what_it_holds;
+    ALTER TABLE ledger_hold ADD CONSTRAINT hold_captures_at_most_what_it_holds
+        CHECK (credits > 0 AND captured >= 0 AND captured <= credits) NOT VALID;
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -13,10 +27,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveConstraint(
-            model_name="hold",
-            name="hold_captures_at_most_what_it_holds",
-        ),
         migrations.AddField(
             model_name="hold",
             name="api_key",
@@ -45,12 +55,29 @@ class Migration(migrations.Migration):
                 name="entries_by_what_they_reverse",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="hold",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("credits__gte", 0), ("captured__gte", 0), ("captured__lte", models.F("credits"))),
-                name="hold_captures_at_most_what_it_holds",
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL(HOLDS_OF_NOTHING, NO_NEW_HOLDS_OF_NOTHING)],
+            state_operations=[
+                migrations.RemoveConstraint(model_name="hold", name="hold_captures_at_most_what_it_holds"),
+                migrations.AddConstraint(
+                    model_name="hold",
+                    constraint=models.CheckConstraint(
+                        condition=models.Q(
+                            ("credits__gte", 0), ("captured__gte", 0), ("captured__lte", models.F("credits"))
+                        ),
+                        name="hold_captures_at_most_what_it_holds",
+                    ),
+                ),
+            ],
+        ),
+        sql_file(
+            __file__,
+            "0011_capture_extend_refund",
+            restores=(
+                "0003_move:ledger_move",
+                "0004_doors:ledger_hold_outcome",
+                "0004_doors:ledger_open_hold",
+                "0004_doors:ledger_release_hold",
             ),
         ),
-        sql_file(__file__, "0011_capture_extend_refund", restores=("0003_move", "0004_doors")),
     ]

@@ -2,9 +2,8 @@ DROP TRIGGER balance_changes_only_with_seq ON ledger_balance;
 CREATE TRIGGER balance_changes_only_with_seq BEFORE UPDATE ON ledger_balance
     FOR EACH ROW WHEN (NEW.seq <> OLD.seq + 1 OR NEW.user_id <> OLD.user_id)
     EXECUTE FUNCTION ledger_refuse_move_without_seq();
-DROP FUNCTION ledger_refund, ledger_capture_hold, ledger_extend_hold, ledger_operation_replay, ledger_lock_hold, ledger_hold_answer, ledger_lock_used_balance;
--- What the restored files make again.
-DROP FUNCTION ledger_first_seq_at, ledger_release_hold, ledger_open_hold, ledger_post_entry;
+DROP FUNCTION ledger_refund, ledger_capture_hold, ledger_extend_hold, ledger_operation_replay, ledger_lock_hold,
+    ledger_hold_answer, ledger_lock_used_balance;
+-- What is restored from the older files.
+DROP FUNCTION ledger_release_hold, ledger_open_hold, ledger_move;
 DROP TYPE ledger_hold_outcome;
-DROP FUNCTION ledger_replay, ledger_move, ledger_refuse_inexact, ledger_refusal, ledger_lock_balance, ledger_settle_expired, ledger_seal;
-DROP TYPE ledger_outcome;

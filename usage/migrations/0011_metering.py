@@ -15,12 +15,24 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AlterField(
-            model_name="requestlog",
-            name="source",
-            field=models.CharField(
-                blank=True, help_text="The log or event source that it came from; empty: charged live.", max_length=255
-            ),
+        # Backwards it stays as wide as it is: what is logged is never cut.
+        migrations.SeparateDatabaseAndState(
+            database_operations=[
+                migrations.RunSQL(
+                    "ALTER TABLE usage_requestlog ALTER COLUMN source TYPE varchar(255)", migrations.RunSQL.noop
+                )
+            ],
+            state_operations=[
+                migrations.AlterField(
+                    model_name="requestlog",
+                    name="source",
+                    field=models.CharField(
+                        blank=True,
+                        help_text="The log or event source that it came from; empty: charged live.",
+                        max_length=255,
+                    ),
+                ),
+            ],
         ),
         migrations.CreateModel(
             name="EventKey",

@@ -4,6 +4,12 @@
 ALTER TABLE usage_requestlog ALTER COLUMN id DROP IDENTITY IF EXISTS;
 ALTER TABLE usage_requestlog ALTER COLUMN id SET DEFAULT nextval('ledger_entry_id_seq');
 
+-- None, unless this release was taken back and comes again: then what was given back is known from the ledger.
+INSERT INTO usage_refund (entry_id, user_id, charge_id, endpoint, credits, occurred_at, created_at)
+SELECT e.id, e.user_id, d.id, d.description, e.amount, d.created_at, e.created_at
+FROM ledger_entry e JOIN ledger_entry d ON d.id = e.reverses_id
+WHERE e.reverses_id IS NOT NULL AND e.reason = 'refund';
+
 CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 

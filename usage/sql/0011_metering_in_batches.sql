@@ -1,5 +1,15 @@
 -- Many requests at once: charges of one hot account together, and events that report what already happened.
 
+-- If this release was taken back and comes again, what was taken before is known still.
+DO $$
+BEGIN
+    IF to_regclass('public.usage_eventkey_kept') IS NOT NULL THEN
+        INSERT INTO usage_eventkey (user_id, event_key, recorded_at)
+        SELECT user_id, event_key, recorded_at FROM usage_eventkey_kept;
+        DROP TABLE usage_eventkey_kept;
+    END IF;
+END $$;
+
 CREATE TRIGGER event_key_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_eventkey
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
