@@ -16,7 +16,7 @@ from ledger.services.reconciliation import Scope
 from tests.backoffice import page_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, customer_with
 from tests.usage.key_limits import LimitedKey, limit, limited_key
-from tests.usage.metering import captured, charge, price, refund, rolled_up
+from tests.usage.metering import captured, charge, held, price, refund, rolled_up
 from usage.models import RequestLog
 from usage.services.reconciliation import reconcile
 
@@ -182,6 +182,11 @@ class TestHolds:
         captured(opened, credits=Decimal(1))
 
         assert (key.spent, key.left) == (4, 6)
+
+    def test_of_nothing_pass_a_limit_that_is_exceeded(self, key):
+        key.report(12)
+
+        assert held(None, "free", key_hash=key.hash).hold.credits == 0
 
     def test_that_were_opened_before_the_limit_was_lowered_may_be_captured(self, key):
         opened = key.hold(10)

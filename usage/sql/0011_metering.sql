@@ -202,7 +202,7 @@ BEGIN
         END IF;
     END IF;
     v_credits := usage_cost(v_price, p_credits, p_units, 200);
-    IF v_customer.spending_limit IS NOT NULL THEN
+    IF v_customer.spending_limit IS NOT NULL AND v_credits > 0 THEN
         v_refusal := ledger_refusal(ledger_lock_balance(v_customer.user_id), v_credits);
         IF usage_key_left(v_customer, clock_timestamp()) < v_credits AND NOT EXISTS (
             SELECT FROM ledger_hold WHERE user_id = v_customer.user_id AND idempotency_key = p_idempotency_key
