@@ -82,6 +82,19 @@ def http_url(name: str, default: str) -> str:
     return _parsed(name, default, parse, "an http or https address")
 
 
+def email(name: str, default: str) -> dict[str, Any]:
+    """Read where emails go, as Django's EMAIL settings: `smtp+tls://user:password@host:587`, `consolemail://`."""
+    try:
+        config: dict[str, Any] = _env.email_url_config(text(name, default))
+    except (ValueError, KeyError, ImproperlyConfigured):
+        config = {}
+    if not config.get("EMAIL_BACKEND"):
+        raise ImproperlyConfigured(f"{name} must look like smtp+tls://user:password@host:587, or consolemail://.")
+    if config["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend":
+        config["EMAIL_BACKEND"] = "config.mail.EmailBackend"
+    return {name: value for name, value in config.items() if name.startswith("EMAIL_")}
+
+
 def database(name: str) -> dict[str, Any] | None:
     """Read a PostgreSQL address, as Django's DATABASES wants it; None when unset.
 

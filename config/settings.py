@@ -160,6 +160,21 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "user_id",
 }
 
+# --- Payments and email (docs/decisions/0030) --------------------------------------------------------------
+PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", "fake", "stripe"))
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two while one takes the other's place
+STRIPE_API_URL = env.http_url("STRIPE_API_URL", "")  # another than Stripe's own: for tests
+if PAYMENT_PROVIDER == "fake" and IN_PRODUCTION:
+    raise ImproperlyConfigured("PAYMENT_PROVIDER must not be fake in production: it gives credits for no money.")
+if PAYMENT_PROVIDER == "stripe" and not (STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRETS):
+    raise ImproperlyConfigured("PAYMENT_PROVIDER=stripe needs STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRETS.")
+if len(STRIPE_WEBHOOK_SECRETS) > 2:
+    raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRETS takes two secrets at most: the new one and the old one.")
+vars().update(env.email("EMAIL_URL", "smtp://127.0.0.1:25" if IN_PRODUCTION else "consolemail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")
+
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------
 CREDIT_UNIT = env.text("CREDIT_UNIT", "CREDITS")
 TOP_UP_URL = env.http_url(

@@ -7,6 +7,8 @@ class LedgerConfig(AppConfig):
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
     guarded_tables = ("ledger_balance", "ledger_entry", "ledger_hold", "ledger_operationkey", "ledger_termschange")
+    # What was learnt about a payment stays as it was learnt.
+    insert_only_tables = ("ledger_paymentoutcome",)
     # The SQL functions that the application's role may call.
     doors = (
         "ledger_post_entry",
@@ -19,6 +21,7 @@ class LedgerConfig(AppConfig):
         "ledger_seal",
         "ledger_freeze",
         "ledger_set_overdraft",
+        "ledger_settle_reversals",
     )
     # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
     guards = (
@@ -27,6 +30,10 @@ class LedgerConfig(AppConfig):
         "entry_is_append_only",
         "hold_stays",
         "operation_key_is_append_only",
+        "payment_dispute_stays",
+        "payment_outcome_is_append_only",
+        "payment_stays",
+        "payment_stays_what_it_is",
         "settled_hold_stays_settled",
         "terms_change_is_append_only",
     )

@@ -116,3 +116,50 @@ class RefundExceedsCharge(LedgerRefusal):
     def __init__(self, left: Decimal) -> None:
         super().__init__(f"Of this charge {plain(left)} credit(s) are left to give back.")
         self.left = left
+
+
+class PaymentsOff(LedgerRefusal):
+    """No provider is set up that could take money."""
+
+    def __init__(self) -> None:
+        super().__init__("This site takes no payments.")
+
+
+class PaymentProviderAway(LedgerRefusal):
+    """The provider could not be asked, and nothing was begun."""
+
+    retry_after_seconds = 5
+
+    def __init__(self) -> None:
+        super().__init__("The payment provider does not answer. Nothing was charged; please try again.")
+
+
+class PackageNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such package.")
+
+
+class PaymentMethodNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such payment method.")
+
+
+class PaymentNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such payment.")
+
+
+class PaymentMismatch(LedgerRefusal):
+    """The provider speaks of another amount, currency or customer than we asked for: nothing is credited."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The provider's {what} is not the payment's.")
+
+
+class WebhookSignatureInvalid(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("The signature is missing, wrong or too old.")
+
+
+class WebhookNotUnderstood(LedgerRefusal):
+    """A message of the provider's has a form that we do not know: it has to be sent again when we do."""

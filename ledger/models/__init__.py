@@ -4,17 +4,38 @@ from ledger.models.balance import Balance
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
 from ledger.models.hold import Hold, HoldStatus
 from ledger.models.operation_key import OperationKey
+from ledger.models.package import TopUpPackage
+from ledger.models.payment import (
+    OPEN_STATES,
+    DisputeStatus,
+    OutcomeSource,
+    Payment,
+    PaymentDispute,
+    PaymentOutcome,
+    PaymentState,
+)
+from ledger.models.payment_method import PaymentCustomer, PaymentMethod
 from ledger.models.terms_change import TermsChange, TermsKind
 
 __all__ = [
+    "OPEN_STATES",
     "AdjustmentReason",
     "Balance",
+    "DisputeStatus",
     "Entry",
     "EntryReason",
     "EntryType",
     "Hold",
     "HoldStatus",
     "OperationKey",
+    "OutcomeSource",
+    "Payment",
+    "PaymentCustomer",
+    "PaymentDispute",
+    "PaymentMethod",
+    "PaymentOutcome",
+    "PaymentState",
     "TermsChange",
     "TermsKind",
+    "TopUpPackage",
 ]

@@ -142,7 +142,9 @@ LEDGER_CHECKS = (
         """SELECT e.user_id, e.id AS entry_id, -e.amount AS debited, sum(r.amount) AS reversed
             FROM ledger_entry r JOIN ledger_entry e ON e.id = r.reverses_id
             WHERE (%(user)s::bigint IS NULL OR r.user_id = %(user)s)
-            GROUP BY e.id HAVING sum(r.amount) > -e.amount OR bool_or(r.user_id <> e.user_id)""",
+            GROUP BY e.id
+            HAVING sum(r.amount) NOT BETWEEN least(-e.amount, 0) AND greatest(-e.amount, 0)
+                OR bool_or(r.user_id <> e.user_id)""",
         "Of entry {entry_id}, {debited} credits, {reversed} were given back, or to somebody else.",
     ),
 )
@@ -156,11 +158,12 @@ def ledger_sizes(scope: Scope) -> dict[str, int]:
                 (SELECT count(*) FROM ledger_balance WHERE %(user)s::bigint IS NULL OR user_id = %(user)s),
                 (SELECT count(*) FROM ledger_entry WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
                     AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)),
-                (SELECT count(*) FROM ledger_hold WHERE %(user)s::bigint IS NULL OR user_id = %(user)s)""",
+                (SELECT count(*) FROM ledger_hold WHERE %(user)s::bigint IS NULL OR user_id = %(user)s),
+                (SELECT count(*) FROM ledger_payment WHERE %(user)s::bigint IS NULL OR user_id = %(user)s)""",
             scope.parameters(),
         )
-        balances, entries, holds = cursor.fetchone()
-    return {"balances": balances, "entries": entries, "holds": holds}
+        balances, entries, holds, payments = cursor.fetchone()
+    return {"balances": balances, "entries": entries, "holds": holds, "payments": payments}
 
 
 def correct_drift(*, user_id: int) -> str:

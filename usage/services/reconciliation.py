@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from config.db.calls import call
 from config.db.snapshot import snapshot
 from config.http.renderers import exact_json
+from ledger.services.payment_checks import PAYMENT_CHECKS
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
@@ -134,6 +135,7 @@ USAGE_CHECKS = (
         "By key {api_key_id} {counted} credits are counted as spent since {began_on}, but the log has {logged}.",
     ),
 )
+ALL_CHECKS = (*LEDGER_CHECKS, *PAYMENT_CHECKS, *USAGE_CHECKS)
 
 
 def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
@@ -142,8 +144,8 @@ def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
         checked = ledger_sizes(scope) | _usage_sizes(scope)
-        findings = [finding for check in (*LEDGER_CHECKS, *USAGE_CHECKS) for finding in check.run(scope)]
-    return checked | {"checks": len(LEDGER_CHECKS) + len(USAGE_CHECKS)}, findings
+        findings = [finding for check in ALL_CHECKS for finding in check.run(scope)]
+    return checked | {"checks": len(ALL_CHECKS)}, findings
 
 
 def remember_run(

@@ -1,0 +1,57 @@
+"""Who a customer is at a payment provider, and the cards saved there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class PaymentCustomer(models.Model):
+    """One customer's name at one provider."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False, help_text="The customer."
+    )
+    provider = models.CharField(max_length=20, help_text="Which provider.")
+    provider_customer_id = models.CharField(max_length=255, help_text="The provider's name for the customer.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When it was made.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "provider"], name="customer_is_known_once_to_a_provider"),
+            models.UniqueConstraint(
+                fields=["provider", "provider_customer_id"], name="provider_customer_is_one_of_ours"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.provider_customer_id}"
+
+
+class PaymentMethod(models.Model):
+    """One card that a customer lets us charge; its number is known to the provider alone."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="payment_methods", help_text="The customer."
+    )
+    provider = models.CharField(max_length=20, help_text="Which provider keeps it.")
+    provider_method_id = models.CharField(max_length=255, help_text="The provider's name for it.")
+    brand = models.CharField(max_length=30, help_text="Visa and the like, as the provider says it.")
+    last4 = models.CharField(max_length=4, help_text="Its last four digits.")
+    expiry_month = models.SmallIntegerField(help_text="Month in which it expires, 1 to 12.")
+    expiry_year = models.SmallIntegerField(help_text="Year in which it expires.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When it was saved.")
+    removed_at = models.DateTimeField(null=True, help_text="Since when it may not be charged; empty: it may.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["provider", "provider_method_id"], name="card_is_saved_once"),
+            models.CheckConstraint(condition=Q(expiry_month__range=(1, 12)), name="card_expires_in_some_month"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.brand} …{self.last4}"

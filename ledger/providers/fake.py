@@ -1,0 +1,109 @@
+"""A provider for demos and tests: no network, no money, and the same answer to the same question in every process.
+
+What becomes of a payment hangs on its card alone, so that another process finds out what this one was told. Only
+what tests change by hand (`pay`, `give_up`) is remembered, in this process.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from ledger.models import PaymentState
+from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused
+
+APPROVE, DECLINE, AUTHENTICATE = "fake_card_approve", "fake_card_decline", "fake_card_authenticate"
+TIME_OUT, ANSWER_LOST = "fake_card_time_out", "fake_card_answer_lost"
+CARDS = {APPROVE: "4242", DECLINE: "0002", AUTHENTICATE: "3220", TIME_OUT: "0408", ANSWER_LOST: "0504"}
+_DECLINED = ("card_declined", "Your card was declined.")
+
+
+class FakeProvider:
+    """Approves, declines, wants authentication, times out, or loses its answer after charging."""
+
+    name = "fake"
+
+    def __init__(self, *, page_url: str) -> None:
+        self.page_url = page_url
+        self.charges: list[uuid.UUID] = []  # one for each time that money was taken, in this process
+        self._asked: set[uuid.UUID] = set()
+        self._changed: dict[uuid.UUID, PaymentState] = {}
+
+    def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:  # noqa: ARG002
+        return f"fake_customer_{user_id}"
+
+    def charge(self, order: Order) -> Answer:
+        if order.method_id not in CARDS:
+            raise Refused("resource_missing", "There is no such card.")
+        if order.method_id == TIME_OUT:
+            raise NoAnswer("The provider did not answer in time.")
+        answer = self._answer(order)
+        self._asked.add(order.key)
+        if answer.state == PaymentState.SUCCEEDED and order.key not in self.charges:
+            self.charges.append(order.key)
+        if order.method_id == ANSWER_LOST:
+            raise NoAnswer("The connection broke after the provider was asked.")
+        return answer
+
+    def start_checkout(self, order: Order) -> Answer:
+        answer = self._stands(order, PaymentState.REQUIRES_ACTION)
+        return replace(answer, checkout_id=f"fake_checkout_{order.key}", action_url=self.page_url)
+
+    def look_up(self, order: Order) -> Answer | None:
+        """Tell what became of an order; a page is paid by the time that somebody asks, unless it was given up."""
+        if order.method_id is not None:
+            is_known = order.provider_payment_id is not None or order.key in self._asked
+            return self._answer(order) if is_known or order.method_id == ANSWER_LOST else None
+        if order.checkout_id is None:
+            return None
+        state = self._changed.get(order.key, PaymentState.SUCCEEDED)
+        if state != PaymentState.SUCCEEDED:
+            return replace(self._stands(order, state), checkout_id=order.checkout_id)
+        return replace(self._stands(order, state, APPROVE), checkout_id=order.checkout_id)
+
+    def cancel(self, order: Order) -> Answer:
+        if self._changed.setdefault(order.key, PaymentState.EXPIRED) == PaymentState.SUCCEEDED:
+            return self.look_up(order) or self._stands(order, PaymentState.SUCCEEDED, order.method_id)
+        return self._stands(order, PaymentState.EXPIRED, order.method_id)
+
+    def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:  # noqa: ARG002
+        return CardSaving(f"fake_setup_{key}", f"fake_setup_{key}_secret")
+
+    def card(self, method_id: str) -> Card:
+        if method_id not in CARDS:
+            raise Refused("resource_missing", "There is no such card.")
+        return Card(method_id, None, "visa", CARDS[method_id], 12, 2040)
+
+    def forget_card(self, method_id: str) -> None:
+        """Nothing was kept."""
+
+    def pay(self, key: uuid.UUID) -> None:
+        """Let the customer do what was asked of them."""
+        self._changed[key] = PaymentState.SUCCEEDED
+        self.charges.append(key)
+
+    def give_up(self, key: uuid.UUID) -> None:
+        """Let the customer go away, and the page close."""
+        self._changed[key] = PaymentState.EXPIRED
+
+    def _answer(self, order: Order) -> Answer:
+        if order.method_id == DECLINE:
+            code, message = _DECLINED
+            answer = self._stands(order, PaymentState.FAILED, order.method_id)
+            return replace(answer, failure_code=code, failure_message=message)
+        if order.method_id == AUTHENTICATE:
+            state = self._changed.get(order.key, PaymentState.REQUIRES_ACTION)
+            answer = self._stands(order, state, order.method_id)
+            return replace(answer, action_url=self.page_url if state == PaymentState.REQUIRES_ACTION else None)
+        return self._stands(order, PaymentState.SUCCEEDED, order.method_id)
+
+    def _stands(self, order: Order, state: PaymentState, method_id: str | None = None) -> Answer:
+        return Answer(
+            state,
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+            customer_id=order.customer_id,
+            provider_payment_id=f"fake_payment_{order.key}" if method_id else None,
+            checkout_id=order.checkout_id,
+            method_id=method_id,
+        )

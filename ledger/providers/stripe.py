@@ -1,0 +1,179 @@
+"""Stripe: PaymentIntents on saved cards, Checkout for the first purchase, SetupIntents to save a card.
+
+Shapes: https://docs.stripe.com/api (the version that the pinned client speaks).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import stripe
+
+from ledger.models import PaymentState
+from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused
+from ledger.providers.stripe_shapes import ORDER_KEY, answer_of_checkout, answer_of_intent, field
+
+TIMEOUT_SECONDS = 20
+NETWORK_RETRIES = 2  # the client's own, under the same idempotency key
+_MOST_LOOKED_THROUGH = 1_000
+
+
+class StripeProvider:
+    """Stripe by its official client."""
+
+    name = "stripe"
+
+    def __init__(self, secret_key: str, *, return_url: str = "", api_url: str = "") -> None:
+        self.return_url = return_url
+        self.client = stripe.StripeClient(
+            secret_key,
+            base_addresses={"api": api_url} if api_url else None,
+            max_network_retries=NETWORK_RETRIES,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+        )
+
+    def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:
+        params: Any = {"email": email, "metadata": {"tollbook_user": str(user_id)}}
+        with _spoken():
+            return str(self.client.v1.customers.create(params, _once(f"customer-{key}")).id)
+
+    def charge(self, order: Order) -> Answer:
+        params: Any = {
+            "amount": order.amount_minor,
+            "currency": order.currency.lower(),
+            "customer": order.customer_id,
+            "payment_method": order.method_id,
+            "payment_method_types": ["card"],
+            "confirm": True,
+            "metadata": {ORDER_KEY: str(order.key)},
+        }
+        if self.return_url:
+            params["return_url"] = self.return_url
+        with _spoken():
+            try:
+                intent: Any = self.client.v1.payment_intents.create(params, _once(str(order.key)))
+            except stripe.CardError as declined:
+                return _declined(order, declined)
+            return answer_of_intent(intent)
+
+    def start_checkout(self, order: Order) -> Answer:
+        metadata = {ORDER_KEY: str(order.key)}
+        line = {
+            "quantity": 1,
+            "price_data": {
+                "currency": order.currency.lower(),
+                "unit_amount": order.amount_minor,
+                "product_data": {"name": order.description},
+            },
+        }
+        params: Any = {
+            "mode": "payment",
+            "customer": order.customer_id,
+            "client_reference_id": str(order.key),
+            "line_items": [line],
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata, "setup_future_usage": "off_session"},
+            "payment_method_types": ["card"],
+            "success_url": self.return_url,
+            "cancel_url": self.return_url,
+        }
+        with _spoken():
+            return answer_of_checkout(self.client.v1.checkout.sessions.create(params, _once(str(order.key))))
+
+    def look_up(self, order: Order) -> Answer | None:
+        with _spoken():
+            if order.method_id is None:
+                session = self._checkout(order)
+                return None if session is None else answer_of_checkout(session)
+            intent = self._intent(order)
+            return None if intent is None else answer_of_intent(intent)
+
+    def cancel(self, order: Order) -> Answer:
+        try:
+            with _spoken():
+                if order.method_id is None and order.checkout_id is not None:
+                    return answer_of_checkout(self.client.v1.checkout.sessions.expire(order.checkout_id))
+                if order.provider_payment_id is not None:
+                    return answer_of_intent(self.client.v1.payment_intents.cancel(order.provider_payment_id))
+        except Refused:  # it has come to its end meanwhile
+            pass
+        return self.look_up(order) or Answer(PaymentState.EXPIRED)
+
+    def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:
+        params: Any = {"customer": customer_id, "payment_method_types": ["card"], "usage": "off_session"}
+        with _spoken():
+            saving = self.client.v1.setup_intents.create(params, _once(f"setup-{key}"))
+            return CardSaving(str(saving.id), str(saving.client_secret))
+
+    def card(self, method_id: str) -> Card:
+        with _spoken():
+            method: Any = self.client.v1.payment_methods.retrieve(method_id)
+            return Card(
+                method_id=str(method.id),
+                customer_id=field(method, "customer"),
+                brand=str(field(method, "card", "brand") or "card"),
+                last4=str(field(method, "card", "last4") or ""),
+                expiry_month=int(field(method, "card", "exp_month") or 12),
+                expiry_year=int(field(method, "card", "exp_year") or 0),
+            )
+
+    def forget_card(self, method_id: str) -> None:
+        with _spoken():
+            self.client.v1.payment_methods.detach(method_id)
+
+    def _intent(self, order: Order) -> Any:
+        intents = self.client.v1.payment_intents
+        if order.provider_payment_id is not None:
+            return intents.retrieve(order.provider_payment_id)
+        return _ours(order, intents.list({"customer": order.customer_id, "limit": 100}))
+
+    def _checkout(self, order: Order) -> Any:
+        sessions = self.client.v1.checkout.sessions
+        expand: Any = {"expand": ["payment_intent"]}
+        if order.checkout_id is not None:
+            return sessions.retrieve(order.checkout_id, expand)
+        return _ours(order, sessions.list({"customer": order.customer_id, "limit": 100}))
+
+
+def _once(key: str) -> Any:
+    return {"idempotency_key": key}
+
+
+def _ours(order: Order, listed: Any) -> Any:
+    """Find our order among the customer's latest, by the key that it was sent with."""
+    for count, one in enumerate(listed.auto_paging_iter()):
+        if field(one, "metadata", ORDER_KEY) == str(order.key):
+            return one
+        if count == _MOST_LOOKED_THROUGH:
+            break
+    return None
+
+
+def _declined(order: Order, declined: stripe.CardError) -> Answer:
+    """Turn a decline into the answer that it is; its error carries the PaymentIntent."""
+    intent = declined.error.payment_intent if declined.error is not None else None
+    return Answer(
+        PaymentState.FAILED,
+        customer_id=order.customer_id,
+        provider_payment_id=None if intent is None else str(intent.id),
+        failure_code=str(getattr(declined.error, "decline_code", None) or declined.code or "card_declined"),
+        failure_message=declined.user_message or "Your card was declined.",
+    )
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """Turn the client's errors into ours: did the provider refuse, or does nobody know?"""
+    try:
+        yield
+    except (stripe.APIConnectionError, stripe.RateLimitError) as error:
+        raise NoAnswer(str(error)) from error
+    except (stripe.InvalidRequestError, stripe.CardError) as error:
+        raise Refused(error.code or "provider_refused", error.user_message or str(error)) from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise Refused("provider_refused", "The payment provider does not accept this site's key.") from error
+    except stripe.StripeError as error:
+        raise NoAnswer(str(error)) from error

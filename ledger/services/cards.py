@@ -1,0 +1,95 @@
+"""Saved cards, and who a customer is at a provider."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import uuid
+
+from ledger import errors
+from ledger.models import PaymentCustomer, PaymentMethod
+from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
+from ledger.providers.registry import chosen_provider, provider_named
+
+logger = logging.getLogger(__name__)
+
+
+def customer_at(*, provider: Provider, user_id: int, email: str) -> str:
+    """Give the provider's name for a customer, making them known there on their first payment.
+
+    Of two first payments at once one name is kept; the other stands at the provider unused.
+
+    :raises PaymentProviderAway: if that takes an answer that does not come
+    """
+    known = PaymentCustomer.objects.filter(user_id=user_id, provider=provider.name).first()
+    if known is not None:
+        return known.provider_customer_id
+    try:
+        made = provider.create_customer(user_id=user_id, email=email, key=uuid.uuid4())
+    except (NoAnswer, Refused) as error:
+        logger.exception("A customer could not be made known to %s.", provider.name)
+        raise errors.PaymentProviderAway from error
+    fresh = PaymentCustomer(user_id=user_id, provider=provider.name, provider_customer_id=made)
+    PaymentCustomer.objects.bulk_create([fresh], ignore_conflicts=True)
+    return PaymentCustomer.objects.get(user_id=user_id, provider=provider.name).provider_customer_id
+
+
+def start_saving_card(*, user_id: int, email: str) -> CardSaving:
+    """Begin to save a card: the customer goes on with the provider's own script, and a webhook tells the end.
+
+    :raises PaymentsOff: if this site takes no payments
+    :raises PaymentProviderAway: if the provider does not answer
+    """
+    provider = chosen_provider()
+    customer_id = customer_at(provider=provider, user_id=user_id, email=email)
+    try:
+        return provider.start_saving_card(customer_id=customer_id, key=uuid.uuid4())
+    except (NoAnswer, Refused) as error:
+        raise errors.PaymentProviderAway from error
+
+
+def remember_card(*, user_id: int, provider_name: str, method_id: str) -> PaymentMethod | None:
+    """Keep a card that the provider has saved; answers it, or None when the provider does not say what it is.
+
+    Repetition keeps it once, and a card that its customer removed stays removed.
+    """
+    known = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id).first()
+    if known is not None:
+        return known
+    try:
+        card = provider_named(provider_name).card(method_id)
+    except (NoAnswer, Refused, errors.PaymentsOff) as error:
+        logger.warning("A saved card of customer %s is not known: %s", user_id, error)
+        return None
+    fresh = PaymentMethod(
+        user_id=user_id,
+        provider=provider_name,
+        provider_method_id=method_id,
+        brand=card.brand,
+        last4=card.last4,
+        expiry_month=card.expiry_month,
+        expiry_year=card.expiry_year,
+    )
+    PaymentMethod.objects.bulk_create([fresh], ignore_conflicts=True)
+    return PaymentMethod.objects.get(provider=provider_name, provider_method_id=method_id)
+
+
+def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> None:
+    """Let a card be charged no more, here at once and then at the provider. Repetition does nothing.
+
+    :raises PaymentMethodNotFound: if the customer has no such card
+    """
+    cards = PaymentMethod.objects.filter(user_id=user_id, pk=payment_method_id, removed_at__isnull=True)
+    card = cards.first()
+    if card is None or not cards.update(removed_at=now):
+        raise errors.PaymentMethodNotFound
+    try:
+        provider_named(card.provider).forget_card(card.provider_method_id)
+    except (NoAnswer, Refused, errors.PaymentsOff) as error:
+        logger.warning("Card %s is removed here, but not at the provider: %s", card.pk, error)
+
+
+def forget_card(*, provider_name: str, method_id: str, now: dt.datetime) -> bool:
+    """Note that the provider has removed a card; answers whether it was one of ours."""
+    cards = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id)
+    return bool(cards.filter(removed_at__isnull=True).update(removed_at=now))

@@ -1,0 +1,67 @@
+"""Rounds over all payments: whatever got no answer, no reversal or no receipt gets it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import Counter
+
+from django.db import connection
+
+from ledger.errors import LedgerRefusal
+from ledger.models import OPEN_STATES, Payment, PaymentState
+from ledger.services.receipts import send_receipt
+from ledger.services.reversals import settle_reversals
+from ledger.services.settling import CALL_MAY_TAKE, settle_payment
+
+logger = logging.getLogger(__name__)
+
+# Credits that stand against a payment's money that was taken back, and those that should.
+REVERSALS = """
+    SELECT p.id, p.user_id, p.created_at, sums.reversed,
+        round(e.amount * least(p.amount_minor, p.refunded_minor + sums.disputed) / p.amount_minor, 6) AS expected
+    FROM ledger_payment p
+    JOIN ledger_entry e ON e.id = p.entry_id
+    CROSS JOIN LATERAL (SELECT
+        (SELECT -coalesce(sum(amount), 0) FROM ledger_entry WHERE reverses_id = p.entry_id) AS reversed,
+        (SELECT coalesce(sum(amount_minor), 0) FROM ledger_paymentdispute d
+         WHERE d.payment_id = p.id AND d.status <> 'won') AS disputed) sums
+"""
+
+
+def payments_in_doubt(*, now: dt.datetime) -> list[int]:
+    """Name the open payments that have not been asked about lately, those that waited longest first."""
+    due = Payment.objects.filter(state__in=OPEN_STATES, asked_at__lte=now - CALL_MAY_TAKE)
+    return list(due.order_by("asked_at", "id").values_list("pk", flat=True))
+
+
+def reversals_due() -> list[int]:
+    """Name the payments of which other credits are taken back than should be."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id FROM ({REVERSALS}) found WHERE reversed <> expected ORDER BY id")
+        return [payment_id for (payment_id,) in cursor.fetchall()]
+
+
+def receipts_due() -> list[int]:
+    """Name the payments that succeeded and whose receipts were not sent."""
+    due = Payment.objects.filter(state=PaymentState.SUCCEEDED, receipt_sent_at__isnull=True)
+    return list(due.order_by("pk").values_list("pk", flat=True))
+
+
+def settle_one(*, payment_id: int, now: dt.datetime) -> str:
+    """Ask about one payment; answers the state it came to, or `refused` when that could not be recorded."""
+    try:
+        return str(settle_payment(payment_id=payment_id, now=now).state)
+    except LedgerRefusal as refusal:
+        logger.error("Payment %s: %s", payment_id, refusal)  # noqa: TRY400  a refusal, and no accident
+        return "refused"
+
+
+def take_back(payment_ids: list[int]) -> Counter[str]:
+    """Take back (or give back) credits of these payments; counts the outcomes."""
+    return Counter(settle_reversals(payment_id=payment_id) for payment_id in payment_ids)
+
+
+def send_receipts(payment_ids: list[int], *, now: dt.datetime) -> int:
+    """Send the receipts of these payments; answers how many were sent."""
+    return sum(send_receipt(payment_id=payment_id, now=now) for payment_id in payment_ids)

@@ -1,0 +1,55 @@
+"""Receipts by email: one for each payment that succeeded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import smtplib
+
+from django.conf import settings
+from django.core.mail import send_mail
+
+from config.http.numbers import plain
+from ledger.models import Payment, PaymentState
+from ledger.money import shown_money
+
+logger = logging.getLogger(__name__)
+
+
+def send_receipt(*, payment_id: int, now: dt.datetime) -> bool:
+    """Send the receipt of a payment that succeeded, once; answers whether it was sent now.
+
+    Claimed before it is sent, so that nobody gets two; given back if that fails, so that a later call tries again.
+    """
+    mine = Payment.objects.filter(pk=payment_id, state=PaymentState.SUCCEEDED, receipt_sent_at__isnull=True)
+    if not mine.update(receipt_sent_at=now):
+        return False
+    payment = Payment.objects.select_related("user", "package").get(pk=payment_id)
+    try:
+        send_mail(_subject(payment), _text(payment), None, [payment.user.email])
+    except (smtplib.SMTPException, OSError) as error:
+        Payment.objects.filter(pk=payment_id).update(receipt_sent_at=None)
+        logger.warning("The receipt of payment %s could not be sent: %s", payment_id, error)
+        return False
+    return True
+
+
+def _subject(payment: Payment) -> str:
+    return f"Receipt: {plain(payment.credits):,f} {settings.CREDIT_UNIT.lower()}"
+
+
+def _text(payment: Payment) -> str:
+    paid_at = payment.settled_at or payment.created_at
+    what = payment.package.name if payment.package is not None else "Credits"
+    return f"""\
+Thank you for your payment.
+
+  What      {what}
+  Credits   {plain(payment.credits):,f}
+  Paid      {shown_money(payment.amount_minor, payment.currency)}
+  When      {paid_at:%Y-%m-%d %H:%M} UTC
+  Payment   {payment.pk}
+  Account   {payment.user.email}
+
+The credits are in your account.
+"""

@@ -1,0 +1,204 @@
+"""Settling: what a provider says of a payment becomes its state, and money that it has becomes credits, once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from ledger import errors
+from ledger.models import (
+    OPEN_STATES,
+    EntryReason,
+    EntryType,
+    OutcomeSource,
+    Payment,
+    PaymentOutcome,
+    PaymentState,
+)
+from ledger.money import in_major_units
+from ledger.providers.base import Answer, NoAnswer, Order, Refused
+from ledger.providers.registry import provider_named
+from ledger.services.cards import remember_card
+from ledger.services.entries import post_entry
+from ledger.services.receipts import send_receipt
+from ledger.services.reversals import settle_reversals
+
+OPERATION = "payment"
+CALL_MAY_TAKE = dt.timedelta(minutes=2)
+"""However slow, a call to a provider has come to its end by then: what it does not know now, never arrived."""
+
+logger = logging.getLogger(__name__)
+
+
+def order_of(payment: Payment) -> Order:
+    """Say a payment in the provider's words."""
+    name = payment.package.name if payment.package is not None else "Credits"
+    return Order(
+        key=payment.provider_key,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        description=name,
+        customer_id=payment.provider_customer_id,
+        method_id=payment.method.provider_method_id if payment.method is not None else None,
+        provider_payment_id=payment.provider_payment_id,
+        checkout_id=payment.checkout_id,
+    )
+
+
+def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
+    """Ask the provider what became of a payment, and record it; answers the payment as it is then.
+
+    Nothing is charged by asking. What the provider has never heard of failed (or expired, if the customer was to pay
+    on its page); what still waits for the customer after its time is cancelled. Repetition does nothing more.
+
+    :raises PaymentNotFound: if there is no such payment
+    :raises PaymentsOff: if its provider is not set up any more
+    :raises PaymentMismatch: if the provider speaks of something else
+    """
+    payment = Payment.objects.select_related("package", "method").filter(pk=payment_id).first()
+    if payment is None:
+        raise errors.PaymentNotFound
+    provider, order = provider_named(payment.provider), order_of(payment)
+    Payment.objects.filter(pk=payment_id).update(asked_at=now)
+    try:
+        answer = provider.look_up(order)
+        if answer is None:
+            if payment.created_at > now - CALL_MAY_TAKE:
+                return payment  # the call may be on its way
+            answer = _never_sent(payment)
+        elif answer.state == PaymentState.REQUIRES_ACTION and payment.expires_at <= now:
+            answer = provider.cancel(order)
+    except (NoAnswer, Refused) as silence:
+        note_outcome(payment_id, OutcomeSource.SETTLING, "no_answer", str(silence))
+        return payment
+    return record_answer(payment_id=payment_id, answer=answer, source=OutcomeSource.SETTLING, now=now)
+
+
+def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now: dt.datetime) -> Payment:
+    """Record where the provider says that a payment stands; answers the payment as it is then.
+
+    What succeeded is credited, whatever was heard before, and stays so whatever is heard later: in any order, any
+    number of times, from any number of callers at once, there is one entry.
+
+    :raises PaymentMismatch: if it is about another amount, currency or customer; nothing is credited then
+    :raises BalanceLimitExceeded: if the balance cannot take the credits
+    """
+    payment = Payment.objects.get(pk=payment_id)
+    _refuse_mismatch(payment, answer, source)
+    try:
+        if answer.state == PaymentState.SUCCEEDED:
+            is_news = _credit(payment, answer, source, now)
+        else:
+            is_news = _note_state(payment, answer, source, now)
+    except IntegrityError as error:  # the provider's names for it are another payment's
+        note_outcome(payment_id, source, "mismatch", str(error).splitlines()[0])
+        raise errors.PaymentMismatch("payment id") from error
+    if is_news and answer.state == PaymentState.SUCCEEDED:
+        _after_success(payment, answer, now)
+    return Payment.objects.select_related("package", "method").get(pk=payment_id)
+
+
+def note_outcome(payment_id: int, source: OutcomeSource, outcome: str, detail: str) -> None:
+    PaymentOutcome.objects.create(payment_id=payment_id, source=source, outcome=outcome, detail=detail)
+
+
+def _refuse_mismatch(payment: Payment, answer: Answer, source: OutcomeSource) -> None:
+    ours: dict[str, Any] = {
+        "amount": (answer.amount_minor, payment.amount_minor),
+        "currency": (answer.currency, payment.currency),
+        "customer": (answer.customer_id, payment.provider_customer_id),
+    }
+    for what, (said, expected) in ours.items():
+        # What was paid has to say all of it; what was not may leave it open.
+        if said != expected and (said is not None or answer.state == PaymentState.SUCCEEDED):
+            note_outcome(payment.pk, source, "mismatch", f"{what}: {said} instead of {expected}")
+            logger.error("Payment %s: the provider's %s is %s, not %s.", payment.pk, what, said, expected)
+            raise errors.PaymentMismatch(what)
+
+
+@transaction.atomic
+def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> bool:
+    """Post the entry and mark the payment, together; answers whether this very call did.
+
+    The entry first: it takes the balance, which every rule locks before anything else. Its key is the payment's id, so
+    the database itself knows no second one.
+    """
+    paid = in_major_units(payment.amount_minor, payment.currency)
+    posted = post_entry(
+        user_id=payment.user_id,
+        type=EntryType.CREDIT,
+        reason=EntryReason.PURCHASE,
+        amount=payment.credits,
+        description="Credits purchased",
+        reference=f"payment-{payment.pk}",
+        metadata={"payment_id": payment.pk, "paid": f"{paid:f}", "currency": payment.currency},
+        operation=OPERATION,
+        idempotency_key=str(payment.pk),
+    )
+    changed = (
+        Payment.objects.filter(pk=payment.pk)
+        .exclude(state=PaymentState.SUCCEEDED)
+        .update(
+            state=PaymentState.SUCCEEDED,
+            entry=posted.entry,
+            settled_at=now,
+            action_url=None,
+            client_secret=None,
+            failure_code=None,
+            failure_message=None,
+            **_names(payment, answer),
+        )
+    )
+    if changed:
+        note_outcome(payment.pk, source, PaymentState.SUCCEEDED, "")
+    return bool(changed)
+
+
+@transaction.atomic
+def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> bool:
+    """Move an open payment on; one that has come to its end stays there."""
+    state = answer.state
+    if state == PaymentState.FAILED and payment.method_id is None and answer.provider_payment_id is not None:
+        state = PaymentState(payment.state)  # on the provider's page the customer may try another card
+    is_open = state in OPEN_STATES
+    rows = Payment.objects.select_for_update(no_key=True).filter(pk=payment.pk, state__in=OPEN_STATES)
+    before = rows.first()
+    if before is None:
+        return False
+    rows.update(
+        state=state,
+        action_url=answer.action_url or before.action_url if is_open else None,
+        client_secret=answer.client_secret or before.client_secret if is_open else None,
+        failure_code=answer.failure_code,
+        failure_message=answer.failure_message,
+        settled_at=None if is_open else now,
+        **_names(before, answer),
+    )
+    if before.state != state or answer.state == PaymentState.FAILED:
+        note_outcome(payment.pk, source, answer.state, answer.failure_message or "")
+    return before.state != state
+
+
+def _names(payment: Payment, answer: Answer) -> dict[str, str | None]:
+    """Give the provider's names for a payment: once known, they stay."""
+    return {
+        "provider_payment_id": payment.provider_payment_id or answer.provider_payment_id,
+        "checkout_id": payment.checkout_id or answer.checkout_id,
+    }
+
+
+def _after_success(payment: Payment, answer: Answer, now: dt.datetime) -> None:
+    """Do what hangs on a success and may also be done later, by `settle_payments`."""
+    settle_reversals(payment_id=payment.pk)  # a refund may have been heard of first
+    send_receipt(payment_id=payment.pk, now=now)
+    if payment.method_id is None and answer.method_id is not None:
+        remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=answer.method_id)
+
+
+def _never_sent(payment: Payment) -> Answer:
+    state = PaymentState.EXPIRED if payment.method_id is None else PaymentState.FAILED
+    message = "The payment never reached the provider: nothing was charged."
+    return Answer(state, failure_code="never_sent", failure_message=message)

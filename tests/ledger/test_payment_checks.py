@@ -1,0 +1,41 @@
+"""Reconciliation of payments: whatever is tampered with past all guards is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.providers import fake as cards
+from ledger.services.payment_checks import PAYMENT_CHECKS
+from ledger.services.reversals import note_refund
+from tests.ledger.paying import bought
+from tests.ledger.tampering import tamper
+from usage.services.reconciliation import Scope, reconcile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAID = "(SELECT min(id) FROM ledger_payment)"
+TAMPERINGS = {
+    f"UPDATE ledger_payment SET credits = credits + 1 WHERE id = {PAID}": "payment_has_its_entry",
+    f"UPDATE ledger_payment SET entry_id = entry_id + 100 WHERE id = {PAID}": "payment_has_its_entry",
+    f"UPDATE ledger_payment SET state = 'failed', entry_id = NULL WHERE id = {PAID}": "entry_has_its_payment",
+    f"DELETE FROM ledger_payment WHERE id = {PAID}": "entry_has_its_payment",
+    f"UPDATE ledger_payment SET refunded_minor = 0 WHERE id = {PAID}": "reversals_follow_the_money",
+}
+
+
+@pytest.mark.parametrize("statement", TAMPERINGS)
+def test_what_is_tampered_with_is_found(bob, statement):
+    note_refund(payment_id=bought(bob, cards.APPROVE).pk, refunded_minor=625)
+    checked, findings = reconcile(Scope())
+    assert (checked["payments"], findings) == (1, [])
+
+    tamper("DELETE FROM ledger_paymentoutcome")
+    tamper(statement)
+
+    findings = reconcile(Scope())[1]
+    assert TAMPERINGS[statement] in {finding.check for finding in findings}
+    assert {finding.user_id for finding in findings} == {bob.pk}
+    assert reconcile(Scope(user_id=bob.pk))[1] == findings
+
+
+def test_every_check_finds_something():
+    assert {check.name for check in PAYMENT_CHECKS} == set(TAMPERINGS.values())

@@ -1,0 +1,236 @@
+"""Buying credits: what becomes of a payment, whatever the provider does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.core import mail
+from django.db import IntegrityError, ProgrammingError, connection
+from django.utils import timezone
+
+from ledger import errors
+from ledger.models import Entry, PaymentMethod, PaymentOutcome, PaymentState
+from ledger.providers import fake as cards
+from ledger.services.cards import remove_card
+from ledger.services.settling import record_answer
+from tests.ledger.paying import bought, buy, entries_of, fake, package, paid_answer, purchases, settled
+from tests.ledger.posting import post
+
+pytestmark = pytest.mark.django_db
+EXPECTED = {
+    cards.APPROVE: PaymentState.SUCCEEDED,
+    cards.DECLINE: PaymentState.FAILED,
+    cards.AUTHENTICATE: PaymentState.REQUIRES_ACTION,
+    cards.TIME_OUT: PaymentState.PENDING,
+    cards.ANSWER_LOST: PaymentState.PENDING,
+    None: PaymentState.REQUIRES_ACTION,
+}
+
+
+@pytest.mark.parametrize("method_id", EXPECTED)
+def test_a_payment_comes_to_the_state_that_the_provider_tells(bob, method_id):
+    payment = bought(bob, method_id)
+
+    assert payment.state == EXPECTED[method_id]
+    assert purchases(bob) == ([Decimal(1000)] if payment.state == PaymentState.SUCCEEDED else [])
+
+
+def test_a_payment_that_succeeds_is_one_entry_that_names_it(bob):
+    payment = bought(bob, cards.APPROVE)
+
+    (entry,) = entries_of(payment)
+    assert (entry.type, entry.reason, entry.idempotency_key) == ("credit", "purchase", str(payment.pk))
+    assert entry.reference == f"payment-{payment.pk}"
+    assert entry.metadata == {"payment_id": payment.pk, "paid": "12.50", "currency": "USD"}
+    assert payment.entry_id == entry.pk
+
+
+def test_a_declined_card_is_told_and_costs_nothing(bob):
+    payment = bought(bob, cards.DECLINE)
+
+    assert (payment.failure_code, payment.failure_message) == ("card_declined", "Your card was declined.")
+    assert Entry.objects.filter(user=bob).count() == 0
+    assert settled(payment).state == PaymentState.FAILED
+
+
+def test_a_first_purchase_leads_to_the_providers_page_and_saves_the_card(bob):
+    payment = bought(bob)
+    assert payment.action_url
+    assert payment.checkout_id
+
+    paid = settled(payment)
+
+    assert paid.state == PaymentState.SUCCEEDED
+    assert paid.action_url is None
+    assert list(PaymentMethod.objects.filter(user=bob).values_list("last4", flat=True)) == ["4242"]
+
+
+def test_a_page_that_nobody_paid_on_expires(bob):
+    payment = bought(bob)
+    fake().give_up(payment.provider_key)
+
+    assert settled(payment).state == PaymentState.EXPIRED
+    assert purchases(bob) == []
+
+
+def test_a_card_that_wants_authentication_waits_for_its_customer(bob):
+    payment = bought(bob, cards.AUTHENTICATE)
+    assert settled(payment).state == PaymentState.REQUIRES_ACTION
+
+    fake().pay(payment.provider_key)
+
+    assert settled(payment).state == PaymentState.SUCCEEDED
+    assert purchases(bob) == [Decimal(1000)]
+
+
+def test_authentication_that_never_comes_is_cancelled_after_a_day(bob):
+    payment = bought(bob, cards.AUTHENTICATE)
+
+    assert settled(payment, after=dt.timedelta(hours=25)).state == PaymentState.EXPIRED
+
+
+def test_a_payment_that_never_arrived_fails_and_says_that_nothing_was_charged(bob):
+    payment = settled(bought(bob, cards.TIME_OUT))
+
+    assert (payment.state, payment.failure_code) == (PaymentState.FAILED, "never_sent")
+    assert purchases(bob) == []
+
+
+def test_a_charge_whose_answer_was_lost_is_found_and_credited(bob):
+    payment = bought(bob, cards.ANSWER_LOST)
+
+    assert settled(payment).state == PaymentState.SUCCEEDED
+    assert purchases(bob) == [Decimal(1000)]
+    assert fake().charges.count(payment.provider_key) == 1
+
+
+def test_a_call_that_may_be_on_its_way_is_not_given_up(bob):
+    payment = bought(bob, cards.TIME_OUT)
+
+    assert settled(payment, after=dt.timedelta(seconds=30)).state == PaymentState.PENDING
+
+
+@pytest.mark.parametrize("method_id", EXPECTED)
+def test_repeating_a_purchase_with_its_key_answers_with_the_first_and_asks_nobody(bob, method_id):
+    first = buy(bob, method_id, key="one")
+
+    again = buy(bob, method_id, key="one")
+
+    assert (first.is_replay, again.is_replay) == (False, True)
+    assert again.payment.pk == first.payment.pk
+    assert fake().charges.count(first.payment.provider_key) <= 1
+
+
+def test_another_purchase_under_the_same_key_is_refused(bob):
+    buy(bob, cards.APPROVE, key="one")
+
+    with pytest.raises(errors.IdempotencyKeyReused):
+        buy(bob, cards.DECLINE, key="one")
+
+
+def test_keys_belong_to_the_customer(bob, alice):
+    assert buy(bob, key="one").payment.pk != buy(alice, key="one").payment.pk
+
+
+def test_the_terms_are_those_of_the_moment_whatever_becomes_of_the_package(bob):
+    payment = bought(bob, cards.ANSWER_LOST)
+    sold = package()
+    sold.credits, sold.name, sold.is_active = Decimal(5), "Other", False
+    sold.save()
+
+    settled(payment)
+
+    assert purchases(bob) == [Decimal(1000)]
+    with pytest.raises(errors.PackageNotFound):
+        buy(bob, cards.APPROVE)
+
+
+def test_a_removed_card_and_anothers_card_are_not_there(bob, alice):
+    payment = bought(bob, cards.APPROVE)
+    remove_card(user_id=bob.pk, payment_method_id=payment.method_id, now=timezone.now())
+
+    for user in (bob, alice):
+        with pytest.raises(errors.PaymentMethodNotFound):
+            remove_card(user_id=user.pk, payment_method_id=payment.method_id, now=timezone.now())
+    with pytest.raises(errors.PaymentMethodNotFound):
+        buy(bob, cards.APPROVE)
+
+
+def test_credits_that_the_balance_could_not_take_are_not_sold(bob):
+    post(bob, "999999000")
+
+    with pytest.raises(errors.BalanceLimitExceeded):
+        buy(bob, cards.APPROVE)
+
+
+def test_no_payment_is_begun_where_none_are_taken(bob, settings):
+    settings.PAYMENT_PROVIDER = "none"
+
+    with pytest.raises(errors.PaymentsOff):
+        buy(bob, cards.APPROVE)
+
+
+@pytest.mark.parametrize(
+    "said", [{"amount_minor": 1}, {"currency": "EUR"}, {"customer_id": "x"}, {"customer_id": None}]
+)
+def test_money_for_something_else_is_not_credited_and_is_noted(bob, said):
+    payment = bought(bob, cards.AUTHENTICATE)
+
+    with pytest.raises(errors.PaymentMismatch):
+        record_answer(payment_id=payment.pk, answer=paid_answer(payment, **said), source="webhook", now=timezone.now())
+
+    assert purchases(bob) == []
+    assert PaymentOutcome.objects.filter(payment=payment, outcome="mismatch").count() == 1
+
+
+def test_the_providers_name_of_one_payment_is_no_others(bob):
+    first, second = bought(bob, cards.APPROVE), bought(bob, cards.AUTHENTICATE)
+    answer = paid_answer(second, provider_payment_id=first.provider_payment_id)
+    type(second).objects.filter(pk=second.pk).update(provider_payment_id=None)
+
+    with pytest.raises(errors.PaymentMismatch):
+        record_answer(payment_id=second.pk, answer=answer, source="webhook", now=timezone.now())
+
+    assert purchases(bob) == [Decimal(1000)]
+
+
+def test_what_failed_or_expired_here_but_was_paid_there_is_credited(bob):
+    for method_id in (cards.TIME_OUT, cards.DECLINE):
+        payment = settled(bought(bob, method_id))
+        assert payment.state == PaymentState.FAILED
+
+        late = record_answer(payment_id=payment.pk, answer=paid_answer(payment), source="webhook", now=timezone.now())
+
+        assert (late.state, late.failure_code) == (PaymentState.SUCCEEDED, None)
+    assert purchases(bob) == [Decimal(1000)] * 2
+
+
+def test_a_receipt_is_sent_once(bob):
+    payment = bought(bob, cards.APPROVE)
+    settled(payment)
+
+    (sent,) = mail.outbox
+    assert sent.to == [bob.email]
+    for part in ("Small", "1,000", "12.50 USD", str(payment.pk)):
+        assert part in sent.body
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM ledger_payment",
+        "UPDATE ledger_payment SET amount_minor = 1",
+        "UPDATE ledger_payment SET credits = 1",
+        "UPDATE ledger_payment SET state = 'failed', entry_id = NULL",
+        "DELETE FROM ledger_paymentdispute",
+        "UPDATE ledger_paymentoutcome SET detail = ''",
+        "DELETE FROM ledger_paymentoutcome",
+    ],
+)
+def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statement):
+    bought(bob, cards.APPROVE)
+
+    with pytest.raises((ProgrammingError, IntegrityError), match=r"refused|denied"), connection.cursor() as cursor:
+        cursor.execute(statement)
