@@ -218,6 +218,7 @@ SPECTACULAR_SETTINGS = {
         "ApiKeyStatus": "accounts.models.api_key.KeyStatus",
         "KeyVerdict": "usage.key_verdicts.Code",
         "HoldStatus": "ledger.models.hold.HoldStatus",
+        "PaymentState": "ledger.models.payment.PaymentState",
         "RequestOutcome": "usage.models.request_log.Outcome",
         "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",
     },

@@ -1,12 +1,28 @@
-"""Included at the root: credits, ledger and holds of the Account API."""
+"""Included at the root: credits, ledger, holds and payments of the Account API."""
 
 from django.urls import path
 
+from ledger.payment_views import PackagesViewSet, PaymentMethodsViewSet, TopUpsViewSet
 from ledger.views import CreditsViewSet, HoldsViewSet, LedgerViewSet
+from ledger.webhook_views import StripeWebhookViewSet
 
 urlpatterns = [
     path("auth/account/credits", CreditsViewSet.as_view({"get": "retrieve"}), name="credits"),
     path("auth/account/ledger", LedgerViewSet.as_view({"get": "list"}), name="ledger"),
     path("auth/account/ledger/<str:id>", LedgerViewSet.as_view({"get": "retrieve"}), name="ledger-entry"),
     path("auth/account/holds", HoldsViewSet.as_view({"get": "list"}), name="holds"),
+    path("auth/account/top-up-packages", PackagesViewSet.as_view({"get": "list"}), name="top-up-packages"),
+    path("auth/account/top-ups", TopUpsViewSet.as_view({"get": "list", "post": "create"}), name="top-ups"),
+    path("auth/account/top-ups/<str:id>", TopUpsViewSet.as_view({"get": "retrieve"}), name="top-up"),
+    path(
+        "auth/account/payment-methods",
+        PaymentMethodsViewSet.as_view({"get": "list", "post": "create"}),
+        name="payment-methods",
+    ),
+    path(
+        "auth/account/payment-methods/<str:id>",
+        PaymentMethodsViewSet.as_view({"delete": "destroy"}),
+        name="payment-method",
+    ),
+    path("webhooks/stripe", StripeWebhookViewSet.as_view({"post": "create"}), name="stripe-webhook"),
 ]

@@ -1,8 +1,8 @@
 """Who may make which call, and what they are answered: a row for every route of the API.
 
 A new route gets its row here. Callers come with all they have: the owner with a token and a key, the staff
-(who are customers like any other, outside the back office) with a token, programs with a key, and services with an
-idempotency key besides.
+(who are customers like any other, outside the back office) with a token, programs and services with a key, and all with
+an idempotency key besides.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services.sessions import sign_in
+from ledger.models import PaymentMethod
+from ledger.providers.fake import APPROVE
 from tests.account import client_of, give, requested
 from tests.backoffice import signed_in
 from tests.factories import (
@@ -28,6 +30,7 @@ from tests.factories import (
     UserFactory,
 )
 from tests.journeys.routes import Route
+from tests.ledger.paying import bought
 from tests.ledger.posting import hold
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
@@ -67,6 +70,8 @@ def build_world() -> World:
         "staff by cookie": APIClient(),
     }
     world.clients["staff by cookie"].cookies = signed_in(superuser).cookies
+    for client in world.clients.values():
+        client.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
     User.objects.filter(pk=inactive.pk).update(is_active=False)
     return world
 
@@ -85,9 +90,16 @@ def owners_world() -> World:
     ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk, "charge": paid.id}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
     service = _with_key(APIClient(), ServiceKeyFactory().raw)
-    service.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
+    ids |= {"top-up": bought(owner, key=MARK).pk, "payment method": _card(owner)}
     clients = {"owner": _with_key(client_of(owner), issued.raw), "service": service}
+    for client in clients.values():
+        client.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
     return World(owner, ids, pair.refresh, issued.raw, clients)
+
+
+def _card(owner: User) -> int:
+    kept = {"brand": MARK, "last4": "4242", "expiry_month": 12, "expiry_year": 2040}
+    return PaymentMethod.objects.create(user=owner, provider="fake", provider_method_id=APPROVE, **kept).pk
 
 
 def unlimited(settings: Any) -> None:
@@ -180,6 +192,10 @@ def _event(world: World) -> dict[str, Any]:
     return {"id": "1", "source": "gateway", "subject": str(world.owner.pk), "type": MARK}
 
 
+def _purchase(world: World) -> dict[str, Any]:
+    return {"package": "small"}
+
+
 def _translation(world: World) -> dict[str, Any]:
     return {"text": "Hello", "to": "de"}
 
@@ -205,9 +221,17 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/ledger"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger/{id}"): Row(owner_alone(200), of="entry"),
     Route("GET", "/auth/account/holds"): Row(by_token(200)),
+    Route("GET", "/auth/account/top-up-packages"): Row(by_token(200)),
+    Route("GET", "/auth/account/top-ups"): Row(by_token(200)),
+    Route("POST", "/auth/account/top-ups"): Row(by_token(201), _purchase),
+    Route("GET", "/auth/account/top-ups/{id}"): Row(owner_alone(200), of="top-up"),
+    Route("GET", "/auth/account/payment-methods"): Row(by_token(200)),
+    Route("POST", "/auth/account/payment-methods"): Row(by_token(201)),
+    Route("DELETE", "/auth/account/payment-methods/{id}"): Row(owner_alone(204), of="payment method"),
     Route("GET", "/auth/account/usage"): Row(by_token(200)),
     Route("GET", "/auth/account/requests"): Row(by_token(200)),
     Route("GET", "/auth/account/summary"): Row(by_token(200)),
+    Route("POST", "/webhooks/stripe"): Row(anybody(401)),  # by signature alone: tests/ledger/test_stripe_webhook.py
     Route("GET", "/v2/account/summary"): Row(by_key(200)),
     Route("POST", "/v2/demo/translate"): Row(by_key(200) | {"service": 401}, _translation),
     Route("POST", "/v2/charges"): Row(by_service(201), _request),

@@ -89,6 +89,7 @@ QUERY_REFUSALS: dict[str, tuple[str, ...]] = {
     "format": ("xml", "CSV", "html"),
     "period": ("weekly", "MONTHLY"),
     "status": ("none", "OPEN"),
+    "state": ("none", "PENDING"),
     "type": ("none", "CREDIT"),
 }
 

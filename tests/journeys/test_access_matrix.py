@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey, User
-from ledger.models import Balance, Entry, Hold
+from ledger.models import Balance, Entry, Hold, Payment, PaymentMethod
 from tests.backoffice import signed_in
 from tests.factories import PASSWORD, StaffFactory, UserFactory
 from tests.journeys.access_table import CALLERS, MARK, TABLE, Row, World, build_world, caller_of
@@ -30,7 +30,7 @@ def world() -> World:
 
 
 def owners_things(world: World) -> list[list[dict[str, object]]]:
-    tables = (ApiKey, Entry, Hold, Balance)
+    tables = (ApiKey, Entry, Hold, Balance, Payment, PaymentMethod)
     return [list(table.objects.filter(user=world.owner).order_by("pk").values()) for table in tables]
 
 

@@ -142,7 +142,7 @@ def test_what_a_good_call_is_given_is_what_the_document_says(world, schema, rout
     case.validate_response(answer, checks=CHECKS)
 
 
-@pytest.mark.parametrize("name", ["ledger", "holds", "requests", "api-keys"])
+@pytest.mark.parametrize("name", ["ledger", "holds", "requests", "api-keys", "top-ups"])
 def test_a_csv_is_of_the_type_that_the_document_names(world, schema, name):
     case = schema[f"/auth/account/{name}"]["GET"].Case(query={"format": "csv"}, headers=credentials(world))
 

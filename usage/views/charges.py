@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 
 from accounts.serializers import ErrorSerializer
+from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
 from config.http.numbers import plain
@@ -17,15 +18,12 @@ from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer
 from usage.services.charging import Charge, charge_request
 from usage.services.refunds import refund_charge
 from usage.views.metering import (
-    IDEMPOTENCY_KEY,
     METERING_REFUSALS,
     MeteringViewSet,
     customer_id,
     customer_named,
     done,
-    id_parameter,
     number_of,
-    replayed_header,
 )
 
 

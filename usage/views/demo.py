@@ -11,13 +11,13 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.authentication import ApiKeyAuthentication
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from config.http.documented import IDEMPOTENCY_KEY, replayed_header
 from config.http.idempotency import HEADER
 from config.http.numbers import plain
 from ledger.selectors import balance_of
 from ledger.serializers import InsufficientCreditsSerializer
 from usage.metering import metered
 from usage.serializers.demo import TRANSLATION, TranslationSerializer
-from usage.views.metering import IDEMPOTENCY_KEY, replayed_header
 
 CHARACTERS_A_UNIT = 100
 _UPRIGHT = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ123456790.,?!'_()[]{}<>"

@@ -8,6 +8,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 
 from accounts.serializers import ErrorSerializer
+from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
 from config.http.request_ids import request_uuid
@@ -18,15 +19,12 @@ from ledger.services.holds import HoldChange, extend_hold, release_hold
 from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer
 from usage.services.holding import capture_hold, hold_for_request
 from usage.views.metering import (
-    IDEMPOTENCY_KEY,
     METERING_REFUSALS,
     MeteringViewSet,
     customer_id,
     customer_named,
     done,
-    id_parameter,
     number_of,
-    replayed_header,
 )
 
 HOLD_ID = id_parameter("The hold's id.")

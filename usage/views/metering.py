@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 
 from accounts import key_format
@@ -15,35 +13,11 @@ from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope
 from accounts.permissions import HasScope
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from config.http.idempotency import HEADER, LONGEST_KEY, REPLAYED
+from config.http.idempotency import REPLAYED
 from config.http.lean import LeanAnswer, LeanViewSet
 from config.http.parameters import path_number
 from usage.errors import CustomerKeyInvalid
 from usage.selectors import customer_of_key
-
-IDEMPOTENCY_KEY = OpenApiParameter(
-    HEADER,
-    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]*[!-~][ -~]*$"},
-    OpenApiParameter.HEADER,
-    required=True,
-    description="Your own name for this very operation: repeating the call with it changes nothing more.",
-)
-
-
-def replayed_header(status: int) -> OpenApiParameter:
-    return OpenApiParameter(
-        REPLAYED,
-        str,
-        OpenApiParameter.HEADER,
-        enum=["true"],
-        response=[status],
-        description="An earlier call with this key did it; this one changed nothing.",
-    )
-
-
-def id_parameter(description: str) -> OpenApiParameter:
-    return OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description=description)
-
 
 # What every metering call may answer besides its own answers.
 METERING_REFUSALS: dict[Any, Any] = {**REFUSALS, 400: FieldErrorsSerializer, 403: ErrorSerializer}

@@ -1,0 +1,200 @@
+"""The Account API's packages, top-ups and saved cards."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import User
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from config.http.csv import csv_answer
+from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
+from config.http.idempotency import REPLAYED, sent_idempotency_key
+from config.http.pagination import csv_items
+from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from ledger.errors import PaymentMethodNotFound
+from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
+from ledger.payment_serializers import (
+    CardSavingSerializer,
+    PackageSerializer,
+    PaymentMethodSerializer,
+    TopUpRequestSerializer,
+    TopUpSerializer,
+)
+from ledger.services.cards import remove_card, start_saving_card
+from ledger.services.payments import start_top_up
+
+CSV_HEADER = (
+    "id", "created_at", "package", "credits", "price", "currency", "refunded", "state", "failure_code", "entry_id",
+    "settled_at",
+)  # fmt: skip
+
+
+class PackagesViewSet(GenericViewSet[TopUpPackage]):
+    """What there is to buy."""
+
+    serializer_class = PackageSerializer
+    queryset = TopUpPackage.objects.filter(is_active=True).order_by("-id")
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="top_up_packages",
+        summary="Packages of credits",
+        description="What there is to buy, the latest first.",
+        tags=["top-ups"],
+        responses={200: PackageSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
+    )
+    def list(self, request: Request) -> Response:  # noqa: ARG002
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+class TopUpsViewSet(GenericViewSet[Payment]):
+    """Credits that the customer buys."""
+
+    serializer_class = TopUpSerializer
+    queryset = Payment.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="top_ups",
+        summary="Top-ups",
+        description="What the customer has bought, or tried to, newest first.",
+        tags=["top-ups"],
+        parameters=[
+            OpenApiParameter("state", str, enum=PaymentState.values, description="Only top-ups in this state."),
+            OpenApiParameter(
+                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
+            ),
+        ],
+        responses={
+            (200, "application/json"): TopUpSerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same top-ups, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        asked = choice(strict_parameters(request, {"state"}), "state", PaymentState.values, default="")
+        payments = _payments_of(request).newest_first()
+        if asked:
+            payments = payments.filter(state=asked)
+        if wants_csv(request):
+            shown = (TopUpSerializer(payment).data for payment in csv_items(request, payments))
+            rows = ([payment[name] for name in CSV_HEADER] for payment in shown)
+            return csv_answer(filename="top-ups.csv", header=CSV_HEADER, rows=rows)
+        page = self.paginate_queryset(payments)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="create_top_up",
+        summary="Buy credits",
+        description="Charges a saved card, or else leads to the provider's page, where the card is saved too. A "
+        "payment that was declined is a top-up all the same: its `state` says so, and `next_step` what to do.",
+        tags=["top-ups"],
+        parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
+        request=TopUpRequestSerializer,
+        responses={
+            201: TopUpSerializer,
+            400: FieldErrorsSerializer,
+            404: ErrorSerializer,
+            422: ErrorSerializer,
+            503: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    def create(self, request: Request) -> Response:
+        idempotency_key = sent_idempotency_key(request.META)
+        asked = TopUpRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user = cast(User, request.user)
+        started = start_top_up(
+            user_id=user.pk,
+            email=user.email,
+            package_code=asked.validated_data["package"],
+            payment_method_id=asked.validated_data["payment_method_id"],
+            idempotency_key=idempotency_key,
+            now=timezone.now(),
+        )
+        headers = {REPLAYED: "true"} if started.is_replay else {}
+        return Response(TopUpSerializer(started.payment).data, status=status.HTTP_201_CREATED, headers=headers)
+
+    @extend_schema(
+        operation_id="top_up",
+        summary="One top-up",
+        description="As it is now.",
+        tags=["top-ups"],
+        parameters=[id_parameter("The top-up's id.")],
+        responses={200: TopUpSerializer, 404: ErrorSerializer, **REFUSALS},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        return Response(TopUpSerializer(get_object_or_404(_payments_of(request), pk=path_number(id))).data)
+
+
+class PaymentMethodsViewSet(GenericViewSet[PaymentMethod]):
+    """Cards that the customer lets be charged."""
+
+    serializer_class = PaymentMethodSerializer
+    queryset = PaymentMethod.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="payment_methods",
+        summary="Saved cards",
+        description="Newest first; removed ones are not shown.",
+        tags=["top-ups"],
+        responses={200: PaymentMethodSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
+    )
+    def list(self, request: Request) -> Response:
+        cards = PaymentMethod.objects.filter(user_id=cast(User, request.user).pk, removed_at__isnull=True)
+        page = self.paginate_queryset(cards.order_by("-id"))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="save_payment_method",
+        summary="Save a card",
+        description="Begins to save a card without buying anything: go on with the provider's own script. The card is "
+        "in the list as soon as the provider has told us.",
+        tags=["top-ups"],
+        request=None,
+        responses={201: CardSavingSerializer, 404: ErrorSerializer, 503: ErrorSerializer, **REFUSALS},
+    )
+    def create(self, request: Request) -> Response:
+        user = cast(User, request.user)
+        saving = start_saving_card(user_id=user.pk, email=user.email)
+        answer: dict[str, Any] = {
+            "provider": settings.PAYMENT_PROVIDER,
+            "setup_id": saving.id,
+            "client_secret": saving.client_secret,
+        }
+        return Response(answer, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        operation_id="remove_payment_method",
+        summary="Remove a saved card",
+        description="It is charged no more, from now on.",
+        tags=["top-ups"],
+        parameters=[id_parameter("The card's id.")],
+        responses={204: None, 404: ErrorSerializer, **REFUSALS},
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        try:
+            remove_card(user_id=cast(User, request.user).pk, payment_method_id=path_number(id), now=timezone.now())
+        except PaymentMethodNotFound:
+            raise NotFound from None
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _payments_of(request: Request) -> Any:
+    return Payment.objects.of(cast(User, request.user).pk).select_related("package").defer("fingerprint")

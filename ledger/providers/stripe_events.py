@@ -1,0 +1,155 @@
+"""Stripe's messages, in words that are none's own. Source: https://docs.stripe.com/api/events/types."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ledger.models import DisputeStatus, PaymentState
+from ledger.providers.base import Answer
+from ledger.providers.stripe_shapes import (
+    ORDER_KEY,
+    ShapeNotUnderstood,
+    answer_of_checkout,
+    answer_of_intent,
+    field,
+    id_of,
+)
+
+
+@dataclass(frozen=True)
+class Which:
+    """By what a message names a payment: our own key, or the provider's names for it."""
+
+    key: uuid.UUID | None = None
+    provider_payment_id: str | None = None
+    checkout_id: str | None = None
+
+
+@dataclass(frozen=True)
+class PaymentNews:
+    which: Which
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class RefundNews:
+    which: Which
+    refunded_minor: int  # in all
+    currency: str
+
+
+@dataclass(frozen=True)
+class DisputeNews:
+    which: Which
+    provider_dispute_id: str
+    amount_minor: int
+    currency: str
+    status: DisputeStatus
+
+
+@dataclass(frozen=True)
+class CardNews:
+    """A card was saved for a customer, or removed (then there is none)."""
+
+    method_id: str
+    customer_id: str | None
+
+
+News = PaymentNews | RefundNews | DisputeNews | CardNews
+
+
+def news_of(event: Any) -> News | None:
+    """Read a message; None if it is of a type that means nothing here.
+
+    :raises ShapeNotUnderstood: if it is of a type that does, in a form that we do not know
+    """
+    kind, thing = field(event, "type"), field(event, "data", "object")
+    if not isinstance(kind, str) or not isinstance(thing, dict):
+        raise ShapeNotUnderstood("A message without a type or an object.")
+    if kind in _OF_INTENTS:
+        return PaymentNews(_which(thing, provider_payment_id=_text(thing, "id")), answer_of_intent(thing))
+    if kind in _OF_CHECKOUTS:
+        return _of_checkout(kind, thing)
+    if kind == "charge.refunded":
+        return RefundNews(_of_charge(thing), _number(thing, "amount_refunded"), _currency(thing))
+    if kind.startswith("charge.dispute."):
+        return _of_dispute(kind, thing)
+    if kind == "setup_intent.succeeded":
+        return CardNews(str(id_of(field(thing, "payment_method"))), id_of(field(thing, "customer")))
+    if kind == "payment_method.detached":
+        return CardNews(_text(thing, "id"), None)
+    return None
+
+
+_OF_INTENTS = {
+    f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "processing", "requires_action", "canceled")
+}
+_OF_CHECKOUTS = {
+    f"checkout.session.{what}" for what in ("completed", "async_payment_succeeded", "async_payment_failed", "expired")
+}
+
+
+def _of_checkout(kind: str, session: Any) -> PaymentNews | None:
+    if field(session, "mode") != "payment":
+        return None
+    answer = answer_of_checkout(session)
+    if kind == "checkout.session.async_payment_failed":
+        message = "The payment was not made."
+        answer = replace(answer, state=PaymentState.EXPIRED, failure_code="not_paid", failure_message=message)
+    return PaymentNews(_which(session, checkout_id=_text(session, "id")), answer)
+
+
+def _of_dispute(kind: str, dispute: Any) -> DisputeNews | None:
+    if field(dispute, "status") in _NO_DISPUTES:
+        return None
+    status = _DISPUTES.get(_text(dispute, "status"))
+    if kind == "charge.dispute.funds_reinstated":
+        status = DisputeStatus.WON
+    if kind == "charge.dispute.funds_withdrawn":
+        status = DisputeStatus.OPEN
+    if status is None:
+        raise ShapeNotUnderstood(f"A dispute in the state {field(dispute, 'status')!r} is unknown.")
+    amount = _number(dispute, "amount")
+    return DisputeNews(_of_charge(dispute), _text(dispute, "id"), amount, _currency(dispute), status)
+
+
+_DISPUTES = {
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+    "needs_response": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.OPEN,
+}
+# Inquiries: the money is still there. One that becomes a dispute keeps its name.
+_NO_DISPUTES = {"warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+
+
+def _which(thing: Any, **names: str) -> Which:
+    key = field(thing, "metadata", ORDER_KEY)
+    try:
+        return Which(None if key is None else uuid.UUID(str(key)), **names)
+    except ValueError:
+        return Which(None, **names)
+
+
+def _of_charge(thing: Any) -> Which:
+    return _which(thing, provider_payment_id=str(id_of(field(thing, "payment_intent")) or ""))
+
+
+def _text(thing: Any, name: str) -> str:
+    value = field(thing, name)
+    if not isinstance(value, str) or not value:
+        raise ShapeNotUnderstood(f"There is no {name} where one should be.")
+    return value
+
+
+def _number(thing: Any, name: str) -> int:
+    value = field(thing, name)
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ShapeNotUnderstood(f"There is no {name} where one should be.")
+    return value
+
+
+def _currency(thing: Any) -> str:
+    return _text(thing, "currency").upper()
