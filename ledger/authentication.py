@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.http import UnreadablePostError
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -35,17 +36,25 @@ class StripeSignature(BaseAuthentication):
     Source: https://docs.stripe.com/webhooks (verifying signatures manually).
     """
 
-    def authenticate(self, request: Request) -> tuple[None, Sender]:
-        """Let the message pass.
+    def authenticate(self, request: Request) -> tuple[None, Sender] | None:
+        """Let the message pass; None for what is no message, but a call by another method.
 
         :raises WebhookSignatureInvalid: if no secret has signed this body within five minutes
         """
-        plain = request._request
-        verify(plain.META.get(_HEADER, ""), plain.body, now=int(time.time()))
+        if request.method != "POST":
+            return None
+        verify(request.META.get(_HEADER, ""), _raw_body(request), now=int(time.time()))
         return None, Sender("stripe")
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         return "Stripe-Signature"
+
+
+def _raw_body(request: Request) -> bytes:
+    try:
+        return request._request.body
+    except (ValueError, UnreadablePostError):  # a length that is none, or a body that ended too early
+        raise WebhookSignatureInvalid from None
 
 
 def verify(header: str, body: bytes, *, now: int) -> None:

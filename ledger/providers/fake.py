@@ -62,9 +62,11 @@ class FakeProvider:
         return replace(self._stands(order, state, APPROVE), checkout_id=order.checkout_id)
 
     def cancel(self, order: Order) -> Answer:
-        if self._changed.setdefault(order.key, PaymentState.EXPIRED) == PaymentState.SUCCEEDED:
-            return self.look_up(order) or self._stands(order, PaymentState.SUCCEEDED, order.method_id)
-        return self._stands(order, PaymentState.EXPIRED, order.method_id)
+        is_paid = order.key in self.charges or self._changed.get(order.key) == PaymentState.SUCCEEDED
+        if not is_paid:
+            self._changed[order.key] = PaymentState.EXPIRED
+        state = PaymentState.SUCCEEDED if is_paid else PaymentState.EXPIRED
+        return self._stands(order, state, order.method_id)
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:  # noqa: ARG002
         return CardSaving(f"fake_setup_{key}", f"fake_setup_{key}_secret")

@@ -5,6 +5,7 @@ Shapes: https://docs.stripe.com/api (the version that the pinned client speaks).
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ import stripe
 
 from ledger.models import PaymentState
 from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused
-from ledger.providers.stripe_shapes import ORDER_KEY, answer_of_checkout, answer_of_intent, field
+from ledger.providers.stripe_shapes import ORDER_KEY, ShapeNotUnderstood, answer_of_checkout, answer_of_intent, field
 
 TIMEOUT_SECONDS = 20
 NETWORK_RETRIES = 2  # the client's own, under the same idempotency key
 _MOST_LOOKED_THROUGH = 1_000
+
+logger = logging.getLogger(__name__)
 
 
 class StripeProvider:
@@ -176,4 +179,7 @@ def _spoken() -> Iterator[None]:
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         raise Refused("provider_refused", "The payment provider does not accept this site's key.") from error
     except stripe.StripeError as error:
+        raise NoAnswer(str(error)) from error
+    except ShapeNotUnderstood as error:
+        logger.exception("An answer of Stripe's is not understood.")
         raise NoAnswer(str(error)) from error
