@@ -22,9 +22,9 @@ from usage.services.recording import Line, Recorded, record_lines
 _numbers = itertools.count()
 
 
-def client_of(user: User) -> APIClient:
+def client_of(user: User, *, password: str = PASSWORD) -> APIClient:
     """Give a client with the user's access token."""
-    pair = sign_in(email=user.email, password=PASSWORD, address=None, now=timezone.now())
+    pair = sign_in(email=user.email, password=password, address=None, now=timezone.now())
     return APIClient(headers={"Authorization": f"Bearer {pair.access}"})
 
 

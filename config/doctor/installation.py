@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.core import checks
+from django.utils import timezone
 
 from config.doctor.finding import Finding
+from ledger.services.payment_rounds import payments_in_doubt
 from usage.services.spool import configured_spool
 
 
@@ -35,3 +38,10 @@ def spool() -> Iterator[Finding]:
         yield Finding("spool", f"METERING_SPOOL, {spool.folder}, is no folder that may be written: mend that.")
     elif spool.files():
         yield Finding("spool", f"{spool.size()} bytes of requests wait in {spool.folder}: run manage.py replay_spool.")
+
+
+def payments() -> Iterator[Finding]:
+    """No payment waits for somebody to ask what became of it."""
+    waiting = len(payments_in_doubt(now=timezone.now() - dt.timedelta(hours=1)))
+    if waiting:
+        yield Finding("payments", f"Nobody has asked for an hour about {waiting} open payments: run settle_payments.")

@@ -1,8 +1,10 @@
-"""Pages about credits: read-only lists, and the views by which staff change a balance or its terms."""
+"""Pages about credits: read-only lists, packages, and the views by which staff change a balance or its terms."""
 
 from ledger.admin.balances import BalanceAdmin
 from ledger.admin.entries import EntryAdmin
 from ledger.admin.holds import HoldAdmin
+from ledger.admin.packages import TopUpPackageAdmin
+from ledger.admin.payments import PaymentAdmin
 from ledger.admin.terms_changes import TermsChangeAdmin
 
-__all__ = ["BalanceAdmin", "EntryAdmin", "HoldAdmin", "TermsChangeAdmin"]
+__all__ = ["BalanceAdmin", "EntryAdmin", "HoldAdmin", "PaymentAdmin", "TermsChangeAdmin", "TopUpPackageAdmin"]

@@ -1,7 +1,8 @@
 """A provider for demos and tests: no network, no money, and the same answer to the same question in every process.
 
-What becomes of a payment hangs on its card alone, so that another process finds out what this one was told. Only
-what tests change by hand (`pay`, `give_up`) is remembered, in this process.
+What becomes of a payment hangs on its card alone (`fake_card_decline`, or `fake_card_decline:` and whose it is), so
+that another process finds out what this one was told. Only what tests change by hand (`pay`, `give_up`) is
+remembered, in this process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Ref
 APPROVE, DECLINE, AUTHENTICATE = "fake_card_approve", "fake_card_decline", "fake_card_authenticate"
 TIME_OUT, ANSWER_LOST = "fake_card_time_out", "fake_card_answer_lost"
 CARDS = {APPROVE: "4242", DECLINE: "0002", AUTHENTICATE: "3220", TIME_OUT: "0408", ANSWER_LOST: "0504"}
+
 _DECLINED = ("card_declined", "Your card was declined.")
 
 
@@ -33,15 +35,15 @@ class FakeProvider:
         return f"fake_customer_{user_id}"
 
     def charge(self, order: Order) -> Answer:
-        if order.method_id not in CARDS:
+        if _kind(order.method_id) not in CARDS:
             raise Refused("resource_missing", "There is no such card.")
-        if order.method_id == TIME_OUT:
+        if _kind(order.method_id) == TIME_OUT:
             raise NoAnswer("The provider did not answer in time.")
         answer = self._answer(order)
         self._asked.add(order.key)
         if answer.state == PaymentState.SUCCEEDED and order.key not in self.charges:
             self.charges.append(order.key)
-        if order.method_id == ANSWER_LOST:
+        if _kind(order.method_id) == ANSWER_LOST:
             raise NoAnswer("The connection broke after the provider was asked.")
         return answer
 
@@ -53,13 +55,13 @@ class FakeProvider:
         """Tell what became of an order; a page is paid by the time that somebody asks, unless it was given up."""
         if order.method_id is not None:
             is_known = order.provider_payment_id is not None or order.key in self._asked
-            return self._answer(order) if is_known or order.method_id == ANSWER_LOST else None
+            return self._answer(order) if is_known or _kind(order.method_id) == ANSWER_LOST else None
         if order.checkout_id is None:
             return None
         state = self._changed.get(order.key, PaymentState.SUCCEEDED)
         if state != PaymentState.SUCCEEDED:
-            return replace(self._stands(order, state), checkout_id=order.checkout_id)
-        return replace(self._stands(order, state, APPROVE), checkout_id=order.checkout_id)
+            return self._stands(order, state)
+        return self._stands(order, state, f"{APPROVE}:{order.customer_id}")
 
     def cancel(self, order: Order) -> Answer:
         is_paid = order.key in self.charges or self._changed.get(order.key) == PaymentState.SUCCEEDED
@@ -72,9 +74,9 @@ class FakeProvider:
         return CardSaving(f"fake_setup_{key}", f"fake_setup_{key}_secret")
 
     def card(self, method_id: str) -> Card:
-        if method_id not in CARDS:
+        if _kind(method_id) not in CARDS:
             raise Refused("resource_missing", "There is no such card.")
-        return Card(method_id, None, "visa", CARDS[method_id], 12, 2040)
+        return Card(method_id, None, "visa", CARDS[_kind(method_id)], 12, 2040)
 
     def forget_card(self, method_id: str) -> None:
         """Nothing was kept."""
@@ -89,11 +91,11 @@ class FakeProvider:
         self._changed[key] = PaymentState.EXPIRED
 
     def _answer(self, order: Order) -> Answer:
-        if order.method_id == DECLINE:
+        if _kind(order.method_id) == DECLINE:
             code, message = _DECLINED
             answer = self._stands(order, PaymentState.FAILED, order.method_id)
             return replace(answer, failure_code=code, failure_message=message)
-        if order.method_id == AUTHENTICATE:
+        if _kind(order.method_id) == AUTHENTICATE:
             state = self._changed.get(order.key, PaymentState.REQUIRES_ACTION)
             answer = self._stands(order, state, order.method_id)
             return replace(answer, action_url=self.page_url if state == PaymentState.REQUIRES_ACTION else None)
@@ -109,3 +111,7 @@ class FakeProvider:
             checkout_id=order.checkout_id,
             method_id=method_id,
         )
+
+
+def _kind(method_id: str | None) -> str:
+    return (method_id or "").partition(":")[0]

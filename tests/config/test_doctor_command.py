@@ -311,3 +311,16 @@ class TestSpool:
         (tmp_path / "file").touch()
 
         assert any("may be written" in detail for detail in details(installation.spool))
+
+
+class TestPayments:
+    def test_a_payment_that_nobody_asks_about_is_named_with_the_command_that_does(self, db):
+        person = UserFactory()
+        bought(person)
+        assert details(installation.payments) == []
+
+        bought(person, now=timezone.now() - dt.timedelta(hours=2))
+
+        assert details(installation.payments) == [
+            "Nobody has asked for an hour about 1 open payments: run settle_payments."
+        ]

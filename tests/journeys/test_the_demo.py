@@ -10,8 +10,10 @@ import pytest
 
 from accounts.models import User
 from ledger.selectors import balance_of
+from tests.account import client_of
 from tests.ledger.running import run
 from tests.usage.gateway import Gateway
+from usage.services.demo import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -45,3 +47,18 @@ def test_the_translation_that_the_demo_prints_is_made_and_paid(client):
     assert answer.json()["text"] == "plɹoʍ 'ollǝH"
     assert Decimal(str(answer.json()["remaining"])) == before.available - 1
     assert balance_of(user_id=alice.pk).balance == before.balance - 1
+
+
+def test_the_top_up_that_the_demo_prints_is_paid_with_the_saved_card_and_credited_once():
+    demo = run("seed_demo").out
+    printed = re.search(r"(/auth/account/top-ups) .* -H 'Idempotency-Key: (\S+)' \\\n +-H .* -d \"(.*)\"", demo)
+    path, idempotency_key, body = printed.groups()
+    client = client_of(alice := User.objects.get(email="alice@demo.example"), password=PASSWORD)
+    (card,) = client.get("/auth/account/payment-methods").json()["results"]
+    asked = json.loads(body.replace('\\"', '"').replace("$CARD", str(card["id"])))
+    before = balance_of(user_id=alice.pk).balance
+
+    answers = [client.post(path, asked, HTTP_IDEMPOTENCY_KEY=idempotency_key) for _ in range(2)]
+
+    assert [(answer.status_code, answer.json()["state"]) for answer in answers] == [(201, "succeeded")] * 2
+    assert balance_of(user_id=alice.pk).balance == before + 1000

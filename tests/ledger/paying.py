@@ -34,7 +34,7 @@ def card(user: User, method_id: str) -> PaymentMethod:
     made, _ = PaymentMethod.objects.get_or_create(
         user=user,
         provider="fake",
-        provider_method_id=method_id,
+        provider_method_id=f"{method_id}:{user.pk}",
         defaults={"brand": "visa", "last4": CARDS[method_id], "expiry_month": 12, "expiry_year": 2040},
     )
     return made

@@ -118,8 +118,8 @@ def test_both_secrets_are_good(payment, bob, secret):
     "how",
     [
         {"secret": "whsec_other"},
-        {"age": 301},
-        {"age": -301},
+        {"age": 310},
+        {"age": -310},
         {"signature": ""},
         {"signature": "t=1"},
         {"signature": "t=x,v1=y"},

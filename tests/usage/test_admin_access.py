@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from ledger.models import Balance, Entry, EntryReason, Hold
+from ledger.providers.fake import APPROVE
 from ledger.services.adjustments import grant_credits
 from ledger.services.holds import open_hold
 from tests.backoffice import (
@@ -28,6 +29,7 @@ from tests.backoffice import (
     superuser,
 )
 from tests.factories import ApiKeyFactory, StaffFactory, SubscriptionFactory, UserFactory
+from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from usage.models import Price, ReconciliationRun, RequestLog
 from usage.services.charging import charge_request
@@ -49,6 +51,7 @@ def customer():
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
     allow_overdraft(customer, 5)
+    bought(customer, APPROVE)
     Group.objects.create(name="Support")
     audit(report={"checked": {}, "findings": [{"check": "seal", "user_id": customer.pk, "detail": "Altered."}]})
     LogEntry.objects.log_actions(customer.pk, [customer], CHANGE, "Seen.", single_object=True)
@@ -91,7 +94,9 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_balance",
         "ledger_entry",
         "ledger_hold",
+        "ledger_payment",
         "ledger_termschange",
+        "ledger_topuppackage",
         "usage_price",
         "usage_reconciliationrun",
         "usage_requestlog",

@@ -17,6 +17,7 @@ from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.holds import open_hold
 from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
+from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from usage.models import RequestLog
 from usage.services.charging import charge_request
@@ -48,6 +49,7 @@ def customer_with_history(name, rows=3):
         idempotency_key=f"grant-{name}",
     )
     for number in range(rows):
+        bought(customer)
         open_hold(
             user_id=customer.pk,
             credits=Decimal(1),

@@ -13,9 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from ledger.models import Payment
+from ledger.providers.fake import APPROVE
 from ledger.services.holds import open_hold
 from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
+from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
@@ -39,6 +42,7 @@ def alice():
         PlanFactory()
         Group.objects.create(name=f"Role {number}")
         audit()
+        bought(alice, APPROVE)
     LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "Seen.")
     return alice
 
@@ -53,6 +57,7 @@ def addresses(alice):
     yield reverse("admin:accounts_user_freeze", args=[alice.pk])
     yield reverse("admin:accounts_user_overdraft", args=[alice.pk])
     yield reverse("admin:accounts_apikey_issue")
+    yield reverse("admin:ledger_payment_settle", args=[Payment.objects.latest("pk").pk])
     yield reverse("admin:accounts_apikey_limits", args=[ApiKey.objects.earliest("pk").pk])
     yield reverse("admin:auth_user_password_change", args=[alice.pk])
     for app in ("accounts", "ledger", "usage", "auth", "admin"):

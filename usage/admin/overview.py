@@ -24,6 +24,7 @@ _LISTS = (
     ("usage.view_requestlog", "usage_requestlog", "Requests"),
     ("ledger.view_entry", "ledger_entry", "Entries"),
     ("ledger.view_hold", "ledger_hold", "Holds"),
+    ("ledger.view_payment", "ledger_payment", "Payments"),
     ("ledger.view_termschange", "ledger_termschange", "Changes of terms"),
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),

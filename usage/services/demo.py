@@ -19,8 +19,10 @@ from accounts import key_format
 from accounts.models import ApiKey, Plan, Scope, Subscription, User
 from accounts.services.api_keys import issue_api_key, issue_service_key
 from ledger.errors import InsufficientCredits
-from ledger.models import AdjustmentReason, EntryReason
+from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
+from ledger.providers.fake import APPROVE, DECLINE
 from ledger.services.adjustments import adjust_credits, grant_credits
+from ledger.services.cards import remember_card
 from ledger.services.holds import open_hold
 from usage.models import Price
 from usage.services.charging import charge_request
@@ -35,6 +37,11 @@ LINES_A_BATCH = 1_000
 
 PRICES = (("translate", "1"), ("detect", "0.2"), ("/v1/documents/{id}", "12.5"), ("*.png", "0"), ("*", "1"))
 PLANS = (("starter", "Starter", 1_000), ("growth", "Growth", 10_000), ("scale", "Scale", 100_000))
+PACKAGES = (
+    ("starter", "Starter", 1_000, 1_000),
+    ("growth", "Growth", 10_000, 8_900),
+    ("scale", "Scale", 100_000, 79_000),
+)
 ENDPOINTS = (
     ("POST", "translate", 70),
     ("POST", "detect", 20),
@@ -47,7 +54,7 @@ SUPPORT_MAY = (
     "view_user", "view_apikey", "view_balance", "view_entry", "view_hold", "view_termschange", "view_requestlog",
     "view_price", "view_plan", "view_subscription", "view_reconciliationrun", "export_user", "export_entry",
     "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
-    "set_overdraft", "add_apikey", "change_apikey",
+    "set_overdraft", "view_payment", "settle_payment", "view_topuppackage", "add_apikey", "change_apikey",
 )  # fmt: skip
 STATUSES = ((200, 930), (400, 25), (404, 15), (429, 15), (500, 10), (503, 5))
 
@@ -95,6 +102,8 @@ def seed(*, now: dt.datetime) -> DemoCompany:
         _history_of(customer, people[customer.email], now)
     alice, bob = people[CUSTOMERS[0].email], people[CUSTOMERS[1].email]
     _today(alice, bob, staff[1], now)
+    for name, card in (("alice", APPROVE), ("bob", DECLINE)):  # one whose card is good, and one whose is not
+        remember_card(user_id=people[f"{name}@demo.example"].pk, provider_name="fake", method_id=f"{card}:{name}")
     return DemoCompany(
         staff=staff,
         customers=people,
@@ -118,6 +127,9 @@ def _price_list(effective_from: dt.datetime) -> None:
             set_price(endpoint=endpoint, credits=Decimal(credits), effective_from=effective_from)
     for code, name, credits_per_period in PLANS:
         Plan.objects.get_or_create(code=code, defaults={"name": name, "credits_per_period": credits_per_period})
+    for code, name, credits_sold, price_minor in PACKAGES:
+        sold = {"name": name, "credits": credits_sold, "price_minor": price_minor, "currency": "USD"}
+        TopUpPackage.objects.get_or_create(code=code, defaults=sold)
 
 
 def _history_of(customer: DemoCustomer, user: User, now: dt.datetime) -> None:

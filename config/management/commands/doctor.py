@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "triggers": structure.triggers,
     "constraints": structure.constraints,
     "partitions": structure.partitions,
+    "payments": installation.payments,
 }
 
 

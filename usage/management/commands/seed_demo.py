@@ -70,4 +70,10 @@ And what the customer sees of it:
     -d '{{"email":"{customer}","password":"{data["password"]}"}}' | sed 's/.*"access":"\\([^"]*\\)".*/\\1/')
   curl -s {site}/auth/account/summary -H "Authorization: Bearer $TOKEN"
   curl -s '{site}/auth/account/ledger?limit=3' -H "Authorization: Bearer $TOKEN"
+
+Buy credits with the saved card (of a provider that takes no money):
+  CARD=$(curl -s {site}/auth/account/payment-methods -H "Authorization: Bearer $TOKEN" \\
+    | sed 's/.*"id":\\([0-9]*\\).*/\\1/')
+  curl -s {site}/auth/account/top-ups -H "Authorization: Bearer $TOKEN" -H 'Idempotency-Key: first-top-up' \\
+    -H 'Content-Type: application/json' -d "{{\\"package\\": \\"starter\\", \\"payment_method_id\\": $CARD}}"
 """

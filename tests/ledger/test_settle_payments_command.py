@@ -1,0 +1,99 @@
+"""`manage.py settle_payments`: one round over everything that got no answer, no reversal or no receipt."""
+
+from __future__ import annotations
+
+import smtplib
+
+import pytest
+from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
+from django.utils import timezone
+
+from ledger.models import Payment
+from ledger.providers import fake as cards
+from ledger.services.reversals import note_refund
+from tests.ledger.paying import LATER, bought, fake, purchases
+from tests.ledger.posting import post
+from tests.ledger.running import run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOTHING = {
+    "asked": 0,
+    "pending": 0,
+    "requires_action": 0,
+    "succeeded": 0,
+    "failed": 0,
+    "expired": 0,
+    "refused": 0,
+    "reversals": 0,
+    "reversals_already_spent": 0,
+    "receipts": 0,
+    "dry_run": False,
+}
+
+
+def bought_earlier(user, method_id=None):
+    return bought(user, method_id, now=timezone.now() - LATER)
+
+
+def test_a_round_settles_all_that_is_in_doubt_and_the_next_finds_nothing(bob):
+    bought_earlier(bob, cards.ANSWER_LOST)
+    bought_earlier(bob, cards.TIME_OUT)
+    bought_earlier(bob, cards.AUTHENTICATE)
+    bought_earlier(bob)
+    gone = bought_earlier(bob)
+    fake().give_up(gone.provider_key)
+    bought(bob, cards.TIME_OUT)  # a moment ago
+
+    first, second = run("settle_payments", "--json"), run("settle_payments", "--json")
+
+    assert first.code == second.code == 0
+    states = {"succeeded": 2, "failed": 1, "requires_action": 1, "expired": 1}
+    assert first.json == NOTHING | {"asked": 5} | states
+    assert second.json == NOTHING
+    assert purchases(bob) == [1000, 1000]
+
+
+def test_a_dry_run_counts_and_changes_nothing(bob):
+    payment = bought_earlier(bob, cards.ANSWER_LOST)
+
+    ran = run("settle_payments", "--dry-run", "--json")
+
+    assert ran.json == NOTHING | {"asked": 1, "dry_run": True}
+    assert Payment.objects.get(pk=payment.pk).state == "pending"
+
+
+def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
+    payment = bought(bob, cards.APPROVE)
+    post(bob, -1000)
+    note_refund(payment_id=payment.pk, refunded_minor=1250)
+    assert run("settle_payments", "--json").json == NOTHING | {"reversals_already_spent": 1}
+    post(bob, 1500)
+
+    ran = run("settle_payments", "--json")
+
+    assert ran.json == NOTHING | {"reversals": 1}
+    assert purchases(bob) == [1000, -1000]
+
+
+def test_a_receipt_that_could_not_be_sent_is_sent_later(bob, monkeypatch):
+    def down(self, messages):
+        raise smtplib.SMTPServerDisconnected
+
+    with monkeypatch.context() as broken:
+        broken.setattr(EmailBackend, "send_messages", down)
+        bought(bob, cards.APPROVE)
+    assert mail.outbox == []
+
+    assert run("settle_payments", "--json").json == NOTHING | {"receipts": 1}
+    assert len(mail.outbox) == 1
+
+
+def test_money_that_the_balance_cannot_take_is_a_finding(bob):
+    bought_earlier(bob, cards.ANSWER_LOST)
+    post(bob, "999999999")
+
+    ran = run("settle_payments", "--json")
+
+    assert (ran.code, ran.json["refused"]) == (3, 1)
+    assert purchases(bob) == []
