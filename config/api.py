@@ -43,6 +43,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     ledger_errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
     ledger_errors.InsufficientCredits: (402, "insufficient_credits"),
     ledger_errors.BalanceLimitExceeded: (422, "balance_limit_exceeded"),
+    ledger_errors.GrantUntimely: (422, "grant_untimely"),
     ledger_errors.TermsUnchanged: (409, "terms_unchanged"),
     ledger_errors.OverdraftLimitTooLow: (422, "overdraft_limit_too_low"),
     ledger_errors.UnknownCustomer: (404, "customer_not_found"),

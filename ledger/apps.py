@@ -6,7 +6,16 @@ class LedgerConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
-    guarded_tables = ("ledger_balance", "ledger_entry", "ledger_hold", "ledger_operationkey", "ledger_termschange")
+    guarded_tables = (
+        "ledger_balance",
+        "ledger_entry",
+        "ledger_grant",
+        "ledger_grantdraw",
+        "ledger_grantprogress",
+        "ledger_hold",
+        "ledger_operationkey",
+        "ledger_termschange",
+    )
     # What was learnt about a payment stays as it was learnt.
     insert_only_tables = ("ledger_paymentoutcome",)
     # The SQL functions that the application's role may call.
@@ -22,12 +31,20 @@ class LedgerConfig(AppConfig):
         "ledger_freeze",
         "ledger_set_overdraft",
         "ledger_settle_reversals",
+        "ledger_open_grant",
+        "ledger_settle_grants",
+        "ledger_lapsed",
     )
     # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
     guards = (
         "balance_changes_only_with_seq",
         "balance_stays",
         "entry_is_append_only",
+        "grant_draw_is_append_only",
+        "grant_keeps_its_terms",
+        "grant_progress_goes_on",
+        "grant_progress_stays",
+        "grant_stays",
         "hold_stays",
         "operation_key_is_append_only",
         "payment_dispute_stays",

@@ -56,6 +56,11 @@ class BalanceLimitExceeded(LedgerRefusal):
         super().__init__("The balance may not exceed 999999999.999999 credits.")
 
 
+class GrantUntimely(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("Credits may neither begin to count later than now nor expire before.")
+
+
 class TermsUnchanged(LedgerRefusal):
     """The balance stands as it was asked to: frozen, not frozen, or with this overdraft limit."""
 

@@ -11,8 +11,9 @@ from django.conf import settings
 
 from config.db.prepared import read_prepared
 from ledger.errors import HoldNotFound
-from ledger.models import Balance, Entry, EntryType, Hold
+from ledger.models import Balance, Entry, EntryType, Grant, Hold
 from ledger.models.entry import EntryQuerySet
+from ledger.models.grant import GrantQuerySet
 from ledger.models.hold import HoldQuerySet
 
 ZERO = Decimal(0)
@@ -37,14 +38,15 @@ class CreditBalance:
         return self.balance - self.reserved
 
 
-# Holds that have run out count no more from that very moment, whether or not anything has settled them; only
-# customers with such holds pay for looking, and only at those. The time is read once: were it another for each row,
+# Holds and lots that have run out count no more from that very moment, whether or not anything has settled them; only
+# customers with such ones pay for looking, and only at those. The time is read once: were it another for each row,
 # every open hold would be looked at.
 BALANCE_QUERY = """
-    SELECT coalesce(b.balance, 0) AS balance,
+    SELECT coalesce(b.balance, 0) - coalesce((lapsed.lapse).credits, 0) AS balance,
         coalesce(b.reserved, 0) - coalesce(gone.credits, 0) AS reserved,
-        coalesce(b.granted_total, 0) AS granted_total,
-        greatest(b.updated_at, gone.latest, CASE WHEN b.user_id IS NULL THEN u.created_at END) AS last_updated
+        coalesce(b.granted_total, 0) - coalesce((lapsed.lapse).credits, 0) AS granted_total,
+        greatest(b.updated_at, gone.latest, (lapsed.lapse).expired_at,
+            CASE WHEN b.user_id IS NULL THEN u.created_at END) AS last_updated
     FROM (SELECT clock_timestamp() AS at OFFSET 0) moment
     CROSS JOIN accounts_user u
     LEFT JOIN ledger_balance b ON b.user_id = u.id
@@ -53,6 +55,9 @@ BALANCE_QUERY = """
         WHERE b.next_expiry_at <= moment.at
             AND h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= moment.at
     ) gone ON true
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN b.next_expiry_at <= moment.at THEN ledger_lapsed(b.user_id, moment.at) END AS lapse OFFSET 0
+    ) lapsed
     WHERE u.id = %s
 """
 
@@ -171,6 +176,11 @@ def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> Ho
     if status is not None:
         holds = holds.that_are(status, now)
     return holds.as_of(now).defer("fingerprint").newest_first()
+
+
+def grants_of(*, user_id: int, now: dt.datetime) -> GrantQuerySet:
+    """Give a customer's lots as they were last settled, newest first, each with its `status_now`."""
+    return Grant.objects.of(user_id).as_of(now).newest_first()
 
 
 def hold_with_id(hold_id: int) -> Hold:

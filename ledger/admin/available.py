@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.db.models import Case, Expression, F, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models import Case, DecimalField, Expression, F, Func, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from ledger.models import Hold, HoldStatus
@@ -12,10 +12,17 @@ from ledger.models import Hold, HoldStatus
 _ZERO = Value(Decimal(0))
 
 
+class _Lapsed(Func):
+    """Credits of lots that have expired since anything was settled."""
+
+    template = "(ledger_lapsed(%(expressions)s)).credits"
+    output_field = DecimalField(max_digits=15, decimal_places=6)
+
+
 def available_credits(path: str = "") -> Expression:
     """Give balance less reserved, for rows whose primary key is the customer's id; `path` leads to the balance.
 
-    As in `ledger.selectors`, holds that have run out count no more, and only customers with such holds pay for
+    As in `ledger.selectors`, holds and lots that have run out count no more, and only customers with such ones pay for
     looking.
     """
     gone = (
@@ -26,7 +33,10 @@ def available_credits(path: str = "") -> Expression:
         .values("credits_left")
     )
     ran_out = Case(
-        When(Q((f"{path}next_expiry_at__lte", Now())), then=Coalesce(Subquery(gone), _ZERO)),
+        When(
+            Q((f"{path}next_expiry_at__lte", Now())),
+            then=Coalesce(Subquery(gone), _ZERO) - Coalesce(_Lapsed(F("pk"), Now()), _ZERO),
+        ),
         default=_ZERO,
     )
     return Coalesce(F(f"{path}balance") - F(f"{path}reserved") + ran_out, _ZERO)

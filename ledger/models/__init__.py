@@ -2,6 +2,7 @@
 
 from ledger.models.balance import Balance
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
+from ledger.models.grant import Grant, GrantCategory, GrantDraw, GrantProgress, GrantStatus
 from ledger.models.hold import Hold, HoldStatus
 from ledger.models.operation_key import OperationKey
 from ledger.models.package import TopUpPackage
@@ -25,6 +26,11 @@ __all__ = [
     "Entry",
     "EntryReason",
     "EntryType",
+    "Grant",
+    "GrantCategory",
+    "GrantDraw",
+    "GrantProgress",
+    "GrantStatus",
     "Hold",
     "HoldStatus",
     "OperationKey",

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from ledger.models import AdjustmentReason, EntryReason, EntryType
 from ledger.services.entries import Posted, post_entry
+from ledger.services.grants import USUAL_TERMS, LotTerms, open_grant
 
 
 def adjust_credits(
@@ -31,20 +32,40 @@ def adjust_credits(
 
 
 def grant_credits(
-    *, user_id: int, amount: Decimal, reason: EntryReason, reference: str | None, idempotency_key: str
+    *,
+    user_id: int,
+    amount: Decimal,
+    reason: EntryReason,
+    reference: str | None,
+    idempotency_key: str,
+    terms: LotTerms = USUAL_TERMS,
 ) -> Posted:
     """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
 
-    Repeating the call with its key answers with the entry made then.
+    `terms` say when they expire and which lots are spent before them. Repeating the call with its key answers with
+    the entry made then.
 
+    :raises GrantUntimely: if they would begin later than now, or expire before
     :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
     """
+    description = "Credits purchased" if reason == EntryReason.PURCHASE else "Credits granted"
+    if terms != USUAL_TERMS:
+        return open_grant(
+            user_id=user_id,
+            amount=amount,
+            reason=reason,
+            description=description,
+            reference=reference,
+            operation="grant_credits",
+            idempotency_key=idempotency_key,
+            terms=terms,
+        )
     return post_entry(
         user_id=user_id,
         type=EntryType.CREDIT,
         reason=reason,
         amount=amount,
-        description="Credits purchased" if reason == EntryReason.PURCHASE else "Credits granted",
+        description=description,
         reference=reference,
         operation="grant_credits",
         idempotency_key=idempotency_key,

@@ -72,11 +72,21 @@ def post_entry(
     except (DataError, IntegrityError) as error:
         raise_refusal(error)
         raise
+    return posted_of(outcome, amount=amount)
+
+
+def posted_of(outcome: Any, *, amount: Decimal) -> Posted:
+    """Read what an SQL function that posts one entry answered.
+
+    :raises LedgerRefusal: what was refused
+    """
     match outcome.outcome:
         case "posted" | "replayed":
             return Posted(Entry.objects.get(pk=outcome.entry_id), is_replay=outcome.outcome == "replayed")
         case "key_reused":
             raise errors.IdempotencyKeyReused
+        case "untimely":
+            raise errors.GrantUntimely
     raise refusal_of(outcome, required=-amount)
 
 

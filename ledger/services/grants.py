@@ -1,0 +1,116 @@
+"""Grants: lots of credits with terms of their own, and the reckoning of what is left of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+
+from django.db import DataError, IntegrityError
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+from psycopg.types.json import Jsonb
+
+from config.db.calls import call
+from ledger.models import EntryReason, Grant, GrantCategory
+from ledger.services.entries import Posted, posted_of, raise_refusal
+from ledger.services.idempotency import fingerprint
+
+ENTRIES_AT_ONCE = 20_000
+"""How many entries are reckoned in one transaction: a charge of that customer waits some tenths of a second at most."""
+
+
+@dataclass(frozen=True)
+class LotTerms:
+    """How a lot is spent: None stands for what is usual.
+
+    Usual are: promotional for a grant and paid for a purchase, the middle priority, effective at once, never expiring.
+    """
+
+    category: GrantCategory | None = None
+    priority: int | None = None
+    effective_at: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
+
+
+USUAL_TERMS = LotTerms()
+
+
+def open_grant(
+    *,
+    user_id: int,
+    amount: Decimal,
+    reason: EntryReason,
+    description: str,
+    operation: str,
+    idempotency_key: str,
+    terms: LotTerms,
+    reference: str | None = None,
+) -> Posted:
+    """Post a credit that is a lot with terms of its own; `amount` is positive credits.
+
+    What is left of it at `terms.expires_at` is gone from that very moment, whether or not anything runs then. Repeating
+    the call with its key answers with the entry made then, also after the lot has expired.
+
+    :raises GrantUntimely: if it would begin later than now, or expire before
+    :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
+    """
+    asked = {
+        "reason": reason,
+        "amount": amount,
+        "description": description,
+        "reference": reference,
+        "terms": {name: _comparable(value) for name, value in asdict(terms).items()},
+    }
+    try:
+        outcome = call(
+            "ledger_open_grant",
+            p_user_id=user_id,
+            p_reason=reason,
+            p_amount=amount,
+            p_description=description,
+            p_reference=reference,
+            p_metadata=Jsonb({}),
+            p_operation=operation,
+            p_idempotency_key=idempotency_key,
+            p_fingerprint=fingerprint(asked),
+            p_category=terms.category,
+            p_priority=terms.priority,
+            p_effective_at=terms.effective_at,
+            p_expires_at=terms.expires_at,
+        )
+    except (DataError, IntegrityError) as error:
+        raise_refusal(error)
+        raise
+    return posted_of(outcome, amount=amount)
+
+
+def settle_grants(*, user_id: int) -> int:
+    """Settle what has expired, and reckon which debits drew on which lots, so that their rows say what is left.
+
+    Answers how many entries that made. A long history is reckoned in stretches, each a transaction of its own.
+    Repetition finds nothing more to do.
+    """
+    expiries = 0
+    while True:
+        settled = call("ledger_settle_grants", p_user_id=user_id, p_most=ENTRIES_AT_ONCE)
+        expiries += settled.expiries
+        if settled.unreckoned == 0:
+            return expiries
+
+
+def customers_with_lots_to_settle() -> list[int]:
+    """Name the customers with lots that expire of whom a lot's time has come or not every entry is reckoned."""
+    expiring = Grant.objects.filter(expires_at__isnull=False, remaining__gt=0)
+    behind = Q(user__balance__seq__gt=Coalesce(F("user__grant_progress__seq"), 0))
+    found = expiring.filter(behind | Q(expires_at__lte=Now()))
+    return list(found.order_by("user_id").values_list("user_id", flat=True).distinct())
+
+
+def lots_due(*, user_id: int) -> int:
+    """Count the lots of a customer whose time has come since anything was settled."""
+    return Grant.objects.of(user_id).filter(expires_at__lte=Now(), has_run_out=False, remaining__gt=0).count()
+
+
+def _comparable(value: object) -> object:
+    return value.astimezone(dt.UTC).isoformat() if isinstance(value, dt.datetime) else value

@@ -1,0 +1,46 @@
+"""Lots of credits in tests: made with terms of their own, and made to expire at will."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import User
+from ledger.models import Entry, EntryReason, Grant
+from ledger.services.adjustments import grant_credits
+from ledger.services.grants import LotTerms, settle_grants
+from tests.ledger.tampering import unguarded
+
+
+def lot(user: User, credits: Decimal | int | str, *, days: float | None = None, **terms: Any) -> Entry:
+    """Grant credits that expire in so many days (None: never), on the terms given; each call is another lot."""
+    if days is not None:
+        terms["expires_at"] = timezone.now() + dt.timedelta(days=days)
+    return grant_credits(
+        user_id=user.pk,
+        amount=Decimal(credits),
+        reason=EntryReason.GRANT,
+        reference=None,
+        idempotency_key=uuid.uuid4().hex,
+        terms=LotTerms(**terms),
+    ).entry
+
+
+def end(*lots: Entry) -> None:
+    """Let the time of these lots come at once: what the clock would do, if a test could wait."""
+    ids = [entry.pk for entry in lots]
+    with unguarded() as connection:
+        connection.execute("UPDATE ledger_grant SET expires_at = clock_timestamp() WHERE entry_id = ANY(%s)", [ids])
+        connection.execute(
+            "UPDATE ledger_balance SET next_expiry_at = clock_timestamp() WHERE user_id = %s", [lots[0].user_id]
+        )
+
+
+def left(user: User) -> dict[int, Decimal]:
+    """Tell what is left of each lot of a customer, by the entry that opened it."""
+    settle_grants(user_id=user.pk)
+    return dict(Grant.objects.of(user.pk).values_list("entry_id", "remaining"))
