@@ -102,6 +102,7 @@ class LedgerPages:
     last_seq: int
     type: str | None = None
     reference: str | None = None
+    is_behind: bool = False  # credits have expired since, and their entries are still to be made
 
     def count(self) -> int:
         """Count the entries: exact, and cheap unless a reference is asked for."""
@@ -153,7 +154,11 @@ _RANGE = """
     SELECT CASE WHEN %s::timestamptz IS NULL THEN 1 ELSE ledger_first_seq_at(%s::bigint, %s::timestamptz) END,
         CASE WHEN %s::timestamptz IS NULL
             THEN coalesce((SELECT seq FROM ledger_balance WHERE user_id = %s::bigint), 0)
-            ELSE ledger_first_seq_at(%s::bigint, %s::timestamptz) - 1 END
+            ELSE ledger_first_seq_at(%s::bigint, %s::timestamptz) - 1 END,
+        EXISTS (
+            SELECT FROM ledger_balance b JOIN ledger_grant g USING (user_id)
+            WHERE user_id = %s::bigint AND b.next_expiry_at <= clock_timestamp()
+                AND g.expires_at <= clock_timestamp() AND g.remaining > 0)
 """
 
 
@@ -166,8 +171,10 @@ def ledger_of(
     end: dt.datetime | None = None,
 ) -> LedgerPages:
     """Give a customer's entries made in `[start, end)`, as of now: entries that come later do not shift pages."""
-    ((first_seq, last_seq),) = read_prepared(_RANGE, [start, user_id, start, end, user_id, user_id, end])
-    return LedgerPages(user_id, first_seq, last_seq, type, reference)
+    ((first_seq, last_seq, is_behind),) = read_prepared(
+        _RANGE, [start, user_id, start, end, user_id, user_id, end, user_id]
+    )
+    return LedgerPages(user_id, first_seq, last_seq, type, reference, is_behind)
 
 
 def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> HoldQuerySet:

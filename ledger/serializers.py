@@ -10,7 +10,7 @@ from rest_framework import serializers
 from accounts.serializers import ErrorSerializer
 from config.http.fields import CreditsField, InstantField
 from config.http.numbers import plain
-from ledger.models import Entry, EntryType, Hold, HoldStatus
+from ledger.models import Entry, EntryType, Grant, GrantCategory, GrantStatus, Hold, HoldStatus
 from ledger.selectors import CreditBalance
 
 
@@ -101,6 +101,40 @@ class AccountHoldSerializer(serializers.ModelSerializer[Hold]):
         )
 
 
+class GrantSerializer(serializers.ModelSerializer[Grant]):
+    """A lot of credits, as `ledger.selectors.grants_of` gives it: one whose time has come is expired at once."""
+
+    id = serializers.IntegerField(source="entry_id", help_text="Names the lot; the same as entry_id.")
+    entry_id = serializers.IntegerField(help_text="The ledger entry that brought the credits.")
+    amount = CreditsField(help_text="Credits that it began with.")
+    remaining = CreditsField(help_text="Credits of it neither spent nor expired.")
+    category = serializers.ChoiceField(choices=GrantCategory.choices, help_text="Bought, or given.")
+    priority = serializers.IntegerField(help_text="0 to 100; lots of a lower number are spent first.")
+    effective_at = InstantField(help_text="Since when it counts.")
+    expires_at = InstantField(allow_null=True, help_text="From then on what is left is gone; null: never.")
+    created_at = InstantField()
+    status = serializers.ChoiceField(
+        choices=GrantStatus.choices,
+        source="status_now",
+        help_text="used: all of it was spent. expired: its time came before that.",
+    )
+
+    class Meta:
+        model = Grant
+        fields = (
+            "id",
+            "entry_id",
+            "amount",
+            "remaining",
+            "category",
+            "priority",
+            "effective_at",
+            "expires_at",
+            "created_at",
+            "status",
+        )
+
+
 class HoldSerializer(serializers.Serializer[Hold]):
     """Credits set aside, as the services that set them aside see it."""
 
@@ -145,8 +179,8 @@ class InsufficientCreditsSerializer(ErrorSerializer):
     credits_reserved = CreditsField(help_text="Credits in open holds.")
     reason = serializers.ChoiceField(
         choices=["spent", "held", "expired", "frozen", "key_limit"],
-        help_text="held: open holds would have covered it. frozen: nothing may be spent. key_limit: the customer's key "
-        "may not spend so much.",
+        help_text="held: open holds would have covered it. expired: so would have what expired within the last 24 "
+        "hours. frozen: nothing may be spent. key_limit: the customer's key may not spend so much.",
     )
     next_hold_expires_at = InstantField(allow_null=True, help_text="When the first open hold runs out.")
     top_up_url = serializers.CharField(help_text="Where to buy credits.")

@@ -1,9 +1,9 @@
-"""Included at the root: credits, ledger, holds and payments of the Account API."""
+"""Included at the root: credits, ledger, holds, grants and payments of the Account API."""
 
 from django.urls import path
 
 from ledger.payment_views import PackagesViewSet, PaymentMethodsViewSet, TopUpsViewSet
-from ledger.views import CreditsViewSet, HoldsViewSet, LedgerViewSet
+from ledger.views import CreditsViewSet, GrantsViewSet, HoldsViewSet, LedgerViewSet
 from ledger.webhook_views import StripeWebhookViewSet
 
 urlpatterns = [
@@ -25,4 +25,5 @@ urlpatterns = [
         name="payment-method",
     ),
     path("webhooks/stripe", StripeWebhookViewSet.as_view({"post": "create"}), name="stripe-webhook"),
+    path("auth/account/grants", GrantsViewSet.as_view({"get": "list"}), name="grants"),
 ]

@@ -1,4 +1,4 @@
-"""The Account API's credits, ledger and holds."""
+"""The Account API's credits, ledger, holds and grants."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ from config.http.lean import LeanAnswer, LeanRequest, LeanViewSet
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_filters, strict_parameters, wants_csv
 from ledger.filters import LedgerFilter
-from ledger.models import Entry, Hold, HoldStatus
-from ledger.selectors import LedgerPages, balance_of, holds_of, ledger_of
-from ledger.serializers import AccountHoldSerializer, CreditBalanceSerializer, EntrySerializer, balance_answer
+from ledger.models import Entry, Grant, Hold, HoldStatus
+from ledger.selectors import LedgerPages, balance_of, grants_of, holds_of, ledger_of
+from ledger.serializers import (
+    AccountHoldSerializer,
+    CreditBalanceSerializer,
+    EntrySerializer,
+    GrantSerializer,
+    balance_answer,
+)
+from ledger.services.expiry import expire_holds
+from ledger.services.grants import settle_grants
 
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
 
@@ -91,13 +99,18 @@ class LedgerViewSet(GenericViewSet[Entry]):
         if not filters.is_valid():
             raise ValidationError(filters.errors)
         asked = filters.form.cleaned_data
-        return ledger_of(
-            user_id=cast(User, request.user).pk,
-            type=asked["type"] or None,
-            reference=asked["reference"] or None,
-            start=asked["from"],
-            end=asked["to"],
-        )
+        user_id = cast(User, request.user).pk
+        wanted = {
+            "type": asked["type"] or None,
+            "reference": asked["reference"] or None,
+            "start": asked["from"],
+            "end": asked["to"],
+        }
+        pages = ledger_of(user_id=user_id, **wanted)
+        if pages.is_behind:
+            expire_holds(user_id=user_id)
+            pages = ledger_of(user_id=user_id, **wanted)
+        return pages
 
 
 HOLDS_CSV_HEADER = (
@@ -136,4 +149,44 @@ class HoldsViewSet(GenericViewSet[Hold]):
             header = [name.removesuffix("_now") for name in HOLDS_CSV_HEADER]
             return csv_answer(filename="holds.csv", header=header, rows=rows)
         page = self.paginate_queryset(holds)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+GRANTS_CSV_HEADER = (
+    "entry_id", "entry_id", "amount", "remaining", "category", "priority", "effective_at", "expires_at", "created_at",
+    "status_now",
+)  # fmt: skip
+
+
+class GrantsViewSet(GenericViewSet[Grant]):
+    """The lots that the customer's credits came in."""
+
+    serializer_class = GrantSerializer
+    queryset = Grant.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="grants",
+        summary="Grants",
+        description="Lots of credits and what is left of each, newest first. They are spent by priority, then the one "
+        "that expires soonest, promotional before paid, effective first, id. What is left when a lot expires is gone "
+        "from that very moment, except what an open hold had reserved: that stays until the hold ends.",
+        tags=["account"],
+        parameters=[FORMAT],
+        responses={
+            (200, "application/json"): GrantSerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same lots, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        user_id = cast(User, request.user).pk
+        settle_grants(user_id=user_id)
+        grants = grants_of(user_id=user_id, now=timezone.now())
+        if wants_csv(request):
+            rows = ([getattr(grant, name) for name in GRANTS_CSV_HEADER] for grant in csv_items(request, grants))
+            header = ["id", *(name.removesuffix("_now") for name in GRANTS_CSV_HEADER[1:])]
+            return csv_answer(filename="grants.csv", header=header, rows=rows)
+        page = self.paginate_queryset(grants)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

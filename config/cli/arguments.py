@@ -54,6 +54,13 @@ def count_argument(text: str) -> int:
     return int(text)
 
 
+def priority_argument(text: str) -> int:
+    """Read a place in an order: 0 to 100, lower is earlier."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 100):
+        raise ArgumentTypeError("Write a whole number from 0 to 100.")
+    return int(text)
+
+
 def text_argument(text: str) -> str:
     """Read a text that a person wrote; blanks alone are none."""
     if is_hostile(text):

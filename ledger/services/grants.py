@@ -94,7 +94,7 @@ def settle_grants(*, user_id: int) -> int:
     expiries = 0
     while True:
         settled = call("ledger_settle_grants", p_user_id=user_id, p_most=ENTRIES_AT_ONCE)
-        expiries += settled.expiries
+        expiries += int(settled.expiries)
         if settled.unreckoned == 0:
             return expiries
 

@@ -228,6 +228,7 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/payment-methods"): Row(by_token(200)),
     Route("POST", "/auth/account/payment-methods"): Row(by_token(201)),
     Route("DELETE", "/auth/account/payment-methods/{id}"): Row(owner_alone(204), of="payment method"),
+    Route("GET", "/auth/account/grants"): Row(by_token(200)),
     Route("GET", "/auth/account/usage"): Row(by_token(200)),
     Route("GET", "/auth/account/requests"): Row(by_token(200)),
     Route("GET", "/auth/account/summary"): Row(by_token(200)),

@@ -36,7 +36,9 @@ def end(*lots: Entry) -> None:
     with unguarded() as connection:
         connection.execute("UPDATE ledger_grant SET expires_at = clock_timestamp() WHERE entry_id = ANY(%s)", [ids])
         connection.execute(
-            "UPDATE ledger_balance SET next_expiry_at = clock_timestamp() WHERE user_id = %s", [lots[0].user_id]
+            "UPDATE ledger_balance SET next_expiry_at = least(next_expiry_at, ("
+            "SELECT min(expires_at) FROM ledger_grant WHERE entry_id = ANY(%s))) WHERE user_id = %s",
+            [ids, lots[0].user_id],
         )
 
 

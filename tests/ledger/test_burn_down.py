@@ -9,7 +9,14 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ledger.errors import InsufficientCredits
 from ledger.models import Entry, Grant, GrantCategory, Hold
@@ -180,17 +187,18 @@ class Customer(RuleBasedStateMachine):
         debit = self.debits[which % len(self.debits)]
         amount = min(amount, debit.amount - debit.given_back)
         if amount:
-            entry = refund(debit.id, amount)
+            entry = refund(debit.id, amount).entry
             own = self.books.give_back(debit, amount)
             if own:
                 order = (50, float("inf"), True, entry.created_at, entry.pk)
                 self.books.lots.append(Lot(entry, order, own, expires=False))
 
     @precondition(lambda self: any(each.expires and not each.has_run_out for each in self.books.lots))
-    @rule(which=CHOICE)
-    def expire(self, which: int) -> None:
+    @rule()
+    def expire(self) -> None:
+        """Let the lot go whose time comes first: else what was not reckoned yet would be drawn in another order."""
         due = [each for each in self.books.lots if each.expires and not each.has_run_out]
-        gone = due[which % len(due)]
+        gone = min(due, key=lambda each: each.entry.grant.expires_at)
         end(gone.entry)
         gone.entry.grant.refresh_from_db()
         gone.has_run_out = True

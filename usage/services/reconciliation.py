@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from config.db.calls import call
 from config.db.snapshot import snapshot
 from config.http.renderers import exact_json
+from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.payment_checks import PAYMENT_CHECKS
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
 from usage.errors import LogIsGone
@@ -135,7 +136,8 @@ USAGE_CHECKS = (
         "By key {api_key_id} {counted} credits are counted as spent since {began_on}, but the log has {logged}.",
     ),
 )
-ALL_CHECKS = (*LEDGER_CHECKS, *PAYMENT_CHECKS, *USAGE_CHECKS)
+
+ALL_CHECKS = (*LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *USAGE_CHECKS)
 
 
 def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:

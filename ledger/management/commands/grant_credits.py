@@ -8,11 +8,18 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.selectors import user_named
-from config.cli.arguments import credits_argument, idempotency_key_argument, text_argument
+from config.cli.arguments import (
+    credits_argument,
+    idempotency_key_argument,
+    instant_argument,
+    priority_argument,
+    text_argument,
+)
 from config.cli.command import OperatorCommand, Result
-from ledger.models import EntryReason
+from ledger.models import EntryReason, GrantCategory
 from ledger.serializers import EntrySerializer
 from ledger.services.adjustments import grant_credits
+from ledger.services.grants import LotTerms
 
 
 class Command(OperatorCommand):
@@ -23,6 +30,17 @@ class Command(OperatorCommand):
         parser.add_argument("amount", metavar="AMOUNT", type=credits_argument)
         parser.add_argument("--reason", choices=[EntryReason.PURCHASE.value, EntryReason.GRANT.value], required=True)
         parser.add_argument("--reference", metavar="R", type=text_argument, help="payment id or the like")
+        parser.add_argument("--expires-at", metavar="T", type=instant_argument, help="what is left then is gone")
+        parser.add_argument(
+            "--effective-at",
+            metavar="T",
+            type=instant_argument,
+            help="now or earlier; of like lots the first is spent first",
+        )
+        parser.add_argument("--category", choices=GrantCategory.values, help="promotional is spent before paid")
+        parser.add_argument(
+            "--priority", metavar="N", type=priority_argument, help="0 to 100, usually 50; lower is spent first"
+        )
         parser.add_argument("--idempotency-key", metavar="K", type=idempotency_key_argument, required=True)
 
     def run(self, options: Mapping[str, Any]) -> Result:
@@ -32,6 +50,12 @@ class Command(OperatorCommand):
             reason=EntryReason(options["reason"]),
             reference=options["reference"],
             idempotency_key=options["idempotency_key"],
+            terms=LotTerms(
+                category=options["category"] and GrantCategory(options["category"]),
+                priority=options["priority"],
+                effective_at=options["effective_at"],
+                expires_at=options["expires_at"],
+            ),
         )
         if posted.is_replay:
             self.say("This key was used before: the entry made then is shown, nothing was posted.")

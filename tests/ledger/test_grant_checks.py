@@ -1,0 +1,75 @@
+"""Whatever is done to lots past all guards is found."""
+
+import pytest
+
+from ledger.services.grant_checks import GRANT_CHECKS
+from ledger.services.reconciliation import Scope
+from tests.factories import customer_with
+from tests.ledger.lots import end, left, lot
+from tests.ledger.tampering import tamper
+from tests.usage.metering import charge, refund
+from usage.services.reconciliation import reconcile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OF_ALICE = "user_id = (SELECT id FROM accounts_user WHERE email = 'alice@example.com')"
+EXPIRED = f"entry_id = (SELECT entry_id FROM ledger_grant WHERE expired > 0 AND {OF_ALICE})"
+ACTIVE = f"entry_id = (SELECT entry_id FROM ledger_grant WHERE remaining > 0 AND expires_at > now() AND {OF_ALICE})"
+LONGEST = f"id = (SELECT id FROM ledger_grantdraw WHERE {OF_ALICE} ORDER BY last_seq - first_seq DESC LIMIT 1)"
+TAMPERINGS = {
+    f"UPDATE ledger_grant SET remaining = remaining - 1 WHERE {ACTIVE}": {"lots_are_the_balance", "lot_is_its_draws"},
+    f"UPDATE ledger_grant SET amount = amount + 1, remaining = remaining + 1 WHERE {ACTIVE}": {
+        "lots_are_the_balance",
+        "lot_is_its_entry",
+    },
+    f"UPDATE ledger_grant SET expired = expired - 1 WHERE {EXPIRED}": {"expired_is_its_entries"},
+    f"UPDATE ledger_grant SET expires_at = now() WHERE {ACTIVE}": {"expiry_of_lots_is_awaited"},
+    f"DELETE FROM ledger_grant WHERE {EXPIRED}": {"expired_is_its_entries"},
+    f"DELETE FROM ledger_grantdraw WHERE {LONGEST}": {"lot_is_its_draws"},
+    f"UPDATE ledger_grantdraw SET credits = credits - 1 WHERE {LONGEST}": {"stretch_is_its_debits", "lot_is_its_draws"},
+    f"UPDATE ledger_grantdraw SET first_credits = first_credits + 5, credits = credits + 5 WHERE {LONGEST}": {
+        "draws_are_within_their_entry",
+        "lot_is_its_draws",
+    },
+    f"UPDATE ledger_grantprogress SET overdrawn = 1 WHERE {OF_ALICE}": {"lots_are_the_balance"},
+    f"UPDATE ledger_grantprogress SET seq = seq + 1 WHERE {OF_ALICE}": {"lots_are_the_balance"},
+}
+
+
+@pytest.fixture
+def alice():
+    """Somebody of whose lots one expired, one was drawn on by several debits, and one is not touched yet."""
+    alice = customer_with(10, email="alice@example.com")
+    soon, _later = lot(alice, 7, days=1), lot(alice, 5, days=2)
+    charges = [charge(alice, credits=credits) for credits in (1, 2, 2)]
+    refund(charges[1].id, 1)
+    end(soon)
+    charge(alice, credits=1)
+    left(alice)
+    return alice
+
+
+def found():
+    return reconcile(Scope())[1]
+
+
+def test_lots_that_were_drawn_on_expired_and_given_back_keep_every_promise(alice):
+    assert found() == []
+
+
+@pytest.mark.parametrize("statement", TAMPERINGS)
+def test_what_is_tampered_with_is_found(alice, statement):
+    left(bob := customer_with(3))
+    charge(bob, credits=1)
+
+    tamper(statement)
+
+    findings = found()
+    assert {finding.check for finding in findings} >= TAMPERINGS[statement]
+    assert {finding.user_id for finding in findings} == {alice.pk}
+    assert reconcile(Scope(user_id=alice.pk))[1] == findings
+    assert all(finding.detail.endswith(".") for finding in findings)
+
+
+def test_every_check_finds_something():
+    assert {check.name for check in GRANT_CHECKS} == set().union(*TAMPERINGS.values())

@@ -1,0 +1,335 @@
+"""Lots of credits: spent in their order, gone at their moment, given back to where they came from."""
+
+import datetime as dt
+import time
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from ledger.errors import GrantUntimely, IdempotencyKeyReused, InsufficientCredits
+from ledger.models import Balance, Entry, EntryReason, Grant, GrantCategory, GrantDraw
+from ledger.models.balance import NEVER
+from ledger.selectors import balance_of
+from ledger.services.adjustments import grant_credits
+from ledger.services.grants import LotTerms, settle_grants
+from ledger.services.holds import release_hold
+from ledger.services.reconciliation import Scope
+from tests.account import client_of
+from tests.accounts.races import at_once
+from tests.factories import UserFactory, customer_with, give
+from tests.ledger.lots import end, left, lot
+from tests.ledger.posting import allow_overdraft, freeze, hold, post
+from tests.usage.metering import captured, charge, price, refund
+from usage.services.reconciliation import reconcile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SOON = 0.4 / 86_400  # of a day
+
+
+@pytest.fixture
+def alice(transactional_db):
+    return UserFactory(email="alice@example.com")
+
+
+@pytest.fixture(autouse=True)
+def _books_are_right(transactional_db):
+    yield
+    assert reconcile(Scope())[1] == []
+
+
+def balance(user):
+    return balance_of(user_id=user.pk).balance
+
+
+def expiries(user):
+    entries = Entry.objects.of(user.pk).filter(reason=EntryReason.EXPIRY).order_by("seq")
+    return list(entries.values_list("amount", flat=True))
+
+
+def remaining(user, *lots):
+    found = left(user)
+    return [found[entry.pk] for entry in lots]
+
+
+class TestTheOrderOfSpending:
+    def test_is_priority_then_expiry_then_promotional_then_effective_then_id(self, alice):
+        now = timezone.now()
+        by_id = [lot(alice, 1, effective_at=now), lot(alice, 1, effective_at=now)]
+        effective_before = lot(alice, 1, effective_at=now - dt.timedelta(days=1))
+        paid = lot(alice, 1, category=GrantCategory.PAID, effective_at=now - dt.timedelta(days=2))
+        later, sooner = lot(alice, 1, days=2), lot(alice, 1, days=1)
+        urgent = lot(alice, 1, priority=1)
+        expected = [urgent, sooner, later, effective_before, *by_id, paid]
+
+        for _ in expected:
+            charge(alice, credits=1)
+        settle_grants(user_id=alice.pk)
+
+        drawn = GrantDraw.objects.filter(user=alice).order_by("first_seq").values_list("grant_id", flat=True)
+        assert list(drawn) == [entry.pk for entry in expected]
+
+    def test_credits_without_terms_are_lots_too(self, alice):
+        bought = post(alice, 3, type="credit", reason="purchase").entry
+        goodwill = post(alice, 2).entry
+
+        charge(alice, credits=1)
+
+        assert remaining(alice, bought, goodwill) == [3, 1]
+        assert [grant.category for grant in Grant.objects.order_by("pk")] == ["paid", "promotional"]
+
+    def test_debits_that_follow_each_other_are_one_stretch(self, alice):
+        first, second = lot(alice, 10, days=1), lot(alice, 10, days=2)
+        for _ in range(5):
+            charge(alice, credits=3)
+
+        assert remaining(alice, first, second) == [0, 5]
+        stretches = GrantDraw.objects.order_by("pk").values_list("grant_id", "first_seq", "last_seq", "credits")
+        assert list(stretches) == [(first.pk, 3, 6, 10), (second.pk, 6, 7, 5)]
+
+    def test_charging_does_not_touch_lots(self, alice):
+        lot(alice, 10, days=1)
+
+        charge(alice, credits=3)
+
+        assert Grant.objects.get().remaining == 10
+        assert not GrantDraw.objects.exists()
+
+    def test_a_long_history_is_reckoned_in_parts(self, alice, monkeypatch):
+        monkeypatch.setattr("ledger.services.grants.ENTRIES_AT_ONCE", 2)
+        entry = lot(alice, 10, days=1)
+        for _ in range(6):
+            charge(alice, credits=1)
+
+        assert remaining(alice, entry) == [4]
+        assert settle_grants(user_id=alice.pk) == 0
+
+
+class TestExpiry:
+    def test_is_exact_for_readers_before_anything_has_run(self, alice):
+        give(alice, 5)
+        entry = lot(alice, 10, days=SOON)
+        charge(alice, credits=3)
+        seen = []
+        while timezone.now() < entry.grant.expires_at + dt.timedelta(milliseconds=20):
+            before = timezone.now()
+            seen.append((before, balance(alice), timezone.now()))
+
+        assert {credits for _, credits, after in seen if after < entry.grant.expires_at} == {12}
+        assert {credits for before, credits, _ in seen if before >= entry.grant.expires_at} == {5}
+        assert Balance.objects.get().balance == 12
+
+    def test_is_one_debit_made_at_its_own_moment(self, alice):
+        entry = lot(alice, 10, days=SOON)
+        charge(alice, credits=3)
+        time.sleep(0.5)
+
+        give(alice, 1)
+
+        expiry = Entry.objects.get(reason="expiry")
+        assert (expiry.type, expiry.amount, expiry.seq, expiry.balance_after) == ("debit", -7, 3, 0)
+        assert expiry.created_at == entry.grant.expires_at
+        assert expiry.metadata == {"grant_id": entry.pk}
+        assert Balance.objects.get().granted_total == 4
+        assert Balance.objects.get().next_expiry_at == NEVER
+
+    def test_of_a_lot_that_was_spent_makes_no_entry(self, alice):
+        entry = lot(alice, 3, days=1)
+        charge(alice, credits=3)
+        end(entry)
+
+        give(alice, 1)
+
+        assert expiries(alice) == []
+
+    def test_comes_to_a_frozen_balance_too(self, alice):
+        entry = lot(alice, 3, days=1)
+        freeze(alice)
+        end(entry)
+
+        assert balance(alice) == 0
+        assert settle_grants(user_id=alice.pk) == 1
+        assert expiries(alice) == [-3]
+
+    def test_shows_in_the_ledger_before_anything_has_run(self, alice):
+        entry = lot(alice, 3, days=1)
+        end(entry)
+
+        listed = client_of(alice).get("/auth/account/ledger").json()
+
+        assert [(each["type"], each["amount"]) for each in listed["results"]] == [("debit", -3), ("credit", 3)]
+        assert client_of(alice).get("/auth/account/credits").json()["balance"] == 0
+
+    def test_counts_in_what_a_free_charge_answers(self, alice):
+        price("free", 0)
+        give(alice, 1)
+        end(lot(alice, 3, days=1))
+
+        free = charge(alice, "free")
+
+        assert (free.balance_after, free.available) == (1, 1)
+
+    def test_is_told_apart_from_spending_for_a_day(self, alice):
+        end(lot(alice, 3, days=1))
+
+        with pytest.raises(InsufficientCredits) as covered:
+            charge(alice, credits=3)
+        with pytest.raises(InsufficientCredits) as not_covered:
+            charge(alice, credits=4)
+
+        assert (covered.value.reason, covered.value.available) == ("expired", 0)
+        assert not_covered.value.reason == "spent"
+
+    def test_beside_eight_callers_is_posted_once_and_refuses_nobody_wrongly(self):
+        alice = customer_with(80)
+        lot(alice, 1_000, days=SOON, priority=100)  # the last to be spent: its debits are none
+
+        def work():
+            for _ in range(10):
+                charge(alice, credits=1)
+                time.sleep(0.05)
+
+        assert at_once(8, work) == [None] * 8
+        assert expiries(alice) == [-1_000]
+        assert balance(alice) == 0
+
+    def test_of_many_runs_at_once_each_lot_is_settled_by_one(self, alice):
+        end(lot(alice, 1, days=1), lot(alice, 2, days=1))
+
+        outcomes = at_once(8, lambda: settle_grants(user_id=alice.pk))
+
+        assert sorted(outcomes) == [0] * 7 + [2]
+        assert expiries(alice) == [-1, -2]
+
+
+class TestHolds:
+    def test_keep_what_they_reserve_until_they_end(self, alice):
+        entry = lot(alice, 10, days=1)
+        opened = hold(alice, 4).hold
+        end(entry)
+        assert balance(alice) == 4
+        assert balance_of(user_id=alice.pk).available == 0
+
+        release_hold(hold_id=opened.pk, idempotency_key="r")
+
+        assert balance(alice) == 0
+        left(alice)
+        assert expiries(alice) == [-6, -4]
+
+    def test_spend_what_they_kept_of_an_expired_lot_before_all_others(self, alice):
+        for_ever, entry = lot(alice, 10, priority=0), lot(alice, 10, days=1)
+        opened = hold(alice, 4).hold
+        end(entry)
+
+        charge(alice, credits=2)
+        captured(opened, credits=Decimal(3))
+
+        assert remaining(alice, for_ever, entry) == [8, 0]
+        assert expiries(alice) == [-6, -1]
+
+    def test_keep_lots_that_expire_sooner_before_those_that_expire_later(self, alice):
+        sooner, later = lot(alice, 5, days=1), lot(alice, 5, days=2)
+        hold(alice, 7)
+        end(sooner)
+        assert balance(alice) == 10
+        end(later)
+
+        assert remaining(alice, sooner, later) == [5, 2]
+        assert expiries(alice) == [-3]
+
+    def test_that_run_out_let_go_of_what_they_kept_at_that_moment(self, alice):
+        entry = lot(alice, 10, days=1)
+        opened = hold(alice, 4, seconds=1).hold
+        end(entry)
+        time.sleep(1.01)
+
+        left(alice)
+
+        moments = Entry.objects.filter(reason="expiry").order_by("seq").values_list("created_at", flat=True)
+        assert expiries(alice) == [-6, -4]
+        assert list(moments)[1] == opened.expires_at
+
+
+class TestRefunds:
+    def test_go_back_to_the_lots_they_came_from_the_last_first(self, alice):
+        first, second = lot(alice, 4, days=1), lot(alice, 10, days=2)
+        paid = charge(alice, credits=6)
+
+        refund(paid.id, 1)
+        assert remaining(alice, first, second) == [0, 9]
+        refund(paid.id, 3)
+
+        assert remaining(alice, first, second) == [2, 10]
+
+    def test_to_a_lot_that_has_expired_expire_at_once(self, alice):
+        entry = lot(alice, 4, days=1)
+        paid = charge(alice, credits=4)
+        end(entry)
+        give(alice, 1)
+
+        refund(paid.id)
+
+        assert balance(alice) == 1
+        left(alice)
+        assert expiries(alice) == [-4]
+
+    def test_to_a_lot_that_was_used_up_expire_when_its_time_comes(self, alice):
+        entry = lot(alice, 4, days=SOON)
+        paid = charge(alice, credits=4)
+        settle_grants(user_id=alice.pk)
+        refund(paid.id)
+        assert balance(alice) == 4
+
+        time.sleep(0.5)
+
+        assert balance(alice) == 0
+        assert remaining(alice, entry) == [0]
+
+    def test_of_what_no_lot_had_paid_open_a_lot_of_their_own(self, alice):
+        allow_overdraft(alice, 10)
+        paid = charge(alice, credits=6)
+        bought = give(alice, 10)
+
+        entry = refund(paid.id).entry
+
+        assert remaining(alice, bought, entry) == [4, 6]
+
+    def test_first_pay_what_is_overdrawn(self, alice):
+        allow_overdraft(alice, 10)
+        entry = lot(alice, 4)
+        paid = charge(alice, credits=4)
+        charge(alice, credits=3)
+
+        refund(paid.id)
+
+        assert remaining(alice, entry) == [1]
+
+
+class TestOpening:
+    def test_credits_that_would_begin_later_or_have_expired_are_refused(self, alice):
+        for terms in ({"days": -1}, {"days": 0}, {"effective_at": timezone.now() + dt.timedelta(hours=1)}):
+            with pytest.raises(GrantUntimely):
+                lot(alice, 1, **terms)
+
+        assert not Entry.objects.exists()
+
+    def test_repetition_answers_with_the_entry_made_then_though_it_has_expired(self, alice):
+        def grant(days):
+            return grant_credits(
+                user_id=alice.pk,
+                amount=Decimal(3),
+                reason=EntryReason.GRANT,
+                reference=None,
+                idempotency_key="k",
+                terms=LotTerms(expires_at=dt.datetime(2100, 1, days, tzinfo=dt.UTC)),
+            )
+
+        first = grant(1)
+        end(first.entry)
+
+        again = grant(1)
+
+        assert (again.entry.pk, again.is_replay) == (first.entry.pk, True)
+        with pytest.raises(IdempotencyKeyReused):
+            grant(2)
+        assert Grant.objects.count() == 1
