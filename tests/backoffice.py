@@ -13,7 +13,7 @@ from tests.factories import StaffFactory
 from usage.models import ReconciliationRun
 
 READ_ONLY = (
-    "ledger_balance", "ledger_entry", "ledger_hold", "ledger_termschange", "usage_requestlog",
+    "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
     "usage_reconciliationrun", "admin_logentry", "ledger_payment",
 )  # fmt: skip
 EXPORTED = (

@@ -2,9 +2,18 @@
 
 from ledger.admin.balances import BalanceAdmin
 from ledger.admin.entries import EntryAdmin
+from ledger.admin.grants import GrantAdmin
 from ledger.admin.holds import HoldAdmin
 from ledger.admin.packages import TopUpPackageAdmin
 from ledger.admin.payments import PaymentAdmin
 from ledger.admin.terms_changes import TermsChangeAdmin
 
-__all__ = ["BalanceAdmin", "EntryAdmin", "HoldAdmin", "PaymentAdmin", "TermsChangeAdmin", "TopUpPackageAdmin"]
+__all__ = [
+    "BalanceAdmin",
+    "EntryAdmin",
+    "GrantAdmin",
+    "HoldAdmin",
+    "PaymentAdmin",
+    "TermsChangeAdmin",
+    "TopUpPackageAdmin",
+]

@@ -102,6 +102,7 @@ DECLARE
     v_part numeric;
     v_need numeric;
     v_skip numeric;
+    v_own numeric;          -- what of a refund no lot had paid
     v_reserved numeric;
     v_at timestamptz;
     e record;
@@ -196,24 +197,28 @@ BEGIN
         v_need := e.amount - v_part;
         v_skip := v_part + (
             SELECT coalesce(sum(amount), 0) FROM ledger_entry WHERE reverses_id = e.reverses_id AND seq < e.seq);
+        v_own := 0;
         FOR s IN SELECT * FROM ledger_shares(p_user_id, e.reverses_id, v_draws) LOOP
             v_part := least(greatest(s.credits - v_skip, 0), v_need);
             v_skip := greatest(v_skip - s.credits, 0);
+            v_need := v_need - v_part;
+            IF s.entry_id IS NULL THEN
+                v_own := v_part;
+            END IF;
             CONTINUE WHEN v_part = 0 OR s.entry_id IS NULL;
             i := array_position(v_entries, s.entry_id);
             v_left[i] := v_left[i] + v_part;
             v_first := least(v_first, i);
-            v_need := v_need - v_part;
             v_draws := array_append(
                 v_draws, ROW(s.entry_id, e.seq, e.seq, -v_part, -v_part, -v_part)::ledger_lot_draw);
             IF v_out[i] THEN
                 v_kept := v_kept + v_part;
             END IF;
         END LOOP;
-        IF v_need > 0 THEN
+        IF v_own > 0 THEN
             i := array_position(v_entries, e.id);
-            v_lots[i].amount := v_need;
-            v_left[i] := v_need;
+            v_lots[i].amount := v_own;
+            v_left[i] := v_own;
             v_first := least(v_first, i);
         END IF;
     END LOOP;

@@ -294,6 +294,18 @@ class TestRefunds:
 
         assert remaining(alice, bought, entry) == [4, 6]
 
+    def test_of_what_a_lot_had_paid_in_part_leave_to_it_no_more_than_that(self, alice):
+        allow_overdraft(alice, 10)
+        entry = lot(alice, 4)
+        paid = charge(alice, credits=6)
+        give(alice, 2)
+
+        first = refund(paid.id, 2).entry
+        second = refund(paid.id, 1).entry
+
+        assert remaining(alice, entry, first) == [1, 2]
+        assert not Grant.objects.filter(pk=second.pk).exists()
+
     def test_first_pay_what_is_overdrawn(self, alice):
         allow_overdraft(alice, 10)
         entry = lot(alice, 4)

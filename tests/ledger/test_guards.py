@@ -34,6 +34,7 @@ def assert_refused(owner, statement, parameters=None):
             form.format(table)
             for table in (
                 "ledger_entry",
+                "ledger_grantdraw",
                 "ledger_operationkey",
                 "ledger_termschange",
                 "usage_requestlog",
@@ -48,6 +49,10 @@ def assert_refused(owner, statement, parameters=None):
         "DELETE FROM ledger_balance",
         "TRUNCATE ledger_balance",
         "TRUNCATE accounts_user CASCADE",
+        "DELETE FROM ledger_grant",
+        "TRUNCATE ledger_grant",
+        "DELETE FROM ledger_grantprogress",
+        "TRUNCATE ledger_grantprogress",
         "DELETE FROM ledger_hold",
         "TRUNCATE ledger_hold",
     ],

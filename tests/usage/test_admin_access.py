@@ -15,6 +15,7 @@ from accounts.models import User
 from ledger.models import Balance, Entry, EntryReason, Hold
 from ledger.providers.fake import APPROVE
 from ledger.services.adjustments import grant_credits
+from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
 from tests.backoffice import (
     EXPORTED,
@@ -52,6 +53,7 @@ def customer():
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
     allow_overdraft(customer, 5)
     bought(customer, APPROVE)
+    settle_grants(user_id=customer.pk)
     Group.objects.create(name="Support")
     audit(report={"checked": {}, "findings": [{"check": "seal", "user_id": customer.pk, "detail": "Altered."}]})
     LogEntry.objects.log_actions(customer.pk, [customer], CHANGE, "Seen.", single_object=True)
@@ -93,6 +95,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "auth_group",
         "ledger_balance",
         "ledger_entry",
+        "ledger_grant",
         "ledger_hold",
         "ledger_payment",
         "ledger_termschange",

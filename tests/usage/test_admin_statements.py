@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from ledger.models import Payment
 from ledger.providers.fake import APPROVE
+from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
 from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
@@ -43,6 +44,7 @@ def alice():
         Group.objects.create(name=f"Role {number}")
         audit()
         bought(alice, APPROVE)
+    settle_grants(user_id=alice.pk)
     LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "Seen.")
     return alice
 

@@ -25,6 +25,7 @@ _LISTS = (
     ("ledger.view_entry", "ledger_entry", "Entries"),
     ("ledger.view_hold", "ledger_hold", "Holds"),
     ("ledger.view_payment", "ledger_payment", "Payments"),
+    ("ledger.view_grant", "ledger_grant", "Grants"),
     ("ledger.view_termschange", "ledger_termschange", "Changes of terms"),
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),

@@ -10,7 +10,8 @@ DECLARE
     v_balance numeric := 0;
     v_reserved numeric := 0;
 BEGIN
-    SELECT b.balance - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((ledger_lapsed(b.user_id)).credits, 0) END,
+    SELECT b.balance - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
+            ledger_lapsed(b.user_id, v_now)).credits, 0) END,
         b.reserved - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
             SELECT sum(h.credits - h.captured) FROM ledger_hold h
             WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= v_now), 0) END
