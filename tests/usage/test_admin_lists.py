@@ -14,6 +14,7 @@ from config.backoffice.paginator import CappedPaginator
 from ledger.admin.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
 from ledger.services.adjustments import adjust_credits, grant_credits
+from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
 from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
@@ -184,6 +185,7 @@ def test_each_list_takes_a_fixed_number_of_statements(alice, model, many):
 
 @pytest.mark.parametrize("model", models())
 def test_each_page_takes_a_fixed_number_of_statements(alice, model):
+    settle_grants(user_id=alice.pk)
     client = signed_in(staff := superuser())
     client.post("/admin/accounts/plan/add/", {"code": "one", "name": "One", "credits_per_period": "1"})
     subject = rows_of(client.get(list_of(model)))
