@@ -12,7 +12,7 @@ from config.db.migrations import sql_file
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0007_rotated_keys_know_the_original"),
-        ("ledger", "0013_freezing_and_overdraft"),
+        ("ledger", "0014_payments"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
