@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -70,7 +71,12 @@ def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
                 return payment  # the call may be on its way
             answer = _never_sent(payment)
         elif answer.state == PaymentState.REQUIRES_ACTION and payment.expires_at <= now:
-            answer = provider.cancel(order)
+            found = replace(
+                order,
+                provider_payment_id=order.provider_payment_id or answer.provider_payment_id,
+                checkout_id=order.checkout_id or answer.checkout_id,
+            )
+            answer = provider.cancel(found)
     except (NoAnswer, Refused) as silence:
         note_outcome(payment_id, OutcomeSource.SETTLING, "no_answer", str(silence))
         return payment
@@ -97,7 +103,10 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
         note_outcome(payment_id, source, "mismatch", str(error).splitlines()[0])
         raise errors.PaymentMismatch("payment id") from error
     if is_news and answer.state == PaymentState.SUCCEEDED:
-        _after_success(payment, answer, now)
+        _after_success(payment_id, now)
+    if answer.state == PaymentState.SUCCEEDED and payment.method_id is None and answer.method_id is not None:
+        # Of several messages about a success only one may name the card that was saved with it.
+        remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=answer.method_id)
     return Payment.objects.select_related("package", "method").get(pk=payment_id)
 
 
@@ -190,12 +199,10 @@ def _names(payment: Payment, answer: Answer) -> dict[str, str | None]:
     }
 
 
-def _after_success(payment: Payment, answer: Answer, now: dt.datetime) -> None:
+def _after_success(payment_id: int, now: dt.datetime) -> None:
     """Do what hangs on a success and may also be done later, by `settle_payments`."""
-    settle_reversals(payment_id=payment.pk)  # a refund may have been heard of first
-    send_receipt(payment_id=payment.pk, now=now)
-    if payment.method_id is None and answer.method_id is not None:
-        remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=answer.method_id)
+    settle_reversals(payment_id=payment_id)  # a refund may have been heard of first
+    send_receipt(payment_id=payment_id, now=now)
 
 
 def _never_sent(payment: Payment) -> Answer:

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 import pytest
 import time_machine
 from django.db import connection, connections
+from django.utils import timezone
 
 from config.doctor import installation, rights, server, structure
 from config.management.commands import doctor
 from tests.conftest import owner_connection
+from tests.factories import UserFactory
+from tests.ledger.paying import bought
 from tests.ledger.running import run
 from usage.selectors import log_months
 from usage.services.partitions import ensure_partition

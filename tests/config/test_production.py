@@ -47,6 +47,10 @@ def test_a_sound_installation_passes_djangos_deployment_checks(more):
         ({"DATABASE_OWNER_URL": None}, "DATABASE_OWNER_URL"),
         ({"DATABASE_OWNER_URL": SOUND["DATABASE_URL"]}, "DATABASE_OWNER_URL"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        ({"PAYMENT_PROVIDER": "fake"}, "PAYMENT_PROVIDER"),
+        ({"PAYMENT_PROVIDER": "stripe", "STRIPE_SECRET_KEY": "sk_live_1"}, "STRIPE_WEBHOOK_SECRETS"),
+        ({"STRIPE_WEBHOOK_SECRETS": "whsec_1,whsec_2,whsec_3"}, "STRIPE_WEBHOOK_SECRETS"),
+        ({"EMAIL_URL": "nowhere"}, "EMAIL_URL"),
         ({"PROMETHEUS_MULTIPROC_DIR": "/there/is/no/such/folder"}, "PROMETHEUS_MULTIPROC_DIR"),
     ],
 )
