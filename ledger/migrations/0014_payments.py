@@ -333,10 +333,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(("expiry_month__range", (1, 12))), name="card_expires_in_some_month"
             ),
         ),
-        migrations.AddIndex(
-            model_name="payment",
-            index=models.Index(fields=["user", "id"], name="payments_of_user"),
-        ),
+        migrations.AddIndex(model_name="payment", index=models.Index(fields=["user", "id"], name="payments_of_user")),
         migrations.AddIndex(
             model_name="payment",
             index=models.Index(
