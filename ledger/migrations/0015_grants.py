@@ -222,5 +222,13 @@ class Migration(migrations.Migration):
             ),
         ),
         sql_file(__file__, "0015_grants"),
-        sql_file(__file__, "0015_grants_that_expire"),
+        sql_file(
+            __file__,
+            "0015_grants_that_expire",
+            restores=(
+                "0003_move:ledger_settle_expired",
+                "0003_move:ledger_refusal",
+                "0011_capture_extend_refund:ledger_refund",
+            ),
+        ),
     ]
