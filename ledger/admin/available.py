@@ -19,6 +19,13 @@ class _Lapsed(Func):
     output_field = DecimalField(max_digits=15, decimal_places=6)
 
 
+def lapsed_credits(path: str = "") -> Expression:
+    """Give what the lots of these customers have lost since anything was settled; most of them cost no look."""
+    return Case(
+        When(Q((f"{path}next_expiry_at__lte", Now())), then=Coalesce(_Lapsed(F("pk"), Now()), _ZERO)), default=_ZERO
+    )
+
+
 def available_credits(path: str = "") -> Expression:
     """Give balance less reserved, for rows whose primary key is the customer's id; `path` leads to the balance.
 
@@ -33,10 +40,7 @@ def available_credits(path: str = "") -> Expression:
         .values("credits_left")
     )
     ran_out = Case(
-        When(
-            Q((f"{path}next_expiry_at__lte", Now())),
-            then=Coalesce(Subquery(gone), _ZERO) - Coalesce(_Lapsed(F("pk"), Now()), _ZERO),
-        ),
+        When(Q((f"{path}next_expiry_at__lte", Now())), then=Coalesce(Subquery(gone), _ZERO)),
         default=_ZERO,
     )
-    return Coalesce(F(f"{path}balance") - F(f"{path}reserved") + ran_out, _ZERO)
+    return Coalesce(F(f"{path}balance") - F(f"{path}reserved") + ran_out - lapsed_credits(path), _ZERO)

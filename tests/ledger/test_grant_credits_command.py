@@ -1,6 +1,6 @@
 import pytest
 
-from ledger.models import Entry
+from ledger.models import Entry, Grant
 from ledger.selectors import balance_of
 from tests.ledger.running import run
 
@@ -95,3 +95,42 @@ def test_wrong_usage_is_exit_2_and_changes_nothing(bob, arguments):
 
     assert (ran.code, ran.out) == (2, "")
     assert not Entry.objects.exists()
+
+
+def test_a_grant_may_be_a_lot_with_terms_of_its_own(bob):
+    ran = grant(
+        "bob@example.com", "5", "--expires-at", "2100-01-01", "--effective-at", "2026-01-01T12:00Z",
+        "--category", "promotional", "--priority", "7",
+    )  # fmt: skip
+
+    lot = Grant.objects.get(user=bob)
+    assert (ran.code, ran.json["id"], lot.amount) == (0, lot.pk, 5)
+    assert (lot.category, lot.priority) == ("promotional", 7)
+    assert (lot.effective_at.isoformat(), lot.expires_at.isoformat()) == (
+        "2026-01-01T12:00:00+00:00",
+        "2100-01-01T00:00:00+00:00",
+    )
+
+
+def test_repetition_with_other_terms_is_another_payload(bob):
+    grant("bob@example.com", "5", "--expires-at", "2100-01-01")
+
+    assert grant("bob@example.com", "5", "--expires-at", "2100-01-01").code == 0
+    assert grant("bob@example.com", "5", "--expires-at", "2100-01-02").code == 1
+    assert grant("bob@example.com", "5").code == 1
+
+
+@pytest.mark.parametrize("option", [("--expires-at", "2020-01-01"), ("--effective-at", "2099-01-01")])
+def test_credits_that_have_expired_or_begin_later_are_refused(bob, option):
+    ran = grant("bob@example.com", "5", *option)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "Credits may neither begin to count later than now nor expire before."
+    assert not Entry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("--priority", "101"), ("--priority", "-1"), ("--category", "free"), ("--expires-at", "soon")]
+)
+def test_terms_that_cannot_be_read_are_wrong_usage(bob, option):
+    assert grant("bob@example.com", "5", *option).code == 2

@@ -17,10 +17,12 @@ from ledger.services.holds import release_hold
 from ledger.services.reconciliation import Scope
 from tests.account import client_of
 from tests.accounts.races import at_once
+from tests.backoffice import list_of, rows_of, signed_in, superuser
 from tests.factories import UserFactory, customer_with, give
 from tests.ledger.lots import end, left, lot
 from tests.ledger.posting import allow_overdraft, freeze, hold, post
 from tests.usage.metering import captured, charge, price, refund
+from usage.admin.dashboard import figures_now, forget_figures
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,6 +161,17 @@ class TestExpiry:
 
         assert [(each["type"], each["amount"]) for each in listed["results"]] == [("debit", -3), ("credit", 3)]
         assert client_of(alice).get("/auth/account/credits").json()["balance"] == 0
+
+    def test_counts_in_what_staff_see(self, alice):
+        end(lot(alice, 3, days=1))
+        give(alice, 1)
+        end(lot(alice, 2, days=1))
+
+        client = signed_in(superuser())
+
+        assert [row.available_now for row in rows_of(client.get(list_of("ledger_balance")))] == [1]
+        forget_figures()
+        assert figures_now().outstanding == 1
 
     def test_counts_in_what_a_free_charge_answers(self, alice):
         price("free", 0)

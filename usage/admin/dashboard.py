@@ -18,6 +18,7 @@ from accounts.models import ApiKey, User
 from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.site import BackOfficeSite
+from ledger.admin.available import lapsed_credits
 from ledger.models import Balance, Hold, HoldStatus
 from usage.models import DailyUsage, ReconciliationRun, RequestLog
 from usage.selectors import last_full_audit
@@ -84,7 +85,7 @@ def _count(now: dt.datetime) -> Figures:
     """Count, a statement a table. Over requests only their daily sums are read, and what an index has."""
     today = now.astimezone(dt.UTC).date()
     balances = Balance.objects.aggregate(
-        outstanding=Coalesce(Sum("balance"), _NONE),
+        outstanding=Coalesce(Sum(F("balance") - lapsed_credits()), _NONE),
         reserved=Coalesce(Sum("reserved"), _NONE),
         without=Count("pk", filter=Q(balance__lte=0)),
     )
