@@ -228,7 +228,7 @@ def test_any_order_of_calls_leaves_in_each_lot_what_the_model_says():
     run_state_machine_as_test(
         Customer,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=25,
             derandomize=True,
             database=None,
