@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from config.http.idempotency import REPLAYED
@@ -120,9 +121,20 @@ def _incoming(request: Any) -> Incoming:
         request,
         plain.META,
         path=plain.path,
-        body=lambda: plain.body,
+        body=lambda: _body_of(plain),
         request_id=getattr(plain, "request_id", None),
     )
+
+
+def _body_of(plain: HttpRequest) -> bytes:
+    """Read the body.
+
+    :raises BadRequest: if its length is none that Django can read
+    """
+    try:
+        return plain.body
+    except ValueError:
+        raise BadRequest("Content-Length must be a number.") from None
 
 
 def _end(request: Any, metering: Metering, answer: Any) -> Any:
