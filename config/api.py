@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from accounts import errors as accounts_errors
 from config.http.answers import RETRY_AFTER_SECONDS, WORDS_BY_STATUS, error_body, is_database_away
+from config.http.field_errors import flattened
 from config.http.meters import count_database_error
 from config.http.numbers import plain
 from config.http.throttling import count_of, count_refusal, rate_headers
@@ -156,7 +157,7 @@ def _of_database(exc: Exception) -> Refusal | None:
 
 def _of_fields(exc: exceptions.ValidationError) -> Refusal:
     errors: dict[str, list[str]] = {}
-    for name, message in _flattened(exc.detail):
+    for name, message in flattened(exc.detail):
         errors.setdefault(name or "non_field_errors", []).append(_sentence(message))
     name, messages = next(iter(errors.items()), ("non_field_errors", ["The request is invalid."]))
     detail = messages[0] if name.rpartition(".")[2] == "non_field_errors" else f"{name}: {messages[0]}"
@@ -182,19 +183,6 @@ def _word_as_limit(refusal: Refusal, request: Any) -> None:
     refusal.extra = {}
     count = count_of(request._request)
     refusal.headers.setdefault("Retry-After", str(count.reset_seconds) if count else RETRY_AFTER_SECONDS)
-
-
-def _flattened(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Walk DRF's nested errors: `{"items": [{"name": ["…"]}]}` is about `items.0.name`."""
-    if isinstance(detail, Mapping):
-        for name, inner in detail.items():
-            yield from _flattened(inner, f"{path}.{name}" if path else str(name))
-    elif isinstance(detail, list | tuple):
-        for index, inner in enumerate(detail):
-            is_message = not isinstance(inner, Mapping | list | tuple)
-            yield from _flattened(inner, path if is_message else f"{path}.{index}" if path else str(index))
-    else:
-        yield path, str(detail)
 
 
 def _sentence(text: str) -> str:

@@ -107,7 +107,6 @@ INNER_ROOMS = {
     "usage_find_customer",
     "usage_count_key_spending",
     "usage_key_left",
-    "usage_lock_key",
     "usage_log_request",
     "usage_move_within_limit",
     "usage_settle_reported",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
 from config.http.bodies import Body
+from config.http.field_errors import flattened
 from config.http.fields import MomentField, ObjectField, TextField, WholeNumberField
 from usage.serializers.metering import LARGEST_DURATION, MethodField, endpoint_field, units_field
 from usage.services.events import Event, Result, rejected
@@ -76,7 +77,7 @@ def read_event(sent: Any, *, is_cloud_event: bool) -> Event | Result:
         event = _EVENT.read(sent)
         data = _under("data", event["data"] or {})
     except serializers.ValidationError as error:
-        place, message = next(_messages(error.detail))
+        place, message = next(flattened(error.detail))
         return rejected("invalid", f"{place}: {message}" if place else message)
     endpoint = data["endpoint"] or event["type"]
     if endpoint is None:
@@ -113,14 +114,3 @@ def _under(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         return _DATA.read(data)
     except serializers.ValidationError as error:
         raise serializers.ValidationError({name: error.detail}) from error
-
-
-def _messages(detail: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(detail, Mapping):
-        for name, inner in detail.items():
-            yield from _messages(inner, f"{place}.{name}" if place else str(name))
-    elif isinstance(detail, list):
-        for inner in detail:
-            yield from _messages(inner, place)
-    else:
-        yield place, str(detail)

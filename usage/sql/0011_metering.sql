@@ -13,12 +13,6 @@ WHERE e.reverses_id IS NOT NULL AND e.reason = 'refund';
 CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
--- Let calls with the same key follow each other until the transaction ends: whatever they turn out to be, a charge
--- that costs and one that does not, the later one finds what the earlier one made.
-CREATE FUNCTION usage_lock_key(p_user_id bigint, p_idempotency_key text) RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended(p_idempotency_key, p_user_id))
-$$;
-
 -- Log one request that has just been paid for (or was free, or refused) and count it, for the statistics and, where
 -- that is being counted, as spent by its key. Whoever has paid holds the customer's balance.
 CREATE FUNCTION usage_log_request(
@@ -93,7 +87,9 @@ BEGIN
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
 
-    PERFORM pg_advisory_xact_lock(hashtextextended(p_idempotency_key, v_user_id));  -- usage_lock_key, written out
+    -- Calls with the same key follow each other until the transaction ends: whatever they turn out to be, one that costs
+    -- and one that does not, the later one finds what the earlier one made.
+    PERFORM pg_advisory_xact_lock(hashtextextended(p_idempotency_key, v_user_id));
     SELECT done.entry_id, done.fingerprint INTO v_done_entry_id, v_done_fingerprint FROM (
         SELECT id AS entry_id, fingerprint FROM ledger_entry
         WHERE user_id = v_user_id AND operation = 'charge' AND idempotency_key = p_idempotency_key
