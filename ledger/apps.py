@@ -15,6 +15,7 @@ class LedgerConfig(AppConfig):
         "ledger_hold",
         "ledger_operationkey",
         "ledger_termschange",
+        "ledger_threshold",
     )
     # What was learnt about a payment stays as it was learnt.
     insert_only_tables = ("ledger_paymentoutcome",)
@@ -34,10 +35,13 @@ class LedgerConfig(AppConfig):
         "ledger_open_grant",
         "ledger_settle_grants",
         "ledger_lapsed",
+        "ledger_watch",
+        "ledger_rearm",
     )
     # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
     guards = (
         "balance_changes_only_with_seq",
+        "balance_notes_crossing",
         "balance_stays",
         "entry_is_append_only",
         "grant_draw_is_append_only",

@@ -17,6 +17,7 @@ from ledger.models.payment import (
 )
 from ledger.models.payment_method import PaymentCustomer, PaymentMethod
 from ledger.models.terms_change import TermsChange, TermsKind
+from ledger.models.threshold import Threshold
 
 __all__ = [
     "OPEN_STATES",
@@ -43,5 +44,6 @@ __all__ = [
     "PaymentState",
     "TermsChange",
     "TermsKind",
+    "Threshold",
     "TopUpPackage",
 ]

@@ -46,6 +46,12 @@ class Balance(models.Model):
     next_expiry_at = models.DateTimeField(
         db_default=NEVER, help_text="No hold and no grant expires before this moment (it may be early, never late)."
     )
+    watch_below = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        null=True,
+        help_text="The highest threshold that is armed: falling below it is noted; empty: none.",
+    )
     frozen_at = models.DateTimeField(null=True, help_text="Since when nothing may be spent; empty: not frozen.")
     updated_at = models.DateTimeField(db_default=Now(), help_text="Last change of balance or reserved.")
 

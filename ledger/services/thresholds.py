@@ -1,0 +1,54 @@
+"""Thresholds: the very move that takes a customer's available credits below an amount says so (docs/decisions/0032)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db import DataError, IntegrityError
+
+from config.db.calls import call, call_rows
+from ledger.models import Threshold
+from ledger.services.entries import raise_refusal
+
+
+class Crossing(NamedTuple):
+    """One threshold that a customer's available credits fell below, and when."""
+
+    user_id: int
+    name: str
+    below: Decimal
+    crossed_at: dt.datetime
+
+
+def watch_available(*, user_id: int, name: str, below: Decimal | None) -> dt.datetime | None:
+    """Watch a customer's available credits against `below` (more than 0), under a name that each customer has once.
+
+    None ends it. Another amount begins anew; the same again changes nothing. Answers since when available is below
+    it, None when it is not: then the charge, hold or expiry that makes it so will note the moment.
+
+    :raises UnknownCustomer: if there is no such user
+    """
+    try:
+        return call("ledger_watch", p_user_id=user_id, p_name=name, p_below=below).ledger_watch
+    except (DataError, IntegrityError) as error:
+        raise_refusal(error)
+        raise
+
+
+def crossings(*, prefix: str, most: int) -> list[Crossing]:
+    """List at most `most` crossed thresholds whose names begin with `prefix`, those crossed first before others.
+
+    Available may meanwhile be back: `rearm` knows.
+    """
+    crossed = Threshold.objects.filter(crossed_at__isnull=False, name__startswith=prefix)
+    return [Crossing(*row) for row in crossed.order_by("crossed_at", "id").values_list(*Crossing._fields)[:most]]
+
+
+def rearm(*, user_id: int) -> list[Crossing]:
+    """Arm those thresholds of a customer again that available is back at or above; answers them, as they were crossed.
+
+    Each return is answered once: whoever acts on it does so in the transaction of this call.
+    """
+    return [Crossing(user_id, *row) for row in call_rows("ledger_rearm", p_user_id=user_id)]
