@@ -31,10 +31,11 @@ def watch_available(*, user_id: int, name: str, below: Decimal | None) -> dt.dat
     :raises UnknownCustomer: if there is no such user
     """
     try:
-        return call("ledger_watch", p_user_id=user_id, p_name=name, p_below=below).ledger_watch
+        since: dt.datetime | None = call("ledger_watch", p_user_id=user_id, p_name=name, p_below=below).ledger_watch
     except (DataError, IntegrityError) as error:
         raise_refusal(error)
         raise
+    return since
 
 
 def crossings(*, prefix: str, most: int) -> list[Crossing]:
