@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -32,6 +32,23 @@ from ledger.services.settling import settle_payment
 MAY_SETTLE = "ledger.settle_payment"
 
 
+class PaymentStateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("open", "Under way"), *PaymentState.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:  # noqa: ARG002
+        match self.value():
+            case None:
+                return queryset
+            case "open":
+                return queryset.filter(state__in=OPEN_STATES)
+            case state:
+                return queryset.filter(state=state)
+
+
 @admin.register(Payment)
 class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     list_display = (
@@ -39,7 +56,7 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
         "failure_code",
     )  # fmt: skip
     list_select_related = ("user",)
-    list_filter = (CustomerFilter, "state", "provider")
+    list_filter = (CustomerFilter, PaymentStateFilter, "provider")
     date_hierarchy = "created_at"
     search_fields = ("idempotency_key",)
     search_help_text = (

@@ -9,14 +9,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from ledger.providers import fake as cards
 from ledger.services.holds import open_hold
 from tests.backoffice import audit, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory, customer_with
+from tests.ledger.paying import bought
 from tests.usage.metering import charge, price, report, request_at
 from usage.admin.dashboard import figures_now, forget_figures
 
 pytestmark = pytest.mark.django_db
-MOST_STATEMENTS = 12
+MOST_STATEMENTS = 13
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,8 @@ def company():
     open_hold(user_id=alice.pk, credits=Decimal(30), expires_in_seconds=900, idempotency_key="h")
     ApiKey.objects.filter(pk=ApiKeyFactory(user=alice).api_key.pk).update(last_used_at=timezone.now())
     ApiKeyFactory(user=alice)
+    for method in (cards.TIME_OUT, None, cards.DECLINE):
+        bought(alice, method)
     audit(findings=2)
     return alice
 
@@ -61,6 +65,8 @@ def test_the_numbers_are_right(company):
         "At or below zero": "1",
         "Reserved by holds": "30",
         "Holds expired, not settled": "0",
+        "Payments under way": "2",
+        "Payments failed this month": "1",
         "Credits used today": "4",
         "Credits used this month": "4",
         "Requests today": "5",
@@ -77,6 +83,7 @@ def test_each_number_leads_to_a_list_that_has_as_many_rows(company):
 
     for title, number in {
         "Customers": 4, "At or below zero": 1, "Reserved by holds": 1, "Holds expired, not settled": 0,
+        "Payments under way": 2, "Payments failed this month": 1,
         "Requests today": 5, "Failed today": 1, "Unpaid this month": 1, "Keys used in 24 hours": 1,
     }.items():  # fmt: skip
         answer = client.get(shown[title].url)
@@ -106,6 +113,7 @@ def test_a_hold_that_has_run_out_is_not_reserved_and_is_counted_as_unsettled(com
         ("accounts.view_user", {"Customers"}),
         ("ledger.view_balance", {"Credits outstanding", "At or below zero"}),
         ("ledger.view_hold", {"Reserved by holds", "Holds expired, not settled"}),
+        ("ledger.view_payment", {"Payments under way", "Payments failed this month"}),
         (
             "usage.view_requestlog",
             {"Credits used today", "Credits used this month", "Requests today", "Failed today", "Unpaid this month"},

@@ -1,10 +1,13 @@
 """The demo company, as somebody finds it who tries it."""
 
+import datetime as dt
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from ledger.models import Entry, Grant, Payment
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.services import demo
 
@@ -49,3 +52,23 @@ def test_support_makes_neither_prices_nor_service_keys(company):
 
     for way in (reverse("admin:usage_price_add"), reverse("admin:accounts_apikey_issue")):
         assert client.get(way).status_code == 403
+
+
+def test_there_are_payments_in_each_state_that_staff_have_to_tell_apart_and_a_lot_that_expires(company):
+    states = dict(Payment.objects.values_list("user__email", "state"))
+
+    assert states == {
+        "alice@demo.example": "succeeded",
+        "bob@demo.example": "failed",
+        "dora@demo.example": "requires_action",
+    }
+    assert Grant.objects.get(user=company.customers["emil@demo.example"]).expires_at > timezone.now()
+
+
+def test_loading_it_again_on_another_day_buys_and_gives_nothing_more(company):
+    bought_and_given = Entry.objects.filter(reason__in=("purchase", "grant"))
+    payments, entries = Payment.objects.count(), bought_and_given.count()
+
+    demo.seed(now=timezone.now() + dt.timedelta(days=1))
+
+    assert (Payment.objects.count(), bought_and_given.count()) == (payments, entries)

@@ -19,7 +19,7 @@ from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.site import BackOfficeSite
 from ledger.admin.available import lapsed_credits
-from ledger.models import Balance, Hold, HoldStatus
+from ledger.models import OPEN_STATES, Balance, Hold, HoldStatus, Payment, PaymentState
 from usage.models import DailyUsage, ReconciliationRun, RequestLog
 from usage.selectors import last_full_audit
 
@@ -44,6 +44,8 @@ class Figures:
     unpaid_this_month: int
     keys_in_use: int
     unsettled_holds: int
+    payments_open: int
+    payments_failed: int
     audit: ReconciliationRun | None
 
 
@@ -92,6 +94,11 @@ def _count(now: dt.datetime) -> Figures:
     unsettled = Hold.objects.filter(status=HoldStatus.OPEN, expires_at__lte=now).aggregate(
         number=Count("pk"), credits=Coalesce(Sum(F("credits") - F("captured")), _NONE)
     )
+    month = dt.datetime(today.year, today.month, 1, tzinfo=dt.UTC)
+    payments = Payment.objects.aggregate(
+        open=Count("pk", filter=Q(state__in=OPEN_STATES)),
+        failed=Count("pk", filter=Q(state=PaymentState.FAILED, created_at__gte=month)),
+    )
     is_today = Q(day=today)
     requests = F("successful") + F("failed") + F("rejected")
     usage = DailyUsage.objects.filter(day__gte=today.replace(day=1), day__lte=today).aggregate(
@@ -100,7 +107,6 @@ def _count(now: dt.datetime) -> Figures:
         requests_today=Coalesce(Sum(requests, filter=is_today), 0),
         failed_today=Coalesce(Sum("failed", filter=is_today), 0),
     )
-    month = dt.datetime(today.year, today.month, 1, tzinfo=dt.UTC)
     return Figures(
         at=now,
         customers=User.objects.filter(is_staff=False).count(),
@@ -114,6 +120,8 @@ def _count(now: dt.datetime) -> Figures:
         unpaid_this_month=RequestLog.objects.filter(unpaid=True, occurred_at__gte=month).count(),
         keys_in_use=ApiKey.objects.filter(last_used_at__gte=now - dt.timedelta(days=1)).count(),
         unsettled_holds=unsettled["number"],
+        payments_open=payments["open"],
+        payments_failed=payments["failed"],
         audit=last_full_audit(),
     )
 
@@ -139,6 +147,13 @@ def tiles_for(viewer: Any, figures: Figures) -> list[Tile]:
             Tile(
                 "Holds expired, not settled", f"{figures.unsettled_holds:,}",
                 list_url("ledger_hold", expiry="unsettled"), note="they hold nothing any more",
+            ),
+        ],
+        "ledger.view_payment": [
+            Tile("Payments under way", f"{figures.payments_open:,}", list_url("ledger_payment", state="open")),
+            Tile(
+                "Payments failed this month", f"{figures.payments_failed:,}",
+                list_url("ledger_payment", state="failed", created_at__year=day.year, created_at__month=day.month),
             ),
         ],
         "usage.view_requestlog": [

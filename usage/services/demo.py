@@ -20,12 +20,11 @@ from accounts.models import ApiKey, Plan, Scope, Subscription, User
 from accounts.services.api_keys import issue_api_key, issue_service_key
 from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
-from ledger.providers.fake import APPROVE, DECLINE
 from ledger.services.adjustments import adjust_credits, grant_credits
-from ledger.services.cards import remember_card
 from ledger.services.holds import open_hold
 from usage.models import Price
 from usage.services.charging import charge_request
+from usage.services.demo_money import seed_money
 from usage.services.log_formats import ReportedRequest
 from usage.services.prices import set_price
 from usage.services.recording import Line, record_lines
@@ -103,8 +102,7 @@ def seed(*, now: dt.datetime) -> DemoCompany:
         _history_of(customer, people[customer.email], now)
     alice, bob = people[CUSTOMERS[0].email], people[CUSTOMERS[1].email]
     _today(alice, bob, staff[1], now)
-    for name, card in (("alice", APPROVE), ("bob", DECLINE)):  # one whose card is good, and one whose is not
-        remember_card(user_id=people[f"{name}@demo.example"].pk, provider_name="fake", method_id=f"{card}:{name}")
+    seed_money({email.partition("@")[0]: user for email, user in people.items()}, now=now)
     return DemoCompany(
         staff=staff,
         customers=people,

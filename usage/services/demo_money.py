@@ -1,0 +1,41 @@
+"""What the demo company's customers paid, or tried to, and what they were given for a while."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+
+from django.conf import settings
+
+from accounts.models import User
+from ledger.models import EntryReason, Grant
+from ledger.providers import fake
+from ledger.services.cards import remember_card
+from ledger.services.grants import LotTerms, open_grant
+from ledger.services.payments import start_top_up
+
+# One whose card is good, one whose is not, and one whose bank wants to be asked each time.
+CARDS = {"alice": fake.APPROVE, "bob": fake.DECLINE, "dora": fake.AUTHENTICATE}
+PROVIDER = fake.FakeProvider.name
+WELCOME_CREDITS = Decimal(200)
+WELCOME_DAYS = 10
+
+
+def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
+    """Save the cards, buy a package with each, and give a welcome that expires; a second run does nothing more."""
+    for name, kind in CARDS.items():
+        user = people[name]
+        card = remember_card(user_id=user.pk, provider_name=PROVIDER, method_id=f"{kind}:{name}")
+        if card is not None and settings.PAYMENT_PROVIDER == PROVIDER:
+            start_top_up(
+                user_id=user.pk, email=user.email, package_code="starter", payment_method_id=card.pk,
+                idempotency_key="demo: top-up", now=now,
+            )  # fmt: skip
+    emil = people["emil"]
+    if not Grant.objects.filter(user=emil).exists():
+        open_grant(
+            user_id=emil.pk, amount=WELCOME_CREDITS, reason=EntryReason.GRANT, description="Welcome to the demo",
+            operation="grant", idempotency_key="demo: welcome",
+            terms=LotTerms(expires_at=now.replace(microsecond=0) + dt.timedelta(days=WELCOME_DAYS)),
+        )  # fmt: skip
