@@ -1,8 +1,9 @@
-"""Who: people, the keys they call with, the plans they are on."""
+"""Who: people, the keys they call with, the plans they are on, what they are told."""
 
 from accounts.models.api_key import ApiKey, KeyStatus, Scope
 from accounts.models.limits import LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE
 from accounts.models.login_attempt import LoginAttempt
+from accounts.models.notice import NOTICE_TYPES, Notice
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
 from accounts.models.user import User
@@ -10,10 +11,12 @@ from accounts.models.user import User
 __all__ = [
     "LARGEST_SPENDING_LIMIT",
     "MOST_CALLS_PER_MINUTE",
+    "NOTICE_TYPES",
     "ApiKey",
     "BillingInterval",
     "KeyStatus",
     "LoginAttempt",
+    "Notice",
     "Plan",
     "Scope",
     "SpentRefreshToken",

@@ -1,0 +1,78 @@
+"""What customers are told, by email and by webhook: one row for each thing, written with the thing itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models
+from django.db.models import Q
+
+from accounts.models.user import User
+
+# Every type of notice there is. Customers choose among them, so names are public: add, never rename.
+NOTICE_TYPES = {
+    "auto_reload.disabled": "Auto-reload was turned off, by somebody or after too many failures.",
+    "auto_reload.failed": "An automatic purchase of credits was refused.",
+    "auto_reload.requires_action": "The bank wants the customer to confirm an automatic purchase.",
+    "auto_reload.succeeded": "Credits were bought automatically.",
+    "balance.depleted": "Nothing is left to spend.",
+    "balance.low": "What is left fell below the customer's threshold.",
+    "balance.recovered": "There are more credits than the threshold again.",
+    "grant.expiring": "Credits are about to expire.",
+    "top_up.failed": "A purchase of credits failed.",
+    "top_up.succeeded": "Credits were bought.",
+}
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def of(self, user_id: int) -> NoticeQuerySet:
+        return self.filter(user_id=user_id)
+
+    def newest_first(self) -> NoticeQuerySet:
+        return self.order_by("-id")
+
+
+class Notice(models.Model):
+    """One thing that a customer is told, once, written in the transaction of what it tells."""
+
+    user = models.ForeignKey(
+        User, on_delete=models.PROTECT, db_index=False, related_name="notices", help_text="Who is told."
+    )
+    type = models.CharField(max_length=64, help_text="What kind of thing, as a dotted word such as balance.low.")
+    key = models.CharField(max_length=255, help_text="What makes it one of a kind: the same thing is told once.")
+    message_id = models.UUIDField(
+        db_default=RandomUUID(), editable=False, help_text="Its name in webhooks, the same at every attempt."
+    )
+    data = models.JSONField(help_text="The particulars, as webhooks carry them.")
+    subject = models.CharField(max_length=200, null=True, help_text="Subject of the email; empty: no email.")
+    body = models.TextField(null=True, help_text="Text of the email.")
+    created_at = models.DateTimeField(help_text="When it happened.")
+    email_due_at = models.DateTimeField(null=True, help_text="When the email is to be sent or tried again.")
+    email_tries = models.SmallIntegerField(db_default=0, default=0, help_text="How often sending it was begun.")
+    emailed_at = models.DateTimeField(null=True, help_text="When the mail server took the email.")
+
+    objects = NoticeQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "type", "key"], name="a_thing_is_told_once"),
+            models.CheckConstraint(
+                condition=Q(type__regex=r"^[a-z_]+(\.[a-z_]+)+$"), name="notice_type_is_a_dotted_word"
+            ),
+            models.CheckConstraint(
+                condition=Q(subject__isnull=True, body__isnull=True, email_due_at__isnull=True, emailed_at__isnull=True)
+                | Q(subject__isnull=False, body__isnull=False),
+                name="only_a_notice_with_a_text_is_emailed",
+            ),
+            models.CheckConstraint(
+                condition=Q(email_due_at__isnull=True) | Q(emailed_at__isnull=True),
+                name="an_email_that_was_sent_is_not_due",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["email_due_at"], name="notices_to_email", condition=Q(email_due_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.key}"
