@@ -10,8 +10,7 @@ from accounts.errors import UserNotFound
 from accounts.models import ApiKey, Subscription, User
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
-
-_LARGEST_ID = 2**63 - 1
+from config.http.numbers import LARGEST_ID
 
 
 def user_named(email_or_id: str) -> User:
@@ -21,7 +20,7 @@ def user_named(email_or_id: str) -> User:
     """
     named = email_or_id.strip()
     if named.isascii() and named.isdigit():
-        found = User.objects.filter(pk=int(named)).first() if len(named) < len(str(_LARGEST_ID)) else None
+        found = User.objects.filter(pk=int(named)).first() if len(named) < len(str(LARGEST_ID)) else None
     else:
         found = User.objects.with_email(named).first()
     if found is None:

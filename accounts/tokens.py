@@ -22,11 +22,11 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts.errors import TokenInvalid
 from accounts.models import User
+from config.http.numbers import LARGEST_ID
 
 _FAMILY_CLAIM = "family"
 _FINGERPRINT_CLAIM = "fingerprint"
 _LONGEST_TOKEN = 4096
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,9 @@ def _read(kind: type[Token], raw: str) -> Claims:
 
 def _user_id(claim: Any) -> int:
     text = _text(claim)
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_ID))):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
         raise ValueError
-    if not 0 < int(text) <= _LARGEST_ID:
+    if not 0 < int(text) <= LARGEST_ID:
         raise ValueError
     return int(text)
 

@@ -9,12 +9,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField, TextField, WholeNumberField
-from config.http.numbers import plain
+from config.http.numbers import LARGEST_ID, plain
 from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
 from ledger.money import in_major_units
 from ledger.providers.base import CardSaving
 
-_LARGEST_ID = 2**63 - 1
 _MONEY = {"type": "number", "format": "double", "examples": [12.5]}
 
 
@@ -39,7 +38,7 @@ class TopUpRequestSerializer(serializers.Serializer[Payment]):
     package = TextField(max_length=50, help_text="The package's code.")
     payment_method_id = WholeNumberField(
         min_value=1,
-        max_value=_LARGEST_ID,
+        max_value=LARGEST_ID,
         required=False,
         allow_null=True,
         default=None,

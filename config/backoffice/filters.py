@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-LARGEST_ID = 2**63 - 1
+from config.http.numbers import LARGEST_ID
 
 
 def as_id(text: str) -> int | None:

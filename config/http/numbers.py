@@ -9,6 +9,8 @@ from math import floor
 
 PLACES = 6
 LARGEST = Decimal("999999999.999999")
+LARGEST_ID = 2**63 - 1
+"""As large as an id can be."""
 
 _DECIMAL_TEXT = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
 

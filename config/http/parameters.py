@@ -10,6 +10,7 @@ from django_filters import FilterSet
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 
+from config.http.numbers import LARGEST_ID
 from config.http.ranges import NotARange, TimeRange
 from config.http.text import HOSTILE, is_hostile
 
@@ -94,7 +95,7 @@ def path_number(text: str) -> int:
 
     :raises NotFound: if nothing could have this id
     """
-    if not _DIGITS.fullmatch(text) or int(text) > 2**63 - 1:
+    if not _DIGITS.fullmatch(text) or int(text) > LARGEST_ID:
         raise NotFound
     return int(text)
 

@@ -16,8 +16,8 @@ from config.http.fields import (
     UnitsField,
     WholeNumberField,
 )
+from config.http.numbers import LARGEST_ID
 
-LARGEST_ID = 2**63 - 1
 LARGEST_DURATION = 2**31 - 1
 _EITHER = "Name the customer by one of user_id and api_key."
 _METHOD_FORM = re.compile(r"\A[A-Za-z]{1,10}\Z")

@@ -16,12 +16,12 @@ from accounts.models import ApiKey, User
 from config.db.arrays import plain_array, text_array
 from config.db.calls import call
 from config.db.prepared import read_prepared
+from config.http.numbers import LARGEST_ID
 from usage.selectors import EARLIEST
 from usage.services.partitions import with_partition
 
 LATEST: Final = dt.timedelta(days=35)
 LARGEST_BATCH: Final = 1_000
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _customers_named(subjects: Collection[str], now: dt.datetime) -> dict[str, C
     """Find out whom each subject means, by one query for each way of naming."""
     unknown = rejected("customer_not_found", "There is no such customer.")
     found: dict[str, Customer | Result] = dict.fromkeys(subjects, unknown)
-    by_id = {s: int(s) for s in subjects if s.isascii() and s.isdigit() and int(s[:20]) <= _LARGEST_ID and len(s) < 20}
+    by_id = {s: int(s) for s in subjects if s.isascii() and s.isdigit() and int(s[:20]) <= LARGEST_ID and len(s) < 20}
     by_email = {s: s.lower() for s in subjects if "@" in s}
     by_key = {s: key_format.hash_of(s) for s in subjects if key_format.is_well_formed(s)}
     if by_id:
