@@ -5,7 +5,9 @@ Nothing here or below touches the database, and nothing of it is called inside a
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +58,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """One payment in the provider's own books; `key` is ours for it. None where the provider does not say."""
+
+    key: uuid.UUID
+    state: PaymentState
+    amount_minor: int | None
+    currency: str | None
+    refunded_minor: int | None
+    provider_payment_id: str | None
+
+
+@dataclass(frozen=True)
 class Card:
     """A saved card, as far as anybody but the provider may know it."""
 
@@ -94,6 +108,9 @@ class Provider(Protocol):
 
     def cancel(self, order: Order) -> Answer:
         """Let an order that nobody has paid be paid no more; answers where it stands then."""
+
+    def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:
+        """Tell of every payment of ours that was begun since, also of those that are not among our `orders`."""
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:
         """Begin to save a card without charging it."""

@@ -7,11 +7,13 @@ remembered, in this process.
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused
+from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused, Statement
 
 APPROVE, DECLINE, AUTHENTICATE = "fake_card_approve", "fake_card_decline", "fake_card_authenticate"
 TIME_OUT, ANSWER_LOST = "fake_card_time_out", "fake_card_answer_lost"
@@ -69,6 +71,15 @@ class FakeProvider:
             self._changed[order.key] = PaymentState.EXPIRED
         state = PaymentState.SUCCEEDED if is_paid else PaymentState.EXPIRED
         return self._stands(order, state, order.method_id)
+
+    def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
+        """Tell of our orders alone: no other was ever given to it."""
+        for order in orders:
+            answer = self.look_up(order)
+            if answer is not None:
+                yield Statement(
+                    order.key, answer.state, answer.amount_minor, answer.currency, None, answer.provider_payment_id
+                )
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:  # noqa: ARG002
         return CardSaving(f"fake_setup_{key}", f"fake_setup_{key}_secret")

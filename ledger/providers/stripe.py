@@ -5,17 +5,25 @@ Shapes: https://docs.stripe.com/api (the version that the pinned client speaks).
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import stripe
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused
-from ledger.providers.stripe_shapes import ORDER_KEY, ShapeNotUnderstood, answer_of_checkout, answer_of_intent, field
+from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused, Statement
+from ledger.providers.stripe_shapes import (
+    ORDER_KEY,
+    ShapeNotUnderstood,
+    answer_of_checkout,
+    answer_of_intent,
+    field,
+    statement_of_intent,
+)
 
 TIMEOUT_SECONDS = 20
 NETWORK_RETRIES = 2  # the client's own, under the same idempotency key
@@ -104,6 +112,17 @@ class StripeProvider:
         except Refused:  # it has come to its end meanwhile
             pass
         return self.look_up(order) or Answer(PaymentState.EXPIRED)
+
+    def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
+        """Read Stripe's list, the newest first, back to `since`."""
+        params: Any = {"limit": 100, "expand": ["data.latest_charge"]}
+        with _spoken():
+            for intent in self.client.v1.payment_intents.list(params).auto_paging_iter():
+                if intent.created < since.timestamp():
+                    break
+                statement = statement_of_intent(intent)
+                if statement is not None:
+                    yield statement
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:
         params: Any = {"customer": customer_id, "payment_method_types": ["card"], "usage": "off_session"}

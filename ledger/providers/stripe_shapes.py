@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer
+from ledger.providers.base import Answer, Statement
 
 ORDER_KEY = "tollbook_payment"
 """The name, in Stripe's metadata, of our own name for the payment."""
@@ -65,6 +66,23 @@ def answer_of_intent(intent: Any) -> Answer:
         failure_code=str(field(error, "decline_code") or field(error, "code") or "not_paid") if is_failed else None,
         failure_message=str(field(error, "message") or "The payment was not made.") if is_failed else None,
     )
+
+
+def statement_of_intent(intent: Any) -> Statement | None:
+    """Read a PaymentIntent of Stripe's list; None when it is no payment of ours.
+
+    :raises ShapeNotUnderstood: if it is in a state that we do not know
+    """
+    try:
+        key = uuid.UUID(str(field(intent, "metadata", ORDER_KEY)))
+    except ValueError:
+        return None
+    answer = answer_of_intent(intent)
+    refunded = field(intent, "latest_charge", "amount_refunded")
+    return Statement(
+        key, answer.state, answer.amount_minor, answer.currency,
+        refunded if isinstance(refunded, int) else None, answer.provider_payment_id,
+    )  # fmt: skip
 
 
 def answer_of_checkout(session: Any) -> Answer:

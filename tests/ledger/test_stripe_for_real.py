@@ -17,9 +17,9 @@ from ledger.providers.registry import chosen_provider
 from ledger.services.cards import customer_at, remember_card
 from ledger.services.payments import start_top_up
 from tests.ledger.paying import LATER, package, purchases, settled
+from tests.ledger.running import run
 from tests.ledger.stripes import KEY, Recorded, localstripe
 from tests.ledger.test_stripe_webhook import checkout, intent, send
-from usage.services.reconciliation import Scope, reconcile
 
 SECRET = "whsec_real"
 NUMBER = "4242424242424242"
@@ -92,7 +92,7 @@ def test_a_charge_whose_answer_was_lost_is_credited_by_the_webhook_and_once(bob,
     assert purchases(bob) == [1000]
     sources = PaymentOutcome.objects.filter(payment=payment, outcome="succeeded").values_list("source", flat=True)
     assert list(sources) == [OutcomeSource.WEBHOOK]
-    assert reconcile(Scope())[1] == []
+    assert run("reconcile", "--json").json["findings"] == []
 
 
 @pytest.mark.usefixtures("_at_stripe")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,6 +14,9 @@ from accounts.selectors import user_named
 from config.cli.arguments import instant_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
+from ledger.errors import PaymentsOff
+from ledger.providers.base import NoAnswer, Refused
+from ledger.services.provider_checks import compare_with_provider, providers_used
 from ledger.services.reconciliation import Finding, Scope, correct_drift
 from usage.services.reconciliation import mend_sums, reconcile, remember_run
 
@@ -29,6 +32,7 @@ class Command(OperatorCommand):
         parser.add_argument("--user", metavar="U", help="one customer, by email or id")
         parser.add_argument("--since", metavar="T", type=instant_argument, help="only what was written since")
         parser.add_argument("--fix", action="store_true", help="rebuild what is derived")
+        parser.add_argument("--no-provider", action="store_true", help="do not ask the payment provider")
         parser.add_argument("--fix-balances", action="store_true", help="with --fix: post correcting entries")
 
     def run(self, options: Mapping[str, Any]) -> Result:
@@ -42,11 +46,25 @@ class Command(OperatorCommand):
             fixed = self._fix(findings, balances=options["fix_balances"]) if options["fix"] and findings else 0
             if fixed:
                 checked, findings = reconcile(scope)
+        if not options["no_provider"]:
+            findings = [*findings, *self._at_providers(scope, checked)]
         remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())
         data: dict[str, Any] = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
         if options["fix"]:
             data["fixed"] = fixed
         return Result(data, text=_report(checked, findings, fixed), findings=len(findings))
+
+    def _at_providers(self, scope: Scope, checked: dict[str, int]) -> Iterator[Finding]:
+        """Hold payments against the providers' books; one that does not answer spoils nothing else."""
+        now = timezone.now()
+        for name in providers_used(scope, now=now):
+            try:
+                compared = compare_with_provider(name, scope, now=now)
+            except (PaymentsOff, NoAnswer, Refused) as silence:
+                self.say(f"Payments were not compared with {name}: {silence}")
+                continue
+            checked["payments_at_provider"] = checked.get("payments_at_provider", 0) + compared.payments
+            yield from compared.findings
 
     def _fix(self, findings: Sequence[Finding], *, balances: bool) -> int:
         fixed = mend_sums([finding for finding in findings if finding.check == "sums_are_the_log"])

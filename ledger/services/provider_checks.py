@@ -1,0 +1,120 @@
+"""Reconciliation of payments with the provider's own books, in both directions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ledger.models import Payment, PaymentState
+from ledger.models.payment import PaymentQuerySet
+from ledger.money import shown_money
+from ledger.providers.base import Statement
+from ledger.providers.registry import provider_named
+from ledger.services.reconciliation import Finding, Scope
+from ledger.services.settling import CALL_MAY_TAKE, order_of
+
+USUALLY_BACK_TO = dt.timedelta(days=31)
+_CLOCKS_DIFFER_BY = dt.timedelta(hours=1)
+
+
+class Compared(NamedTuple):
+    """How many payments were looked for at the provider, and what differs."""
+
+    payments: int
+    findings: list[Finding]
+
+
+def providers_used(scope: Scope, *, now: dt.datetime) -> list[str]:
+    """Name the providers that payments of this scope went to."""
+    return sorted(_payments(scope, now).order_by().values_list("provider", flat=True).distinct())
+
+
+def compare_with_provider(provider_name: str, scope: Scope, *, now: dt.datetime) -> Compared:
+    """Hold our payments against what the provider says of them: those of the scope, or of the last 31 days.
+
+    What was credited, the provider has the money of; what it has the money of was credited; what it gave back is
+    noted here. Payments that were begun minutes ago may be on their way. Nothing is changed on either side, and no
+    transaction may be open: this asks over the network.
+
+    :raises PaymentsOff: if the provider is not set up any more
+    :raises NoAnswer, Refused: if the provider does not say
+    """
+    provider = provider_named(provider_name)
+    since = scope.since or now - USUALLY_BACK_TO
+    payments = list(_payments(scope, now).filter(provider=provider_name).select_related("package", "method"))
+    said = {
+        statement.key: statement
+        for statement in provider.statements(map(order_of, payments), since=since - _CLOCKS_DIFFER_BY)
+    }
+    findings = [
+        finding
+        for payment in payments
+        for finding in _differences(payment, said.get(payment.provider_key), now)
+        if not _has_moved(payment)
+    ]
+    if scope.user_id is None:
+        findings += _unknown_to_us(provider_name, said)
+    return Compared(len(payments), findings)
+
+
+def _payments(scope: Scope, now: dt.datetime) -> PaymentQuerySet:
+    payments = Payment.objects.filter(created_at__gte=scope.since or now - USUALLY_BACK_TO).order_by("pk")
+    return payments if scope.user_id is None else payments.filter(user_id=scope.user_id)
+
+
+def _differences(payment: Payment, statement: Statement | None, now: dt.datetime) -> Iterator[Finding]:
+    if payment.state == PaymentState.SUCCEEDED:
+        if statement is None or _paid(statement) != (payment.amount_minor, payment.currency):
+            yield _finding(
+                "payment_is_at_the_provider", payment,
+                f"Payment {payment.pk} was credited for {shown_money(payment.amount_minor, payment.currency)}, but at "
+                f"{payment.provider} it {_what(statement)}.",
+            )  # fmt: skip
+    elif statement is not None and _paid(statement) and payment.created_at < now - CALL_MAY_TAKE:
+        yield _finding(
+            "provider_payment_is_credited", payment,
+            f"{payment.provider} has the money of payment {payment.pk}, which is {payment.state} here: "
+            "settle_payments credits it.",
+        )  # fmt: skip
+    if statement is not None and statement.refunded_minor not in (None, payment.refunded_minor):
+        yield _finding(
+            "refunds_are_the_providers", payment,
+            f"Of payment {payment.pk}, {payment.provider} gave back "
+            f"{shown_money(statement.refunded_minor or 0, payment.currency)}, but "
+            f"{shown_money(payment.refunded_minor, payment.currency)} are noted.",
+        )  # fmt: skip
+
+
+def _unknown_to_us(provider_name: str, said: dict[uuid.UUID, Statement]) -> Iterator[Finding]:
+    known = set(Payment.objects.filter(provider_key__in=list(said)).values_list("provider_key", flat=True))
+    for key, statement in said.items():
+        if key not in known and _paid(statement):
+            yield Finding(
+                "provider_payment_is_known", None,
+                f"{provider_name} has a payment of ours, {statement.provider_payment_id}, that is not known here.",
+                {"provider_payment_id": statement.provider_payment_id},
+            )  # fmt: skip
+
+
+def _paid(statement: Statement) -> tuple[int | None, str | None] | None:
+    return (statement.amount_minor, statement.currency) if statement.state == PaymentState.SUCCEEDED else None
+
+
+def _what(statement: Statement | None) -> str:
+    if statement is None:
+        return "is not known"
+    if statement.state != PaymentState.SUCCEEDED:
+        return f"is {statement.state}"
+    return f"is one of {shown_money(statement.amount_minor or 0, statement.currency or '')}"
+
+
+def _has_moved(payment: Payment) -> bool:
+    """Tell whether the payment has gone on while the provider was asked: the next run compares it."""
+    as_it_was = {"pk": payment.pk, "state": payment.state, "refunded_minor": payment.refunded_minor}
+    return not Payment.objects.filter(**as_it_was).exists()
+
+
+def _finding(check: str, payment: Payment, detail: str) -> Finding:
+    return Finding(check, payment.user_id, detail, {"payment_id": payment.pk})
