@@ -6,6 +6,8 @@ import re
 import pytest
 import yaml
 
+from config import docs
+
 
 def test_the_document_is_openapi_31_in_yaml(edge):
     answer = edge.get("/api/schema")
@@ -38,6 +40,23 @@ def test_an_unknown_format_is_a_json_400_that_names_it(edge, query):
     answer = edge.get(f"/api/schema?{query}")
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["format"])
+
+
+def test_nothing_else_of_the_query_is_read(edge):
+    answer = edge.get("/api/schema?version=1%0Ax&lang=de")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"] == 'inline; filename="Tollbook.yaml"'
+
+
+def test_it_is_made_once_in_each_form(edge):
+    docs._document.cache_clear()
+
+    for _ in range(3):
+        edge.get("/api/schema")
+        edge.get("/api/schema?format=json")
+
+    assert docs._document.cache_info().misses == 2
 
 
 def test_another_method_is_a_json_405(edge):
