@@ -7,6 +7,7 @@ from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewS
 from usage.views.charges import ChargesViewSet
 from usage.views.demo import TranslationViewSet
 from usage.views.events import EventsViewSet, OpenMeterEventsViewSet
+from usage.views.forecast import ForecastViewSet
 from usage.views.holds import HoldsViewSet
 from usage.views.keys import KeyVerdictsViewSet
 
@@ -24,6 +25,7 @@ urlpatterns = [
     path("v2/account/summary", KeySummaryViewSet.as_view({"get": "retrieve"}), name="key-summary"),
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),
     path("auth/account/requests", RequestsViewSet.as_view({"get": "list"}), name="requests"),
+    path("auth/account/credits/forecast", ForecastViewSet.as_view({"get": "retrieve"}), name="forecast"),
     path("auth/account/summary", SummaryViewSet.as_view({"get": "retrieve"}), name="summary"),
 ]
 if not settings.IN_PRODUCTION:

@@ -23,6 +23,7 @@ from ledger.services.holds import extend_hold, open_hold, release_hold
 from tests.config.explaining import explained
 from tests.config.long_histories import Account
 from tests.usage.batches import asked
+from usage.forecasts import forecast_of
 from usage.key_verdicts import verdict_on
 from usage.request_pages import RequestPages
 from usage.selectors import life_of, spending_of_key, usage_of
@@ -173,6 +174,7 @@ CALLS = {
     "usage of this month": Call(
         lambda account: usage_of(user_id=account.id, start=start_of_period("monthly", NOW), end=NOW, now=NOW)
     ),
+    "forecast": Call(lambda account: forecast_of(user_id=account.id, now=NOW)),
     "usage from noon to noon": Call(
         lambda account: usage_of(user_id=account.id, start=DAYS_AGO[40], end=DAYS_AGO[20], now=NOW)
     ),

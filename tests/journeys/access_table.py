@@ -218,6 +218,7 @@ TABLE: dict[Route, Row] = {
     Route("DELETE", "/auth/account/api-keys/{id}"): Row(owner_alone(204), of="api key"),
     Route("POST", "/auth/account/api-keys/{id}/rotate"): Row(owner_alone(201), lambda world: {}, of="api key"),
     Route("GET", "/auth/account/credits"): Row(by_token(200)),
+    Route("GET", "/auth/account/credits/forecast"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger/{id}"): Row(owner_alone(200), of="entry"),
     Route("GET", "/auth/account/holds"): Row(by_token(200)),

@@ -1,0 +1,106 @@
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import SubscriptionStatus, User
+from ledger.models import GrantDraw
+from tests.account import client_of
+from tests.factories import StaffFactory, SubscriptionFactory, UserFactory, customer_with
+from tests.ledger.lots import lot
+from tests.usage.metering import charge, price
+
+pytestmark = pytest.mark.django_db
+PATH = "/auth/account/credits/forecast"
+
+
+def shown(user: User) -> dict:
+    answer = client_of(user).get(PATH)
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_it_has_these_fields_and_no_others():
+    alice = customer_with("750.5")
+    User.objects.filter(pk=alice.pk).update(created_at=timezone.now() - dt.timedelta(hours=2))
+    price("search", "12.5")
+    charge(alice)
+
+    answer = shown(alice)
+
+    assert list(answer) == [
+        "user_id",
+        "available",
+        "burn_rate_per_day",
+        "burn_rate_since",
+        "days_left",
+        "depletes_at",
+        "expiring_soon",
+        "coming",
+    ]
+    assert (answer["user_id"], answer["available"], answer["burn_rate_per_day"]) == (alice.pk, 738, 12.5)
+    assert answer["days_left"] == 59.04
+    assert dt.datetime.fromisoformat(answer["depletes_at"]) > timezone.now() + dt.timedelta(days=59)
+    assert answer["expiring_soon"] == {"within_days": 30, "credits": 0, "unspent": 0, "next_expiry_at": None}
+    assert answer["coming"] is None
+
+
+def test_nothing_is_known_of_somebody_new():
+    answer = shown(UserFactory())
+
+    assert (answer["available"], answer["burn_rate_per_day"], answer["days_left"]) == (0, 0, 0)
+
+
+def test_the_next_grant_of_a_running_subscription_is_told_and_not_counted():
+    subscription = SubscriptionFactory(credits_per_period=Decimal("2500.5"))
+
+    answer = shown(subscription.user)
+
+    assert answer["coming"]["credits"] == 2500.5
+    assert dt.datetime.fromisoformat(answer["coming"]["at"]) == subscription.next_grant_at
+    assert answer["days_left"] == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": SubscriptionStatus.PAUSED},
+        {"status": SubscriptionStatus.PAST_DUE},
+        {"status": SubscriptionStatus.CANCELED},
+        {"cancel_at_period_end": True},
+        {"next_grant_at": None},
+        {"next_grant_at": timezone.now() - dt.timedelta(days=1)},
+        {"credits_per_period": Decimal(0)},
+    ],
+    ids=str,
+)
+def test_nothing_is_guessed_about_a_subscription_that_brings_nothing(changed):
+    assert shown(SubscriptionFactory(**changed).user)["coming"] is None
+
+
+def test_whoever_has_no_credits_that_expire_is_not_reckoned():
+    alice = customer_with(10)
+    price("search", 1)
+    charge(alice)
+
+    shown(alice)
+
+    assert not GrantDraw.objects.exists()
+
+
+def test_strangers_and_staff_see_their_own_and_nobody_sees_anything_without_a_token():
+    lot(UserFactory(), 10, days=3)
+
+    assert shown(UserFactory())["available"] == 0
+    assert shown(StaffFactory(is_superuser=True))["expiring_soon"]["credits"] == 0
+    assert APIClient().get(PATH).status_code == 401
+
+
+def test_it_takes_three_statements_besides_authentication(django_assert_num_queries):
+    client = client_of(customer_with(10))
+    client.get(PATH)
+
+    with django_assert_num_queries(4):
+        client.get(PATH)
