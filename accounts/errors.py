@@ -156,3 +156,32 @@ class UserNotFound(AccountsRefusal):
 
     def __init__(self, named: str) -> None:
         super().__init__(f"No user has the email or id {named!r}.")
+
+
+class WebhookNotFound(AccountsRefusal):
+    """The customer has no such endpoint, or it no such delivery: it is not said whether somebody else has."""
+
+    def __init__(self) -> None:
+        super().__init__("Not found.")
+
+
+class WebhookRefused(FieldsRefused):
+    """An endpoint cannot be like this."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__({field: [sentence]})
+
+
+class TooManyWebhooks(AccountsRefusal):
+    """The customer has as many endpoints as anybody may have."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"You have {limit} webhook endpoints, which is the limit. Delete one that you no longer need.")
+        self.extra = {"limit": limit}
+
+
+class WebhookDisabled(AccountsRefusal):
+    """Nothing is sent to an endpoint that is off."""
+
+    def __init__(self) -> None:
+        super().__init__("This webhook endpoint is off. Turn it on first.")

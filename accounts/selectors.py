@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Q
+from django.db.models import Prefetch, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
-from accounts.errors import UserNotFound
-from accounts.models import ApiKey, Subscription, User
+from accounts.errors import UserNotFound, WebhookNotFound
+from accounts.models import ApiKey, Subscription, User, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
 from config.http.numbers import LARGEST_ID
@@ -37,3 +38,42 @@ def keys_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> Api
     """Give a customer's keys, newest first, each with its `status` as of now and the id it was `replaced_by`."""
     keys = ApiKey.objects.of(user_id).with_status(now).with_replacement().defer("key_hash").newest_first()
     return keys if status is None else keys.filter(Q(status=status))
+
+
+def webhooks_of(*, user_id: int) -> QuerySet[WebhookEndpoint]:
+    """Give a customer's webhook endpoints, newest first; their secrets stay where they are."""
+    return WebhookEndpoint.objects.of(user_id).defer("secret", "old_secret").newest_first()
+
+
+def webhook_of(*, user_id: int, endpoint_id: int) -> WebhookEndpoint:
+    """Give one of a customer's webhook endpoints.
+
+    :raises WebhookNotFound: if the customer has no such endpoint
+    """
+    endpoint = webhooks_of(user_id=user_id).filter(pk=endpoint_id).first()
+    if endpoint is None:
+        raise WebhookNotFound
+    return endpoint
+
+
+def deliveries_of(*, user_id: int, endpoint_id: int, state: str | None = None) -> QuerySet[WebhookDelivery]:
+    """Give what was and is to be delivered to one of a customer's endpoints, newest first.
+
+    :raises WebhookNotFound: if the customer has no such endpoint
+    """
+    endpoint = webhook_of(user_id=user_id, endpoint_id=endpoint_id)
+    deliveries = WebhookDelivery.objects.filter(endpoint=endpoint).select_related("notice").order_by("-id")
+    return deliveries if state is None else deliveries.filter(state=state)
+
+
+def delivery_of(*, user_id: int, endpoint_id: int, delivery_id: int) -> WebhookDelivery:
+    """Give one delivery with its attempts, and the notice's particulars as `data_text`, digit by digit.
+
+    :raises WebhookNotFound: if the customer has no such endpoint, or it no such delivery
+    """
+    log = Prefetch("log", WebhookAttempt.objects.order_by("-id"))
+    deliveries = deliveries_of(user_id=user_id, endpoint_id=endpoint_id).prefetch_related(log)
+    found = deliveries.annotate(data_text=Cast("notice__data", TextField())).filter(pk=delivery_id).first()
+    if found is None:
+        raise WebhookNotFound
+    return found

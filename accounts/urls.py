@@ -4,6 +4,7 @@ from django.urls import path
 
 from accounts.views import signing_in
 from accounts.views.api_keys import ApiKeyViewSet
+from accounts.views.webhooks import DeliveryViewSet, WebhookViewSet
 
 urlpatterns = [
     path("register", signing_in.RegisterView.as_view(), name="register"),
@@ -18,4 +19,27 @@ urlpatterns = [
         name="api-key",
     ),
     path("account/api-keys/<str:id>/rotate", ApiKeyViewSet.as_view({"post": "rotate"}), name="rotate-api-key"),
+    path("account/webhooks", WebhookViewSet.as_view({"get": "list", "post": "create"}), name="webhooks"),
+    path(
+        "account/webhooks/<str:id>",
+        WebhookViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="webhook",
+    ),
+    path(
+        "account/webhooks/<str:id>/rotate-secret",
+        WebhookViewSet.as_view({"post": "rotate_secret"}),
+        name="rotate-webhook-secret",
+    ),
+    path("account/webhooks/<str:id>/test", WebhookViewSet.as_view({"post": "test"}), name="test-webhook"),
+    path("account/webhooks/<str:id>/deliveries", DeliveryViewSet.as_view({"get": "list"}), name="webhook-deliveries"),
+    path(
+        "account/webhooks/<str:id>/deliveries/<str:delivery_id>",
+        DeliveryViewSet.as_view({"get": "retrieve"}),
+        name="webhook-delivery",
+    ),
+    path(
+        "account/webhooks/<str:id>/deliveries/<str:delivery_id>/resend",
+        DeliveryViewSet.as_view({"post": "resend"}),
+        name="resend-webhook-delivery",
+    ),
 ]

@@ -175,6 +175,11 @@ vars().update(env.email("EMAIL_URL", "smtp://127.0.0.1:25" if IN_PRODUCTION else
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")
 
+# --- Webhooks to customers (docs/webhooks.md) -----------------------------------------------------------------
+WEBHOOKS_PER_CUSTOMER = env.whole_number("WEBHOOKS_PER_CUSTOMER", 10, least=1)
+WEBHOOKS_MAY_REACH = env.networks("WEBHOOKS_MAY_REACH")  # besides the public internet
+WEBHOOKS_HTTPS_ONLY = IN_PRODUCTION
+
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------
 CREDIT_UNIT = env.text("CREDIT_UNIT", "CREDITS")
 TOP_UP_URL = env.http_url(
@@ -220,6 +225,7 @@ SPECTACULAR_SETTINGS = {
         "HoldStatus": "ledger.models.hold.HoldStatus",
         "PaymentState": "ledger.models.payment.PaymentState",
         "RequestOutcome": "usage.models.request_log.Outcome",
+        "WebhookDeliveryState": "accounts.models.webhook.DeliveryState",
         "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",
     },
     "SERVE_INCLUDE_SCHEMA": False,

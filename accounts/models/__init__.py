@@ -7,13 +7,18 @@ from accounts.models.notice import NOTICE_TYPES, Notice
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
 from accounts.models.user import User
+from accounts.models.webhook import LONGEST_URL as LONGEST_WEBHOOK_URL
+from accounts.models.webhook import DeliveryState, DisabledReason, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "LARGEST_SPENDING_LIMIT",
+    "LONGEST_WEBHOOK_URL",
     "MOST_CALLS_PER_MINUTE",
     "NOTICE_TYPES",
     "ApiKey",
     "BillingInterval",
+    "DeliveryState",
+    "DisabledReason",
     "KeyStatus",
     "LoginAttempt",
     "Notice",
@@ -24,4 +29,7 @@ __all__ = [
     "SubscriptionStatus",
     "TokenFamily",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

@@ -22,6 +22,8 @@ NOTICE_TYPES = {
     "grant.expiring": "Credits are about to expire.",
     "top_up.failed": "A purchase of credits failed.",
     "top_up.succeeded": "Credits were bought.",
+    "webhook.disabled": "A webhook endpoint was turned off, because nothing could be delivered to it.",
+    "webhook.test": "Somebody tried a webhook endpoint out.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Notices: what customers are told, noted with the thing itself and sent afterwards."""
+"""Notices: what customers are told, noted with the thing itself and sent afterwards, by email and by webhook."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import datetime as dt
 import logging
 import smtplib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.core.mail import send_mail
 from django.db import connection, transaction
 
 from accounts.models import NOTICE_TYPES, Notice
+from config.http.numbers import plain
 from config.http.renderers import exact_json
 
 LONGEST_SUBJECT = 200
@@ -22,12 +24,26 @@ logger = logging.getLogger(__name__)
 
 # Nothing is emailed to people who were deactivated, nor to names that RFC 2606 keeps from being addresses.
 _TELL = """
-    INSERT INTO accounts_notice (user_id, type, key, data, subject, body, created_at, email_due_at)
-    VALUES (%(user_id)s, %(type)s, %(key)s, %(data)s::jsonb, %(subject)s, %(body)s, %(now)s,
-        (SELECT %(now)s FROM accounts_user u
-         WHERE u.id = %(user_id)s AND u.is_active AND u.email NOT ILIKE '%%.invalid' AND %(subject)s::text IS NOT NULL))
-    ON CONFLICT (user_id, type, key) DO NOTHING
-    RETURNING id
+    WITH customer AS (
+        SELECT is_active, email NOT ILIKE '%%.invalid' AS has_email FROM accounts_user WHERE id = %(user_id)s
+    ), told AS (
+        INSERT INTO accounts_notice (user_id, type, key, data, subject, body, created_at, email_due_at)
+        VALUES (%(user_id)s, %(type)s, %(key)s, %(data)s::jsonb, %(subject)s, %(body)s, %(now)s,
+            (SELECT %(now)s FROM customer WHERE is_active AND has_email AND %(subject)s::text IS NOT NULL))
+        ON CONFLICT (user_id, type, key) DO NOTHING
+        RETURNING id
+    ), queued AS (
+        INSERT INTO accounts_webhookdelivery
+            (user_id, endpoint_id, notice_id, state, attempts, failures, due_since, next_attempt_at, created_at)
+        SELECT %(user_id)s, e.id, told.id, 'pending', 0, 0, %(now)s, %(now)s, %(now)s
+        FROM told, accounts_webhookendpoint e
+        WHERE e.user_id = %(user_id)s AND e.is_active AND (SELECT is_active FROM customer)
+            AND CASE WHEN %(endpoint_id)s::bigint IS NULL
+                THEN cardinality(e.event_types) = 0 OR %(type)s = ANY(e.event_types)
+                ELSE e.id = %(endpoint_id)s END
+        RETURNING id
+    )
+    SELECT told.id, (SELECT min(id) FROM queued) FROM told
 """
 _CLAIM = """
     UPDATE accounts_notice SET email_tries = email_tries + 1,
@@ -51,27 +67,52 @@ def tell_customer(
 ) -> bool:
     """Note, in the caller's transaction, that a customer is to be told something; answers whether it is news.
 
-    Whatever has the same user, type and key is told once. The email goes out later (`send_notice_emails`); without
-    subject and body there is none. `data` may hold decimals and instants; they are written as the API writes them.
+    Whatever has the same user, type and key is told once. It goes to those of the customer's webhook endpoints that
+    want this type (`deliver_webhooks`), and by email (`send_notice_emails`); without subject and body by none. `data`
+    may hold decimals and instants; they are written as the API writes them.
 
     :raises ValueError: if the type stands in no registry, or only one of subject and body is given
     """
+    return _tell(user_id, None, type, key, data, (subject, body), now) is not None
+
+
+def tell_endpoint(
+    *, user_id: int, endpoint_id: int, type: str, key: str, data: Mapping[str, Any], now: dt.datetime
+) -> int:
+    """Note that one endpoint, which is on, is to be told something, and by no email; answers the delivery's id."""
+    told = _tell(user_id, endpoint_id, type, key, data, (None, None), now)
+    assert told is not None  # noqa: S101  for the type checker: the key is a new one
+    return told[1]
+
+
+def _tell(
+    user_id: int,
+    endpoint_id: int | None,
+    type: str,
+    key: str,
+    data: Mapping[str, Any],
+    text: tuple[str | None, str | None],
+    now: dt.datetime,
+) -> tuple[int, int] | None:
+    subject, body = text
     if type not in NOTICE_TYPES:
         raise ValueError(f"{type} is no type of notice: add it to NOTICE_TYPES.")
     if (subject is None) != (body is None):
         raise ValueError("An email has both a subject and a body.")
     values = {
         "user_id": user_id,
+        "endpoint_id": endpoint_id,
         "type": type,
         "key": key,
-        "data": exact_json(dict(data)),
+        "data": exact_json(_plainly(data)),
         "subject": None if subject is None else " ".join(subject.split())[:LONGEST_SUBJECT],
         "body": body,
         "now": now,
     }
     with connection.cursor() as cursor:
         cursor.execute(_TELL, values)
-        return cursor.fetchone() is not None
+        told: tuple[int, int] | None = cursor.fetchone()
+    return told
 
 
 def send_notice_emails(*, now: dt.datetime, most: int) -> int:
@@ -98,9 +139,19 @@ def send_notice_emails(*, now: dt.datetime, most: int) -> int:
     return sent
 
 
+def _plainly(value: Any) -> Any:
+    """Write numbers as the API does: no needless zeros."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {name: _plainly(each) for name, each in value.items()}
+    return [_plainly(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def _claim(now: dt.datetime) -> Notice | None:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "first": _FIRST_PAUSE, "longest": _LONGEST_PAUSE})
+        values: dict[str, Any] = {"now": now, "first": _FIRST_PAUSE, "longest": _LONGEST_PAUSE}
+        cursor.execute(_CLAIM, values)
         claimed = cursor.fetchone()
     return None if claimed is None else Notice.objects.select_related("user").get(pk=claimed[0])
 

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services.sessions import sign_in
+from accounts.services.webhook_endpoints import create_endpoint, send_test
 from ledger.models import PaymentMethod
 from ledger.providers.fake import APPROVE
 from tests.account import client_of, give, requested
@@ -90,7 +91,7 @@ def owners_world() -> World:
     ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk, "charge": paid.id}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
     service = _with_key(APIClient(), ServiceKeyFactory().raw)
-    ids |= {"top-up": bought(owner, key=MARK).pk, "payment method": _card(owner)}
+    ids |= {"top-up": bought(owner, key=MARK).pk, "payment method": _card(owner)} | _webhook(owner)
     clients = {"owner": _with_key(client_of(owner), issued.raw), "service": service}
     for client in clients.values():
         client.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
@@ -100,6 +101,14 @@ def owners_world() -> World:
 def _card(owner: User) -> int:
     kept = {"brand": MARK, "last4": "4242", "expiry_month": 12, "expiry_year": 2040}
     return PaymentMethod.objects.create(user=owner, provider="fake", provider_method_id=APPROVE, **kept).pk
+
+
+def _webhook(owner: User) -> dict[str, int]:
+    now = timezone.now()
+    webhook = create_endpoint(
+        user_id=owner.pk, url=f"https://example.com/{MARK}", description=MARK, event_types=[], now=now
+    )
+    return {"webhook": webhook.pk, "delivery": send_test(user_id=owner.pk, endpoint_id=webhook.pk, now=now)}
 
 
 def unlimited(settings: Any) -> None:
@@ -151,11 +160,19 @@ def by_service(status: int) -> Access:
 
 @dataclass(frozen=True)
 class Row:
-    """What each caller is answered; `of` names the thing whose id stands in the path."""
+    """What each caller is answered; `of` names the thing whose id stands in the path, `within` what it belongs to."""
 
     access: Access
     body: Body | None = None
     of: str | None = None
+    within: str | None = None
+
+    def path_ids(self, world: World, id: object = None) -> dict[str, object]:
+        """Give the ids in the path: the owner's, or another one of the thing itself."""
+        if self.of is None:
+            return {}
+        own = world.ids[self.of] if id is None else id
+        return {"id": own} if self.within is None else {"id": world.ids[self.within], "delivery_id": own}
 
     @property
     def caller(self) -> str:
@@ -217,6 +234,22 @@ TABLE: dict[Route, Row] = {
     Route("PATCH", "/auth/account/api-keys/{id}"): Row(owner_alone(200), lambda world: {"name": "new"}, of="api key"),
     Route("DELETE", "/auth/account/api-keys/{id}"): Row(owner_alone(204), of="api key"),
     Route("POST", "/auth/account/api-keys/{id}/rotate"): Row(owner_alone(201), lambda world: {}, of="api key"),
+    Route("GET", "/auth/account/webhooks"): Row(by_token(200)),
+    Route("POST", "/auth/account/webhooks"): Row(by_token(201), lambda world: {"url": "https://example.com/hooks"}),
+    Route("GET", "/auth/account/webhooks/{id}"): Row(owner_alone(200), of="webhook"),
+    Route("PATCH", "/auth/account/webhooks/{id}"): Row(
+        owner_alone(200), lambda world: {"is_active": False}, of="webhook"
+    ),
+    Route("DELETE", "/auth/account/webhooks/{id}"): Row(owner_alone(204), of="webhook"),
+    Route("POST", "/auth/account/webhooks/{id}/rotate-secret"): Row(owner_alone(200), of="webhook"),
+    Route("POST", "/auth/account/webhooks/{id}/test"): Row(owner_alone(202), of="webhook"),
+    Route("GET", "/auth/account/webhooks/{id}/deliveries"): Row(owner_alone(200), of="webhook"),
+    Route("GET", "/auth/account/webhooks/{id}/deliveries/{delivery_id}"): Row(
+        owner_alone(200), of="delivery", within="webhook"
+    ),
+    Route("POST", "/auth/account/webhooks/{id}/deliveries/{delivery_id}/resend"): Row(
+        owner_alone(202), of="delivery", within="webhook"
+    ),
     Route("GET", "/auth/account/credits"): Row(by_token(200)),
     Route("GET", "/auth/account/credits/forecast"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger"): Row(by_token(200)),

@@ -93,12 +93,12 @@ def answer_to(case: schemathesis.Case) -> Any:
 
 def check_calls(world: World, schema: Any, route: Route, mode: GenerationMode, *, cases: int) -> None:
     """Make that many calls of an operation from the document, and see that each is answered as it says."""
-    of = TABLE[route].of
+    row = TABLE[route]
     operation = schema[route.path][route.method]
-    asked = {"generation_mode": mode, "auth_storage": signing(world, TABLE[route].caller)}
+    asked = {"generation_mode": mode, "auth_storage": signing(world, row.caller)}
     made = operation.as_strategy(**asked)
-    if of is not None and mode is POSITIVE:  # hardly any other id is one that there is
-        made |= operation.as_strategy(**asked, path_parameters={"id": world.ids[of]})
+    if row.of is not None and mode is POSITIVE:  # hardly any other id is one that there is
+        made |= operation.as_strategy(**asked, path_parameters=row.path_ids(world))
 
     @settings(
         max_examples=cases,

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, User, WebhookDelivery, WebhookEndpoint
 from ledger.models import Balance, Entry, Hold, Payment, PaymentMethod
 from tests.backoffice import signed_in
 from tests.factories import PASSWORD, StaffFactory, UserFactory
@@ -30,12 +30,12 @@ def world() -> World:
 
 
 def owners_things(world: World) -> list[list[dict[str, object]]]:
-    tables = (ApiKey, Entry, Hold, Balance, Payment, PaymentMethod)
+    tables = (ApiKey, Entry, Hold, Balance, Payment, PaymentMethod, WebhookEndpoint, WebhookDelivery)
     return [list(table.objects.filter(user=world.owner).order_by("pk").values()) for table in tables]
 
 
 def ask(world: World, caller: str, route: Route, row: Row, *, id: object = None):
-    path = route.path.format(id=world.ids.get(row.of) if id is None else id)
+    path = route.path.format(**row.path_ids(world, id))
     sent = {"data": json.dumps(row.body(world)), "content_type": "application/json"} if row.body else {}
     before = transaction.savepoint()
     answer = world.clients[caller].generic(route.method, path, **sent)
@@ -106,7 +106,7 @@ def test_every_other_method_is_a_405_that_names_the_ones_there_are(world, path):
 
     for method in (*VERBS, "OPTIONS", "TRACE", "PROPFIND", "GETS"):
         if method not in there_are:
-            answer = world.clients[caller_of(path)].generic(method, path.format(id=1))
+            answer = world.clients[caller_of(path)].generic(method, path.format(id=1, delivery_id=1))
 
             assert answer.status_code == 405, method
             assert answer.json()["code"] == "method_not_allowed"

@@ -49,7 +49,7 @@ def test_every_call_is_answered_as_the_document_says(world, schema, route, mode)
 def test_what_a_good_call_is_given_is_what_the_document_says(world, schema, route):
     row = TABLE[route]
     case = schema[route.path][route.method].Case(
-        path_parameters={"id": world.ids[row.of]} if row.of else {},
+        path_parameters=row.path_ids(world),
         headers={**credentials(world, row.caller), "Idempotency-Key": "anything"},
         **({"body": row.body(world), "media_type": "application/json"} if row.body else {}),
     )

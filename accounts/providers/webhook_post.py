@@ -1,0 +1,177 @@
+"""One POST to a customer's webhook: to the very address that was checked, within a time, and no further.
+
+`http.client` alone would look the host up again (so a name could lead elsewhere the second time), and would wait for
+each byte anew (so a server that drips could hold it for hours). Redirects are not followed, proxies not asked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import SplitResult, urlsplit
+
+from accounts.providers.addresses import Address, AddressRefused, Resolver, checked_addresses, resolve
+
+WITHIN_SECONDS = 15.0
+MOST_ANSWER_BYTES = 64 * 1024
+KEPT_ANSWER_BYTES = 1024
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a POST: a status, or else an error."""
+
+    status: int | None
+    error: str | None
+    milliseconds: int
+    start: str = ""  # of the answer's body
+    retry_after: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return self.error is None
+
+
+def post(
+    url: str,
+    *,
+    body: bytes,
+    headers: Mapping[str, str],
+    within_seconds: float = WITHIN_SECONDS,
+    resolver: Resolver = resolve,
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
+    """Send a body once and answer what came of it; whatever goes wrong is an answer with an error.
+
+    A success is a status from 200 to 299 with an answer that ends in time, or is longer than anybody will read.
+    """
+    began = time.monotonic()
+    status: int | None = None
+    error: str | None
+    start, retry_after = b"", None
+    try:
+        with closing(_Connection(urlsplit(url), until=began + within_seconds, resolver=resolver, tls=tls)) as server:
+            server.http.request("POST", server.target, body=body, headers={**headers, "Connection": "close"})
+            answer = server.http.getresponse()
+            status, retry_after = answer.status, answer.headers.get("Retry-After")
+            start = answer.read(MOST_ANSWER_BYTES)[:KEPT_ANSWER_BYTES]
+        error = None if 200 <= status < 300 else _refusal(status)
+    except (OSError, http.client.HTTPException, AddressRefused, ValueError) as problem:
+        error = _sentence(problem)
+    return Answer(status, error, round((time.monotonic() - began) * 1000), _readable(start), retry_after)
+
+
+class _Connection:
+    """A connection to an address that was checked, which ends at a moment that was set beforehand."""
+
+    def __init__(self, url: SplitResult, *, until: float, resolver: Resolver, tls: ssl.SSLContext | None) -> None:
+        self.target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        self.http = http.client.HTTPConnection(url.hostname or "", url.port or _PORTS[url.scheme])
+        self.http.default_port = _PORTS[url.scheme]  # which Host need not name
+        self.until = until
+        addresses = checked_addresses(self.http.host, self.http.port, resolver=resolver)
+        self.raw = self._reach(addresses)
+        try:
+            self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if url.scheme == "https":
+                self.raw.settimeout(_left(until))
+                self.raw = (tls or _default_tls()).wrap_socket(self.raw, server_hostname=self.http.host)
+        except BaseException:
+            self.raw.close()
+            raise
+        self.http.sock = _TimedSocket(self.raw, until)  # connected: it looks nothing up any more
+
+    def close(self) -> None:
+        self.http.close()
+        with suppress(OSError):
+            self.raw.close()
+
+    def _reach(self, addresses: list[Address]) -> socket.socket:
+        problem: OSError | None = None
+        for number, address in enumerate(addresses):
+            share = _left(self.until) / (len(addresses) - number)  # a dead address leaves time for the next
+            try:
+                return socket.create_connection((str(address), self.http.port), timeout=share)
+            except OSError as failed:
+                problem = failed
+        raise problem or TimeoutError
+
+
+class _TimedSocket:
+    """As much of a socket as `http.client` needs, every wait of which ends at the same moment."""
+
+    def __init__(self, raw: socket.socket, until: float) -> None:
+        self.raw, self.until = raw, until
+
+    def sendall(self, data: bytes) -> None:
+        self.raw.settimeout(_left(self.until))
+        self.raw.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self.raw, self.until))
+
+    def close(self) -> None:
+        """Leave it open: `http.client` closes it before it reads the answer."""
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, raw: socket.socket, until: float) -> None:
+        self.raw, self.until = raw, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self.raw.settimeout(_left(self.until))
+        return self.raw.recv_into(buffer)
+
+
+@cache
+def _default_tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _left(until: float) -> float:
+    """Give the seconds that are left.
+
+    :raises TimeoutError: if there are none
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _refusal(status: int) -> str:
+    if 300 <= status < 400:
+        return f"Answered {status}: redirects are not followed."
+    return f"Answered {status}."
+
+
+def _sentence(problem: Exception) -> str:
+    if isinstance(problem, AddressRefused):
+        return str(problem)
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return f"The certificate was refused: {problem.verify_message}."[:200]
+    if isinstance(problem, ssl.SSLError):
+        return "TLS failed."
+    if isinstance(problem, TimeoutError):
+        return "Took too long."
+    if isinstance(problem, ConnectionRefusedError):
+        return "The connection was refused."
+    if isinstance(problem, OSError):
+        return "The connection broke off."
+    return "The answer was not HTTP."
+
+
+def _readable(start: bytes) -> str:
+    """Turn the start of an answer into text that any column can hold."""
+    return start.decode("utf-8", errors="replace").replace("\0", "\ufffd")

@@ -1,0 +1,246 @@
+"""Deliveries: claimed before they are tried, noted afterwards; nothing here talks to anybody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
+from accounts.errors import WebhookDisabled, WebhookNotFound
+from accounts.models import (
+    DeliveryState,
+    DisabledReason,
+    Notice,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from accounts.providers.webhook_post import Answer
+from accounts.services.notices import tell_customer
+from accounts.services.webhook_schedule import asked_wait, next_attempt
+from config.http.timestamps import instant_text
+
+# Longer than any attempt takes, the look-up of the host included: whoever is not heard of by then was killed.
+LEASE = dt.timedelta(minutes=2)
+FAILING_ENDPOINTS_GO_OFF_AFTER = dt.timedelta(days=5)
+KEPT_FOR = dt.timedelta(days=30)
+_GONE = 410
+_PURGED_AT_ONCE = 1_000
+
+# One of each endpoint at a time: a customer with a thousand waiting is no reason for another to wait.
+_CLAIM = """
+    WITH taken AS MATERIALIZED (
+        SELECT due.id FROM accounts_webhookendpoint e CROSS JOIN LATERAL (
+            SELECT d.id, d.next_attempt_at FROM accounts_webhookdelivery d
+            WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at <= %(now)s
+            ORDER BY d.next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) due
+        WHERE e.is_active AND NOT e.id = ANY(%(busy)s::bigint[])
+        ORDER BY due.next_attempt_at LIMIT %(most)s
+    )
+    UPDATE accounts_webhookdelivery d SET claim = %(claim)s, next_attempt_at = %(now)s + %(lease)s
+    FROM taken WHERE d.id = taken.id
+    RETURNING d.id
+"""
+_GIVE_UP_WHERE_OFF = """
+    UPDATE accounts_webhookdelivery SET state = 'failed', next_attempt_at = NULL, claim = NULL,
+        last_error = 'The endpoint is off.'
+    WHERE id IN (
+        SELECT d.id FROM accounts_webhookdelivery d JOIN accounts_webhookendpoint e ON e.id = d.endpoint_id
+        WHERE d.state = 'pending' AND d.next_attempt_at <= %(now)s AND NOT e.is_active
+        FOR UPDATE OF d SKIP LOCKED)
+"""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """All that an attempt needs, so that it can be made far from the database."""
+
+    delivery_id: int
+    endpoint_id: int
+    claim: uuid.UUID
+    url: str
+    secrets: tuple[str, ...]  # the newest first
+    message_id: str
+    body: bytes
+
+
+def claim_deliveries(*, now: dt.datetime, most: int, busy: Collection[int] = ()) -> list[Parcel]:
+    """Take at most so many deliveries that are due, at most one of each endpoint and none of those that are busy.
+
+    Nobody else takes them within LEASE; after that they are due again, whatever became of who took them.
+    """
+    claim = uuid.uuid4()
+    values: dict[str, Any] = {"claim": claim, "now": now, "lease": LEASE, "busy": list(busy), "most": most}
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values)
+        claimed = [delivery_id for (delivery_id,) in cursor.fetchall()]
+    deliveries = (
+        WebhookDelivery.objects.filter(pk__in=claimed)
+        .select_related("endpoint", "notice")
+        .annotate(data_text=Cast("notice__data", TextField()))
+    )
+    return [_parcel(delivery, claim, now) for delivery in deliveries]
+
+
+@transaction.atomic
+def note_attempt(*, parcel: Parcel, answer: Answer, at: dt.datetime, now: dt.datetime, luck: float) -> DeliveryState:
+    """Note what came of an attempt, and when the next is due; answers where the delivery stands.
+
+    Turns the endpoint off when it is gone, or has taken nothing for five days, and tells the customer so by email.
+    """
+    endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=parcel.endpoint_id)
+    delivery = WebhookDelivery.objects.select_for_update(no_key=True).get(pk=parcel.delivery_id)
+    WebhookAttempt.objects.create(
+        user_id=delivery.user_id,
+        delivery=delivery,
+        at=at,
+        url=parcel.url,
+        status=answer.status,
+        error=answer.error,
+        milliseconds=answer.milliseconds,
+        answer=answer.start,
+    )
+    delivery.attempts += 1
+    delivery.last_status, delivery.last_error = answer.status, answer.error
+    if answer.is_success:
+        _note_success(delivery, endpoint, now)
+    else:
+        is_gone = answer.status == _GONE and parcel.url == endpoint.url
+        if is_gone:
+            _turn_off(endpoint, DisabledReason.GONE, now)
+        if delivery.claim == parcel.claim:  # else somebody has taken it up meanwhile, and says how it goes on
+            _plan_next(delivery, answer, is_gone=is_gone, now=now, luck=luck)
+        _note_trouble(endpoint, delivery, now)
+    delivery.save()
+    return DeliveryState(delivery.state)
+
+
+def give_up_where_off(*, now: dt.datetime) -> int:
+    """End the deliveries that are due at endpoints that are off; answers how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE_UP_WHERE_OFF, {"now": now})
+        return int(cursor.rowcount)
+
+
+@transaction.atomic
+def resend_delivery(*, delivery_id: int, now: dt.datetime, endpoint_id: int, user_id: int | None = None) -> None:
+    """Send a delivery again now, with the whole schedule before it; one that is being tried this moment stays as it is.
+
+    It goes out under the same id, by which receivers know what they have seen before.
+
+    :raises WebhookNotFound: if there is none, or it is none of `user_id`, where one is named
+    :raises WebhookDisabled: if its endpoint is off
+    """
+    endpoints = WebhookEndpoint.objects.filter(pk=endpoint_id, deleted_at=None).select_for_update(no_key=True)
+    endpoint = (endpoints if user_id is None else endpoints.of(user_id)).first()
+    if endpoint is None:
+        raise WebhookNotFound
+    deliveries = WebhookDelivery.objects.filter(endpoint=endpoint, pk=delivery_id)
+    delivery = deliveries.select_for_update(no_key=True).first()
+    if delivery is None:
+        raise WebhookNotFound
+    if not endpoint.is_active:
+        raise WebhookDisabled
+    is_being_tried = delivery.claim is not None and delivery.next_attempt_at is not None
+    if is_being_tried and delivery.next_attempt_at > now:  # type: ignore[operator]
+        return
+    delivery.state, delivery.claim, delivery.failures = DeliveryState.PENDING, None, 0
+    delivery.due_since = delivery.next_attempt_at = now
+    delivery.save()
+
+
+def remove_old_deliveries(*, now: dt.datetime) -> int:
+    """Remove deliveries of more than 30 days ago with their attempts, and whatever was kept for them alone.
+
+    Those are endpoints that were deleted and notices that were tests; other notices stay, since what was told is not
+    told again. Answers how many deliveries went.
+    """
+    removed = 0
+    while True:
+        old = WebhookDelivery.objects.filter(created_at__lt=now - KEPT_FOR, due_since__lt=now - KEPT_FOR)
+        ids = list(old.order_by("created_at").values_list("pk", flat=True)[:_PURGED_AT_ONCE])
+        if not ids:
+            break
+        WebhookDelivery.objects.filter(pk__in=ids).delete()
+        removed += len(ids)
+    WebhookEndpoint.objects.filter(deleted_at__lt=now - KEPT_FOR, deliveries=None).delete()
+    Notice.objects.filter(type="webhook.test", created_at__lt=now - KEPT_FOR, deliveries=None).delete()
+    return removed
+
+
+def _parcel(delivery: WebhookDelivery, claim: uuid.UUID, now: dt.datetime) -> Parcel:
+    endpoint, notice = delivery.endpoint, delivery.notice
+    secrets = [endpoint.secret]
+    if endpoint.old_secret is not None and endpoint.old_secret_until is not None and endpoint.old_secret_until > now:
+        secrets.append(endpoint.old_secret)
+    return Parcel(
+        delivery_id=delivery.pk,
+        endpoint_id=endpoint.pk,
+        claim=claim,
+        url=endpoint.url,
+        secrets=tuple(secrets),
+        message_id=message_name(notice.message_id),
+        body=message_text(delivery).encode(),
+    )
+
+
+def message_text(delivery: WebhookDelivery) -> str:
+    """Give the message as it is sent, whose particulars are `data_text`: as the database has them, digit by digit."""
+    data: str = delivery.data_text  # type: ignore[attr-defined]  # annotated by whoever read the delivery
+    notice = delivery.notice
+    return f'{{"type":"{notice.type}","timestamp":"{instant_text(notice.created_at)}","data":{data}}}'
+
+
+def message_name(message_id: uuid.UUID) -> str:
+    """Give a notice's id as webhooks carry it."""
+    return f"msg_{message_id.hex}"
+
+
+def _note_success(delivery: WebhookDelivery, endpoint: WebhookEndpoint, now: dt.datetime) -> None:
+    delivery.state, delivery.delivered_at = DeliveryState.DELIVERED, now
+    delivery.next_attempt_at = delivery.claim = None
+    if endpoint.failing_since is not None:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=None)
+
+
+def _plan_next(delivery: WebhookDelivery, answer: Answer, *, is_gone: bool, now: dt.datetime, luck: float) -> None:
+    delivery.failures += 1
+    delivery.claim = None
+    wait = asked_wait(status=answer.status, retry_after=answer.retry_after, now=now)
+    planned = next_attempt(failures=delivery.failures, due_since=delivery.due_since, now=now, luck=luck, wait=wait)
+    delivery.next_attempt_at = None if is_gone else planned
+    if delivery.next_attempt_at is None:
+        delivery.state = DeliveryState.FAILED
+
+
+def _note_trouble(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: dt.datetime) -> None:
+    """Remember since when nothing was delivered; a delivery that is given up after five such days turns it off."""
+    if endpoint.failing_since is None:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=now)
+    elif delivery.state == DeliveryState.FAILED and now - endpoint.failing_since >= FAILING_ENDPOINTS_GO_OFF_AFTER:
+        _turn_off(endpoint, DisabledReason.FAILING, now)
+
+
+def _turn_off(endpoint: WebhookEndpoint, reason: DisabledReason, now: dt.datetime) -> None:
+    if not endpoint.is_active:
+        return
+    endpoint.is_active, endpoint.disabled_at, endpoint.disabled_reason = False, now, reason
+    endpoint.save(update_fields=["is_active", "disabled_at", "disabled_reason"])
+    why = "it answered 410 Gone" if reason == DisabledReason.GONE else "nothing could be delivered to it for five days"
+    tell_customer(
+        user_id=endpoint.user_id,
+        type="webhook.disabled",
+        key=f"{endpoint.pk} at {instant_text(now)}",
+        data={"endpoint_id": endpoint.pk, "url": endpoint.url, "reason": str(reason)},
+        subject="A webhook endpoint was turned off",
+        body=f"Your webhook endpoint {endpoint.url} was turned off, because {why}.\n\n"
+        "Nothing is sent to it any more. When it works again, turn it on and send again what it missed.\n",
+        now=now,
+    )

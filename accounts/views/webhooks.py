@@ -1,0 +1,216 @@
+"""The customer's own webhook endpoints and what is delivered to them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import DeliveryState, User, WebhookDelivery, WebhookEndpoint
+from accounts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.services.webhook_deliveries import resend_delivery
+from accounts.services.webhook_endpoints import (
+    change_endpoint,
+    create_endpoint,
+    delete_endpoint,
+    rotate_secret,
+    send_test,
+)
+from accounts.webhook_serializers import (
+    DeliverySerializer,
+    DeliveryWithLogSerializer,
+    NewWebhookSerializer,
+    TestSentSerializer,
+    WebhookChangesSerializer,
+    WebhookSerializer,
+    WebhookWithSecretSerializer,
+)
+from config.http.csv import csv_answer
+from config.http.pagination import csv_items
+from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+
+CSV_HEADER = (
+    "id", "message_id", "type", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at",
+    "delivered_at",
+)  # fmt: skip
+ENDPOINT_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The endpoint's id.")
+DELIVERY_ID = OpenApiParameter(
+    "delivery_id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The delivery's id."
+)
+
+
+class WebhookViewSet(GenericViewSet[WebhookEndpoint]):
+    """Where the customer is told what happens, besides by email."""
+
+    serializer_class = WebhookSerializer
+    queryset = WebhookEndpoint.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="webhooks",
+        summary="Webhook endpoints",
+        description="The customer's endpoints, newest first.",
+        tags=["webhooks"],
+        responses={200: WebhookSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
+    )
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(webhooks_of(user_id=_caller(request)))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="create_webhook",
+        summary="Make a webhook endpoint",
+        description="The answer has the secret that signs each message, this once. Messages follow Standard Webhooks.",
+        tags=["webhooks"],
+        request=NewWebhookSerializer,
+        responses={201: WebhookWithSecretSerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
+    )
+    def create(self, request: Request) -> Response:
+        asked = NewWebhookSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        endpoint = create_endpoint(user_id=_caller(request), now=timezone.now(), **asked.validated_data)
+        return Response(WebhookWithSecretSerializer(endpoint).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        operation_id="webhook",
+        summary="One webhook endpoint",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID],
+        responses={200: WebhookSerializer, 404: ErrorSerializer, **REFUSALS},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        return _shown(request, path_number(id))
+
+    @extend_schema(
+        operation_id="change_webhook",
+        summary="Change a webhook endpoint",
+        description="What is not named stays. What waits to be delivered goes to the new address.",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID],
+        request=WebhookChangesSerializer,
+        responses={200: WebhookSerializer, 400: FieldErrorsSerializer, 404: ErrorSerializer, **REFUSALS},
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        asked = WebhookChangesSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        endpoint_id, changes = path_number(id), asked.validated_data
+        change_endpoint(user_id=_caller(request), endpoint_id=endpoint_id, changes=changes, now=timezone.now())
+        return _shown(request, endpoint_id)
+
+    @extend_schema(
+        operation_id="delete_webhook",
+        summary="Delete a webhook endpoint",
+        description="At once and for good.",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID],
+        responses={204: None, 404: ErrorSerializer, **REFUSALS},
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        delete_endpoint(user_id=_caller(request), endpoint_id=path_number(id), now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(
+        operation_id="rotate_webhook_secret",
+        summary="Give a webhook endpoint a new secret",
+        description="The answer has the new secret, this once. For 24 hours messages are signed by both.",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID],
+        request=None,
+        responses={200: WebhookWithSecretSerializer, 404: ErrorSerializer, **REFUSALS},
+    )
+    def rotate_secret(self, request: Request, id: str) -> Response:
+        endpoint = rotate_secret(user_id=_caller(request), endpoint_id=path_number(id), now=timezone.now())
+        return Response(WebhookWithSecretSerializer(endpoint).data)
+
+    @extend_schema(
+        operation_id="test_webhook",
+        summary="Try a webhook endpoint out",
+        description="Sends a message of the type `webhook.test`, whatever types the endpoint wants.",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID],
+        request=None,
+        responses={202: TestSentSerializer, 404: ErrorSerializer, 409: ErrorSerializer, **REFUSALS},
+    )
+    def test(self, request: Request, id: str) -> Response:
+        sent = send_test(user_id=_caller(request), endpoint_id=path_number(id), now=timezone.now())
+        return Response(TestSentSerializer({"delivery_id": sent}).data, status=status.HTTP_202_ACCEPTED)
+
+
+class DeliveryViewSet(GenericViewSet[WebhookDelivery]):
+    """The delivery log of one endpoint, kept for 30 days."""
+
+    serializer_class = DeliverySerializer
+    queryset = WebhookDelivery.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="webhook_deliveries",
+        summary="Deliveries to a webhook endpoint",
+        description="Newest first, of the last 30 days.",
+        tags=["webhooks"],
+        parameters=[
+            ENDPOINT_ID,
+            OpenApiParameter("status", str, enum=DeliveryState.values, description="Only deliveries of this state."),
+            OpenApiParameter(
+                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
+            ),
+        ],
+        responses={
+            (200, "application/json"): DeliverySerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same deliveries, one a line."),
+            400: FieldErrorsSerializer,
+            404: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request, id: str) -> Response | StreamingHttpResponse:
+        asked = choice(strict_parameters(request, {"status"}), "status", DeliveryState.values, default="")
+        deliveries = deliveries_of(user_id=_caller(request), endpoint_id=path_number(id), state=asked or None)
+        if wants_csv(request):
+            shown = (DeliverySerializer(delivery).data for delivery in csv_items(request, deliveries))
+            rows = ([delivery[name] for name in CSV_HEADER] for delivery in shown)
+            return csv_answer(filename="deliveries.csv", header=CSV_HEADER, rows=rows)
+        page = self.paginate_queryset(deliveries)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="webhook_delivery",
+        summary="One delivery, with all its attempts",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID, DELIVERY_ID],
+        responses={200: DeliveryWithLogSerializer, 404: ErrorSerializer, **REFUSALS},
+    )
+    def retrieve(self, request: Request, id: str, delivery_id: str) -> Response:
+        asked = {"endpoint_id": path_number(id), "delivery_id": path_number(delivery_id)}
+        return Response(DeliveryWithLogSerializer(delivery_of(user_id=_caller(request), **asked)).data)
+
+    @extend_schema(
+        operation_id="resend_webhook_delivery",
+        summary="Send a delivery again",
+        description="Now, under the same `webhook-id`, and with all retries if it fails.",
+        tags=["webhooks"],
+        parameters=[ENDPOINT_ID, DELIVERY_ID],
+        request=None,
+        responses={202: DeliverySerializer, 404: ErrorSerializer, 409: ErrorSerializer, **REFUSALS},
+    )
+    def resend(self, request: Request, id: str, delivery_id: str) -> Response:
+        asked = {"endpoint_id": path_number(id), "delivery_id": path_number(delivery_id)}
+        resend_delivery(user_id=_caller(request), now=timezone.now(), **asked)
+        delivery = delivery_of(user_id=_caller(request), **asked)
+        return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
+
+
+def _caller(request: Request) -> int:
+    return cast(User, request.user).pk
+
+
+def _shown(request: Request, endpoint_id: int) -> Response:
+    return Response(WebhookSerializer(webhook_of(user_id=_caller(request), endpoint_id=endpoint_id)).data)

@@ -1,0 +1,33 @@
+"""Webhook endpoints of customers, and notices for them, for tests."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+from accounts.models import User, WebhookDelivery, WebhookEndpoint
+from accounts.services.notices import tell_customer
+from accounts.services.webhook_endpoints import create_endpoint
+
+NOW = dt.datetime(2026, 11, 22, 5, tzinfo=dt.UTC)
+
+_numbers = itertools.count()
+
+
+def endpoint_of(user: User, url: str = "https://example.com/hooks", *types: str) -> WebhookEndpoint:
+    return create_endpoint(user_id=user.pk, url=url, description="", event_types=types, now=NOW)
+
+
+def tell(user: User, type: str = "balance.low", *, now: dt.datetime = NOW, **data: object) -> None:
+    """Tell a customer something new, by webhook alone."""
+    key = str(next(_numbers))
+    assert tell_customer(user_id=user.pk, type=type, key=key, data=data, subject=None, body=None, now=now)
+
+
+def deliveries(endpoint: WebhookEndpoint) -> list[WebhookDelivery]:
+    return list(WebhookDelivery.objects.filter(endpoint=endpoint).select_related("notice").order_by("id"))
+
+
+def delivery_of(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    (delivery,) = deliveries(endpoint)
+    return delivery
