@@ -8,7 +8,7 @@ from django.db.models import Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accounts.errors import UserNotFound, WebhookNotFound
-from accounts.models import ApiKey, Subscription, User, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from accounts.models import ApiKey, DeliveryState, Subscription, User, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
 from config.http.numbers import LARGEST_ID
@@ -77,3 +77,8 @@ def delivery_of(*, user_id: int, endpoint_id: int, delivery_id: int) -> WebhookD
     if found is None:
         raise WebhookNotFound
     return found
+
+
+def deliveries_due(*, now: dt.datetime) -> QuerySet[WebhookDelivery]:
+    """Give the webhook deliveries whose next attempt is due, of all customers."""
+    return WebhookDelivery.objects.filter(state=DeliveryState.PENDING, next_attempt_at__lte=now)

@@ -1,0 +1,52 @@
+"""`manage.py deliver_webhooks`: tell customers' own programs what happened."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from accounts.models import DeliveryState
+from accounts.selectors import deliveries_due
+from accounts.services.webhook_deliveries import remove_old_deliveries
+from accounts.services.webhook_rounds import deliver_due
+from config.cli.command import OperatorCommand, Result
+
+_LONGEST_SECONDS = 3_600
+
+
+class Command(OperatorCommand):
+    help = (
+        "Post to customers' webhooks what is due, retries included, and remove deliveries of more than 30 days ago. "
+        "Goes on for at most --seconds with what falls due meanwhile, and ends when nothing is left. Run it every few "
+        "seconds to every minute. Several may run at once: each delivery is taken by one."
+    )
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("--seconds", type=_seconds_argument, default=50, help="begin nothing after so many (50)")
+        parser.add_argument("--dry-run", action="store_true", help="only count what is due")
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        if options["dry_run"]:
+            due = deliveries_due(now=timezone.now()).count()
+            return Result({"due": due, "delivered": 0, "retried": 0, "failed": 0, "removed": 0, "dry_run": True})
+        done = deliver_due(seconds=options["seconds"])
+        removed = remove_old_deliveries(now=timezone.now())
+        data = {
+            "due": done.attempts.total() + done.given_up,
+            "delivered": done.attempts[DeliveryState.DELIVERED],
+            "retried": done.attempts[DeliveryState.PENDING],
+            "failed": done.attempts[DeliveryState.FAILED] + done.given_up,
+            "removed": removed,
+            "dry_run": False,
+        }
+        return Result(data)
+
+
+def _seconds_argument(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= _LONGEST_SECONDS):
+        raise ArgumentTypeError(f"Write a whole number from 1 to {_LONGEST_SECONDS}.")
+    return int(text)

@@ -1,0 +1,104 @@
+"""Rounds of delivering: a small pool of senders, so that an endpoint that is slow keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+from standardwebhooks.webhooks import Webhook
+
+from accounts.models import DeliveryState
+from accounts.providers.webhook_post import Answer, post
+from accounts.services.webhook_deliveries import Parcel, claim_deliveries, give_up_where_off, note_attempt
+
+SENDERS = 16
+IN_FLIGHT_PER_ENDPOINT = 2
+_USER_AGENT = "Tollbook-Webhooks/1"
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], dt.datetime]
+Send = Callable[[Parcel, dt.datetime], Answer]
+
+
+@dataclass
+class Round:
+    """What a round did: attempts by what came of them, and deliveries that were given up at endpoints that are off."""
+
+    attempts: Counter[str] = field(default_factory=Counter)
+    given_up: int = 0
+
+
+@dataclass(frozen=True)
+class _Flight:
+    parcel: Parcel
+    began_at: dt.datetime
+
+
+def signed_headers(parcel: Parcel, now: dt.datetime) -> dict[str, str]:
+    """Give the headers of Standard Webhooks 1.0: the message's id, the time, and a signature by each secret."""
+    body = parcel.body.decode()
+    signatures = [Webhook(secret).sign(parcel.message_id, now, body) for secret in parcel.secrets]
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": _USER_AGENT,
+        "webhook-id": parcel.message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def send_parcel(parcel: Parcel, now: dt.datetime) -> Answer:
+    """Make one attempt; touches no database."""
+    return post(parcel.url, body=parcel.body, headers=signed_headers(parcel, now))
+
+
+def deliver_due(*, seconds: float, clock: Clock = timezone.now, send: Send = send_parcel) -> Round:
+    """Deliver what is due, and what falls due meanwhile, for at most so many seconds; then finish what has begun.
+
+    The database is used by the calling thread alone, and no transaction is open while somebody is talked to. Several
+    rounds may go on at once, on any number of machines.
+    """
+    done = Round(given_up=give_up_where_off(now=clock()))
+    until = time.monotonic() + seconds
+    flights: dict[Future[Answer], _Flight] = {}
+    with ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="webhook") as pool:
+        while True:
+            claimed = _claim(flights, clock()) if time.monotonic() < until else []
+            for parcel in claimed:
+                began_at = clock()
+                flights[pool.submit(send, parcel, began_at)] = _Flight(parcel, began_at)
+            if not flights:
+                return done
+            landed, _ = wait(flights, return_when=FIRST_COMPLETED, timeout=0 if claimed else 1)
+            for future in landed:
+                done.attempts[_note(future, flights.pop(future), clock)] += 1
+
+
+def _claim(flights: dict[Future[Answer], _Flight], now: dt.datetime) -> list[Parcel]:
+    free = SENDERS - len(flights)
+    if free <= 0:
+        return []
+    in_flight = Counter(flight.parcel.endpoint_id for flight in flights.values())
+    busy = [endpoint for endpoint, count in in_flight.items() if count >= IN_FLIGHT_PER_ENDPOINT]
+    return claim_deliveries(now=now, most=free, busy=busy)
+
+
+def _note(landed: Future[Answer], flight: _Flight, clock: Clock) -> DeliveryState:
+    broken = landed.exception()
+    if broken is not None:  # a mistake of ours: it must not keep the other deliveries
+        logger.error("Delivery %s could not be tried.", flight.parcel.delivery_id, exc_info=broken)
+    return note_attempt(
+        parcel=flight.parcel,
+        answer=landed.result() if broken is None else Answer(None, "It could not be sent.", 0),
+        at=flight.began_at,
+        now=clock(),
+        luck=random.random(),  # noqa: S311  jitter, not a secret
+    )
