@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.management.commands import flush as flushing
 from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test.utils import setup_databases, teardown_databases
+from django.utils import timezone
 from psycopg import sql
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from config.http.rate_windows import windows
+from usage.services.partitions import ensure_partition
+
+# What migrations write and no test changes: it stays, and need not be written again after each test.
+KEPT = ("django_content_type", "auth_permission")
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +30,7 @@ def django_db_setup(django_test_environment, django_db_modify_db_settings, djang
         made = setup_databases(verbosity=0, interactive=False, aliases={"default", "owner"}, serialized_aliases=set())
         # Its work is done; Django never empties the tables of an alias that mirrors another one.
         connections["default"].settings_dict["TEST"]["MIRROR"] = None
+        ensure_partition(timezone.now())  # once, and not by the first charge of each test that is rolled back
     yield
     with django_db_blocker.unblock():
         connections.close_all()
@@ -63,6 +72,9 @@ def owner(db: None) -> Iterator[psycopg.Connection]:
 def _emptying_as_owner() -> Iterator[None]:
     """Let `transaction=True` tests empty the tables: the application's role may not, and triggers refuse it."""
 
+    def tables(self: DatabaseOperations, style: object, names: list[str], **options: bool) -> list[str]:
+        return original_list(self, style, [name for name in names if name not in KEPT], **options)
+
     def flush(self: DatabaseOperations, sql_list: list[str]) -> None:
         with owner_connection() as connection:
             guards = connection.execute(
@@ -80,7 +92,35 @@ def _emptying_as_owner() -> Iterator[None]:
                     for statement in sql_list:
                         connection.execute(statement)
 
+    original_list, emitting = DatabaseOperations.sql_flush, flushing.emit_post_migrate_signal
     original = DatabaseOperations.execute_sql_flush
+    DatabaseOperations.sql_flush = tables  # type: ignore[method-assign]
     DatabaseOperations.execute_sql_flush = flush  # type: ignore[method-assign]
+    flushing.emit_post_migrate_signal = lambda *_args, **_kwargs: None  # it would only write what is KEPT
     yield
+    DatabaseOperations.sql_flush = original_list  # type: ignore[method-assign]
     DatabaseOperations.execute_sql_flush = original  # type: ignore[method-assign]
+    flushing.emit_post_migrate_signal = emitting
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now out of every later search for garbage: thousands of classes take long to visit."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_found_once() -> Iterator[None]:
+    """Look through the static files once: every test client makes its own middleware, and WhiteNoise looks for each."""
+    found: dict[str, object] = {}
+    look = WhiteNoiseMiddleware.add_files_from_finders
+
+    def once(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            look(self)
+            found.update(self.files)
+        self.files.update(found)
+
+    WhiteNoiseMiddleware.add_files_from_finders = once
+    yield
+    WhiteNoiseMiddleware.add_files_from_finders = look

@@ -26,6 +26,11 @@ from usage.services.prices import set_price
 
 pytestmark = pytest.mark.django_db
 MOST_STATEMENTS = 12
+ODD_QUERIES = (
+    "user=x", "user=99999999999999999999999", "user=%00", "q=%00", "type__exact=%00", "reason__exact=nothing",
+    "outcome=nothing", "p=0", "p=999999", "p=x", "o=1.-2.99", "all=", "id__exact=99999999999999999999999", "metadata=x",
+    "seal=x", "created_at__gte=yesterday", "nothing=1", "%ff=%ff", "q=%ed%a0%80",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -117,10 +122,10 @@ def test_a_balance_is_found_by_its_customers_email_or_id(client, alice):
     assert found(client, "ledger_balance", "alice") == []
 
 
-@pytest.mark.parametrize("term", ["9" * 30, "’; DROP TABLE", "a@b@c", "%", "\\", "x" * 5000, "½"])
 @pytest.mark.parametrize("model", ["ledger_balance", "ledger_entry", "ledger_hold", "usage_requestlog"])
-def test_what_is_nobodys_id_finds_nothing(client, alice, model, term):
-    assert found(client, model, term) == []
+def test_what_is_nobodys_id_finds_nothing(client, alice, model):
+    for term in ("9" * 30, "’; DROP TABLE", "a@b@c", "%", "\\", "x" * 5000, "½"):
+        assert found(client, model, term) == [], term
 
 
 @pytest.mark.parametrize("model", ["ledger_entry", "ledger_hold", "usage_requestlog", "ledger_balance"])
@@ -137,66 +142,39 @@ def test_entries_come_newest_first(client, alice):
     assert seqs == [4, 3, 2, 1]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "user=x",
-        "user=99999999999999999999999",
-        "user=%00",
-        "q=%00",
-        "type__exact=%00",
-        "reason__exact=nothing",
-        "outcome=nothing",
-        "p=0",
-        "p=999999",
-        "p=x",
-        "o=1.-2.99",
-        "all=",
-        "id__exact=99999999999999999999999",
-        "metadata=x",
-        "seal=x",
-        "created_at__gte=yesterday",
-        "nothing=1",
-        "%ff=%ff",
-        "q=%ed%a0%80",
-    ],
-)
-def test_an_address_typed_by_hand_is_never_a_server_error(client, alice, query):
-    for model in models():
+@pytest.mark.parametrize("model", models())
+def test_an_address_typed_by_hand_is_never_a_server_error(client, alice, model):
+    for query in ODD_QUERIES:
         answer = client.get(f"{list_of(model)}?{query}")
 
         assert answer.status_code in (200, 302, 400), (model, query)
 
 
-@pytest.mark.parametrize("model", models())
 @pytest.mark.parametrize("many", [1, 12])
-def test_each_list_takes_a_fixed_number_of_statements(alice, model, many):
+def test_each_list_takes_a_fixed_number_of_statements(client, alice, many):
     for number in range(many):
         customer_with_history(f"more{number}", rows=1)
-    client = signed_in(superuser())
 
-    with CaptureQueriesContext(connection) as statements:
-        answer = client.get(list_of(model))
+    for model in models():
+        with CaptureQueriesContext(connection) as statements:
+            answer = client.get(list_of(model))
 
-    assert answer.status_code == 200
-    assert len(statements) <= MOST_STATEMENTS, [statement["sql"] for statement in statements]
-    assert not [sql["sql"] for sql in statements if "count(*)" in sql["sql"].lower() and "LIMIT" not in sql["sql"]]
+        assert answer.status_code == 200, model
+        assert len(statements) <= MOST_STATEMENTS, [statement["sql"] for statement in statements]
+        assert not [sql["sql"] for sql in statements if "count(*)" in sql["sql"].lower() and "LIMIT" not in sql["sql"]]
 
 
-@pytest.mark.parametrize("model", models())
-def test_each_page_takes_a_fixed_number_of_statements(alice, model):
+def test_each_page_takes_a_fixed_number_of_statements(client, alice):
     settle_grants(user_id=alice.pk)
-    client = signed_in(staff := superuser())
     client.post("/admin/accounts/plan/add/", {"code": "one", "name": "One", "credits_per_period": "1"})
-    subject = rows_of(client.get(list_of(model)))
-    pk = subject[0].pk if model != "accounts_user" else alice.pk
-    assert staff.pk != pk or model == "accounts_user"
 
-    with CaptureQueriesContext(connection) as statements:
-        answer = client.get(page_of(model, pk))
+    for model in models():
+        pk = alice.pk if model == "accounts_user" else rows_of(client.get(list_of(model)))[0].pk
+        with CaptureQueriesContext(connection) as statements:
+            answer = client.get(page_of(model, pk))
 
-    assert answer.status_code == 200
-    assert len(statements) <= MOST_STATEMENTS, [statement["sql"] for statement in statements]
+        assert answer.status_code == 200, model
+        assert len(statements) <= MOST_STATEMENTS, [statement["sql"] for statement in statements]
 
 
 def test_the_list_of_people_says_what_they_can_spend_and_does_not_wait_for_expired_holds(client, alice, owner):
