@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -80,6 +82,18 @@ def http_url(name: str, default: str) -> str:
         return raw
 
     return _parsed(name, default, parse, "an http or https address")
+
+
+def price(name: str, default: tuple[Decimal, str] | None) -> tuple[Decimal, str] | None:
+    """Read an amount of money and the ISO 4217 code of its currency: `10.00 USD`."""
+
+    def parse(raw: str) -> tuple[Decimal, str]:
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ([A-Z]{3})", raw)
+        if found is None:
+            raise ValueError
+        return Decimal(found[1]), found[2]
+
+    return _parsed(name, default, parse, "an amount and its currency, such as 10.00 USD")
 
 
 def email(name: str, default: str) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from config import embedded_postgres, env
+from ledger.money import NotInThisCurrency, in_minor_units
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -165,6 +167,13 @@ PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two while one takes the other's place
 STRIPE_API_URL = env.http_url("STRIPE_API_URL", "")  # another than Stripe's own: for tests
+# What auto-reload takes for 1,000 credits; None: it is not offered (docs/decisions/0033).
+AUTO_RELOAD_PRICE = env.price("AUTO_RELOAD_PRICE", None if IN_PRODUCTION else (Decimal("10.00"), "USD"))
+try:
+    if AUTO_RELOAD_PRICE is not None and not in_minor_units(*AUTO_RELOAD_PRICE):
+        raise ImproperlyConfigured("AUTO_RELOAD_PRICE must not be 0.")
+except NotInThisCurrency as _error:
+    raise ImproperlyConfigured(f"AUTO_RELOAD_PRICE is a price of 1,000 credits. {_error}") from None
 if PAYMENT_PROVIDER == "fake" and IN_PRODUCTION:
     raise ImproperlyConfigured("PAYMENT_PROVIDER must not be fake in production: it gives credits for no money.")
 if PAYMENT_PROVIDER == "stripe" and not (STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRETS):
@@ -222,7 +231,10 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ApiKeyStatus": "accounts.models.api_key.KeyStatus",
         "KeyVerdict": "usage.key_verdicts.Code",
+        "AutoReloadOffReason": "ledger.models.auto_reload.OffReason",
+        "AutoReloadEventKind": "ledger.models.auto_reload.ReloadEventKind",
         "HoldStatus": "ledger.models.hold.HoldStatus",
+        "PaymentKind": "ledger.models.payment.PaymentKind",
         "PaymentState": "ledger.models.payment.PaymentState",
         "RequestOutcome": "usage.models.request_log.Outcome",
         "WebhookDeliveryState": "accounts.models.webhook.DeliveryState",

@@ -17,8 +17,8 @@ class LedgerConfig(AppConfig):
         "ledger_termschange",
         "ledger_threshold",
     )
-    # What was learnt about a payment stays as it was learnt.
-    insert_only_tables = ("ledger_paymentoutcome",)
+    # What was learnt about a payment, and what happened to auto-reload, stays as it was written.
+    insert_only_tables = ("ledger_autoreloadevent", "ledger_paymentoutcome")
     # The SQL functions that the application's role may call.
     doors = (
         "ledger_post_entry",
@@ -37,6 +37,7 @@ class LedgerConfig(AppConfig):
         "ledger_lapsed",
         "ledger_watch",
         "ledger_rearm",
+        "ledger_look_at_threshold",
     )
     # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
     guards = (
@@ -52,9 +53,13 @@ class LedgerConfig(AppConfig):
         "hold_stays",
         "operation_key_is_append_only",
         "payment_dispute_stays",
+        "payment_keeps_its_kind",
         "payment_outcome_is_append_only",
         "payment_stays",
         "payment_stays_what_it_is",
+        "reload_event_is_append_only",
+        "reload_goes_on_by_consent",
+        "reload_stays",
         "settled_hold_stays_settled",
         "terms_change_is_append_only",
     )

@@ -168,3 +168,25 @@ class WebhookSignatureInvalid(LedgerRefusal):
 
 class WebhookNotUnderstood(LedgerRefusal):
     """A message of the provider's has a form that we do not know: it has to be sent again when we do."""
+
+
+class AutoReloadNotOffered(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("This site does not offer auto-reload.")
+
+
+class ConsentRequired(LedgerRefusal):
+    """Nothing is bought unasked unless the customer agrees to this sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f'Send "consent": true to agree to this: {sentence}')
+        self.extra = {"sentence": sentence}
+
+
+class ReloadTermsRefused(LedgerRefusal):
+    """These terms cannot be; `errors` has the sentences of each field."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        name, sentences = next(iter(errors.items()))
+        super().__init__(f"{name}: {sentences[0]}")
+        self.extra = {"errors": errors}

@@ -10,6 +10,10 @@ _PLACES = dict.fromkeys(
 ) | dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 3)
 
 
+class NotInThisCurrency(ValueError):
+    """An amount has more decimal places than its currency; the text says so."""
+
+
 def places_of(currency: str) -> int:
     """Tell how many decimal places a currency has."""
     return _PLACES.get(currency, 2)
@@ -18,6 +22,17 @@ def places_of(currency: str) -> int:
 def in_major_units(minor: int, currency: str) -> Decimal:
     """Turn 1250 minor units into 12.50, or into 1250 where a currency has no smaller unit."""
     return Decimal(minor).scaleb(-places_of(currency))
+
+
+def in_minor_units(money: Decimal, currency: str) -> int:
+    """Turn 12.50 into 1250 minor units.
+
+    :raises NotInThisCurrency: if that is no whole number of them
+    """
+    minor = money.scaleb(places_of(currency))
+    if minor != int(minor):
+        raise NotInThisCurrency(f"Amounts in {currency} have at most {places_of(currency)} decimal places.")
+    return int(minor)
 
 
 def shown_money(minor: int, currency: str) -> str:

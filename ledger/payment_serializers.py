@@ -10,11 +10,11 @@ from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField, TextField, WholeNumberField
 from config.http.numbers import LARGEST_ID, plain
-from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
+from ledger.models import Payment, PaymentKind, PaymentMethod, PaymentState, TopUpPackage
 from ledger.money import in_major_units
 from ledger.providers.base import CardSaving
 
-_MONEY = {"type": "number", "format": "double", "examples": [12.5]}
+MONEY = {"type": "number", "format": "double", "examples": [12.5]}
 
 
 class PackageSerializer(serializers.ModelSerializer[TopUpPackage]):
@@ -27,7 +27,7 @@ class PackageSerializer(serializers.ModelSerializer[TopUpPackage]):
         model = TopUpPackage
         fields: ClassVar = ["id", "code", "name", "credits", "price", "currency"]
 
-    @extend_schema_field(_MONEY)
+    @extend_schema_field(MONEY)
     def get_price(self, package: TopUpPackage) -> Decimal:
         return plain(in_major_units(package.price_minor, package.currency))
 
@@ -58,6 +58,7 @@ NEXT_STEP = {
 class TopUpSerializer(serializers.ModelSerializer[Payment]):
     """A purchase of credits, as it is now."""
 
+    kind = serializers.ChoiceField(choices=PaymentKind.choices, help_text="Whether you bought, or auto-reload did.")
     package = serializers.CharField(source="package.code", allow_null=True, help_text="The package's code.")
     credits = CreditsField(help_text="Credits that it gives.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
@@ -80,16 +81,16 @@ class TopUpSerializer(serializers.ModelSerializer[Payment]):
     class Meta:
         model = Payment
         fields: ClassVar = [
-            "id", "package", "credits", "price", "currency", "refunded", "state", "next_step", "payment_method_id",
-            "action_url", "client_secret", "failure_code", "failure_message", "entry_id", "created_at", "expires_at",
-            "settled_at",
+            "id", "kind", "package", "credits", "price", "currency", "refunded", "state", "next_step",
+            "payment_method_id", "action_url", "client_secret", "failure_code", "failure_message", "entry_id",
+            "created_at", "expires_at", "settled_at",
         ]  # fmt: skip
 
-    @extend_schema_field(_MONEY)
+    @extend_schema_field(MONEY)
     def get_price(self, payment: Payment) -> Decimal:
         return plain(in_major_units(payment.amount_minor, payment.currency))
 
-    @extend_schema_field(_MONEY)
+    @extend_schema_field(MONEY)
     def get_refunded(self, payment: Payment) -> Decimal:
         return plain(in_major_units(payment.refunded_minor, payment.currency))
 

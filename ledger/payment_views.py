@@ -37,7 +37,7 @@ from ledger.services.payments import start_top_up
 
 CSV_HEADER = (
     "id", "created_at", "package", "credits", "price", "currency", "refunded", "state", "failure_code", "entry_id",
-    "settled_at",
+    "settled_at", "kind",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 
@@ -30,8 +31,8 @@ class CreditBalance:
     last_updated: dt.datetime
     currency: str
     auto_reload_enabled: bool = False
-    auto_reload_threshold: Decimal | None = None
-    auto_reload_amount: Decimal | None = None
+    auto_reload_threshold: Decimal | None = None  # both are empty while it is off
+    auto_reload_amount: Decimal | None = None  # also while it buys up to a target
 
     @property
     def available(self) -> Decimal:
@@ -46,10 +47,13 @@ BALANCE_QUERY = """
         coalesce(b.reserved, 0) - coalesce(gone.credits, 0) AS reserved,
         coalesce(b.granted_total, 0) - coalesce((lapsed.lapse).credits, 0) AS granted_total,
         greatest(b.updated_at, gone.latest, (lapsed.lapse).expired_at,
-            CASE WHEN b.user_id IS NULL THEN u.created_at END) AS last_updated
+            CASE WHEN b.user_id IS NULL THEN u.created_at END) AS last_updated,
+        coalesce(reload.enabled, false) AS auto_reload_enabled, reload.threshold AS auto_reload_threshold,
+        reload.amount AS auto_reload_amount
     FROM (SELECT clock_timestamp() AS at OFFSET 0) moment
     CROSS JOIN accounts_user u
     LEFT JOIN ledger_balance b ON b.user_id = u.id
+    LEFT JOIN ledger_autoreload reload ON reload.user_id = u.id AND reload.enabled
     LEFT JOIN LATERAL (
         SELECT sum(h.credits - h.captured) AS credits, max(h.expires_at) AS latest FROM ledger_hold h
         WHERE b.next_expiry_at <= moment.at
@@ -69,10 +73,16 @@ def balance_of(*, user_id: int) -> CreditBalance:
 
 
 def credit_balance(
-    user_id: int, balance: Decimal, reserved: Decimal, granted_total: Decimal, last_updated: dt.datetime
+    user_id: int,
+    balance: Decimal,
+    reserved: Decimal,
+    granted_total: Decimal,
+    last_updated: dt.datetime,
+    *auto_reload: Any,
 ) -> CreditBalance:
     """Read a row of BALANCE_QUERY."""
-    return CreditBalance(user_id, balance, reserved, granted_total, last_updated, settings.CREDIT_UNIT)
+    unit = settings.CREDIT_UNIT
+    return CreditBalance(user_id, balance, reserved, granted_total, last_updated, unit, *auto_reload)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,13 @@ class CreditBalanceSerializer(serializers.Serializer[CreditBalance]):
     available = CreditsField(help_text="What can be spent: balance less reserved.")
     currency = serializers.CharField(help_text="Code of the unit of credit.")
     last_updated = InstantField(help_text="Last change of balance or reserved.")
-    auto_reload_enabled = serializers.BooleanField()
-    auto_reload_threshold = CreditsField(allow_null=True)
-    auto_reload_amount = CreditsField(allow_null=True)
+    auto_reload_enabled = serializers.BooleanField(help_text="Whether credits are bought unasked.")
+    auto_reload_threshold = CreditsField(
+        allow_null=True, help_text="Available credits below which it buys; null: it is off."
+    )
+    auto_reload_amount = CreditsField(
+        allow_null=True, help_text="Credits that it buys; null: it is off, or has a target."
+    )
 
 
 def balance_answer(balance: CreditBalance) -> dict[str, Any]:

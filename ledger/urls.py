@@ -3,6 +3,7 @@
 from django.urls import path
 
 from ledger.payment_views import PackagesViewSet, PaymentMethodsViewSet, TopUpsViewSet
+from ledger.reload_views import AutoReloadViewSet, ReloadHistoryViewSet
 from ledger.views import CreditsViewSet, GrantsViewSet, HoldsViewSet, LedgerViewSet
 from ledger.webhook_views import StripeWebhookViewSet
 
@@ -24,6 +25,12 @@ urlpatterns = [
         PaymentMethodsViewSet.as_view({"delete": "destroy"}),
         name="payment-method",
     ),
+    path(
+        "auth/account/auto-reload",
+        AutoReloadViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="auto-reload",
+    ),
+    path("auth/account/auto-reload/history", ReloadHistoryViewSet.as_view({"get": "list"}), name="auto-reload-history"),
     path("webhooks/stripe", StripeWebhookViewSet.as_view({"post": "create"}), name="stripe-webhook"),
     path("auth/account/grants", GrantsViewSet.as_view({"get": "list"}), name="grants"),
 ]

@@ -1,5 +1,6 @@
 """How much: what each customer has, every change of it, and what is set aside."""
 
+from ledger.models.auto_reload import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
 from ledger.models.balance import Balance
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
 from ledger.models.grant import Grant, GrantCategory, GrantDraw, GrantProgress, GrantStatus
@@ -12,6 +13,7 @@ from ledger.models.payment import (
     OutcomeSource,
     Payment,
     PaymentDispute,
+    PaymentKind,
     PaymentOutcome,
     PaymentState,
 )
@@ -22,6 +24,8 @@ from ledger.models.threshold import Threshold
 __all__ = [
     "OPEN_STATES",
     "AdjustmentReason",
+    "AutoReload",
+    "AutoReloadEvent",
     "Balance",
     "DisputeStatus",
     "Entry",
@@ -34,14 +38,17 @@ __all__ = [
     "GrantStatus",
     "Hold",
     "HoldStatus",
+    "OffReason",
     "OperationKey",
     "OutcomeSource",
     "Payment",
     "PaymentCustomer",
     "PaymentDispute",
+    "PaymentKind",
     "PaymentMethod",
     "PaymentOutcome",
     "PaymentState",
+    "ReloadEventKind",
     "TermsChange",
     "TermsKind",
     "Threshold",

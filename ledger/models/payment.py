@@ -23,6 +23,11 @@ class PaymentState(models.TextChoices):
     EXPIRED = "expired", "Expired"
 
 
+class PaymentKind(models.TextChoices):
+    TOP_UP = "top_up", "Top-up"
+    AUTO_RELOAD = "auto_reload", "Auto-reload"
+
+
 OPEN_STATES = (PaymentState.PENDING, PaymentState.REQUIRES_ACTION)
 
 
@@ -53,6 +58,13 @@ class Payment(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         help_text="The saved card that was charged; empty: the customer pays on the provider's page.",
+    )
+    kind = models.CharField(
+        max_length=11,
+        choices=PaymentKind.choices,
+        default=PaymentKind.TOP_UP,
+        db_default=PaymentKind.TOP_UP,
+        help_text="Whether the customer bought, or auto-reload for them.",
     )
     credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits that it gives.")
     amount_minor = models.BigIntegerField(help_text="What is to be paid, in the currency's smallest unit.")
@@ -101,7 +113,13 @@ class Payment(models.Model):
                 fields=["provider", "provider_payment_id"], name="provider_payment_is_credited_once"
             ),
             models.UniqueConstraint(fields=["provider", "checkout_id"], name="checkout_is_of_one_payment"),
+            models.UniqueConstraint(
+                fields=["user"],
+                name="one_reload_is_in_flight",
+                condition=Q(kind="auto_reload", state__in=["pending", "requires_action"]),
+            ),
             models.CheckConstraint(condition=Q(state__in=PaymentState.values), name="payment_state_is_known"),
+            models.CheckConstraint(condition=Q(kind__in=PaymentKind.values), name="payment_kind_is_known"),
             models.CheckConstraint(
                 condition=Q(state=PaymentState.SUCCEEDED, entry__isnull=False)
                 | (~Q(state=PaymentState.SUCCEEDED) & Q(entry__isnull=True)),
@@ -115,6 +133,7 @@ class Payment(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["user", "id"], name="payments_of_user"),
+            models.Index(fields=["user", "created_at"], name="reloads_of_user", condition=Q(kind="auto_reload")),
             models.Index(
                 fields=["asked_at"], name="payments_in_doubt", condition=Q(state__in=["pending", "requires_action"])
             ),

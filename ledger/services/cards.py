@@ -6,10 +6,13 @@ import datetime as dt
 import logging
 import uuid
 
+from django.db import transaction
+
 from ledger import errors
 from ledger.models import PaymentCustomer, PaymentMethod
 from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider, provider_named
+from ledger.services.reload_switching import turn_off_for_card
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,7 @@ def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> No
     """
     cards = PaymentMethod.objects.filter(user_id=user_id, pk=payment_method_id, removed_at__isnull=True)
     card = cards.first()
-    if card is None or not cards.update(removed_at=now):
+    if card is None or not _note_removal(card, now):
         raise errors.PaymentMethodNotFound
     try:
         provider_named(card.provider).forget_card(card.provider_method_id)
@@ -92,4 +95,12 @@ def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> No
 def forget_card(*, provider_name: str, method_id: str, now: dt.datetime) -> bool:
     """Note that the provider has removed a card; answers whether it was one of ours."""
     cards = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id)
-    return bool(cards.filter(removed_at__isnull=True).update(removed_at=now))
+    card = cards.filter(removed_at__isnull=True).first()
+    return card is not None and _note_removal(card, now)
+
+
+@transaction.atomic
+def _note_removal(card: PaymentMethod, now: dt.datetime) -> bool:
+    """Let a card be charged no more, nor by auto-reload; answers whether it was there until now."""
+    turn_off_for_card(user_id=card.user_id, payment_method_id=card.pk, now=now)  # first, since it holds the balance
+    return bool(PaymentMethod.objects.filter(pk=card.pk, removed_at__isnull=True).update(removed_at=now))

@@ -83,11 +83,11 @@ def start_top_up(
         if twin is None:
             raise
         return Started(twin, is_replay=True)
-    return Started(_ask(intent, provider, now), is_replay=False)
+    return Started(ask_provider(intent, provider, now), is_replay=False)
 
 
-def _ask(payment: Payment, provider: Provider, now: dt.datetime) -> Payment:
-    """Ask the provider, once; silence leaves the payment pending, for `settle_payments`."""
+def ask_provider(payment: Payment, provider: Provider, now: dt.datetime) -> Payment:
+    """Ask the provider for a payment that is committed, once; silence leaves it pending, for `settle_payments`."""
     order = order_of(payment)
     try:
         answer = provider.start_checkout(order) if order.method_id is None else provider.charge(order)

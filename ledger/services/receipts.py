@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.mail import send_mail
 
 from config.http.numbers import plain
-from ledger.models import Payment, PaymentState
+from ledger.models import Payment, PaymentKind, PaymentState
 from ledger.money import shown_money
 
 logger = logging.getLogger(__name__)
@@ -34,17 +34,23 @@ def send_receipt(*, payment_id: int, now: dt.datetime) -> bool:
     return True
 
 
+def what_was_bought(payment: Payment) -> str:
+    """Name what a payment is for, in the words of receipts and bank statements."""
+    if payment.kind == PaymentKind.AUTO_RELOAD:
+        return "Auto-reload"
+    return payment.package.name if payment.package is not None else "Credits"
+
+
 def _subject(payment: Payment) -> str:
     return f"Receipt: {plain(payment.credits):,f} {settings.CREDIT_UNIT.lower()}"
 
 
 def _text(payment: Payment) -> str:
     paid_at = payment.settled_at or payment.created_at
-    what = payment.package.name if payment.package is not None else "Credits"
     return f"""\
 Thank you for your payment.
 
-  What      {what}
+  What      {what_was_bought(payment)}
   Credits   {plain(payment.credits):,f}
   Paid      {shown_money(payment.amount_minor, payment.currency)}
   When      {paid_at:%Y-%m-%d %H:%M} UTC

@@ -16,6 +16,7 @@ from ledger.models import (
     EntryType,
     OutcomeSource,
     Payment,
+    PaymentKind,
     PaymentOutcome,
     PaymentState,
 )
@@ -24,7 +25,9 @@ from ledger.providers.base import Answer, NoAnswer, Order, Refused
 from ledger.providers.registry import provider_named
 from ledger.services.cards import remember_card
 from ledger.services.entries import post_entry
-from ledger.services.receipts import send_receipt
+from ledger.services.receipts import send_receipt, what_was_bought
+from ledger.services.reload_outcomes import NEVER_SENT, note_change, note_success
+from ledger.services.reload_switching import hold_balance
 from ledger.services.reversals import settle_reversals
 
 OPERATION = "payment"
@@ -36,12 +39,11 @@ logger = logging.getLogger(__name__)
 
 def order_of(payment: Payment) -> Order:
     """Say a payment in the provider's words."""
-    name = payment.package.name if payment.package is not None else "Credits"
     return Order(
         key=payment.provider_key,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
-        description=name,
+        description=what_was_bought(payment),
         customer_id=payment.provider_customer_id,
         method_id=payment.method.provider_method_id if payment.method is not None else None,
         provider_payment_id=payment.provider_payment_id,
@@ -136,12 +138,13 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
     the database itself knows no second one.
     """
     paid = in_major_units(payment.amount_minor, payment.currency)
+    is_reload = payment.kind == PaymentKind.AUTO_RELOAD
     posted = post_entry(
         user_id=payment.user_id,
         type=EntryType.CREDIT,
-        reason=EntryReason.PURCHASE,
+        reason=EntryReason.AUTO_RELOAD if is_reload else EntryReason.PURCHASE,
         amount=payment.credits,
-        description="Credits purchased",
+        description="Credits purchased by auto-reload" if is_reload else "Credits purchased",
         reference=f"payment-{payment.pk}",
         metadata={"payment_id": payment.pk, "paid": f"{paid:f}", "currency": payment.currency},
         operation=OPERATION,
@@ -163,12 +166,16 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
     )
     if changed:
         note_outcome(payment.pk, source, PaymentState.SUCCEEDED, "")
+    if changed and is_reload:
+        note_success(payment, now=now)
     return bool(changed)
 
 
 @transaction.atomic
 def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> bool:
     """Move an open payment on; one that has come to its end stays there."""
+    if payment.kind == PaymentKind.AUTO_RELOAD:
+        hold_balance(user_id=payment.user_id)  # before anything else, since the outcome may turn auto-reload off
     state = answer.state
     if state == PaymentState.FAILED and payment.method_id is None and answer.provider_payment_id is not None:
         state = PaymentState(payment.state)  # on the provider's page the customer may try another card
@@ -188,6 +195,8 @@ def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt
     )
     if before.state != state or answer.state == PaymentState.FAILED:
         note_outcome(payment.pk, source, answer.state, answer.failure_message or "")
+    if before.state != state and payment.kind == PaymentKind.AUTO_RELOAD:
+        note_change(before, PaymentState(state), answer, now=now)
     return before.state != state
 
 
@@ -208,4 +217,4 @@ def _after_success(payment_id: int, now: dt.datetime) -> None:
 def _never_sent(payment: Payment) -> Answer:
     state = PaymentState.EXPIRED if payment.method_id is None else PaymentState.FAILED
     message = "The payment never reached the provider: nothing was charged."
-    return Answer(state, failure_code="never_sent", failure_message=message)
+    return Answer(state, failure_code=NEVER_SENT, failure_message=message)

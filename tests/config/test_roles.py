@@ -34,7 +34,10 @@ GUARDED = {
 }
 # May be written by the application: what is no money and no evidence.
 WRITABLE_APPS = ("accounts_", "auth_", "config_", "django_")
-PAYMENTS = {  # facts that providers tell; what follows from them for a balance goes through the doors
+# Facts that providers tell and terms that customers set; what follows for a balance goes through the doors.
+PAYMENTS = {
+    "ledger_autoreload",
+    "ledger_autoreloadevent",
     "ledger_payment",
     "ledger_paymentcustomer",
     "ledger_paymentdispute",
@@ -52,6 +55,7 @@ DOORS = {
     "ledger_lapsed",
     "ledger_watch",
     "ledger_rearm",
+    "ledger_look_at_threshold",
     "ledger_open_grant",
     "ledger_open_hold",
     "ledger_post_entry",

@@ -1,0 +1,110 @@
+"""The Account API's auto-reload: terms, where it stands, and all that happened."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import User
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from config.http.csv import csv_answer
+from config.http.pagination import csv_items
+from config.http.parameters import wants_csv
+from ledger.models import AutoReload, AutoReloadEvent
+from ledger.reload_serializers import AutoReloadSerializer, ReloadChangesSerializer, ReloadEventSerializer
+from ledger.services.reload_status import reload_status
+from ledger.services.reload_terms import change_auto_reload
+from ledger.views import FORMAT
+
+CSV_HEADER = (
+    "id", "created_at", "kind", "by", "reason", "threshold", "amount", "target", "monthly_cap", "currency",
+    "payment_id", "payment_state", "sentence",
+)  # fmt: skip
+
+
+class AutoReloadViewSet(GenericViewSet[Any]):
+    """Buying credits unasked, by consent."""
+
+    serializer_class = AutoReloadSerializer
+    queryset = AutoReload.objects.none()  # each call reads the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="auto_reload",
+        summary="Auto-reload",
+        description="Where it stands. It is off unless you have agreed to it.",
+        tags=["auto-reload"],
+        responses={200: AutoReloadSerializer, **REFUSALS},
+    )
+    def retrieve(self, request: Request) -> Response:
+        return self._answer(request)
+
+    @extend_schema(
+        operation_id="change_auto_reload",
+        summary="Set up auto-reload, or turn it off",
+        description="What is not named stays. To be on it needs a threshold, an amount or a target, a monthly cap, a "
+        "saved card and, whenever any of these is new, `consent`: true. Without it the answer is a 409 whose "
+        "`sentence` says what you would agree to; nothing is changed. After three declined payments in a row, and when "
+        "its card is removed, it turns itself off; it never turns itself on.",
+        tags=["auto-reload"],
+        request=ReloadChangesSerializer,
+        responses={
+            200: AutoReloadSerializer,
+            400: FieldErrorsSerializer,
+            404: ErrorSerializer,
+            409: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    def partial_update(self, request: Request) -> Response:
+        asked = ReloadChangesSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        change_auto_reload(user_id=cast(User, request.user).pk, changes=asked.validated_data, now=timezone.now())
+        return self._answer(request)
+
+    def _answer(self, request: Request) -> Response:
+        status = reload_status(user_id=cast(User, request.user).pk, now=timezone.now())
+        return Response(AutoReloadSerializer(status).data)
+
+
+class ReloadHistoryViewSet(GenericViewSet[AutoReloadEvent]):
+    """What happened to auto-reload, newest first."""
+
+    serializer_class = ReloadEventSerializer
+    queryset = AutoReloadEvent.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="auto_reload_history",
+        summary="History of auto-reload",
+        description="Who turned it on or off, when and under which words, and each payment that it began.",
+        tags=["auto-reload"],
+        parameters=[FORMAT],
+        responses={
+            (200, "application/json"): ReloadEventSerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        },
+    )
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        events = AutoReloadEvent.objects.of(cast(User, request.user).pk).select_related("payment").newest_first()
+        if wants_csv(request):
+            rows = (_csv_row(event) for event in csv_items(request, events))
+            return csv_answer(filename="auto-reload.csv", header=CSV_HEADER, rows=rows)
+        page = self.paginate_queryset(events)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+def _csv_row(event: AutoReloadEvent) -> list[Any]:
+    shown: dict[str, Any] = dict(ReloadEventSerializer(event).data)
+    payment = shown.pop("payment") or {}
+    shown |= {"payment_id": payment.get("id"), "payment_state": payment.get("state")}
+    return [shown[name] for name in CSV_HEADER]

@@ -1,0 +1,238 @@
+"""Auto-reload: customers whose available credits fell below their threshold buy more, within what they agreed to.
+
+One payment is in flight at a time and closes the whole gap. The decision is one transaction under the balance's lock,
+which writes the payment; the provider is asked after it (docs/decisions/0033).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, Sum
+
+from config.http.numbers import LARGEST
+from ledger import errors
+from ledger.models import (
+    OPEN_STATES,
+    AutoReload,
+    OffReason,
+    Payment,
+    PaymentKind,
+    PaymentState,
+    ReloadEventKind,
+)
+from ledger.models.payment import PaymentQuerySet
+from ledger.providers.base import Provider
+from ledger.providers.registry import chosen_provider
+from ledger.services.cards import customer_at
+from ledger.services.idempotency import fingerprint
+from ledger.services.payments import TIME_TO_ACT, ask_provider
+from ledger.services.reload_notices import tell_cap_reached
+from ledger.services.reload_outcomes import NEVER_SENT
+from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Purchase, Rate, offered_rate, purchase_for, terms_of
+from ledger.services.reload_switching import (
+    THRESHOLD,
+    Stands,
+    hold_balance,
+    locked_reload,
+    note_event,
+    turn_off,
+)
+from ledger.services.reload_terms import COOL_DOWN
+
+MOST_FAILURES_A_DAY = 24  # of a customer, whatever is turned off and on again in between
+DAY = dt.timedelta(days=1)
+WHY_NOT = (
+    "off", "enough", "waits", "frozen", "inactive", "coming", "cap_reached", "turned_off", "full", "not_offered",
+    "away",
+)  # fmt: skip
+PAYING_TAKES = dt.timedelta(minutes=30)  # so long a customer who has begun to pay is believed to be about to
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """Who takes the money, who the customer is there, and what credits cost."""
+
+    provider: Provider
+    customer_id: str
+    rate: Rate
+
+
+def reloads_due(*, now: dt.datetime) -> list[int]:
+    """Name the customers who run low and have agreed to buy, those who ran low first before others.
+
+    Left out are those whose balance is frozen, who were deactivated, who are to wait, or whose payment is in flight.
+    """
+    in_flight = Payment.objects.filter(user_id=OuterRef("pk"), kind=PaymentKind.AUTO_RELOAD, state__in=OPEN_STATES)
+    due = AutoReload.objects.filter(
+        Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now),
+        ~Exists(in_flight),
+        enabled=True,
+        user__is_active=True,
+        user__balance__frozen_at__isnull=True,
+        user__thresholds__name=THRESHOLD,
+        user__thresholds__crossed_at__isnull=False,
+    )
+    return list(due.order_by("user__thresholds__crossed_at", "pk").values_list("pk", flat=True))
+
+
+def reload_one(*, user_id: int, now: dt.datetime) -> str:
+    """Buy for one customer what their terms say, if anything; answers the payment's state, or why there is none.
+
+    `off`, `enough`, `waits`, `frozen`, `inactive`, `coming` (credits are on their way), `cap_reached`, `turned_off`
+    (just now), `full` (the balance could not take it), `not_offered` (no credits are sold so), `away` (the provider).
+    Of several calls at once one begins a payment.
+    """
+    reload = AutoReload.objects.select_related("user").filter(pk=user_id, enabled=True).first()
+    rate = offered_rate()
+    if reload is None or rate is None:
+        return "off" if reload is None else "not_offered"
+    try:
+        provider = chosen_provider()
+        customer_id = customer_at(provider=provider, user_id=user_id, email=reload.user.email)
+    except errors.PaymentsOff:
+        return "not_offered"
+    except errors.PaymentProviderAway:
+        return "away"
+    intent = _decide(user_id, _Shop(provider, customer_id, rate), now)
+    if isinstance(intent, str):
+        return intent
+    return str(ask_provider(intent, provider, now).state)
+
+
+@transaction.atomic(durable=True)
+def _decide(user_id: int, shop: _Shop, now: dt.datetime) -> Payment | str:
+    """Write the payment that is due now, or tell why none is; what is decided here is committed before the call."""
+    stands = hold_balance(user_id=user_id)
+    reload = locked_reload(user_id=user_id)
+    if reload is None or not reload.enabled:
+        return "off"
+    reason = _reason_to_turn_off(reload, shop)
+    if reason is not None:
+        turn_off(reload, reason=reason, now=now)
+        return "turned_off"
+    return _reason_to_wait(reload, stands, now) or _buy(reload, stands, shop, now)
+
+
+def _reason_to_turn_off(reload: AutoReload, shop: _Shop) -> OffReason | None:
+    method = terms_of(reload).method
+    if method.removed_at is not None or method.provider != shop.provider.name:
+        return OffReason.METHOD_REMOVED
+    if reload.currency != shop.rate.currency or shop.rate.price_minor > (reload.price_minor or 0):
+        return OffReason.PRICE_CHANGED
+    return None
+
+
+def _reason_to_wait(reload: AutoReload, stands: Stands, now: dt.datetime) -> str | None:
+    if stands.crossed_at is None:
+        return "enough"
+    if stands.frozen_at is not None:
+        return "frozen"
+    if not reload.user.is_active:
+        return "inactive"
+    if reload.next_attempt_at is not None and reload.next_attempt_at > now:
+        return "waits"
+    if _reloads_of(reload.pk).filter(state__in=OPEN_STATES).exists():
+        return "coming"
+    return "waits" if _has_failed_too_often(reload, now) else None
+
+
+def _has_failed_too_often(reload: AutoReload, now: dt.datetime) -> bool:
+    """Tell whether the cards of this customer were declined so often within a day that it has to be enough."""
+    failed = _reloads_of(reload.pk).filter(state=PaymentState.FAILED, created_at__gt=now - DAY)
+    latest = failed.exclude(failure_code=NEVER_SENT).order_by("-created_at").values_list("created_at", flat=True)
+    times = list(latest[:MOST_FAILURES_A_DAY])
+    if len(times) < MOST_FAILURES_A_DAY:
+        return False
+    _wait(reload, times[-1] + DAY, now)
+    return True
+
+
+def _buy(reload: AutoReload, stands: Stands, shop: _Shop, now: dt.datetime) -> Payment | str:
+    terms = terms_of(reload)
+    coming = _coming(reload.pk, now)
+    if stands.available + coming >= terms.threshold:
+        return "coming"
+    left = terms.monthly_cap_minor - spent_in_month(user_id=reload.pk, now=now)
+    purchase = purchase_for(
+        terms, has=stands.available + coming, left_minor=min(left, LARGEST_CHARGE_MINOR), rate=shop.rate
+    )
+    if purchase is None:
+        _note_cap_reached(reload, now)
+        return "cap_reached"
+    if stands.balance + coming + purchase.credits > LARGEST:
+        _wait(reload, now + DAY, now)
+        return "full"
+    return _begin(reload, purchase, shop, now)
+
+
+def spent_in_month(*, user_id: int, now: dt.datetime) -> int:
+    """Sum what auto-reload has bought, or is about to, in the calendar month (UTC), in the smallest unit."""
+    begun = _reloads_of(user_id).filter(created_at__gte=_month_of(now), created_at__lt=_month_after(now))
+    counted = begun.filter(state__in=[*OPEN_STATES, PaymentState.SUCCEEDED])
+    return int(counted.aggregate(spent=Sum("amount_minor"))["spent"] or 0)
+
+
+def _coming(user_id: int, now: dt.datetime) -> Decimal:
+    """Sum the credits of purchases that the customer has begun and may well end."""
+    begun = Payment.objects.of(user_id).filter(
+        Q(state=PaymentState.PENDING) | Q(state=PaymentState.REQUIRES_ACTION, created_at__gt=now - PAYING_TAKES)
+    )
+    return begun.aggregate(credits=Sum("credits"))["credits"] or Decimal(0)
+
+
+def _begin(reload: AutoReload, purchase: Purchase, shop: _Shop, now: dt.datetime) -> Payment:
+    key = uuid.uuid4()
+    payment = Payment.objects.create(
+        user_id=reload.pk,
+        method=reload.method,
+        kind=PaymentKind.AUTO_RELOAD,
+        credits=purchase.credits,
+        amount_minor=purchase.price_minor,
+        currency=shop.rate.currency,
+        provider=shop.provider.name,
+        provider_key=key,
+        provider_customer_id=shop.customer_id,
+        idempotency_key=f"auto-reload {key}",
+        fingerprint=fingerprint({"auto_reload": str(key)}),
+        created_at=now,
+        asked_at=now,
+        expires_at=now + TIME_TO_ACT,
+    )
+    reload.last_attempt_at = now
+    reload.cap_reached_in = None
+    _wait(reload, now + COOL_DOWN, now)
+    note_event(reload, ReloadEventKind.ATTEMPT, now=now, payment=payment)
+    return payment
+
+
+def _note_cap_reached(reload: AutoReload, now: dt.datetime) -> None:
+    month = _month_of(now).date()
+    is_news = reload.cap_reached_in != month
+    reload.cap_reached_in = month
+    _wait(reload, _month_after(now), now)
+    if is_news:
+        note_event(reload, ReloadEventKind.CAP_REACHED, now=now)
+        tell_cap_reached(reload, month=month, now=now)
+
+
+def _wait(reload: AutoReload, until: dt.datetime, now: dt.datetime) -> None:
+    reload.next_attempt_at = until
+    reload.updated_at = now
+    reload.save()
+
+
+def _reloads_of(user_id: int) -> PaymentQuerySet:
+    return Payment.objects.of(user_id).filter(kind=PaymentKind.AUTO_RELOAD)
+
+
+def _month_of(now: dt.datetime) -> dt.datetime:
+    return now.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _month_after(now: dt.datetime) -> dt.datetime:
+    return (_month_of(now) + dt.timedelta(days=32)).replace(day=1)

@@ -1,0 +1,113 @@
+"""The switch of auto-reload: whoever touches a customer's terms holds the balance first, and then the row."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db import DataError, IntegrityError, transaction
+
+from config.db.calls import call
+from ledger.models import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
+from ledger.services.entries import raise_refusal
+from ledger.services.reload_notices import tell_turned_off
+from ledger.services.thresholds import watch_available
+
+THRESHOLD = "auto_reload"  # the threshold's name
+
+
+class Stands(NamedTuple):
+    """What a customer has while their balance is held, and since when available is below the threshold."""
+
+    balance: Decimal
+    available: Decimal
+    frozen_at: dt.datetime | None
+    crossed_at: dt.datetime | None
+
+
+class Switched(NamedTuple):
+    """What a form has done, and whether this very call did it or an earlier one with the same key."""
+
+    event: AutoReloadEvent | None
+    is_replay: bool
+
+
+def hold_balance(*, user_id: int) -> Stands:
+    """Hold a customer's balance until the caller's transaction ends; arms the threshold if available is back.
+
+    :raises UnknownCustomer: if there is no such user
+    """
+    try:
+        return Stands(*call("ledger_look_at_threshold", p_user_id=user_id, p_name=THRESHOLD))
+    except (DataError, IntegrityError) as error:
+        raise_refusal(error)
+        raise
+
+
+def locked_reload(*, user_id: int) -> AutoReload | None:
+    """Give a customer's terms, held until the caller's transaction ends; the balance is held before."""
+    rows = AutoReload.objects.select_for_update(no_key=True, of=("self",)).select_related("method", "user")
+    return rows.filter(pk=user_id).first()
+
+
+def note_event(reload: AutoReload, kind: ReloadEventKind, *, now: dt.datetime, **facts: object) -> AutoReloadEvent:
+    """Add to the history what happened, and the terms as they are."""
+    return AutoReloadEvent.objects.create(
+        user_id=reload.pk,
+        kind=kind,
+        threshold=reload.threshold,
+        amount=reload.amount,
+        target=reload.target,
+        monthly_cap_minor=reload.monthly_cap_minor,
+        currency=reload.currency,
+        sentence=reload.sentence,
+        created_at=now,
+        **facts,
+    )
+
+
+def turn_off(reload: AutoReload, *, reason: OffReason, now: dt.datetime, **facts: object) -> AutoReloadEvent:
+    """Turn off what is on, and say so; balance and row are held. It stays off until its customer turns it on again."""
+    reload.enabled = False
+    reload.off_reason = reason
+    reload.turned_off_at = reload.updated_at = now
+    reload.next_attempt_at = None
+    reload.save()
+    watch_available(user_id=reload.pk, name=THRESHOLD, below=None)
+    event = note_event(reload, ReloadEventKind.DISABLED, now=now, reason=reason, **facts)
+    tell_turned_off(reload, event, reason, now=now)
+    return event
+
+
+@transaction.atomic
+def switch_off_auto_reload(
+    *, user_id: int, actor_id: int, note: str, idempotency_key: str, now: dt.datetime
+) -> Switched:
+    """Turn a customer's auto-reload off for them, by staff; what is in flight comes to its end.
+
+    Repeating the call with its key changes nothing, even if the customer has turned it on since; nor does turning off
+    what is off, which answers no event.
+
+    :raises UnknownCustomer: if there is no such user
+    """
+    hold_balance(user_id=user_id)
+    reload = locked_reload(user_id=user_id)
+    before = AutoReloadEvent.objects.filter(user_id=user_id, idempotency_key=idempotency_key).first()
+    if before is not None:
+        return Switched(before, is_replay=True)
+    if reload is None or not reload.enabled:
+        return Switched(None, is_replay=False)
+    event = turn_off(
+        reload, reason=OffReason.STAFF, now=now, actor_id=actor_id, note=note, idempotency_key=idempotency_key
+    )
+    return Switched(event, is_replay=False)
+
+
+@transaction.atomic
+def turn_off_for_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> None:
+    """Turn auto-reload off whose card was removed; repetition does nothing."""
+    hold_balance(user_id=user_id)
+    reload = locked_reload(user_id=user_id)
+    if reload is not None and reload.enabled and reload.method_id == payment_method_id:
+        turn_off(reload, reason=OffReason.METHOD_REMOVED, now=now)

@@ -1,0 +1,170 @@
+"""The terms of auto-reload, as their customer sets them: nothing is bought unasked without consent to one sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from config.http.numbers import LARGEST
+from ledger import errors
+from ledger.models import AutoReload, OffReason, PaymentMethod, ReloadEventKind
+from ledger.money import NotInThisCurrency, in_minor_units, shown_money
+from ledger.providers.registry import chosen_provider
+from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of
+from ledger.services.reload_switching import THRESHOLD, hold_balance, locked_reload, note_event, turn_off
+from ledger.services.reload_words import consent_sentence
+from ledger.services.thresholds import watch_available
+
+COOL_DOWN = dt.timedelta(seconds=60)  # between the beginnings of two payments, however quickly credits go
+TERMS = ("threshold", "amount", "target", "monthly_cap_minor", "method_id")
+_TICK = dt.timedelta(microseconds=1)
+
+
+@transaction.atomic
+def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.datetime) -> AutoReload | None:
+    """Change the terms, turn auto-reload on or off; what `changes` does not name stays.
+
+    `threshold`, `amount` and `target` are credits, `monthly_cap` whole units of the site's currency. Giving one of
+    `amount` and `target` takes the other away. To be on, with whatever is new, takes `consent`: True in the same call.
+    Off is off at once: what is in flight comes to its end, and nothing turns it on again but its customer. Answers the
+    terms as they are then, None if none were ever set; repetition changes nothing.
+
+    :raises ReloadTermsRefused: naming the terms that cannot be
+    :raises ConsentRequired: with the sentence that is to be agreed to
+    :raises AutoReloadNotOffered, PaymentsOff: if the site sells no credits so
+    :raises PaymentMethodNotFound: if there is no such card of this customer
+    """
+    hold_balance(user_id=user_id)
+    known = locked_reload(user_id=user_id)
+    reload = known or AutoReload(user_id=user_id, created_at=now)
+    before = {name: getattr(reload, name) for name in TERMS}
+    _take(reload, changes)
+    is_new = before != {name: getattr(reload, name) for name in TERMS}
+    if not changes.get("enabled", reload.enabled):
+        return _off(reload, now) if is_new or reload.enabled else known
+    if reload.enabled and not is_new:
+        return reload
+    _turn_on(reload, before["method_id"], now, has_consent=changes.get("consent") is True)
+    return reload
+
+
+def _take(reload: AutoReload, changes: Mapping[str, Any]) -> None:
+    """Put what was asked for into the row; nothing is written yet."""
+    if changes.get("amount") is not None and changes.get("target") is not None:
+        raise errors.ReloadTermsRefused({"target": ["Give either amount or target."]})
+    for name, other in (("amount", "target"), ("target", "amount")):
+        if name in changes:
+            setattr(reload, name, changes[name])
+            if changes[name] is not None:
+                setattr(reload, other, None)
+    if "threshold" in changes:
+        reload.threshold = changes["threshold"]
+    if "monthly_cap" in changes:
+        reload.monthly_cap_minor = _in_minor(changes["monthly_cap"])
+    if "payment_method_id" in changes:
+        reload.method = _card_of(reload.pk, changes["payment_method_id"])
+
+
+def _in_minor(money: Decimal | None) -> int | None:
+    if money is None:
+        return None
+    rate = _rate()
+    try:
+        return in_minor_units(money, rate.currency)
+    except NotInThisCurrency as error:
+        raise errors.ReloadTermsRefused({"monthly_cap": [str(error)]}) from error
+
+
+def _rate() -> Rate:
+    rate = offered_rate()
+    if rate is None:
+        raise errors.AutoReloadNotOffered
+    return rate
+
+
+def _card_of(user_id: int, payment_method_id: int | None) -> PaymentMethod | None:
+    if payment_method_id is None:
+        return None
+    cards = PaymentMethod.objects.filter(user_id=user_id, provider=chosen_provider().name, removed_at__isnull=True)
+    card = cards.filter(pk=payment_method_id).first()
+    if card is None:
+        raise errors.PaymentMethodNotFound
+    return card
+
+
+def _off(reload: AutoReload, now: dt.datetime) -> AutoReload:
+    """Keep terms that are not in force; what they say is looked at when they are to be."""
+    reload.updated_at = now
+    if reload.enabled:
+        turn_off(reload, reason=OffReason.CUSTOMER, now=now, actor_id=reload.pk)
+    else:
+        reload.save()
+    return reload
+
+
+def _turn_on(reload: AutoReload, card_before: int | None, now: dt.datetime, *, has_consent: bool) -> None:
+    rate = _rate()
+    sentence = consent_sentence(_agreeable_terms(reload, rate, chosen_provider().name), rate)
+    if not has_consent:
+        raise errors.ConsentRequired(sentence)
+    was_on = reload.enabled
+    if not was_on or reload.method_id != card_before:
+        reload.declines_in_a_row = 0  # another card, or another try that the customer asked for
+    if not was_on or reload.method_id != card_before or reload.cap_reached_in is not None:
+        reload.next_attempt_at = None if reload.last_attempt_at is None else reload.last_attempt_at + COOL_DOWN
+    reload.enabled = True
+    reload.off_reason = reload.turned_off_at = reload.cap_reached_in = None
+    reload.consented_at = now if reload.consented_at is None else max(now, reload.consented_at + _TICK)
+    reload.consented_by_id = reload.pk
+    reload.sentence = sentence
+    reload.price_minor, reload.currency = rate
+    reload.updated_at = now
+    reload.save()
+    watch_available(user_id=reload.pk, name=THRESHOLD, below=reload.threshold)
+    kind = ReloadEventKind.CHANGED if was_on else ReloadEventKind.ENABLED
+    note_event(reload, kind, now=now, actor_id=reload.pk)
+
+
+def _agreeable_terms(reload: AutoReload, rate: Rate, provider_name: str) -> Terms:
+    given = {
+        "threshold": reload.threshold,
+        "amount": reload.amount if reload.target is None else reload.target,
+        "monthly_cap": reload.monthly_cap_minor,
+        "payment_method_id": reload.method_id,
+    }
+    refused = {name: ["Auto-reload needs this to be on."] for name, term in given.items() if term is None}
+    if not refused:
+        terms = terms_of(reload)
+        refused = _impossible(terms, rate)
+        if terms.method.removed_at is not None or terms.method.provider != provider_name:
+            refused["payment_method_id"] = ["This card cannot be charged any more: choose another one."]
+    if refused:
+        raise errors.ReloadTermsRefused(refused)
+    return terms
+
+
+def _impossible(terms: Terms, rate: Rate) -> dict[str, list[str]]:
+    """Name the terms that contradict each other, or that no provider takes."""
+    name = "amount" if terms.amount is not None else "target"
+    if terms.least <= 0:
+        return {"target": ["The target must be more than the threshold."]}
+    if name == "amount" and terms.threshold + terms.least > LARGEST:
+        return {name: [f"Threshold and amount must not exceed {LARGEST} together."]}
+    least, price = smallest_charge(rate.currency), rate.price_of(terms.least)
+    if price < least:
+        return {name: [_TOO_SMALL[name].format(least=shown_money(least, rate.currency))]}
+    if price > LARGEST_CHARGE_MINOR:
+        return {name: [f"One payment must not exceed {shown_money(LARGEST_CHARGE_MINOR, rate.currency)}."]}
+    if terms.monthly_cap_minor < price:
+        return {"monthly_cap": [f"The cap must be at least {shown_money(price, rate.currency)}: one payment."]}
+    return {}
+
+
+_TOO_SMALL = {
+    "amount": "The amount must cost at least {least}, the smallest payment.",
+    "target": "From threshold to target it must cost at least {least}, the smallest payment.",
+}

@@ -1,0 +1,57 @@
+"""What customers read about auto-reload: the sentence they agree to, and where it stands."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from config.http.numbers import plain
+from ledger.models import AutoReload, OffReason, Payment, PaymentState
+from ledger.money import shown_money
+from ledger.services.reload_pricing import Rate, Terms
+
+OFF_SENTENCES = {
+    OffReason.CUSTOMER: "You turned it off.",
+    OffReason.STAFF: "Our staff turned it off.",
+    OffReason.DECLINED: "It was turned off because three payments in a row were declined.",
+    OffReason.METHOD_REMOVED: "It was turned off because its card was removed.",
+    OffReason.PRICE_CHANGED: "It was turned off because the price is no longer the one that you agreed to.",
+}
+
+
+def consent_sentence(terms: Terms, rate: Rate) -> str:
+    """Say in one sentence what a customer agrees to."""
+    threshold = f"{plain(terms.threshold):,f}"
+    card = f"{terms.method.brand.title()} ending in {terms.method.last4}"
+    cap = shown_money(terms.monthly_cap_minor, rate.currency)
+    if terms.amount is not None:
+        price = shown_money(rate.price_of(terms.amount), rate.currency)
+        what = (
+            f"we charge your {card} {price} for {plain(terms.amount):,f} credits, or as many times that as it takes "
+            f"to get back to {threshold}"
+        )
+    else:
+        price = shown_money(rate.price_minor, rate.currency)
+        what = f"we charge your {card} for the credits that bring you to {plain(terms.goal):,f}, at {price} a 1,000"
+    return (
+        f"When your available credits fall below {threshold}, {what}, in one payment; "
+        f"and at most {cap} in a calendar month (UTC)."
+    )
+
+
+def status_sentence(reload: AutoReload | None, payment: Payment | None, *, now: dt.datetime) -> str:
+    """Say where auto-reload stands; `payment` is the one in flight."""
+    if payment is not None and payment.state == PaymentState.REQUIRES_ACTION:
+        return "Your bank wants you to confirm a payment; nothing more is charged until you do, or its time is over."
+    if payment is not None:
+        return "A payment has begun, and its outcome is not known yet."
+    if reload is None or not reload.enabled:
+        why = "" if reload is None or reload.off_reason is None else f" {OFF_SENTENCES[OffReason(reload.off_reason)]}"
+        return f"Auto-reload is off.{why}"
+    if reload.next_attempt_at is None or reload.next_attempt_at <= now:
+        return "Auto-reload is on."
+    again = f"{reload.next_attempt_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+    if reload.cap_reached_in is not None:
+        return f"This month's cap is reached; it goes on at {again}."
+    if reload.declines_in_a_row:
+        return f"The last payment was declined; the card is tried again at {again} at the earliest."
+    return f"Auto-reload is on; the next payment is made at {again} at the earliest."
