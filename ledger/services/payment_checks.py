@@ -23,7 +23,7 @@ PAYMENT_CHECKS = (
         """SELECT e.user_id, e.id AS entry_id, e.amount
             FROM ledger_entry e
             LEFT JOIN ledger_payment p ON p.entry_id = e.id AND p.user_id = e.user_id AND p.state = 'succeeded'
-            WHERE e.operation = 'payment' AND e.reason = 'purchase' AND p.id IS NULL
+            WHERE e.operation = 'payment' AND e.reason IN ('purchase', 'auto_reload') AND p.id IS NULL
                 AND (%(user)s::bigint IS NULL OR e.user_id = %(user)s)
                 AND (%(since)s::timestamptz IS NULL OR e.created_at >= %(since)s)""",
         "Entry {entry_id} gave {amount} credits for a payment that did not succeed.",

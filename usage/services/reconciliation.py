@@ -14,6 +14,7 @@ from config.http.renderers import exact_json
 from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.payment_checks import PAYMENT_CHECKS
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
+from ledger.services.reload_checks import RELOAD_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
 from usage.selectors import log_months, months_gone
@@ -137,7 +138,7 @@ USAGE_CHECKS = (
     ),
 )
 
-ALL_CHECKS = (*LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *USAGE_CHECKS)
+ALL_CHECKS = (*LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *USAGE_CHECKS)
 
 
 def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
