@@ -14,11 +14,12 @@ class LedgerConfig(AppConfig):
         "ledger_grantprogress",
         "ledger_hold",
         "ledger_operationkey",
+        "ledger_subscriptionperiod",
         "ledger_termschange",
         "ledger_threshold",
     )
-    # What was learnt about a payment, and what happened to auto-reload, stays as it was written.
-    insert_only_tables = ("ledger_autoreloadevent", "ledger_paymentoutcome")
+    # What was learnt about a payment, and what was done to auto-reload or a subscription, stays as it was written.
+    insert_only_tables = ("ledger_autoreloadevent", "ledger_paymentoutcome", "ledger_subscriptionchange")
     # The SQL functions that the application's role may call.
     doors = (
         "ledger_post_entry",
@@ -38,6 +39,8 @@ class LedgerConfig(AppConfig):
         "ledger_watch",
         "ledger_rearm",
         "ledger_look_at_threshold",
+        "ledger_renew",
+        "ledger_subscription_due_at",
     )
     # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
     guards = (
@@ -61,5 +64,7 @@ class LedgerConfig(AppConfig):
         "reload_goes_on_by_consent",
         "reload_stays",
         "settled_hold_stays_settled",
+        "subscription_change_is_append_only",
+        "subscription_period_is_append_only",
         "terms_change_is_append_only",
     )

@@ -76,6 +76,31 @@ class OverdraftLimitTooLow(LedgerRefusal):
         self.extra = {"credits_overdrawn": overdrawn}
 
 
+class SubscriptionExists(LedgerRefusal):
+    """A customer has one subscription at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("The customer has a running subscription already; end that one first.")
+
+
+class SubscriptionNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("The customer has no running subscription.")
+
+
+class SubscriptionUnchanged(LedgerRefusal):
+    """The subscription stands as it was asked to, or cannot be brought there from where it stands."""
+
+
+class SubscriptionUntimely(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("A subscription may not begin later than now, nor end before.")
+
+
+class PlanNotOffered(LedgerRefusal):
+    """The plan is not on offer, or not by this interval."""
+
+
 class UnknownCustomer(LedgerRefusal):
     def __init__(self) -> None:
         super().__init__("There is no such customer.")

@@ -39,9 +39,9 @@ class CreditBalance:
         return self.balance - self.reserved
 
 
-# Holds and lots that have run out count no more from that very moment, whether or not anything has settled them; only
-# customers with such ones pay for looking, and only at those. The time is read once: were it another for each row,
-# every open hold would be looked at.
+# Holds and lots that have run out count no more from that very moment, and what a period brings counts from its
+# beginning, whether or not anything has settled them; only such customers pay for looking, and only at those. The time
+# is read once: were it another for each row, every open hold would be looked at.
 BALANCE_QUERY = """
     SELECT coalesce(b.balance, 0) - coalesce((lapsed.lapse).credits, 0) AS balance,
         coalesce(b.reserved, 0) - coalesce(gone.credits, 0) AS reserved,
@@ -112,7 +112,7 @@ class LedgerPages:
     last_seq: int
     type: str | None = None
     reference: str | None = None
-    is_behind: bool = False  # credits have expired since, and their entries are still to be made
+    is_behind: bool = False  # credits have expired or come since, and their entries are still to be made
 
     def count(self) -> int:
         """Count the entries: exact, and cheap unless a reference is asked for."""
@@ -169,6 +169,9 @@ _RANGE = """
             SELECT FROM ledger_balance b JOIN ledger_grant g USING (user_id)
             WHERE user_id = %s::bigint AND b.next_expiry_at <= clock_timestamp()
                 AND g.expires_at <= clock_timestamp() AND g.remaining > 0)
+        OR EXISTS (
+            SELECT FROM ledger_balance b WHERE user_id = %s::bigint AND b.next_expiry_at <= clock_timestamp()
+                AND ledger_subscription_due_at(user_id) <= clock_timestamp())
 """
 
 
@@ -182,7 +185,7 @@ def ledger_of(
 ) -> LedgerPages:
     """Give a customer's entries made in `[start, end)`, as of now: entries that come later do not shift pages."""
     ((first_seq, last_seq, is_behind),) = read_prepared(
-        _RANGE, [start, user_id, start, end, user_id, user_id, end, user_id]
+        _RANGE, [start, user_id, start, end, user_id, user_id, end, user_id, user_id]
     )
     return LedgerPages(user_id, first_seq, last_seq, type, reference, is_behind)
 

@@ -1,7 +1,8 @@
-"""Plans and who is on them: records that the account summary shows."""
+"""Plans and who is on them. What of this moves credits is decided by `ledger.services.subscriptions`."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
@@ -38,13 +39,33 @@ class Plan(models.Model):
     code = models.SlugField(max_length=50, unique=True, help_text="Stable name in the API, such as 'starter'.")
     name = models.CharField(max_length=100, help_text="Name shown to people.")
     credits_per_period = models.DecimalField(
-        max_digits=15, decimal_places=6, help_text="Credits that each period brings."
+        max_digits=15, decimal_places=6, help_text="Credits that each monthly period brings."
+    )
+    credits_per_year = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Credits that each yearly period brings; empty: it is not sold by the year.",
+    )
+    rollover_cap = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        default=Decimal(0),
+        help_text="Most credits that stay when a period ends with some left: 0 none, empty all.",
     )
     is_active = models.BooleanField(default=True, help_text="Whether new customers may choose it.")
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(credits_per_period__gte=0), name="plan_credits_are_not_negative"),
+            models.CheckConstraint(
+                condition=(Q(credits_per_year__isnull=True) | Q(credits_per_year__gte=0))
+                & (Q(rollover_cap__isnull=True) | Q(rollover_cap__gte=0)),
+                name="plan_year_and_rollover_are_not_negative",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -52,7 +73,11 @@ class Plan(models.Model):
 
 
 class Subscription(models.Model):
-    """One customer's time on one plan."""
+    """One customer's subscription, and where it stands: on which plan, in which period.
+
+    The period that runs begins `months_elapsed` months after `anchor_at`, on the month's last day where the month is
+    shorter, and always counted from the anchor. Without an anchor this is a record kept by hand, which brings nothing.
+    """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="subscriptions", help_text="The customer.")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, help_text="The plan.")
@@ -68,15 +93,53 @@ class Subscription(models.Model):
     credits_per_period = models.DecimalField(
         max_digits=15, decimal_places=6, help_text="Credits that each period brings to this customer."
     )
+    rollover_cap = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Most credits that stay when a period of this customer ends with some left: 0 none, empty all.",
+    )
+    anchor_at = models.DateTimeField(
+        null=True, blank=True, help_text="From where its periods are counted; empty: it brings no credits."
+    )
+    months_elapsed = models.PositiveIntegerField(
+        db_default=0, help_text="Months from the anchor to the start of the running period."
+    )
     current_period_start = models.DateTimeField(help_text="Start of the running period.")
     current_period_end = models.DateTimeField(help_text="End of the running period, exclusive.")
     next_grant_at = models.DateTimeField(null=True, blank=True, help_text="When credits come next; empty: never.")
     cancel_at_period_end = models.BooleanField(default=False, help_text="Ends by itself when the period does.")
     started_at = models.DateTimeField(help_text="When the customer joined the plan.")
     canceled_at = models.DateTimeField(null=True, blank=True, help_text="When it was canceled.")
+    paused_at = models.DateTimeField(null=True, blank=True, help_text="Since when it is paused; empty: it is not.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="When it ends by itself; empty: never.")
+    pending_plan = models.ForeignKey(
+        Plan,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The plan from the next period on; empty: the same.",
+    )
+    pending_interval = models.CharField(
+        max_length=7, blank=True, choices=BillingInterval.choices, help_text="Length of a period from then on."
+    )
+    pending_credits = models.DecimalField(
+        max_digits=15, decimal_places=6, null=True, blank=True, help_text="Credits of each period from then on."
+    )
+    pending_rollover_cap = models.DecimalField(
+        max_digits=15, decimal_places=6, null=True, blank=True, help_text="Most credits that stay from then on."
+    )
 
     class Meta:
-        permissions: ClassVar = [("export_subscription", "Can export subscriptions")]
+        permissions: ClassVar = [
+            ("export_subscription", "Can export subscriptions"),
+            ("start_subscription", "Can start subscriptions"),
+            ("change_plan_subscription", "Can change the plan of subscriptions"),
+            ("pause_subscription", "Can pause and resume subscriptions"),
+            ("cancel_subscription", "Can cancel subscriptions"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["user"], condition=Q(status__in=LIVE_STATUSES), name="one_live_subscription_per_user"
@@ -86,6 +149,11 @@ class Subscription(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(credits_per_period__gte=0), name="subscription_credits_are_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(pending_plan__isnull=True, pending_credits__isnull=True, pending_interval="")
+                | Q(pending_plan__isnull=False, pending_credits__gte=0) & ~Q(pending_interval=""),
+                name="subscription_change_is_whole",
             ),
         ]
 

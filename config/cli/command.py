@@ -40,6 +40,7 @@ class Result:
     data: Mapping[str, Any]  # the object that --json prints
     text: str | None = None  # what a person reads instead; None prints the data, a line for each name
     findings: int = 0  # more than 0: exit 3, after the output
+    failure: str | None = None  # what went wrong with a part of it: exit 1, after the output
 
 
 class OperatorCommand(BaseCommand):
@@ -91,6 +92,8 @@ class OperatorCommand(BaseCommand):
             return
         self.stdout.write(exact_json(result.data) if options["json"] else _as_text(result))
         self.stdout.flush()
+        if result.failure is not None:
+            raise CommandError(result.failure, returncode=EXIT_ERROR)
         if result.findings:
             raise Findings(result.findings)
 

@@ -30,7 +30,9 @@ def _text(folder: Path, name: str) -> str:
         return text
     # Whatever stands at the beginning of a line and is none of these ends or continues a statement.
     statement = re.search(
-        rf"^CREATE (?:FUNCTION|TYPE) {made}\b.*?(?=^(?:--|CREATE|ALTER|DROP|SELECT)|\Z)", text, re.DOTALL | re.MULTILINE
+        rf"^CREATE (?:OR REPLACE )?(?:FUNCTION|TYPE) {made}\b.*?(?=^(?:--|CREATE|ALTER|DROP|SELECT)|\Z)",
+        text,
+        re.DOTALL | re.MULTILINE,
     )
     if statement is None:
         raise LookupError(f"{file}.sql makes no {made}")

@@ -18,6 +18,7 @@ from ledger.models.payment import (
     PaymentState,
 )
 from ledger.models.payment_method import PaymentCustomer, PaymentMethod
+from ledger.models.subscription import SubscriptionChange, SubscriptionChangeKind, SubscriptionPeriod
 from ledger.models.terms_change import TermsChange, TermsKind
 from ledger.models.threshold import Threshold
 
@@ -49,6 +50,9 @@ __all__ = [
     "PaymentOutcome",
     "PaymentState",
     "ReloadEventKind",
+    "SubscriptionChange",
+    "SubscriptionChangeKind",
+    "SubscriptionPeriod",
     "TermsChange",
     "TermsKind",
     "Threshold",

@@ -11,6 +11,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from psycopg.types.json import Jsonb
 
+from accounts.models import Subscription
+from accounts.models.plan import LIVE_STATUSES
 from config.db.calls import call
 from ledger.models import EntryReason, Grant, GrantCategory
 from ledger.services.entries import Posted, posted_of, raise_refusal
@@ -100,11 +102,15 @@ def settle_grants(*, user_id: int) -> int:
 
 
 def customers_with_lots_to_settle() -> list[int]:
-    """Name the customers with lots that expire of whom a lot's time has come or not every entry is reckoned."""
+    """Name the customers of whom a lot's time has come, or not every entry is reckoned that should be.
+
+    It should be for all with lots that expire, and with subscriptions: their renewals reckon what is left to reckon.
+    """
     expiring = Grant.objects.filter(expires_at__isnull=False, remaining__gt=0)
     behind = Q(user__balance__seq__gt=Coalesce(F("user__grant_progress__seq"), 0))
-    found = expiring.filter(behind | Q(expires_at__lte=Now()))
-    return list(found.order_by("user_id").values_list("user_id", flat=True).distinct())
+    found = expiring.filter(behind | Q(expires_at__lte=Now())).values_list("user_id", flat=True)
+    renewing = Subscription.objects.filter(anchor_at__isnull=False, status__in=LIVE_STATUSES)
+    return sorted({*found, *renewing.filter(behind).values_list("user_id", flat=True)})
 
 
 def lots_due(*, user_id: int) -> int:

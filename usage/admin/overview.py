@@ -11,13 +11,13 @@ from django.utils import timezone
 from accounts.admin.api_keys import status_of
 from accounts.admin.issuing import may_issue_key
 from accounts.models import ApiKey, Subscription, User
-from accounts.selectors import live_subscription_of
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
 from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
 from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import balance_of, terms_of
+from ledger.services.renewals import current_subscription_of
 
 ROWS = 10
 _LISTS = (
@@ -87,7 +87,7 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
     if viewer.has_perm("accounts.view_apikey"):
         overview.tables.append(_keys(customer))
     if viewer.has_perm("accounts.view_subscription"):
-        overview.subscription = live_subscription_of(user_id=customer.pk)
+        overview.subscription = current_subscription_of(user_id=customer.pk, now=timezone.now())
     overview.links = [
         (title, list_url(model, user=customer.pk)) for permission, model, title in _LISTS if viewer.has_perm(permission)
     ]

@@ -15,6 +15,7 @@ from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.payment_checks import PAYMENT_CHECKS
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
 from ledger.services.reload_checks import RELOAD_CHECKS
+from ledger.services.subscription_checks import SUBSCRIPTION_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
 from usage.selectors import log_months, months_gone
@@ -138,7 +139,9 @@ USAGE_CHECKS = (
     ),
 )
 
-ALL_CHECKS = (*LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *USAGE_CHECKS)
+ALL_CHECKS = (
+    *LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *SUBSCRIPTION_CHECKS, *USAGE_CHECKS,
+)  # fmt: skip
 
 
 def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:

@@ -27,6 +27,8 @@ from config.http.lean import LeanAnswer, LeanRequest, LeanViewSet
 from config.http.numbers import percentage
 from config.http.pagination import LongListPagination, csv_items
 from config.http.parameters import choice, strict_filters, strict_parameters, time_range, wants_csv
+from ledger.services.grants import settle_grants
+from ledger.services.renewals import is_due
 from usage.filters import RequestFilter
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
@@ -164,11 +166,19 @@ class SummaryViewSet(ViewSet):
     def retrieve(self, request: Request) -> Response:
         user = cast(User, request.user)
         now = timezone.now()
+        summary = self._of(user, now)
+        subscription = summary["subscription"]
+        if subscription is not None and is_due(subscription, now=now):
+            settle_grants(user_id=user.pk)
+            summary = self._of(user, now)
+        return Response(AccountSummarySerializer(summary).data)
+
+    def _of(self, user: User, now: dt.datetime) -> dict[str, Any]:
         with snapshot():
             life = life_of(user_id=user.pk)
             month = usage_stats(user.pk, "monthly", start_of_period("monthly", now), now, now)
             subscription = live_subscription_of(user_id=user.pk)
-        summary = {
+        return {
             "user_id": user.pk,
             "email": user.email,
             "credit_balance": life.credits,
@@ -178,7 +188,6 @@ class SummaryViewSet(ViewSet):
             "account_created_at": user.created_at,
             "last_login_at": user.last_login,
         }
-        return Response(AccountSummarySerializer(summary).data)
 
 
 class KeySummaryViewSet(LeanViewSet):

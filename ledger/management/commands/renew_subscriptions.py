@@ -1,0 +1,53 @@
+"""`manage.py renew_subscriptions`: begin the periods of subscriptions that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import db
+from django.core.management.base import CommandParser
+
+from accounts.selectors import user_named
+from config.cli.arguments import text_argument
+from config.cli.command import OperatorCommand, Result, as_command_error
+from config.cli.run_lock import run_lock
+from config.db.prepared import is_connection_lost
+from ledger.services.renewals import customers_due, renew_subscription
+
+
+class Command(OperatorCommand):
+    help = (
+        "Begin the periods of subscriptions that are due, missed ones too, in their order, and grant the credits of "
+        "each once. Balances are exact without it: a charge or a look at the account begins a due period by itself; "
+        "this does so for customers who are silent. Run it every few minutes. Safe to run twice, and twice at once; "
+        "what fails for one customer does not stop the others, and is exit 1."
+    )
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("--user", metavar="U", type=text_argument, help="only this customer, by email or id")
+        parser.add_argument("--dry-run", action="store_true", help="only count the subscriptions that are due")
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        user_id = None if options["user"] is None else user_named(options["user"]).pk
+        if options["dry_run"]:
+            return Result({"due": len(customers_due(user_id=user_id)), "periods": 0, "failed": 0, "dry_run": True})
+        with run_lock("renew_subscriptions"):
+            return self._renew(customers_due(user_id=user_id))
+
+    def _renew(self, customers: list[int]) -> Result:
+        periods = failed = 0
+        with self.progress("Renewing", total=len(customers)) as step:
+            for user_id in customers:
+                try:
+                    periods += renew_subscription(user_id=user_id)
+                except db.Error as error:
+                    if is_connection_lost(error):
+                        raise
+                    failed += 1
+                    self.say(f"Customer {user_id}: {as_command_error(error)}")
+                step(1)
+        return Result(
+            {"due": len(customers), "periods": periods, "failed": failed, "dry_run": False},
+            failure=f"{failed} of {len(customers)} customers could not be renewed." if failed else None,
+        )

@@ -1,0 +1,57 @@
+"""Renewals: beginning the periods that are due, for whoever asks first."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Subscription, SubscriptionStatus
+from accounts.selectors import live_subscription_of
+from ledger.models import SubscriptionPeriod
+from ledger.services.grants import settle_grants
+
+_RENEWED = Q(anchor_at__isnull=False)
+_PERIOD_IS_OVER = Q(status=SubscriptionStatus.ACTIVE, current_period_end__lte=Now())
+_TIME_IS_OVER = Q(status=SubscriptionStatus.PAUSED, ends_at__lte=Now())
+
+
+def customers_due(*, user_id: int | None = None) -> list[int]:
+    """Name the customers whose subscription has come to the end of a period, by the database's clock."""
+    due = Subscription.objects.filter(_RENEWED & (_PERIOD_IS_OVER | _TIME_IS_OVER))
+    if user_id is not None:
+        due = due.filter(user_id=user_id)
+    return list(due.order_by("user_id").values_list("user_id", flat=True))
+
+
+def renew_subscription(*, user_id: int) -> int:
+    """Begin the periods of a customer's subscription that are due, in their order; answers how many.
+
+    Repetition finds nothing more, and of several calls at once each period is begun by one. A long history is reckoned
+    in stretches first, so that no charge waits for all of it.
+    """
+    before = _periods(user_id)
+    settle_grants(user_id=user_id)
+    return _periods(user_id) - before
+
+
+def current_subscription_of(*, user_id: int, now: dt.datetime) -> Subscription | None:
+    """Find a customer's running subscription as it stands at `now`, whether or not a job has run."""
+    found = live_subscription_of(user_id=user_id)
+    if found is None or not is_due(found, now=now):
+        return found
+    settle_grants(user_id=user_id)
+    return live_subscription_of(user_id=user_id)
+
+
+def is_due(subscription: Subscription, *, now: dt.datetime) -> bool:
+    """Tell whether its period is over, or its time, and nothing has noticed yet."""
+    if subscription.anchor_at is None:
+        return False
+    ends = subscription.ends_at if subscription.status == SubscriptionStatus.PAUSED else subscription.current_period_end
+    return ends is not None and ends <= now
+
+
+def _periods(user_id: int) -> int:
+    return SubscriptionPeriod.objects.filter(user_id=user_id).count()

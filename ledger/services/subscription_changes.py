@@ -1,0 +1,166 @@
+"""What every change of a subscription has in common: the lock, the key, the terms, and the record of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
+
+from django.db import DataError, IntegrityError
+
+from accounts.models import BillingInterval, Plan, Subscription
+from config.db.calls import call
+from ledger import errors
+from ledger.models import Entry, SubscriptionChange, SubscriptionChangeKind
+from ledger.services.entries import raise_refusal
+from ledger.services.idempotency import fingerprint
+
+
+class Done(NamedTuple):
+    """A change of a subscription, and whether this very call made it or an earlier one with the same key."""
+
+    change: SubscriptionChange
+    is_replay: bool
+
+
+@dataclass(frozen=True)
+class Granted:
+    """Credits that a change brought at once, and their entries: those that end first, and those that stay longer."""
+
+    credits: Decimal = Decimal(0)
+    entry: Entry | None = None
+    kept_entry: Entry | None = None
+
+
+NOTHING = Granted()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a subscription brings: which plan, how often, how much, and how much of it may stay (None: all)."""
+
+    plan_id: int
+    interval: BillingInterval
+    credits: Decimal
+    rollover_cap: Decimal | None
+
+    @classmethod
+    def of(cls, subscription: Subscription) -> Terms:
+        interval = BillingInterval(subscription.billing_interval)
+        return cls(subscription.plan_id, interval, subscription.credits_per_period, subscription.rollover_cap)
+
+    @classmethod
+    def pending(cls, subscription: Subscription) -> Terms | None:
+        """Give the terms from the next period on, if they are others."""
+        if subscription.pending_plan_id is None or subscription.pending_credits is None:
+            return None
+        interval = BillingInterval(subscription.pending_interval)
+        return cls(
+            subscription.pending_plan_id, interval, subscription.pending_credits, subscription.pending_rollover_cap
+        )
+
+    def put_on(self, subscription: Subscription) -> None:
+        """Let the subscription have these terms from now on."""
+        subscription.plan_id = self.plan_id
+        subscription.billing_interval = self.interval
+        subscription.credits_per_period = self.credits
+        subscription.rollover_cap = self.rollover_cap
+
+    def put_off(self, subscription: Subscription) -> None:
+        """Let the subscription have these terms from its next period on."""
+        subscription.pending_plan_id = self.plan_id
+        subscription.pending_interval = self.interval
+        subscription.pending_credits = self.credits
+        subscription.pending_rollover_cap = self.rollover_cap
+
+    @staticmethod
+    def forget_pending(subscription: Subscription) -> None:
+        subscription.pending_plan = None
+        subscription.pending_interval = ""
+        subscription.pending_credits = subscription.pending_rollover_cap = None
+
+
+def terms_of_plan(plan: Plan, interval: BillingInterval, *, is_new: bool) -> Terms:
+    """Give the terms on which a plan is sold; one that is off the list stays for those who have it.
+
+    :raises PlanNotOffered: if it is not sold, or not by this interval
+    """
+    credits = plan.credits_per_year if interval == BillingInterval.YEARLY else plan.credits_per_period
+    if credits is None:
+        raise errors.PlanNotOffered(f"The plan {plan.name} is not sold by the year.")
+    if is_new and not plan.is_active:
+        raise errors.PlanNotOffered(f"The plan {plan.name} is not on offer.")
+    return Terms(plan.pk, BillingInterval(interval), credits, plan.rollover_cap)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants to do, and under which key."""
+
+    user_id: int
+    note: str
+    actor_id: int | None
+    idempotency_key: str
+    what: dict[str, Any]
+
+    def fingerprint(self) -> bytes:
+        what = {name: _comparable(value) for name, value in self.what.items()}
+        return fingerprint({**what, "note": self.note, "actor": self.actor_id})
+
+    def answered(self) -> Done | None:
+        """Give the change that was made under this key, if any. The caller holds the balance, so no twin is under way.
+
+        :raises IdempotencyKeyReused: if the key was used for another change
+        """
+        found = SubscriptionChange.objects.filter(user_id=self.user_id, idempotency_key=self.idempotency_key).first()
+        if found is None:
+            return None
+        if bytes(found.fingerprint) != self.fingerprint():
+            raise errors.IdempotencyKeyReused
+        return Done(found, is_replay=True)
+
+    def done(
+        self,
+        subscription: Subscription,
+        kind: SubscriptionChangeKind,
+        terms: Terms,
+        *,
+        effective_at: dt.datetime,
+        granted: Granted = NOTHING,
+    ) -> Done:
+        """Write down what was done."""
+        change = SubscriptionChange.objects.create(
+            user_id=self.user_id,
+            subscription=subscription,
+            kind=kind,
+            plan_id=terms.plan_id,
+            billing_interval=terms.interval,
+            credits_per_period=terms.credits,
+            effective_at=effective_at,
+            credits=granted.credits,
+            entry=granted.entry,
+            kept_entry=granted.kept_entry,
+            note=self.note,
+            actor_id=self.actor_id,
+            idempotency_key=self.idempotency_key,
+            fingerprint=self.fingerprint(),
+        )
+        return Done(change, is_replay=False)
+
+
+def brought_up_to_date(user_id: int) -> dt.datetime:
+    """Hold the customer's balance, do whatever is due by now, and tell that moment.
+
+    :raises UnknownCustomer: if there is no such user
+    """
+    try:
+        (moment,) = call("ledger_renew", p_user_id=user_id)
+    except (DataError, IntegrityError) as error:
+        raise_refusal(error)
+        raise
+    return cast(dt.datetime, moment)
+
+
+def _comparable(value: object) -> object:
+    return value.astimezone(dt.UTC).isoformat() if isinstance(value, dt.datetime) else value
