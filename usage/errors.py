@@ -44,6 +44,35 @@ class LogIsGone(UsageRefusal):
         self.months = months
 
 
+class AlertNotFound(UsageRefusal):
+    def __init__(self) -> None:
+        super().__init__("Not found.")
+
+
+class AlertRefused(UsageRefusal):
+    """An alert cannot be like this; `extra` names the field."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.extra = {"errors": {field: [sentence]}}
+
+
+class AlertExists(UsageRefusal):
+    def __init__(self) -> None:
+        super().__init__("You have this very alert already.")
+
+
+class AlertStays(UsageRefusal):
+    def __init__(self) -> None:
+        super().__init__("Everybody has this alert. Switch it off instead: is_enabled is false then.")
+
+
+class TooManyAlerts(UsageRefusal):
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"You have {limit} alerts, which is the limit. Remove one that you no longer need.")
+        self.extra = {"limit": limit}
+
+
 class EventsRejected(UsageRefusal):
     """Some events of a batch were rejected; `extra` says what became of each. The others are recorded."""
 

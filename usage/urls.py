@@ -4,6 +4,7 @@ from django.conf import settings
 from django.urls import path
 
 from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
+from usage.views.alerts import AlertsViewSet
 from usage.views.charges import ChargesViewSet
 from usage.views.demo import TranslationViewSet
 from usage.views.events import EventsViewSet, OpenMeterEventsViewSet
@@ -26,6 +27,12 @@ urlpatterns = [
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),
     path("auth/account/requests", RequestsViewSet.as_view({"get": "list"}), name="requests"),
     path("auth/account/credits/forecast", ForecastViewSet.as_view({"get": "retrieve"}), name="forecast"),
+    path("auth/account/alerts", AlertsViewSet.as_view({"get": "list", "post": "create"}), name="alerts"),
+    path(
+        "auth/account/alerts/<str:id>",
+        AlertsViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
+        name="alert",
+    ),
     path("auth/account/summary", SummaryViewSet.as_view({"get": "retrieve"}), name="summary"),
 ]
 if not settings.IN_PRODUCTION:

@@ -20,6 +20,7 @@ NOTICE_TYPES = {
     "balance.depleted": "Nothing is left to spend.",
     "balance.low": "What is left fell below the customer's threshold.",
     "balance.recovered": "There are more credits than the threshold again.",
+    "balance.runway_low": "At the burn rate of late, credits last fewer days than the customer's threshold.",
     "grant.expiring": "Credits are about to expire.",
     "top_up.failed": "A purchase of credits failed.",
     "top_up.succeeded": "Credits were bought.",

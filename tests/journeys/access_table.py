@@ -33,6 +33,8 @@ from tests.factories import (
 from tests.journeys.routes import Route
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold
+from usage.models import AlertKind
+from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
 
@@ -91,7 +93,8 @@ def owners_world() -> World:
     ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk, "charge": paid.id}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
     service = _with_key(APIClient(), ServiceKeyFactory().raw)
-    ids |= {"top-up": bought(owner, key=MARK).pk, "payment method": _card(owner)} | _webhook(owner)
+    alert = create_alert(user_id=owner.pk, kind=AlertKind.RUNWAY_BELOW, threshold=9, now=now)
+    ids |= {"alert": alert.pk, "top-up": bought(owner, key=MARK).pk, "payment method": _card(owner)} | _webhook(owner)
     clients = {"owner": _with_key(client_of(owner), issued.raw), "service": service}
     for client in clients.values():
         client.defaults["HTTP_IDEMPOTENCY_KEY"] = "anything"
@@ -252,6 +255,10 @@ TABLE: dict[Route, Row] = {
     ),
     Route("GET", "/auth/account/credits"): Row(by_token(200)),
     Route("GET", "/auth/account/credits/forecast"): Row(by_token(200)),
+    Route("GET", "/auth/account/alerts"): Row(by_token(200)),
+    Route("POST", "/auth/account/alerts"): Row(by_token(201), lambda world: {"kind": "runway_below", "days": 5}),
+    Route("PATCH", "/auth/account/alerts/{id}"): Row(owner_alone(200), lambda world: {"by_email": False}, of="alert"),
+    Route("DELETE", "/auth/account/alerts/{id}"): Row(owner_alone(204), of="alert"),
     Route("GET", "/auth/account/ledger"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger/{id}"): Row(owner_alone(200), of="entry"),
     Route("GET", "/auth/account/holds"): Row(by_token(200)),

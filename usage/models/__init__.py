@@ -1,5 +1,6 @@
 """What for: the requests that were made, what each cost, and their sums."""
 
+from usage.models.alert import Alert, AlertKind
 from usage.models.daily_usage import DailyUsage
 from usage.models.dropped_month import DroppedMonth
 from usage.models.event_key import EventKey
@@ -11,6 +12,8 @@ from usage.models.refund import Refund
 from usage.models.request_log import Outcome, RequestLog
 
 __all__ = [
+    "Alert",
+    "AlertKind",
     "DailyUsage",
     "DroppedMonth",
     "EventKey",

@@ -1,0 +1,244 @@
+"""Each crossing is told once: by many at once, by one who is killed, and whatever the balance does meanwhile."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accounts.models import Notice, User
+from ledger.models import Threshold
+from tests.accounts.races import at_once
+from tests.factories import customer_with
+from tests.ledger.lots import lot
+from tests.ledger.posting import post
+from tests.ledger.races import before_it_commits
+from tests.usage.metering import price, report, request_at
+from usage.forecasts import forecast_of
+from usage.models import Alert, AlertKind
+from usage.services import crossings
+from usage.services.alerts import change_alert, create_alert
+from usage.services.crossings import arm_returned, crossings_due, tell_crossing, tell_crossings, watch_depletion
+from usage.services.expiring_grants import tell_expiring_lots
+from usage.services.runways import tell_runways
+
+
+def alert_on(user: User, threshold: int, kind: AlertKind = AlertKind.BALANCE_BELOW) -> Alert:
+    worth = Decimal(threshold) if kind == AlertKind.BALANCE_BELOW else threshold
+    return create_alert(user_id=user.pk, kind=kind, threshold=worth, now=timezone.now())
+
+
+def tell() -> None:
+    """Do what a run of `send_alerts` does about crossings."""
+    now = timezone.now()
+    tell_crossings(now=now)
+    arm_returned(now=now)
+    tell_crossings(now=now)
+
+
+def told(user: User) -> list[str]:
+    return list(Notice.objects.of(user.pk).order_by("pk").values_list("type", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_tell_at_once_one_tells():
+    alice = customer_with(100)
+    for credits in (80, 60):
+        alert_on(alice, credits)
+    alert_on(alice, 365, AlertKind.RUNWAY_BELOW)
+    price("search", 1)
+    report(alice, [request_at(timezone.now(), units=Decimal(50))], charged=True)
+    lot(alice, 1, days=3)
+
+    for telling in (tell_crossings, tell_runways, tell_expiring_lots):
+        news = at_once(5, lambda telling=telling: telling(now=timezone.now()))
+        assert all(isinstance(one, dict) for one in news), news
+
+    assert sorted(told(alice)) == ["balance.low", "balance.low", "balance.runway_low", "grant.expiring"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_tell_a_return_at_once_one_tells():
+    alice = customer_with(100)
+    alert_on(alice, 80)
+    post(alice, -50)
+    tell()
+    post(alice, 50)
+
+    at_once(5, tell)
+
+    assert told(alice) == ["balance.low", "balance.recovered"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_watch_at_once_the_usual_alerts_are_made_once():
+    alice = customer_with(100)
+
+    at_once(5, lambda: watch_depletion(user_id=alice.pk, now=timezone.now()))
+
+    assert Alert.objects.filter(user=alice).count() == 2
+    assert Threshold.objects.get(user=alice).crossed_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_switches_off_while_it_is_told_waits_and_nothing_is_told_afterwards():
+    alice = customer_with(100)
+    alert = alert_on(alice, 80)
+    post(alice, -50)
+    forecast = forecast_of(user_id=alice.pk, now=timezone.now())
+
+    before_it_commits(
+        lambda: tell_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
+        lambda: change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False}),
+    )
+
+    tell()
+    alert.refresh_from_db()
+    assert (told(alice), alert.crossed_at) == (["balance.low"], None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_tells_while_it_is_switched_off_waits_and_tells_nothing():
+    alice = customer_with(100)
+    alert = alert_on(alice, 80)
+    post(alice, -50)
+    forecast = forecast_of(user_id=alice.pk, now=timezone.now())
+
+    _, told_then = before_it_commits(
+        lambda: change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False}),
+        lambda: tell_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
+    )
+
+    assert told_then == told(alice) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_move_meanwhile_does_not_wait_and_is_told_by_the_next_run():
+    alice = customer_with(100)
+    alert = alert_on(alice, 80)
+    post(alice, -50)
+    tell()
+    post(alice, 50)
+    arm_returned(now=timezone.now())
+    forecast = forecast_of(user_id=alice.pk, now=timezone.now())
+
+    before_it_commits(
+        lambda: tell_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()), lambda: post(alice, -50)
+    )
+    meanwhile = told(alice)
+    tell()
+
+    assert meanwhile == ["balance.low", "balance.recovered"]
+    assert told(alice) == ["balance.low", "balance.recovered", "balance.low"]
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill(*args: object, **kwargs: object) -> None:
+    raise KilledError
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("place", ["tell_crossed", "settled_forecasts_of", "Alert.save"])
+def test_a_run_that_is_killed_before_it_has_told_is_made_up_for(monkeypatch, place):
+    alice = customer_with(100)
+    alert_on(alice, 80)
+    post(alice, -50)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"usage.services.crossings.{place}", kill)
+        with pytest.raises(KilledError):
+            tell()
+    meanwhile = told(alice)
+    tell()
+
+    assert (meanwhile, told(alice)) == ([], ["balance.low"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_is_killed_between_two_alerts_leaves_the_second_to_the_next(monkeypatch):
+    alice, bob = customer_with(100), customer_with(100)
+    for each in (alice, bob):
+        alert_on(each, 80)
+        post(each, -50)
+    telling = crossings.tell_crossing
+
+    def tell_one_and_be_killed(**asked):
+        telling(**asked)
+        raise KilledError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(crossings, "tell_crossing", tell_one_and_be_killed)
+        with pytest.raises(KilledError):
+            tell()
+    meanwhile = (told(alice), told(bob))
+    tell()
+
+    assert meanwhile == (["balance.low"], [])
+    assert (told(alice), told(bob)) == (["balance.low"], ["balance.low"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_return_that_was_armed_by_a_run_that_was_killed_then_is_told_by_the_next():
+    alice = customer_with(100)
+    alert_on(alice, 80)
+    post(alice, -50)
+    tell()
+    post(alice, 50)
+    arm_returned(now=timezone.now())
+
+    tell()
+
+    assert told(alice) == ["balance.low", "balance.recovered"]
+    assert crossings_due() == []
+
+
+STEPS = st.lists(st.integers(-60, 60).filter(bool) | st.just("run"), max_size=25)
+
+
+@pytest.mark.django_db
+@settings(max_examples=60, deadline=None, database=None)
+@given(steps=STEPS)
+def test_whatever_the_balance_does_each_crossing_is_told_and_each_return_in_between(steps):
+    alice = customer_with(100)
+    post(alice, 10_000, type="credit", reason="purchase")  # never below zero, so that `depleted` has nothing to say
+    alert = alert_on(alice, 10_070)
+    available, is_armed, crossed = Decimal(10_100), True, 0
+
+    for step in [*steps, "run"]:
+        if step == "run":
+            tell()
+            is_armed = is_armed or available >= alert.below
+        else:
+            post(alice, step)
+            available += step
+            if is_armed and available < alert.below:
+                is_armed, crossed = False, crossed + 1
+
+    types = told(alice)
+    assert types == ["balance.low", "balance.recovered"] * (len(types) // 2) + ["balance.low"] * (len(types) % 2)
+    assert types.count("balance.low") == crossed
+    assert types.count("balance.recovered") == crossed - (not is_armed)
+
+
+@pytest.mark.django_db
+@settings(max_examples=60, deadline=None, database=None)
+@given(steps=st.lists(st.integers(-60, 60).filter(bool), max_size=15))
+def test_a_runway_that_wavers_is_told_short_and_long_in_turn(steps):
+    alice = customer_with(1_000)
+    User.objects.filter(pk=alice.pk).update(created_at=timezone.now() - dt.timedelta(days=400))
+    price("search", 1)
+    report(alice, [request_at(timezone.now(), units=Decimal(70))], charged=True)
+    alert_on(alice, 90, AlertKind.RUNWAY_BELOW)
+
+    for step in steps:
+        post(alice, step)
+        tell_runways(now=timezone.now())
+
+    types = told(alice)
+    pairs = ["balance.runway_low", "balance.recovered"] * len(types)
+    assert types == pairs[: len(types)]

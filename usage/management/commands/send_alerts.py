@@ -1,0 +1,68 @@
+"""`manage.py send_alerts`: tell customers what they want to know about their credits."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from accounts.services.notices import send_notice_emails
+from config.cli.command import OperatorCommand, Result
+from config.cli.run_lock import run_lock
+from usage.services.alert_notices import DEPLETED, EXPIRING, LOW, RECOVERED, RUNWAY_LOW
+from usage.services.crossings import arm_returned, count_crossings, tell_crossings, unwatched, watch_depletion
+from usage.services.expiring_grants import lots_expiring, tell_expiring_lots
+from usage.services.runways import count_runways, tell_runways
+
+EMAILS_A_RUN = 10_000
+
+
+class Command(OperatorCommand):
+    help = (
+        "Tell customers that their credits are low, used up, back, or about to expire, by webhooks and by email: each "
+        "crossing once. Sends all other emails that are due, too. Run it every few minutes. Safe to run twice."
+    )
+
+    def take(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only count what would be told")
+
+    def run(self, options: Mapping[str, Any]) -> Result:
+        now = timezone.now()
+        if options["dry_run"]:
+            told = count_crossings() + count_runways(now=now) + Counter({EXPIRING: len(lots_expiring(now=now))})
+            return _result(told, len(unwatched(now=now)), 0, dry_run=True)
+        with run_lock("send_alerts"):
+            watched = self._watch(now)
+            told = tell_crossings(now=now)
+            arm_returned(now=now)
+            told += tell_crossings(now=now) + tell_runways(now=now) + tell_expiring_lots(now=now)
+        emails = send_notice_emails(now=timezone.now(), most=EMAILS_A_RUN)
+        return _result(told, watched, emails, dry_run=False)
+
+    def _watch(self, now: dt.datetime) -> int:
+        """Arm the alert that everybody has, of those who have had credits since the last run."""
+        customers = unwatched(now=now)
+        with self.progress("Watching", total=len(customers)) as step:
+            for user_id in customers:
+                watch_depletion(user_id=user_id, now=now)
+                step(1)
+        return len(customers)
+
+
+def _result(told: Counter[str], watched: int, emails: int, *, dry_run: bool) -> Result:
+    return Result(
+        {
+            "low": told[LOW],
+            "depleted": told[DEPLETED],
+            "runway_low": told[RUNWAY_LOW],
+            "recovered": told[RECOVERED],
+            "grants_expiring": told[EXPIRING],
+            "newly_watched": watched,
+            "emails": emails,
+            "dry_run": dry_run,
+        }
+    )

@@ -1,0 +1,56 @@
+"""Telling customers that what is left of a lot will expire."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+
+from django.db import transaction
+
+from config.db.prepared import read_prepared
+from ledger.models import Grant
+from ledger.selectors import balance_of
+from ledger.services.grants import settle_grants
+from usage.models import Alert, AlertKind
+from usage.services.alert_notices import tell_expiring
+
+# As they were last settled: what was spent of them since is found before anything is told.
+_EXPIRING = """
+    SELECT g.user_id, g.entry_id
+    FROM ledger_grant g
+    JOIN usage_alert a ON a.user_id = g.user_id AND a.kind = 'grant_expiring' AND a.is_enabled
+    WHERE g.expires_at > %s AND g.expires_at <= %s::timestamptz + a.days * interval '1 day' AND g.remaining > 0
+        AND NOT EXISTS (
+            SELECT FROM accounts_notice n
+            WHERE n.user_id = g.user_id AND n.type = 'grant.expiring' AND n.key = 'grant-' || g.entry_id)
+    ORDER BY g.user_id, g.expires_at, g.entry_id
+"""
+
+
+def lots_expiring(*, now: dt.datetime) -> list[tuple[int, int]]:
+    """List the lots, by customer and entry, that expire within the days of their customer's alert and were not told."""
+    return [(user_id, entry_id) for user_id, entry_id in read_prepared(_EXPIRING, [now, now])]
+
+
+def tell_expiring_lots(*, now: dt.datetime) -> Counter[str]:
+    """Tell of each lot that will expire with something left, once for each lot; answers how many notices were news."""
+    told: Counter[str] = Counter()
+    lots: dict[int, list[int]] = {}
+    for user_id, entry_id in lots_expiring(now=now):
+        lots.setdefault(user_id, []).append(entry_id)
+    for user_id, entry_ids in lots.items():
+        settle_grants(user_id=user_id)
+        told.update(_tell(user_id, entry_ids, now))
+    return told
+
+
+@transaction.atomic
+def _tell(user_id: int, entry_ids: list[int], now: dt.datetime) -> list[str]:
+    alerts = Alert.objects.of(user_id).select_related("user").filter(kind=AlertKind.GRANT_EXPIRING, is_enabled=True)
+    alert = alerts.select_for_update(no_key=True, of=("self",)).first()
+    if alert is None:
+        return []
+    available = balance_of(user_id=user_id).available
+    left = Grant.objects.of(user_id).filter(pk__in=entry_ids, remaining__gt=0).order_by("expires_at", "pk")
+    told = [tell_expiring(alert, grant, available=available, now=now) for grant in left if available > 0]
+    return [type_ for type_ in told if type_ is not None]

@@ -1,0 +1,81 @@
+"""Telling customers that their credits last fewer days than they want to know of, and that they last longer again."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Collection
+from decimal import Decimal
+
+from django.db import transaction
+
+from usage.forecasts import Forecast, forecasts_of
+from usage.models import Alert, AlertKind
+from usage.services.alert_notices import RECOVERED, RUNWAY_LOW, tell_crossed, tell_recovered
+from usage.services.forecasting import settled_forecasts_of
+
+ALERTS_AT_ONCE = 500
+_A_TENTH_MORE, _A_DAY_MORE = Decimal("1.1"), 1
+
+
+def is_to_tell(alert: Alert, forecast: Forecast) -> bool:
+    """Say whether a runway has become short, or long again, since the customer was told.
+
+    It is short below the alert's days, and long again only from a tenth and at least a day above them, so that a rate
+    that wavers around the threshold is told once. Where nothing burns, nothing becomes short.
+    """
+    days = Decimal(alert.days or 0)
+    left = forecast.days_left
+    if alert.crossed_at is None:
+        return forecast.burn_rate_per_day > 0 and left is not None and left < days
+    enough = max(days * _A_TENTH_MORE, days + _A_DAY_MORE)
+    return forecast.available > 0 and (left is None or left >= enough)
+
+
+def tell_runways(*, now: dt.datetime) -> Counter[str]:
+    """Tell what has changed, each alert in a transaction of its own; answers how many notices were news.
+
+    Only customers with such an alert are looked at, some hundreds in one statement.
+    """
+    told: Counter[str] = Counter()
+    for alert, forecast in _changed(now, settled_forecasts_of):
+        told.update(_tell(alert_id=alert.pk, forecast=forecast, now=now))
+    return told
+
+
+def count_runways(*, now: dt.datetime) -> Counter[str]:
+    """Count what would be told."""
+    changed = _changed(now, forecasts_of)
+    return Counter(RUNWAY_LOW if alert.crossed_at is None else RECOVERED for alert, _ in changed)
+
+
+Forecasting = Callable[..., dict[int, Forecast]]
+
+
+def _changed(now: dt.datetime, forecasting: Forecasting) -> list[tuple[Alert, Forecast]]:
+    wanted = Alert.objects.filter(kind=AlertKind.RUNWAY_BELOW, is_enabled=True, user__is_active=True).order_by("pk")
+    changed: list[tuple[Alert, Forecast]] = []
+    last = 0
+    while batch := list(wanted.filter(pk__gt=last)[:ALERTS_AT_ONCE]):
+        users: Collection[int] = {alert.user_id for alert in batch}
+        forecasts = forecasting(users, now=now)
+        changed += [(alert, forecasts[alert.user_id]) for alert in batch if is_to_tell(alert, forecasts[alert.user_id])]
+        last = batch[-1].pk
+    return changed
+
+
+@transaction.atomic
+def _tell(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
+    alert = (
+        Alert.objects.select_related("user").select_for_update(no_key=True, of=("self",)).filter(pk=alert_id).first()
+    )
+    if alert is None or not alert.is_enabled or not is_to_tell(alert, forecast):
+        return []
+    if alert.crossed_at is None:
+        alert.crossed_at = now
+        told = tell_crossed(alert, crossed_at=now, forecast=forecast, is_over=False, now=now)
+    else:
+        told = tell_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now)
+        alert.crossed_at = None
+    alert.save(update_fields=["crossed_at"])
+    return [] if told is None else [told]

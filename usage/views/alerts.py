@@ -1,0 +1,96 @@
+"""What the customer wants to be told about their credits."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import User
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from config.http.documented import id_parameter
+from config.http.parameters import path_number
+from usage.models import Alert, AlertKind
+from usage.serializers.alerts import AlertChangesSerializer, AlertSerializer, NewAlertSerializer
+from usage.services.alerts import alerts_of, change_alert, create_alert, remove_alert
+
+
+class AlertsViewSet(GenericViewSet[Alert]):
+    """Alerts of the customer, by email and by webhooks."""
+
+    serializer_class = AlertSerializer
+    queryset = Alert.objects.none()  # each call narrows to the customer's own
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="alerts",
+        summary="Alerts",
+        description="What you are told about your credits, newest first. Everybody has two: `depleted`, when nothing "
+        "is left to spend, and `grant_expiring`, a week before what is left of a grant expires.",
+        tags=["alerts"],
+        responses={200: AlertSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
+    )
+    def list(self, request: Request) -> Response:
+        alerts = alerts_of(user_id=cast(User, request.user).pk, now=timezone.now())
+        page = self.paginate_queryset(alerts)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="create_alert",
+        summary="Make an alert",
+        description="On fewer available credits than some, or on fewer days of credit left at the burn rate of the "
+        "forecast. You are told once when it becomes so, and once when it is no longer: available credits are back at "
+        "the threshold, or the days are a tenth, and at least a day, above it. If it is so already, that is told.",
+        tags=["alerts"],
+        request=NewAlertSerializer,
+        responses={201: AlertSerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
+    )
+    def create(self, request: Request) -> Response:
+        asked = NewAlertSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = dict(asked.validated_data)
+        kind = AlertKind(given.pop("kind"))
+        threshold = given.pop("credits" if kind == AlertKind.BALANCE_BELOW else "days")
+        user_id, now = cast(User, request.user).pk, timezone.now()
+        alert = create_alert(user_id=user_id, kind=kind, threshold=threshold, now=now, **given)
+        return Response(AlertSerializer(alert).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        operation_id="change_alert",
+        summary="Change an alert",
+        description="Its threshold, whether it is told at all, and whether by email; what is not named stays. Another "
+        "threshold begins anew.",
+        tags=["alerts"],
+        parameters=[id_parameter("The alert's id.")],
+        request=AlertChangesSerializer,
+        responses={
+            200: AlertSerializer,
+            400: FieldErrorsSerializer,
+            404: ErrorSerializer,
+            409: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        asked = AlertChangesSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user_id = cast(User, request.user).pk
+        alert = change_alert(user_id=user_id, alert_id=path_number(id), changes=asked.validated_data)
+        return Response(AlertSerializer(alert).data)
+
+    @extend_schema(
+        operation_id="remove_alert",
+        summary="Remove an alert",
+        description="Those that everybody has are switched off instead.",
+        tags=["alerts"],
+        parameters=[id_parameter("The alert's id.")],
+        responses={204: None, 404: ErrorSerializer, 409: ErrorSerializer, **REFUSALS},
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        remove_alert(user_id=cast(User, request.user).pk, alert_id=path_number(id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
