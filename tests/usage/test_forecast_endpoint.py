@@ -74,7 +74,7 @@ def test_the_next_grant_of_a_running_subscription_is_told_and_not_counted():
         {"next_grant_at": timezone.now() - dt.timedelta(days=1)},
         {"credits_per_period": Decimal(0)},
     ],
-    ids=str,
+    ids=lambda changed: " ".join(changed),
 )
 def test_nothing_is_guessed_about_a_subscription_that_brings_nothing(changed):
     assert shown(SubscriptionFactory(**changed).user)["coming"] is None
