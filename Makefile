@@ -17,7 +17,7 @@ export TOLLBOOK_ENV ?= development
 GRANIAN_OPTIONS := --interface wsgi --blocking-threads 4 --blocking-threads-idle-timeout 600 --workers-kill-timeout 30 --no-ws --log-level error
 METRICS := .metrics/$(PORT)
 
-.PHONY: help demo serve test torture bench lint types check fmt clean
+.PHONY: help demo serve worker test torture bench lint types check fmt clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ serve: $(RUNTIME) ## migrate and serve, without the demo company
 	@rm -rf $(METRICS) && mkdir -p $(METRICS)
 	@PROMETHEUS_MULTIPROC_DIR=$(METRICS) exec $(VENV)/bin/granian $(GRANIAN_OPTIONS) --host 127.0.0.1 --port $(PORT) \
 		--workers 2 config.wsgi:application
+
+worker: $(RUNTIME) ## run what falls due (reloads, webhooks, alerts, …), beside the server
+	@exec $(RUN) manage.py worker
 
 test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
 	@$(RUN) -m pytest -n 2 --dist worksteal

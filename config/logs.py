@@ -65,6 +65,13 @@ class LineFormatter(logging.Formatter):
         return f"{line}\n{without_secrets(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
+class NotOfOneJob(logging.Filter):
+    """Keeps procrastinate from telling of each failed job, with a traceback, what `tollbook.jobs` has told."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(getattr(record, "action", "")).startswith("job_")
+
+
 class ServerErrorsOnly(logging.Filter):
     """Keeps Django from calling each refused request a warning: the access line has it."""
 

@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "ledger",
     "usage",
     "config.backoffice.apps.BackOfficeConfig",
+    "config.jobs.apps.JobsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -248,6 +249,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
+# --- Jobs (config/jobs/schedule.py) ------------------------------------------------------------------------
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""  # the schedule names them all
+
 # --- Transport ----------------------------------------------------------------------------------------
 if IN_PRODUCTION:
     SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", default=True)
@@ -297,6 +301,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "config.http.request_ids.RequestIdFilter"},
         "server_errors": {"()": "config.logs.ServerErrorsOnly"},
+        "not_of_one_job": {"()": "config.logs.NotOfOneJob"},
     },
     "formatters": {
         "json": {"()": "config.logs.JsonFormatter"},
@@ -305,7 +310,11 @@ LOGGING = {
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
     },
-    "loggers": {"django.request": {"filters": ["server_errors"]}},
+    "loggers": {
+        "django.request": {"filters": ["server_errors"]},
+        "procrastinate": {"level": "WARNING"},
+        "procrastinate.worker": {"filters": ["not_of_one_job"]},
+    },
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
 }
 METRICS_TOKEN = env.text("METRICS_TOKEN")

@@ -105,7 +105,7 @@ class OperatorCommand(BaseCommand):
     def progress(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Show a bar on stderr while the block runs, if that is a terminal; call the value to move it on by so many."""
         console = Console(stderr=True)
-        if not console.is_terminal:
+        if not (console.is_terminal and self.stderr.isatty()):  # a worker reads what its jobs say
             yield lambda _done: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

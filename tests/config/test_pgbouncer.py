@@ -3,6 +3,7 @@
 Runs where the program is installed. Its pool is smaller than the number of callers, so they do share.
 """
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -14,11 +15,14 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection, connections, transaction
 
 from config.cli.run_lock import AnotherRunHoldsTheLock, run_lock
 from config.db.prepared import run_prepared
 from config.db.snapshot import snapshot
+from config.jobs.schedule import Job
+from config.jobs.worker import work
 from ledger.selectors import balance_of
 from ledger.services.expiry import expire_holds
 from tests.accounts.races import at_once
@@ -28,6 +32,7 @@ from tests.ledger.posting import hold, post
 from tests.ledger.running import run
 from tests.usage.metering import charge, price, rolled_up
 from tests.usage.test_stopping import check_that_every_charge_counts_once, stopped_under_load
+from usage.models import ReconciliationRun
 from usage.services.reconciliation import Scope, reconcile
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -147,6 +152,22 @@ def test_a_run_lock_is_held_while_others_work(bouncer):
             pass
     with run_lock("things", wait_seconds=0.3):
         pass
+
+
+def test_a_worker_runs_what_is_due(bouncer):
+    async def until_it_ran():
+        stop = asyncio.Event()
+        working = asyncio.create_task(work([Job("reconcile", "0 0 * * *")], concurrency=2, stop=stop))
+        for _ in range(100):
+            if await sync_to_async(ReconciliationRun.objects.exists, thread_sensitive=False)():
+                break
+            await asyncio.sleep(0.1)
+        stop.set()
+        await working
+
+    asyncio.run(until_it_ran())
+
+    assert ReconciliationRun.objects.count() == 1
 
 
 def test_a_snapshot_sees_one_moment_while_others_write(bouncer):

@@ -1,0 +1,30 @@
+"""The tables that jobs are queued in: procrastinate's, made by its own migrations, and what of it we open."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from procrastinate.contrib.django.apps import ProcrastinateConfig
+
+
+class JobsConfig(ProcrastinateConfig):
+    """procrastinate's own app. Its functions run with the caller's rights, on tables that hold no credits."""
+
+    verbose_name = "Jobs"
+    # What a worker calls; the rest of its functions stay closed.
+    doors = (
+        "procrastinate_defer_jobs_v1",
+        "procrastinate_defer_periodic_job_v2",
+        "procrastinate_fetch_job_v2",
+        "procrastinate_finish_job_v1",
+        "procrastinate_prune_stalled_workers_v1",
+        "procrastinate_register_worker_v1",
+        "procrastinate_unregister_worker_v1",
+        "procrastinate_update_heartbeat_v1",
+    )
+
+    def ready(self) -> None:
+        """Leave its pages out of the back office: their buttons would start and stop what no role here may."""
+        super().ready()
+        job = self.get_model("ProcrastinateJob")
+        if admin.site.is_registered(job):
+            admin.site.unregister(job)
