@@ -239,6 +239,7 @@ SPECTACULAR_SETTINGS = {
         "PaymentState": "ledger.models.payment.PaymentState",
         "RequestOutcome": "usage.models.request_log.Outcome",
         "WebhookDeliveryState": "accounts.models.webhook.DeliveryState",
+        "WebhookDisabledReason": "accounts.models.webhook.DisabledReason",
         "SubscriptionStatus": "accounts.models.plan.SubscriptionStatus",
     },
     "SERVE_INCLUDE_SCHEMA": False,
