@@ -33,6 +33,7 @@ from tests.factories import ApiKeyFactory, StaffFactory, SubscriptionFactory, Us
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from usage.models import Price, ReconciliationRun, RequestLog
+from usage.services.alerts import make_default_alerts
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
 
@@ -49,6 +50,7 @@ def customer():
         user_id=customer.pk, amount=Decimal(100), reason=EntryReason.GRANT, reference="r-1", idempotency_key="k-1"
     )
     open_hold(user_id=customer.pk, credits=Decimal(1), expires_in_seconds=60, idempotency_key="h-1")
+    make_default_alerts(user_id=customer.pk, now=timezone.now())
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
     allow_overdraft(customer, 5)
@@ -100,6 +102,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_payment",
         "ledger_termschange",
         "ledger_topuppackage",
+        "usage_alert",
         "usage_price",
         "usage_reconciliationrun",
         "usage_requestlog",

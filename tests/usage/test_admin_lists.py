@@ -20,7 +20,8 @@ from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in
 from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
-from usage.models import RequestLog
+from usage.models import AlertKind, RequestLog
+from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
 
@@ -56,6 +57,7 @@ def customer_with_history(name, rows=3):
     )
     for number in range(rows):
         bought(customer)
+        create_alert(user_id=customer.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         open_hold(
             user_id=customer.pk,
             credits=Decimal(1),

@@ -23,6 +23,8 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
+from usage.models import AlertKind
+from usage.services.alerts import create_alert
 
 pytestmark = pytest.mark.django_db
 MOST_STATEMENTS = 12
@@ -37,6 +39,7 @@ def alice():
         SubscriptionFactory(user=customer_with(number + 1))
         open_hold(user_id=alice.pk, credits=Decimal(1), expires_in_seconds=900, idempotency_key=f"h{number}")
         charge(alice, reference=f"r{number}")
+        create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         allow_overdraft(alice, number + 1)
         ApiKeyFactory(user=alice)
         ServiceKeyFactory()

@@ -1,5 +1,6 @@
 """Pages about requests and prices, and those that join apps: the front page, the pages of a customer and of a key."""
 
+from usage.admin.alerts import AlertAdmin
 from usage.admin.api_keys import SpendingKeyAdmin
 from usage.admin.customers import CustomerAdmin
 from usage.admin.dashboard import front_page
@@ -8,6 +9,7 @@ from usage.admin.reconciliation_runs import ReconciliationRunAdmin
 from usage.admin.requests import RequestLogAdmin
 
 __all__ = [
+    "AlertAdmin",
     "CustomerAdmin",
     "PriceAdmin",
     "ReconciliationRunAdmin",

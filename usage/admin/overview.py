@@ -27,6 +27,7 @@ _LISTS = (
     ("ledger.view_payment", "ledger_payment", "Payments"),
     ("ledger.view_grant", "ledger_grant", "Grants"),
     ("ledger.view_termschange", "ledger_termschange", "Changes of terms"),
+    ("usage.view_alert", "usage_alert", "Alerts"),
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,7 +23,9 @@ from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
 from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.holds import open_hold
-from usage.models import Price
+from usage.errors import AlertExists
+from usage.models import AlertKind, Price
+from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
 from usage.services.demo_money import seed_money
 from usage.services.log_formats import ReportedRequest
@@ -51,7 +54,7 @@ ENDPOINTS = (
 # See customers and all of theirs, take lists out, help with credits and keys; neither prices nor service keys.
 SUPPORT_MAY = (
     "view_user", "view_apikey", "view_balance", "view_entry", "view_hold", "view_grant", "view_termschange",
-    "view_requestlog",
+    "view_requestlog", "view_alert",
     "view_price", "view_plan", "view_subscription", "view_reconciliationrun", "export_user", "export_entry",
     "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
     "set_overdraft", "view_payment", "settle_payment", "view_topuppackage", "add_apikey", "change_apikey",
@@ -102,6 +105,7 @@ def seed(*, now: dt.datetime) -> DemoCompany:
         _history_of(customer, people[customer.email], now)
     alice, bob = people[CUSTOMERS[0].email], people[CUSTOMERS[1].email]
     _today(alice, bob, staff[1], now)
+    _alerts(alice, bob, now)
     seed_money({email.partition("@")[0]: user for email, user in people.items()}, now=now)
     return DemoCompany(
         staff=staff,
@@ -202,6 +206,16 @@ def _today(alice: User, bob: User, support: User, now: dt.datetime) -> None:
         )  # fmt: skip
     except InsufficientCredits:
         return  # somebody has spent the demo's credits: that is what they are for
+
+
+def _alerts(alice: User, bob: User, now: dt.datetime) -> None:
+    for user, kind, threshold in (
+        (alice, AlertKind.BALANCE_BELOW, Decimal(1_000)),
+        (alice, AlertKind.RUNWAY_BELOW, 14),
+        (bob, AlertKind.RUNWAY_BELOW, 30),
+    ):
+        with suppress(AlertExists):
+            create_alert(user_id=user.pk, kind=kind, threshold=threshold, now=now)
 
 
 def _key(label: str, *, user: User | None, name: str, scope: Scope, now: dt.datetime) -> str:

@@ -19,6 +19,7 @@ from ledger.services.subscription_checks import SUBSCRIPTION_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
 from usage.selectors import log_months, months_gone
+from usage.services.alert_checks import ALERT_CHECKS
 
 FINDINGS_KEPT = 100
 
@@ -140,7 +141,7 @@ USAGE_CHECKS = (
 )
 
 ALL_CHECKS = (
-    *LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *SUBSCRIPTION_CHECKS, *USAGE_CHECKS,
+    *LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *SUBSCRIPTION_CHECKS, *USAGE_CHECKS, *ALERT_CHECKS,
 )  # fmt: skip
 
 

@@ -1,0 +1,61 @@
+"""Reconciliation of alerts: a threshold that is not what its customer asked for is found."""
+
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from ledger.services.thresholds import watch_available
+from tests.factories import customer_with
+from tests.ledger.tampering import tamper
+from usage.models import AlertKind
+from usage.services.alert_checks import ALERT_CHECKS
+from usage.services.alerts import create_alert
+from usage.services.crossings import watch_depletion
+from usage.services.reconciliation import Scope, reconcile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def alice(transactional_db):
+    """Somebody with an alert of each kind that is watched, one that is not, and a reload that is none."""
+    alice = customer_with(100)
+    now = timezone.now()
+    create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(50), now=now)
+    create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(20), now=now, is_enabled=False)
+    create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=7, now=now)
+    watch_depletion(user_id=alice.pk, now=now)
+    watch_available(user_id=alice.pk, name="auto_reload", below=Decimal(10))
+    return alice
+
+
+def test_what_is_watched_as_it_was_asked_for_is_no_finding(alice):
+    assert reconcile(Scope())[1] == []
+
+
+def test_depleted_that_is_not_armed_yet_is_no_finding(alice):
+    tamper("DELETE FROM ledger_threshold WHERE name = 'alert-depleted'")
+
+    assert reconcile(Scope())[1] == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM ledger_threshold WHERE below = 50",
+        "UPDATE ledger_threshold SET below = 49 WHERE below = 50",
+        "UPDATE ledger_threshold SET name = 'alert-0' WHERE below = 50",
+        "UPDATE usage_alert SET is_enabled = NOT is_enabled WHERE kind = 'balance_below'",
+        "UPDATE usage_alert SET is_enabled = false WHERE kind = 'depleted'",
+        "DELETE FROM usage_alert WHERE credits = 50",
+    ],
+)
+def test_what_is_tampered_with_is_found(alice, statement):
+    tamper(statement)
+
+    findings = reconcile(Scope())[1]
+
+    assert {(finding.check, finding.user_id) for finding in findings} == {(ALERT_CHECKS[0].name, alice.pk)}
+    assert reconcile(Scope(user_id=alice.pk))[1] == findings
+    assert reconcile(Scope(user_id=customer_with(1).pk))[1] == []
