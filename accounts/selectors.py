@@ -8,7 +8,16 @@ from django.db.models import Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accounts.errors import UserNotFound, WebhookNotFound
-from accounts.models import ApiKey, DeliveryState, Subscription, User, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from accounts.models import (
+    ApiKey,
+    DeliveryState,
+    Notice,
+    Subscription,
+    User,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
 from config.http.numbers import LARGEST_ID
@@ -77,6 +86,16 @@ def delivery_of(*, user_id: int, endpoint_id: int, delivery_id: int) -> WebhookD
     if found is None:
         raise WebhookNotFound
     return found
+
+
+def deliveries_given_up(*, since: dt.datetime) -> QuerySet[WebhookDelivery]:
+    """Give the webhook deliveries begun since then that failed for good, of all customers."""
+    return WebhookDelivery.objects.filter(state=DeliveryState.FAILED, created_at__gte=since)
+
+
+def emails_due(*, now: dt.datetime) -> QuerySet[Notice]:
+    """Give the notices whose email is to be sent now, for the first time or again."""
+    return Notice.objects.filter(email_due_at__lte=now)
 
 
 def deliveries_due(*, now: dt.datetime) -> QuerySet[WebhookDelivery]:

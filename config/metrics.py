@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hmac
 import os
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
 from config.http.client_address import client_address, read_address
 from config.http.meters import REGISTRY
@@ -26,6 +28,7 @@ from usage.selectors import last_full_audit, log_months
 
 SCRAPE_MILLISECONDS = 2_000
 MOST_COUNTED = 10_000
+FAILED_WITHIN_HOURS = 48  # a delivery takes up to 24 until it is given up
 
 # What a proxy adds: a call with one of these came from elsewhere, unless the proxy is one that is believed.
 _FORWARDED = (
@@ -122,6 +125,26 @@ def _gauges() -> Iterator[Metric]:
         "tollbook_expired_holds_unsettled",
         f"Holds that have expired and wait for the next charge or expire_holds; at most {MOST_COUNTED} are counted.",
         _expired_holds(),
+    )
+    yield from _notices(now)
+
+
+def _notices(now: dt.datetime) -> Iterator[Metric]:
+    yield _gauge(
+        "tollbook_webhook_deliveries_due",
+        f"Webhook deliveries that wait for deliver_webhooks; at most {MOST_COUNTED} are counted.",
+        deliveries_due(now=now)[:MOST_COUNTED].count(),
+    )
+    yield _gauge(
+        "tollbook_webhook_deliveries_failed",
+        f"Webhook deliveries begun in the last {FAILED_WITHIN_HOURS} hours that failed for good; at most "
+        f"{MOST_COUNTED} are counted.",
+        deliveries_given_up(since=now - dt.timedelta(hours=FAILED_WITHIN_HOURS))[:MOST_COUNTED].count(),
+    )
+    yield _gauge(
+        "tollbook_notice_emails_due",
+        f"Emails to customers that wait to be sent; at most {MOST_COUNTED} are counted.",
+        emails_due(now=now)[:MOST_COUNTED].count(),
     )
 
 

@@ -1,6 +1,18 @@
-"""Pages about plans and roles. Those of people and of keys join more apps: usage/admin/customers.py and api_keys.py."""
+"""Pages about plans, roles, notices and webhooks.
 
+Those of people and of keys join more apps: usage/admin/customers.py and api_keys.py.
+"""
+
+from accounts.admin.notices import NoticeAdmin
 from accounts.admin.plans import PlanAdmin, SubscriptionAdmin
 from accounts.admin.roles import RoleAdmin
+from accounts.admin.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
-__all__ = ["PlanAdmin", "RoleAdmin", "SubscriptionAdmin"]
+__all__ = [
+    "NoticeAdmin",
+    "PlanAdmin",
+    "RoleAdmin",
+    "SubscriptionAdmin",
+    "WebhookDeliveryAdmin",
+    "WebhookEndpointAdmin",
+]

@@ -10,9 +10,12 @@ from django.conf import settings
 from django.core import checks
 from django.utils import timezone
 
+from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
 from ledger.services.payment_rounds import payments_in_doubt
 from usage.services.spool import configured_spool
+
+_MOST_COUNTED = 10_000
 
 
 def site_settings() -> Iterator[Finding]:
@@ -45,3 +48,11 @@ def payments() -> Iterator[Finding]:
     waiting = len(payments_in_doubt(now=timezone.now() - dt.timedelta(hours=1)))
     if waiting:
         yield Finding("payments", f"Nobody has asked for an hour about {waiting} open payments: run settle_payments.")
+
+
+def webhooks() -> Iterator[Finding]:
+    """No webhook delivery waits for somebody to make it."""
+    waiting = deliveries_due(now=timezone.now() - dt.timedelta(hours=1))[:_MOST_COUNTED].count()
+    if waiting:
+        many = f"{waiting} or more" if waiting == _MOST_COUNTED else str(waiting)
+        yield Finding("webhooks", f"{many} webhook deliveries were due an hour ago: run deliver_webhooks.")

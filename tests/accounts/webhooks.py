@@ -6,7 +6,9 @@ import datetime as dt
 import itertools
 
 from accounts.models import User, WebhookDelivery, WebhookEndpoint
+from accounts.providers.webhook_post import Answer
 from accounts.services.notices import tell_customer
+from accounts.services.webhook_deliveries import claim_deliveries, note_attempt
 from accounts.services.webhook_endpoints import create_endpoint
 
 NOW = dt.datetime(2026, 11, 22, 5, tzinfo=dt.UTC)
@@ -22,6 +24,15 @@ def tell(user: User, type: str = "balance.low", *, now: dt.datetime = NOW, **dat
     """Tell a customer something new, by webhook alone."""
     key = str(next(_numbers))
     assert tell_customer(user_id=user.pk, type=type, key=key, data=data, subject=None, body=None, now=now)
+
+
+def webhook_tried(user: User) -> WebhookDelivery:
+    """Make an endpoint, and a delivery to it that failed once."""
+    endpoint = endpoint_of(user)
+    tell(user)
+    for parcel in claim_deliveries(now=NOW, most=100):
+        note_attempt(parcel=parcel, answer=Answer(500, "Answered 500.", 7, "oh"), at=NOW, now=NOW, luck=0)
+    return deliveries(endpoint)[0]
 
 
 def deliveries(endpoint: WebhookEndpoint) -> list[WebhookDelivery]:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from config.doctor import installation, rights, server, structure
 from config.management.commands import doctor
+from tests.accounts.webhooks import endpoint_of, tell
 from tests.conftest import owner_connection
 from tests.factories import UserFactory
 from tests.ledger.paying import bought
@@ -317,6 +318,15 @@ class TestSpool:
 
 
 class TestPayments:
+    def test_a_webhook_delivery_that_nobody_makes_is_named_with_the_command_that_does(self, db):
+        endpoint = endpoint_of(UserFactory())
+        tell(endpoint.user, now=timezone.now())
+        assert details(installation.webhooks) == []
+
+        tell(endpoint.user, now=timezone.now() - dt.timedelta(hours=2))
+
+        assert details(installation.webhooks) == ["1 webhook deliveries were due an hour ago: run deliver_webhooks."]
+
     def test_a_payment_that_nobody_asks_about_is_named_with_the_command_that_does(self, db):
         person = UserFactory()
         bought(person)

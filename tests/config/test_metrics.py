@@ -15,9 +15,12 @@ from django.db.backends.utils import CursorWrapper
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import WebhookDelivery
+from accounts.services.notices import tell_customer
 from config.http import meters
+from tests.accounts.webhooks import deliveries, endpoint_of, tell
 from tests.conftest import owner_connection
-from tests.factories import customer_with
+from tests.factories import UserFactory, customer_with
 from tests.ledger.posting import hold
 from usage.models import ReconciliationRun
 from usage.services.retention import make_months_ahead
@@ -193,6 +196,22 @@ class TestTheState:
             hold(customer_with(10), 5, seconds=seconds)
 
         assert value(scrape(edge), "tollbook_expired_holds_unsettled") == 1
+
+    def test_notices_that_wait_and_deliveries_that_failed_are_counted(self, edge):
+        alice, now = UserFactory(), timezone.now()
+        endpoint = endpoint_of(alice)
+        for _ in range(3):
+            tell(alice, now=now)
+        delivery = deliveries(endpoint)[0]
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(state="failed", next_attempt_at=None)
+        email = {"subject": "Low", "body": "Few are left."}
+        tell_customer(user_id=alice.pk, type="balance.low", key="k", data={}, now=now, **email)
+
+        page = scrape(edge)
+
+        assert value(page, "tollbook_webhook_deliveries_due") == 3
+        assert value(page, "tollbook_webhook_deliveries_failed") == 1
+        assert value(page, "tollbook_notice_emails_due") == 1
 
     def test_a_database_that_is_away_is_a_number_and_no_error(self, edge, monkeypatch):
         def fail(*_args, **_kwargs):

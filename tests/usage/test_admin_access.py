@@ -11,12 +11,13 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, WebhookDelivery
 from ledger.models import Balance, Entry, EntryReason, Hold
 from ledger.providers.fake import APPROVE
 from ledger.services.adjustments import grant_credits
 from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
+from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import (
     EXPORTED,
     READ_ONLY,
@@ -55,6 +56,7 @@ def customer():
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
     allow_overdraft(customer, 5)
     bought(customer, APPROVE)
+    webhook_tried(customer)
     settle_grants(user_id=customer.pk)
     Group.objects.create(name="Support")
     audit(report={"checked": {}, "findings": [{"check": "seal", "user_id": customer.pk, "detail": "Altered."}]})
@@ -83,6 +85,7 @@ def pages_of_our_own(customer):
         reverse("admin:accounts_user_freeze", args=[customer.pk]),
         reverse("admin:accounts_user_overdraft", args=[customer.pk]),
         reverse("admin:accounts_apikey_issue"),
+        reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk]),
         reverse("admin:accounts_apikey_limits", args=[ApiKeyFactory().api_key.pk]),
     ]
 
@@ -90,9 +93,12 @@ def pages_of_our_own(customer):
 def test_every_kind_of_thing_that_staff_look_at_has_pages():
     assert sorted(models()) == [
         "accounts_apikey",
+        "accounts_notice",
         "accounts_plan",
         "accounts_subscription",
         "accounts_user",
+        "accounts_webhookdelivery",
+        "accounts_webhookendpoint",
         "admin_logentry",
         "auth_group",
         "ledger_balance",

@@ -12,11 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, WebhookDelivery
 from ledger.models import Payment
 from ledger.providers.fake import APPROVE
 from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
+from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
 from tests.ledger.paying import bought
@@ -47,6 +48,7 @@ def alice():
         Group.objects.create(name=f"Role {number}")
         audit()
         bought(alice, APPROVE)
+        webhook_tried(customer_with(1))
     settle_grants(user_id=alice.pk)
     LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "Seen.")
     return alice
@@ -62,6 +64,7 @@ def addresses(alice):
     yield reverse("admin:accounts_user_freeze", args=[alice.pk])
     yield reverse("admin:accounts_user_overdraft", args=[alice.pk])
     yield reverse("admin:accounts_apikey_issue")
+    yield reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk])
     yield reverse("admin:ledger_payment_settle", args=[Payment.objects.latest("pk").pk])
     yield reverse("admin:accounts_apikey_limits", args=[ApiKey.objects.earliest("pk").pk])
     yield reverse("admin:auth_user_password_change", args=[alice.pk])

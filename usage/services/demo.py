@@ -58,6 +58,7 @@ SUPPORT_MAY = (
     "view_price", "view_plan", "view_subscription", "view_reconciliationrun", "export_user", "export_entry",
     "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
     "set_overdraft", "view_payment", "settle_payment", "view_topuppackage", "add_apikey", "change_apikey",
+    "view_notice", "view_webhookendpoint", "view_webhookdelivery", "resend_webhookdelivery",
 )  # fmt: skip
 STATUSES = ((200, 930), (400, 25), (404, 15), (429, 15), (500, 10), (503, 5))
 

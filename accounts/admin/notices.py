@@ -1,0 +1,71 @@
+"""What customers were told, to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from accounts.models import NOTICE_TYPES, Notice
+from config.backoffice.dates import ByDate
+from config.backoffice.exact_search import ExactSearch
+from config.backoffice.filters import CustomerFilter
+from config.backoffice.links import page_link
+from config.backoffice.read_only import ReadOnlyAdmin
+from config.http.renderers import exact_json
+
+
+class TypeFilter(admin.SimpleListFilter):
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(name, name) for name in NOTICE_TYPES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Notice]) -> QuerySet[Notice]:  # noqa: ARG002
+        return queryset if self.value() is None else queryset.filter(type=self.value())
+
+
+class EmailFilter(admin.SimpleListFilter):
+    title = "email"
+    parameter_name = "email"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("due", "To be sent"), ("sent", "Sent")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Notice]) -> QuerySet[Notice]:  # noqa: ARG002
+        match self.value():
+            case "due":
+                return queryset.filter(email_due_at__isnull=False)
+            case "sent":
+                return queryset.filter(emailed_at__isnull=False)
+        return queryset
+
+
+@admin.register(Notice)
+class NoticeAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
+    list_display = ("id", "customer", "type", "subject", "created_at", "email_due_at", "emailed_at")
+    list_select_related = ("user",)
+    list_filter = (CustomerFilter, TypeFilter, EmailFilter)
+    date_hierarchy = "created_at"
+    search_fields = ("key",)
+    search_help_text = "A notice's id, its key or the customer's email: all of it."
+    ordering = ("-id",)
+    fields = (
+        "id", "customer", "type", "key", "message_id", "particulars", "subject", "body", "created_at", "email_due_at",
+        "email_tries", "emailed_at",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("user")
+
+    @admin.display(description="customer")
+    def customer(self, notice: Notice) -> SafeString:
+        return page_link("accounts_user", notice.user_id, notice.user)
+
+    @admin.display(description="data")
+    def particulars(self, notice: Notice) -> str:
+        return exact_json(notice.data)

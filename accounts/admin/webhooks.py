@@ -1,0 +1,201 @@
+"""Webhooks, to be looked at, and a button that sends a delivery again. Secrets are shown nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from accounts.errors import AccountsRefusal
+from accounts.models import WebhookDelivery, WebhookEndpoint
+from accounts.services.webhook_deliveries import message_name, resend_delivery
+from config.backoffice.dates import ByDate
+from config.backoffice.exact_search import ExactSearch
+from config.backoffice.filters import CustomerFilter, as_id
+from config.backoffice.links import list_url, page_link, page_url
+from config.backoffice.read_only import ReadOnlyAdmin
+from config.backoffice.record import record_change
+
+MAY_RESEND = "accounts.resend_webhookdelivery"
+_SECRETS = ("secret", "old_secret")
+
+
+class EndpointFilter(admin.SimpleListFilter):
+    """Deliveries of one endpoint, chosen by a link from its page: shown only then, to be taken off again."""
+
+    title = "endpoint"
+    parameter_name = "endpoint"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        chosen = as_id(self.value() or "")
+        if chosen is None:
+            return []
+        return [(str(endpoint.pk), endpoint.url) for endpoint in WebhookEndpoint.objects.filter(pk=chosen)]
+
+    def has_output(self) -> bool:
+        return self.value() is not None
+
+    def queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[WebhookDelivery],
+    ) -> QuerySet[WebhookDelivery]:
+        value = self.value()
+        if value is None:
+            return queryset
+        chosen = as_id(value)
+        return queryset.none() if chosen is None else queryset.filter(endpoint_id=chosen)
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ByDate, ReadOnlyAdmin):
+    list_display = ("id", "customer", "url", "is_active", "disabled_reason", "failing_since", "created_at")
+    list_select_related = ("user",)
+    list_filter = (CustomerFilter, "is_active", "disabled_reason")
+    date_hierarchy = "created_at"
+    search_fields = ("user__email", "url")
+    search_help_text = "Part of the customer's email or of the address."
+    ordering = ("-id",)
+    fields = (
+        "id", "customer", "url", "description", "wanted_types", "is_active", "disabled_at", "disabled_reason",
+        "failing_since", "old_secret_until", "created_at", "deleted_at", "its_deliveries",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("user").defer(*_SECRETS)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Let nobody feel their way along a secret."""
+        return lookup.partition("__")[0] not in _SECRETS and super().lookup_allowed(lookup, value, request)
+
+    @admin.display(description="customer")
+    def customer(self, endpoint: WebhookEndpoint) -> SafeString:
+        return page_link("accounts_user", endpoint.user_id, endpoint.user)
+
+    @admin.display(description="types")
+    def wanted_types(self, endpoint: WebhookEndpoint) -> str:
+        return ", ".join(endpoint.event_types) or "all"
+
+    @admin.display(description="deliveries")
+    def its_deliveries(self, endpoint: WebhookEndpoint) -> SafeString:
+        address = list_url("accounts_webhookdelivery", endpoint=endpoint.pk)
+        return format_html('<a href="{}">Deliveries of the last 30 days</a>', address)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
+    list_display = (
+        "id", "customer", "shown_endpoint", "type", "state", "attempts", "last_status", "last_error",
+        "next_attempt_at", "created_at",
+    )  # fmt: skip
+    list_select_related = ("user", "endpoint", "notice")
+    list_filter = (CustomerFilter, EndpointFilter, "state")
+    date_hierarchy = "created_at"
+    search_fields = ()
+    search_help_text = "A delivery's id or the customer's email: all of it."
+    ordering = ("-id",)
+    actions = ("send_again",)
+    fields = (
+        "id", "customer", "shown_endpoint", "shown_notice", "message_id", "state", "attempts", "next_attempt_at",
+        "created_at", "due_since", "delivered_at", "tried",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        secrets = [f"endpoint__{name}" for name in _SECRETS]
+        return super().get_queryset(request).select_related("user", "endpoint", "notice").defer(*secrets)
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:  # noqa: ARG002
+        return ("pk",)  # that there is a search at all; what it finds is told by ExactSearch
+
+    def get_urls(self) -> list[URLPattern]:
+        resend = path(
+            "<int:object_id>/resend/",
+            self.admin_site.admin_view(self.resend_view),
+            name="accounts_webhookdelivery_resend",
+        )
+        return [resend, *super().get_urls()]
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(MAY_RESEND)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        offered = {"may_resend": self.has_resend_permission(request)}
+        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+
+    def resend_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Ask before sending: a GET shows the question, a POST does it; what is under way is not sent twice."""
+        if not (self.has_resend_permission(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        delivery = self.get_queryset(request).filter(pk=as_id(str(object_id))).first()
+        if delivery is None:
+            raise Http404
+        if request.method == "POST":
+            _send_again(request, [delivery])
+            return HttpResponseRedirect(page_url("accounts_webhookdelivery", delivery.pk))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Send again",
+            "subtitle": str(delivery),
+            "opts": self.opts,
+            "delivery": delivery,
+        }
+        return TemplateResponse(request, "admin/accounts/webhookdelivery/resend.html", context)
+
+    @admin.action(description="Send selected deliveries again", permissions=["resend"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        _send_again(request, list(queryset))
+
+    @admin.display(description="customer")
+    def customer(self, delivery: WebhookDelivery) -> SafeString:
+        return page_link("accounts_user", delivery.user_id, delivery.user)
+
+    @admin.display(description="endpoint")
+    def shown_endpoint(self, delivery: WebhookDelivery) -> SafeString:
+        return page_link("accounts_webhookendpoint", delivery.endpoint_id, delivery.endpoint)
+
+    @admin.display(description="type")
+    def type(self, delivery: WebhookDelivery) -> str:
+        return delivery.notice.type
+
+    @admin.display(description="notice")
+    def shown_notice(self, delivery: WebhookDelivery) -> SafeString:
+        return page_link("accounts_notice", delivery.notice_id, delivery.notice)
+
+    @admin.display(description="webhook-id")
+    def message_id(self, delivery: WebhookDelivery) -> str:
+        return message_name(delivery.notice.message_id)
+
+    @admin.display(description="attempts so far")
+    def tried(self, delivery: WebhookDelivery) -> SafeString:
+        lines = (
+            (one.at.strftime("%Y-%m-%d %H:%M:%S"), one.status or "–", one.error or "", one.milliseconds, one.answer)
+            for one in delivery.log.order_by("-pk")[:100]
+        )
+        return format_html_join("", "<div>{} {} {} ({} ms) {}</div>", lines)
+
+
+def _send_again(request: HttpRequest, deliveries: list[WebhookDelivery]) -> None:
+    """Send deliveries again, and say what came of each that could not be."""
+    sent = []
+    for delivery in deliveries:
+        try:
+            with transaction.atomic():
+                resend_delivery(delivery_id=delivery.pk, endpoint_id=delivery.endpoint_id, now=timezone.now())
+                record_change(request, [delivery], "Sent again.")
+        except AccountsRefusal as refusal:
+            messages.error(request, f"Delivery {delivery.pk} was not sent. {refusal}")
+        else:
+            sent.append(delivery)
+    if sent:
+        messages.success(request, f"Sent again: {', '.join(str(delivery.pk) for delivery in sent)}.")
