@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import smtplib
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import Notice
+from accounts.models import NOTICE_TYPES, Notice
 from accounts.services.notices import send_notice_emails, tell_customer
 from tests.accounts.races import at_once
 from tests.factories import UserFactory
@@ -62,6 +64,11 @@ def test_a_notice_keeps_numbers_and_instants_as_the_api_writes_them(alice):
     notice = Notice.objects.get()
     assert notice.data == {"available": 4.5, "at": "2026-11-22T05:00:00Z"}
     assert (notice.subject, notice.created_at, notice.email_due_at) == ("Few credits left", NOW, NOW)
+
+
+@pytest.mark.parametrize("type", sorted(NOTICE_TYPES))
+def test_every_type_is_explained_to_receivers(type):
+    assert f"`{type}`" in (Path(settings.BASE_DIR) / "docs" / "webhooks.md").read_text(encoding="utf-8")
 
 
 def test_a_notice_is_undone_with_what_it_tells(alice):
