@@ -29,6 +29,7 @@ from ledger.services.receipts import send_receipt, what_was_bought
 from ledger.services.reload_outcomes import NEVER_SENT, note_change, note_success
 from ledger.services.reload_switching import hold_balance
 from ledger.services.reversals import settle_reversals
+from ledger.services.top_up_notices import tell_top_up_failed, tell_top_up_succeeded
 
 OPERATION = "payment"
 CALL_MAY_TAKE = dt.timedelta(minutes=2)
@@ -168,6 +169,8 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
         note_outcome(payment.pk, source, PaymentState.SUCCEEDED, "")
     if changed and is_reload:
         note_success(payment, now=now)
+    elif changed:
+        tell_top_up_succeeded(payment, now=now)
     return bool(changed)
 
 
@@ -197,6 +200,8 @@ def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt
         note_outcome(payment.pk, source, answer.state, answer.failure_message or "")
     if before.state != state and payment.kind == PaymentKind.AUTO_RELOAD:
         note_change(before, PaymentState(state), answer, now=now)
+    elif before.state != state == PaymentState.FAILED:
+        tell_top_up_failed(payment, code=answer.failure_code, why=answer.failure_message, now=now)
     return before.state != state
 
 

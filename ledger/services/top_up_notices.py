@@ -1,0 +1,33 @@
+"""What customers are told of purchases that they made themselves; those of auto-reload: reload_notices.py."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from accounts.services.notices import tell_customer
+from ledger.models import Payment
+from ledger.money import in_major_units
+
+
+def tell_top_up_succeeded(payment: Payment, *, now: dt.datetime) -> None:
+    """By webhook alone: the receipt is the email."""
+    _tell(payment, "top_up.succeeded", _of_payment(payment), now)
+
+
+def tell_top_up_failed(payment: Payment, *, code: str | None, why: str | None, now: dt.datetime) -> None:
+    """By webhook alone: whoever buys is there and sees it."""
+    _tell(payment, "top_up.failed", _of_payment(payment) | {"failure_code": code, "failure_message": why}, now)
+
+
+def _tell(payment: Payment, type: str, data: dict[str, Any], now: dt.datetime) -> None:
+    tell_customer(user_id=payment.user_id, type=type, key=str(payment.pk), data=data, subject=None, body=None, now=now)
+
+
+def _of_payment(payment: Payment) -> dict[str, Any]:
+    return {
+        "payment_id": payment.pk,
+        "credits": payment.credits,
+        "price": in_major_units(payment.amount_minor, payment.currency),
+        "currency": payment.currency,
+    }
