@@ -185,3 +185,10 @@ class WebhookDisabled(AccountsRefusal):
 
     def __init__(self) -> None:
         super().__init__("This webhook endpoint is off. Turn it on first.")
+
+
+class PlanNotFound(AccountsRefusal):
+    """No plan has this code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"No plan has the code {code!r}.")

@@ -7,11 +7,12 @@ import datetime as dt
 from django.db.models import Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from accounts.errors import UserNotFound, WebhookNotFound
+from accounts.errors import PlanNotFound, UserNotFound, WebhookNotFound
 from accounts.models import (
     ApiKey,
     DeliveryState,
     Notice,
+    Plan,
     Subscription,
     User,
     WebhookAttempt,
@@ -41,6 +42,17 @@ def user_named(email_or_id: str) -> User:
 def live_subscription_of(*, user_id: int) -> Subscription | None:
     """Find the subscription that is running, if any, with its plan; the database allows one."""
     return Subscription.objects.select_related("plan").filter(user_id=user_id, status__in=LIVE_STATUSES).first()
+
+
+def plan_with_code(code: str) -> Plan:
+    """Find a plan by its stable name.
+
+    :raises PlanNotFound: if there is none
+    """
+    found = Plan.objects.filter(code=code).first()
+    if found is None:
+        raise PlanNotFound(code)
+    return found
 
 
 def keys_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:

@@ -41,6 +41,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     accounts_errors.ApiKeyReplaced: (409, "api_key_replaced"),
     accounts_errors.ScopeMissing: (403, "scope_missing"),
     accounts_errors.UserNotFound: (404, "not_found"),
+    accounts_errors.PlanNotFound: (404, "plan_not_found"),
     accounts_errors.WebhookNotFound: (404, "not_found"),
     accounts_errors.WebhookRefused: (400, "invalid"),
     accounts_errors.TooManyWebhooks: (409, "webhook_limit_reached"),

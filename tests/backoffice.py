@@ -15,7 +15,6 @@ from usage.models import ReconciliationRun
 READ_ONLY = (
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
     "usage_reconciliationrun", "admin_logentry", "ledger_payment", "usage_alert",
-
     "accounts_notice", "accounts_webhookdelivery", "accounts_webhookendpoint",
 )  # fmt: skip
 EXPORTED = (
