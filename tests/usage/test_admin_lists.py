@@ -16,6 +16,7 @@ from ledger.models import Entry, EntryReason, Hold
 from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
+from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
 from tests.ledger.paying import bought
@@ -57,6 +58,7 @@ def customer_with_history(name, rows=3):
     )
     for number in range(rows):
         bought(customer)
+        webhook_tried(customer)
         create_alert(user_id=customer.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         open_hold(
             user_id=customer.pk,
