@@ -5,11 +5,12 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import SubscriptionStatus, User
+from accounts.models import Subscription, SubscriptionStatus, User
 from ledger.models import GrantDraw
 from tests.account import client_of
-from tests.factories import StaffFactory, SubscriptionFactory, UserFactory, customer_with
+from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.ledger.lots import lot
+from tests.ledger.subscribing import let_time_pass, move, plan, subscribe
 from tests.usage.metering import charge, price
 
 pytestmark = pytest.mark.django_db
@@ -54,13 +55,22 @@ def test_nothing_is_known_of_somebody_new():
 
 
 def test_the_next_grant_of_a_running_subscription_is_told_and_not_counted():
-    subscription = SubscriptionFactory(credits_per_period=Decimal("2500.5"))
+    alice = UserFactory()
+    subscription = subscribe(alice, plan("2500.5", cap=None))
 
-    answer = shown(subscription.user)
+    answer = shown(alice)
 
+    assert answer["available"] == 2500.5
     assert answer["coming"]["credits"] == 2500.5
     assert dt.datetime.fromisoformat(answer["coming"]["at"]) == subscription.next_grant_at
-    assert answer["days_left"] == 0
+
+
+def test_the_next_grant_is_that_of_the_plan_that_waits():
+    alice = UserFactory()
+    subscribe(alice, plan(2000))
+    move(alice, plan(500))
+
+    assert shown(alice)["coming"]["credits"] == 500
 
 
 @pytest.mark.parametrize(
@@ -70,6 +80,8 @@ def test_the_next_grant_of_a_running_subscription_is_told_and_not_counted():
         {"status": SubscriptionStatus.PAST_DUE},
         {"status": SubscriptionStatus.CANCELED},
         {"cancel_at_period_end": True},
+        {"ends_at": timezone.now() + dt.timedelta(days=1)},
+        {"anchor_at": None},
         {"next_grant_at": None},
         {"next_grant_at": timezone.now() - dt.timedelta(days=1)},
         {"credits_per_period": Decimal(0)},
@@ -77,7 +89,24 @@ def test_the_next_grant_of_a_running_subscription_is_told_and_not_counted():
     ids=lambda changed: " ".join(changed),
 )
 def test_nothing_is_guessed_about_a_subscription_that_brings_nothing(changed):
-    assert shown(SubscriptionFactory(**changed).user)["coming"] is None
+    alice = UserFactory()
+    subscribe(alice, plan(2000))
+    Subscription.objects.filter(user=alice).update(**changed)
+
+    assert shown(alice)["coming"] is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_period_that_nobody_has_noticed_yet_brings_credits_that_expire():
+    alice = UserFactory()
+    subscribe(alice, plan(2000))
+    let_time_pass(alice, months=1)
+
+    answer = shown(alice)
+
+    assert answer["available"] == 2000
+    assert dt.datetime.fromisoformat(answer["coming"]["at"]) > timezone.now() + dt.timedelta(days=27)
+    assert answer["expiring_soon"]["next_expiry_at"] == answer["coming"]["at"]
 
 
 def test_whoever_has_no_credits_that_expire_is_not_reckoned():
