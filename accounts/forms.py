@@ -1,4 +1,4 @@
-"""Forms of the back office about people and their subscriptions."""
+"""Forms of the back office about people and their keys."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 
-from accounts.models import MOST_CALLS_PER_MINUTE, Scope, Subscription, User
-from accounts.models.plan import LIVE_STATUSES
+from accounts.models import MOST_CALLS_PER_MINUTE, Scope, User
 from accounts.services.api_keys import LONGEST_NAME
 from accounts.services.passwords import LONGEST_NEW_PASSWORD
 from config.backoffice.credits import CreditsField
@@ -51,25 +50,6 @@ class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
         if commit:
             user.save(update_fields=["password"])
         return user
-
-
-class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A customer's time on a plan, with the database's rules in sentences."""
-
-    class Meta:
-        model = Subscription
-        fields = "__all__"  # noqa: DJ007  the admin says which and in what order
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        start, end = cleaned.get("current_period_start"), cleaned.get("current_period_end")
-        if start and end and end <= start:
-            self.add_error("current_period_end", "The period must end after it starts.")
-        if cleaned.get("user") and cleaned.get("status") in LIVE_STATUSES:
-            others = Subscription.objects.filter(user=cleaned["user"], status__in=LIVE_STATUSES)
-            if others.exclude(pk=self.instance.pk).exists():
-                self.add_error("user", "This customer has a running subscription already; end that one first.")
-        return cleaned
 
 
 class KeyLimitsForm(forms.Form):

@@ -16,6 +16,7 @@ READ_ONLY = (
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
     "usage_reconciliationrun", "admin_logentry", "ledger_payment", "usage_alert",
     "accounts_notice", "accounts_webhookdelivery", "accounts_webhookendpoint",
+    "accounts_subscription", "ledger_subscriptionchange",
 )  # fmt: skip
 EXPORTED = (
     "accounts_user", "ledger_entry", "usage_requestlog", "ledger_hold", "usage_price", "accounts_subscription",

@@ -4,7 +4,7 @@ Those of people and of keys join more apps: usage/admin/customers.py and api_key
 """
 
 from accounts.admin.notices import NoticeAdmin
-from accounts.admin.plans import PlanAdmin, SubscriptionAdmin
+from accounts.admin.plans import PlanAdmin
 from accounts.admin.roles import RoleAdmin
 from accounts.admin.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
@@ -12,7 +12,6 @@ __all__ = [
     "NoticeAdmin",
     "PlanAdmin",
     "RoleAdmin",
-    "SubscriptionAdmin",
     "WebhookDeliveryAdmin",
     "WebhookEndpointAdmin",
 ]

@@ -6,6 +6,7 @@ from ledger.admin.grants import GrantAdmin
 from ledger.admin.holds import HoldAdmin
 from ledger.admin.packages import TopUpPackageAdmin
 from ledger.admin.payments import PaymentAdmin
+from ledger.admin.subscriptions import SubscriptionAdmin, SubscriptionChangeAdmin
 from ledger.admin.terms_changes import TermsChangeAdmin
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "GrantAdmin",
     "HoldAdmin",
     "PaymentAdmin",
+    "SubscriptionAdmin",
+    "SubscriptionChangeAdmin",
     "TermsChangeAdmin",
     "TopUpPackageAdmin",
 ]

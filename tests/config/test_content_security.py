@@ -48,7 +48,7 @@ def test_errors_and_redirects_have_a_policy_too(client):
 @pytest.mark.parametrize(
     "path",
     ["/", "/api/docs", "/admin/login/", "/admin/", "/admin/ledger/entry/", "/admin/accounts/user/", "/admin/nothing/",
-     "/admin/accounts/user/add/", "/admin/accounts/subscription/add/", "/admin/usage/price/add/",
+     "/admin/accounts/user/add/", "/admin/accounts/plan/add/", "/admin/usage/price/add/",
      "/admin/accounts/apikey/issue/", "/admin/ledger/entry/export/", "/admin/auth/group/add/"],
 )  # fmt: skip
 def test_no_page_has_anything_inline(path):

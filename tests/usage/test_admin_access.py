@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User, WebhookDelivery
+from ledger.admin.subscribing import ACTIONS as ACTIONS_ON_SUBSCRIPTIONS
 from ledger.models import Balance, Entry, EntryReason, Hold
 from ledger.providers.fake import APPROVE
 from ledger.services.adjustments import grant_credits
@@ -30,9 +31,10 @@ from tests.backoffice import (
     staff_with,
     superuser,
 )
-from tests.factories import ApiKeyFactory, StaffFactory, SubscriptionFactory, UserFactory
+from tests.factories import ApiKeyFactory, StaffFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.subscribing import plan, subscribe
 from usage.models import Price, ReconciliationRun, RequestLog
 from usage.services.alerts import make_default_alerts
 from usage.services.charging import charge_request
@@ -45,7 +47,8 @@ ACTIONS = ("changelist", "add", "change", "delete", "history")
 @pytest.fixture
 def customer():
     """Alice, of whom every page has something to show."""
-    customer = SubscriptionFactory(user=UserFactory(email="alice@example.com")).user
+    customer = UserFactory(email="alice@example.com")
+    subscribe(customer, plan())
     ApiKeyFactory(user=customer)
     grant_credits(
         user_id=customer.pk, amount=Decimal(100), reason=EntryReason.GRANT, reference="r-1", idempotency_key="k-1"
@@ -84,6 +87,7 @@ def pages_of_our_own(customer):
         reverse("admin:accounts_user_issue_key", args=[customer.pk]),
         reverse("admin:accounts_user_freeze", args=[customer.pk]),
         reverse("admin:accounts_user_overdraft", args=[customer.pk]),
+        *(reverse("admin:accounts_user_subscription", args=[customer.pk, name]) for name in ACTIONS_ON_SUBSCRIPTIONS),
         reverse("admin:accounts_apikey_issue"),
         reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk]),
         reverse("admin:accounts_apikey_limits", args=[ApiKeyFactory().api_key.pk]),
@@ -106,6 +110,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_grant",
         "ledger_hold",
         "ledger_payment",
+        "ledger_subscriptionchange",
         "ledger_termschange",
         "ledger_topuppackage",
         "usage_alert",

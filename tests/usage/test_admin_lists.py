@@ -18,9 +18,10 @@ from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
 from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser
-from tests.factories import ApiKeyFactory, SubscriptionFactory, UserFactory
+from tests.factories import ApiKeyFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.subscribing import plan, subscribe
 from usage.models import AlertKind, RequestLog
 from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
@@ -48,7 +49,8 @@ def client():
 
 def customer_with_history(name, rows=3):
     """Make a customer of whom each list has `rows` rows."""
-    customer = SubscriptionFactory(user=UserFactory(email=f"{name}@example.com")).user
+    customer = UserFactory(email=f"{name}@example.com")
+    subscribe(customer, plan(0))
     grant_credits(
         user_id=customer.pk,
         amount=Decimal(1000),

@@ -22,6 +22,7 @@ from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.subscribing import move, plan, subscribe
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
 from usage.models import AlertKind
@@ -35,7 +36,8 @@ MOST_STATEMENTS = 13
 def alice():
     """A customer with several rows of everything."""
     price("search", 1)
-    alice = SubscriptionFactory(user=customer_with(100)).user
+    alice = customer_with(100)
+    subscribe(alice, plan(), starts_at=timezone.now() - dt.timedelta(days=400))
     for number in range(12):
         SubscriptionFactory(user=customer_with(number + 1))
         open_hold(user_id=alice.pk, credits=Decimal(1), expires_in_seconds=900, idempotency_key=f"h{number}")
@@ -43,6 +45,7 @@ def alice():
         create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         allow_overdraft(alice, number + 1)
         ApiKeyFactory(user=alice)
+        move(alice, plan(2000 + number))
         ServiceKeyFactory()
         PlanFactory()
         Group.objects.create(name=f"Role {number}")
@@ -63,6 +66,8 @@ def addresses(alice):
     yield reverse("admin:accounts_user_issue_key", args=[alice.pk])
     yield reverse("admin:accounts_user_freeze", args=[alice.pk])
     yield reverse("admin:accounts_user_overdraft", args=[alice.pk])
+    for name in ("start", "plan", "pause", "resume", "cancel"):
+        yield reverse("admin:accounts_user_subscription", args=[alice.pk, name])
     yield reverse("admin:accounts_apikey_issue")
     yield reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk])
     yield reverse("admin:ledger_payment_settle", args=[Payment.objects.latest("pk").pk])

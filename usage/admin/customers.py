@@ -21,6 +21,7 @@ from config.backoffice.credits import shown
 from config.backoffice.exports import Exportable, column
 from ledger.admin.adjusting import adjust_credits_view
 from ledger.admin.available import available_credits
+from ledger.admin.subscribing import subscription_view
 from ledger.admin.terms import Freezing, Overdraft, change_terms_view
 from usage.admin.overview import overview_of
 
@@ -59,7 +60,12 @@ class CustomerAdmin(Exportable, PersonAdmin):
             self.admin_site.admin_view(self.set_overdraft),
             name="accounts_user_overdraft",
         )
-        return [adjusting, issuing, freezing, overdrawing, *super().get_urls()]
+        subscribing = path(
+            "<str:object_id>/subscription/<str:name>/",
+            self.admin_site.admin_view(self.change_subscription),
+            name="accounts_user_subscription",
+        )
+        return [adjusting, issuing, freezing, overdrawing, subscribing, *super().get_urls()]
 
     def adjust_credits(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Adjust this customer's credits."""
@@ -74,6 +80,11 @@ class CustomerAdmin(Exportable, PersonAdmin):
         """Set how far this customer's balance may be overdrawn."""
         customer = self.get_object(request, object_id)
         return change_terms_view(request, action=Overdraft(), customer=customer, site=self.admin_site)
+
+    def change_subscription(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Start, change, pause, resume or cancel this customer's subscription."""
+        customer = self.get_object(request, object_id)
+        return subscription_view(request, name=name, customer=customer, site=self.admin_site)
 
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Issue a key to this customer."""

@@ -14,6 +14,7 @@ from accounts.models import ApiKey, Subscription, User
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
 from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
+from ledger.admin.subscribing import actions_for
 from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import balance_of, terms_of
@@ -30,6 +31,7 @@ _LISTS = (
     ("usage.view_alert", "usage_alert", "Alerts"),
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
+    ("ledger.view_subscriptionchange", "ledger_subscriptionchange", "Changes of subscriptions"),
 )
 
 
@@ -45,6 +47,7 @@ class Overview:
     figures: list[tuple[str, str]] | None = None
     tables: list[Table] = field(default_factory=list)
     subscription: Subscription | None = None
+    subscription_actions: list[tuple[str, str]] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -89,6 +92,7 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
         overview.tables.append(_keys(customer))
     if viewer.has_perm("accounts.view_subscription"):
         overview.subscription = current_subscription_of(user_id=customer.pk, now=timezone.now())
+        overview.subscription_actions = actions_for(overview.subscription, viewer)
     overview.links = [
         (title, list_url(model, user=customer.pk)) for permission, model, title in _LISTS if viewer.has_perm(permission)
     ]
