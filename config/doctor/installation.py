@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
 from ledger.services.payment_rounds import payments_in_doubt
+from usage.services.crossings import count_untold
 from usage.services.spool import configured_spool
 
 _MOST_COUNTED = 10_000
@@ -48,6 +49,13 @@ def payments() -> Iterator[Finding]:
     waiting = len(payments_in_doubt(now=timezone.now() - dt.timedelta(hours=1)))
     if waiting:
         yield Finding("payments", f"Nobody has asked for an hour about {waiting} open payments: run settle_payments.")
+
+
+def alerts() -> Iterator[Finding]:
+    """No customer waits to be told that their credits ran low."""
+    untold = count_untold(before=timezone.now() - dt.timedelta(hours=1))
+    if untold:
+        yield Finding("alerts", f"{untold} customers' alerts were not told for an hour: run send_alerts.")
 
 
 def webhooks() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import ipaddress
 from contextlib import contextmanager
+from decimal import Decimal
 
 import pytest
 import time_machine
@@ -13,10 +14,12 @@ from config.doctor import installation, rights, server, structure
 from config.management.commands import doctor
 from tests.accounts.webhooks import endpoint_of, tell
 from tests.conftest import owner_connection
-from tests.factories import UserFactory
+from tests.factories import UserFactory, customer_with
 from tests.ledger.paying import bought
 from tests.ledger.running import run
+from usage.models import AlertKind
 from usage.selectors import log_months
+from usage.services.alerts import create_alert
 from usage.services.partitions import ensure_partition
 from usage.services.spool import put_down
 
@@ -326,6 +329,14 @@ class TestPayments:
         tell(endpoint.user, now=timezone.now() - dt.timedelta(hours=2))
 
         assert details(installation.webhooks) == ["1 webhook deliveries were due an hour ago: run deliver_webhooks."]
+
+    def test_an_alert_that_nobody_tells_is_named_with_the_command_that_does(self, db):
+        alice = customer_with(100)
+        create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(150), now=timezone.now())
+        assert details(installation.alerts) == []
+
+        with time_machine.travel(timezone.now() + dt.timedelta(hours=2), tick=False):
+            assert details(installation.alerts) == ["1 customers' alerts were not told for an hour: run send_alerts."]
 
     def test_a_payment_that_nobody_asks_about_is_named_with_the_command_that_does(self, db):
         person = UserFactory()

@@ -38,6 +38,10 @@ _DUE = f"""
         AND a.crossed_at IS DISTINCT FROM t.crossed_at
     ORDER BY 1
 """
+_UNTOLD = f"""
+    SELECT count(*) FROM ledger_threshold t JOIN usage_alert a ON a.user_id = t.user_id AND t.name = {_NAME}
+    WHERE t.name LIKE 'alert-%%' AND t.crossed_at < %s AND a.is_enabled AND a.crossed_at IS DISTINCT FROM t.crossed_at
+"""
 # Whose thresholds may be armed again: `rearm` decides, once what has expired is settled.
 _BACK = """
     SELECT DISTINCT t.user_id FROM ledger_threshold t JOIN ledger_balance b ON b.user_id = t.user_id
@@ -74,6 +78,12 @@ class Due(NamedTuple):
 def crossings_due() -> list[Due]:
     """List the alerts whose crossing, or return, was not told. Their number is that of customers who run low."""
     return [Due(*row) for row in read_prepared(_DUE, [])]
+
+
+def count_untold(*, before: dt.datetime) -> int:
+    """Count the crossings from before a moment that nobody was told of."""
+    ((untold,),) = read_prepared(_UNTOLD, [before])
+    return int(untold)
 
 
 def unwatched(*, now: dt.datetime) -> list[int]:

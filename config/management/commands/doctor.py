@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "constraints": structure.constraints,
     "partitions": structure.partitions,
     "payments": installation.payments,
+    "alerts": installation.alerts,
     "webhooks": installation.webhooks,
 }
 
