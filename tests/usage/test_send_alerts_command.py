@@ -159,7 +159,7 @@ def test_nothing_left_is_told_to_everybody_without_their_asking(alice):
     assert (first, again) == (NOTHING | {"depleted": 1, "emails": 1}, NOTHING)
     assert back == NOTHING | {"recovered": 1, "emails": 1}
     assert mail.outbox[0].subject == "No credits left"
-    assert "Requests that cost credits are refused until there are more." in mail.outbox[0].body
+    assert "Until there are more, requests that cost credits may be refused." in mail.outbox[0].body
     assert "Days left   0\n" in mail.outbox[0].body
     assert "You have credits again." in mail.outbox[1].body
 
