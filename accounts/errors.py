@@ -192,3 +192,11 @@ class PlanNotFound(AccountsRefusal):
 
     def __init__(self, code: str) -> None:
         super().__init__(f"No plan has the code {code!r}.")
+
+
+class TooManyWebhookTests(AccountsRefusal):
+    """An endpoint is tried out so many times a minute and not more."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("This webhook endpoint was tried out too often. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds

@@ -128,7 +128,7 @@ class WebhookDelivery(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["endpoint", "id"], name="deliveries_of_endpoint"),
             models.Index(
-                fields=["endpoint", "next_attempt_at"], name="deliveries_that_are_due", condition=Q(state="pending")
+                fields=["next_attempt_at", "endpoint"], name="deliveries_by_next_attempt", condition=Q(state="pending")
             ),
             models.Index(fields=["created_at"], name="deliveries_by_age"),
         ]

@@ -14,7 +14,14 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from accounts.errors import TokenInvalid, TooManyWebhooks, WebhookDisabled, WebhookNotFound, WebhookRefused
+from accounts.errors import (
+    TokenInvalid,
+    TooManyWebhooks,
+    TooManyWebhookTests,
+    WebhookDisabled,
+    WebhookNotFound,
+    WebhookRefused,
+)
 from accounts.models import NOTICE_TYPES, DisabledReason, User, WebhookEndpoint
 from accounts.services.notices import tell_endpoint
 from accounts.services.webhook_urls import refuse_url
@@ -22,6 +29,8 @@ from config.http.text import HOSTILE, is_hostile
 
 OLD_SECRET_SIGNS_FOR = dt.timedelta(hours=24)
 LONGEST_DESCRIPTION = 200
+TEST = "webhook.test"
+MOST_TESTS, TESTS_WINDOW = 10, dt.timedelta(minutes=1)  # or we would be a means to flood somebody else
 _SECRET_BYTES = 32  # the standard asks for 24 to 64
 
 
@@ -62,6 +71,8 @@ def change_endpoint(*, user_id: int, endpoint_id: int, changes: Mapping[str, Any
     endpoint = _lock_endpoint(user_id, endpoint_id)
     if "url" in changes:
         refuse_url(changes["url"])
+        if changes["url"] != endpoint.url:  # whatever failed at the old one
+            endpoint.failing_since = None
         endpoint.url = changes["url"]
     if "description" in changes:
         endpoint.description = _checked_description(changes["description"])
@@ -106,14 +117,18 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
 
     :raises WebhookNotFound: if the customer has no such endpoint
     :raises WebhookDisabled: if it is off
+    :raises TooManyWebhookTests: if it was tried out too often within a minute
     """
     endpoint = _lock_endpoint(user_id, endpoint_id)
     if not endpoint.is_active:
         raise WebhookDisabled
+    tests = endpoint.deliveries.filter(notice__type=TEST, created_at__gt=now - TESTS_WINDOW)
+    if tests.count() >= MOST_TESTS:
+        raise TooManyWebhookTests(retry_after_seconds=int(TESTS_WINDOW.total_seconds()))
     return tell_endpoint(
         user_id=user_id,
         endpoint_id=endpoint_id,
-        type="webhook.test",
+        type=TEST,
         key=secrets.token_hex(16),
         data={"endpoint_id": endpoint_id, "message": "It works."},
         now=now,

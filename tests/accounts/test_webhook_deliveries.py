@@ -9,6 +9,7 @@ from django.core import mail
 
 from accounts.models import Notice, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from accounts.providers.webhook_post import Answer
+from accounts.services import webhook_deliveries
 from accounts.services.notices import send_notice_emails
 from accounts.services.webhook_deliveries import (
     KEPT_FOR,
@@ -81,6 +82,20 @@ def test_a_claim_leaves_the_busy_the_claimed_and_the_later(alice, endpoint):
     assert claim_deliveries(now=NOW + LEASE - SECOND, most=10) == []
     (again,) = claim_deliveries(now=NOW + LEASE, most=10)  # whoever took it was killed
     assert (again.delivery_id, again.message_id) == (parcel.delivery_id, parcel.message_id)
+
+
+def test_whoever_fills_the_view_hides_nobody_once_they_are_busy(alice, endpoint, monkeypatch):
+    monkeypatch.setattr(webhook_deliveries, "_LOOKED_AT", 3)
+    other = endpoint_of(UserFactory())
+    for _ in range(5):
+        tell(alice, now=NOW - HOUR)
+    tell(other.user)
+
+    first = claim_deliveries(now=NOW, most=10)
+    second = claim_deliveries(now=NOW, most=10, busy=[endpoint.pk])
+
+    assert [parcel.endpoint_id for parcel in first] == [endpoint.pk]
+    assert [parcel.endpoint_id for parcel in second] == [other.pk]
 
 
 def test_who_comes_too_late_with_a_failure_changes_nothing_but_the_log(alice, endpoint):
@@ -187,6 +202,24 @@ def test_what_falls_due_at_an_endpoint_that_is_off_is_given_up(alice, endpoint):
     assert claim_deliveries(now=NOW, most=10) == []
     assert [give_up_where_off(now=NOW - SECOND), give_up_where_off(now=NOW), give_up_where_off(now=NOW)] == [0, 1, 0]
     assert (delivery_of(endpoint).state, delivery_of(endpoint).last_error) == ("failed", "The endpoint is off.")
+
+
+def test_nothing_more_goes_to_whoever_was_deactivated(alice, endpoint):
+    tell(alice)
+    alice.is_active = False
+    alice.save()
+
+    assert claim_deliveries(now=NOW, most=10) == []
+    assert give_up_where_off(now=NOW) == 1
+
+
+def test_a_new_address_has_not_failed_yet(alice, endpoint):
+    tell(alice)
+    try_once(BAD, NOW)
+
+    change_endpoint(user_id=alice.pk, endpoint_id=endpoint.pk, changes={"url": "https://example.org/"}, now=NOW)
+
+    assert WebhookEndpoint.objects.get().failing_since is None
 
 
 def test_both_secrets_sign_for_a_day_after_a_change(alice, endpoint):

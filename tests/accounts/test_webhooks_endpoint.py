@@ -178,6 +178,18 @@ def test_a_test_is_queued_whatever_the_types_are_and_for_this_endpoint_alone(ali
     assert client_of(alice).get(f"{PATH}/{other['id']}/deliveries").json()["count"] == 0
 
 
+def test_an_endpoint_is_tried_out_ten_times_a_minute_and_not_more(alice):
+    path = f"{PATH}/{made(alice)['id']}/test"
+    client = client_of(alice)
+
+    answers = [client.post(path) for _ in range(11)]
+
+    assert [answer.status_code for answer in answers] == [202] * 10 + [429]
+    assert answers[-1].json()["code"] == "rate_limited"
+    assert answers[-1]["Retry-After"]
+    assert client.post(f"{PATH}/{made(alice)['id']}/test").status_code == 202
+
+
 def test_nothing_is_tried_out_on_an_endpoint_that_is_off(alice):
     path = f"{PATH}/{made(alice)['id']}"
     client_of(alice).patch(path, {"is_active": False})
