@@ -179,15 +179,18 @@ def remove_old_deliveries(*, now: dt.datetime) -> int:
     told again. Answers how many deliveries went.
     """
     removed = 0
+    told: set[int] = set()
     while True:
         old = WebhookDelivery.objects.filter(created_at__lt=now - KEPT_FOR, due_since__lt=now - KEPT_FOR)
-        ids = list(old.order_by("created_at").values_list("pk", flat=True)[:_PURGED_AT_ONCE])
-        if not ids:
+        batch = dict(old.order_by("created_at").values_list("pk", "notice_id")[:_PURGED_AT_ONCE])
+        if not batch:
             break
-        WebhookDelivery.objects.filter(pk__in=ids).delete()
-        removed += len(ids)
-    WebhookEndpoint.objects.filter(deleted_at__lt=now - KEPT_FOR, deliveries=None).delete()
-    Notice.objects.filter(type="webhook.test", created_at__lt=now - KEPT_FOR, deliveries=None).delete()
+        WebhookDelivery.objects.filter(pk__in=batch).delete()
+        told |= set(batch.values())
+        removed += len(batch)
+    if removed:  # what is kept for deliveries goes with the last of them
+        WebhookEndpoint.objects.filter(deleted_at__lt=now - KEPT_FOR, deliveries=None).delete()
+        Notice.objects.filter(pk__in=told, type="webhook.test", deliveries=None).delete()
     return removed
 
 
