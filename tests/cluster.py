@@ -22,6 +22,8 @@ from config.embedded_postgres import APP_ROLE, OWNER_ROLE, Cluster
 from config.postgres_processes import EmbeddedPostgresError, server_account
 
 PREFIX = "tollbook-test-"
+IN_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 1024**3
 
 
 class ThrowAway:
@@ -80,9 +82,21 @@ def pytest_unconfigure() -> None:
 
 
 def temp_folder() -> Path:
-    """Give a temp folder that the server's account can reach: the usual one may be root's own."""
+    """Give a temp folder that the server's account can reach: in memory where there is room, since tests make and
+    delete many small files; TMPDIR decides where it is set. The usual folder may be root's own.
+    """
+    if not os.environ.get("TMPDIR") and has_room(IN_MEMORY):
+        return IN_MEMORY
     usual = Path(tempfile.gettempdir()).resolve()
     return usual if server_account(usual / "none").can_enter(usual) else Path("/tmp")
+
+
+def has_room(folder: Path) -> bool:
+    """Tell whether a cluster may live there, with programs of its own."""
+    if not folder.is_dir() or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return False
+    is_reached = os.access(folder, os.W_OK) and server_account(folder / "none").can_enter(folder)
+    return is_reached and shutil.disk_usage(folder).free >= ROOM_BYTES
 
 
 def remove_abandoned() -> None:
