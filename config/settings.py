@@ -313,6 +313,7 @@ LOGGING = {
     },
     "loggers": {
         "django.request": {"filters": ["server_errors"]},
+        "psycopg.pool": {"level": "ERROR"},  # a worker says once that the database is away
         "procrastinate": {"level": "WARNING"},
         "procrastinate.worker": {"filters": ["not_of_one_job"]},
     },

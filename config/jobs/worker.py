@@ -16,6 +16,7 @@ from contextlib import suppress
 
 import psycopg
 from django.core.management import CommandError, call_command
+from django.db import connections
 from procrastinate import App
 from procrastinate.contrib.django.db_cleanup import DjangoApp
 from procrastinate.contrib.django.utils import connector_params
@@ -100,7 +101,10 @@ def worker_app(jobs: Iterable[Job]) -> App:
 
 def _perform(job: Job) -> Callable[[int], None]:
     def perform(timestamp: int) -> None:  # noqa: ARG001  procrastinate says when it fell due
-        run_command(job)
+        try:
+            run_command(job)
+        finally:
+            connections.close_all()  # this thread's: the server may not be the same when it is used again
 
     return perform
 
@@ -118,8 +122,8 @@ def run_command(job: Job) -> None:
     elif refusal.returncode == EXIT_LOCKED:
         logger.info("%s: %s", job.command, refusal)
     else:
-        output = said.getvalue().strip()[:MOST_OUTPUT]
-        logger.error("%s: exit %s: %s\n%s", job.command, refusal.returncode, refusal, output)
+        told = f"{refusal}\n{said.getvalue()[:MOST_OUTPUT]}".strip()
+        logger.error("%s: exit %s: %s", job.command, refusal.returncode, told)
         raise JobFailed(job.command)
 
 
