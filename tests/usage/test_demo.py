@@ -6,10 +6,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ApiKey
-from ledger.models import Entry, Grant, Payment
+from accounts.models import ApiKey, Subscription
+from ledger.models import Entry, Grant, Payment, SubscriptionPeriod
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.services import demo
+from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +42,10 @@ def test_support_sees_customers_and_all_of_theirs_takes_lists_out_and_helps(comp
             reverse(f"admin:accounts_user_{way}", args=[alice.pk])
             for way in ("adjust_credits", "freeze", "overdraft", "issue_key")
         ),
+        *(
+            reverse("admin:accounts_user_subscription", args=[alice.pk, way])
+            for way in ("start", "plan", "pause", "resume", "cancel")
+        ),
         reverse("admin:accounts_apikey_limits", args=[key.pk]),
     ]
 
@@ -63,6 +68,18 @@ def test_there_are_payments_in_each_state_that_staff_have_to_tell_apart_and_a_lo
         "dora@demo.example": "requires_action",
     }
     assert Grant.objects.get(user=company.customers["emil@demo.example"]).expires_at > timezone.now()
+
+
+def test_customers_are_on_plans_that_bring_credits(company):
+    live = Subscription.objects.select_related("plan", "user").order_by("user__email")
+
+    assert [(each.user.email, each.plan.code, each.cancel_at_period_end) for each in live] == [
+        ("alice@demo.example", "growth", False),
+        ("bob@demo.example", "starter", False),
+        ("dora@demo.example", "starter", True),
+    ]
+    assert list(SubscriptionPeriod.objects.values_list("credits", flat=True)) == [1000] * 3
+    assert reconcile(Scope())[1] == []
 
 
 def test_loading_it_again_on_another_day_buys_and_gives_nothing_more(company):

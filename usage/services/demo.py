@@ -17,7 +17,7 @@ from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
 
 from accounts import key_format
-from accounts.models import ApiKey, Plan, Scope, Subscription, User
+from accounts.models import ApiKey, Scope, User
 from accounts.services.api_keys import issue_api_key, issue_service_key
 from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
@@ -28,6 +28,7 @@ from usage.models import AlertKind, Price
 from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
 from usage.services.demo_money import seed_money
+from usage.services.demo_plans import seed_plans
 from usage.services.log_formats import ReportedRequest
 from usage.services.prices import set_price
 from usage.services.recording import Line, record_lines
@@ -38,7 +39,6 @@ DAYS_OF_HISTORY = 92
 LINES_A_BATCH = 1_000
 
 PRICES = (("translate", "1"), ("detect", "0.2"), ("/v1/documents/{id}", "12.5"), ("*.png", "0"), ("*", "1"))
-PLANS = (("starter", "Starter", 1_000), ("growth", "Growth", 10_000), ("scale", "Scale", 100_000))
 PACKAGES = (
     ("starter", "Starter", 1_000, 1_000),
     ("growth", "Growth", 10_000, 8_900),
@@ -57,7 +57,9 @@ SUPPORT_MAY = (
     "view_requestlog", "view_alert",
     "view_price", "view_plan", "view_subscription", "view_reconciliationrun", "export_user", "export_entry",
     "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
-    "set_overdraft", "view_payment", "settle_payment", "view_topuppackage", "add_apikey", "change_apikey",
+    "view_subscriptionchange", "view_subscriptionperiod", "start_subscription", "change_plan_subscription",
+    "pause_subscription", "cancel_subscription", "set_overdraft", "view_payment", "settle_payment",
+    "view_topuppackage", "add_apikey", "change_apikey",
     "view_notice", "view_webhookendpoint", "view_webhookdelivery", "resend_webhookdelivery",
 )  # fmt: skip
 STATUSES = ((200, 930), (400, 25), (404, 15), (429, 15), (500, 10), (503, 5))
@@ -71,12 +73,11 @@ class DemoCustomer:
     full_name: str
     requests: int
     credits: int
-    plan: str | None = None
 
 
 CUSTOMERS = (
-    DemoCustomer("alice@demo.example", "Alice Abara", 2_400, 6_000, "growth"),
-    DemoCustomer("bob@demo.example", "Bob Brandt", 900, 1_500, "starter"),
+    DemoCustomer("alice@demo.example", "Alice Abara", 2_400, 6_000),
+    DemoCustomer("bob@demo.example", "Bob Brandt", 900, 1_500),
     DemoCustomer("charlie@demo.example", "Charlie Chen", 300, 120),
     DemoCustomer("dora@demo.example", "Dora Duarte", 150, 1_000),
     DemoCustomer("emil@demo.example", "Emil Ek", 0, 0),
@@ -107,7 +108,9 @@ def seed(*, now: dt.datetime) -> DemoCompany:
     alice, bob = people[CUSTOMERS[0].email], people[CUSTOMERS[1].email]
     _today(alice, bob, staff[1], now)
     _alerts(alice, bob, now)
-    seed_money({email.partition("@")[0]: user for email, user in people.items()}, now=now)
+    by_name = {email.partition("@")[0]: user for email, user in people.items()}
+    seed_money(by_name, now=now)
+    seed_plans(by_name, actor=staff[1], now=now)
     return DemoCompany(
         staff=staff,
         customers=people,
@@ -129,8 +132,6 @@ def _price_list(effective_from: dt.datetime) -> None:
     for endpoint, credits in PRICES:
         if not Price.objects.filter(endpoint=endpoint).exists():
             set_price(endpoint=endpoint, credits=Decimal(credits), effective_from=effective_from)
-    for code, name, credits_per_period in PLANS:
-        Plan.objects.get_or_create(code=code, defaults={"name": name, "credits_per_period": credits_per_period})
     for code, name, credits_sold, price_minor in PACKAGES:
         sold = {"name": name, "credits": credits_sold, "price_minor": price_minor, "currency": "USD"}
         TopUpPackage.objects.get_or_create(code=code, defaults=sold)
@@ -145,25 +146,9 @@ def _history_of(customer: DemoCustomer, user: User, now: dt.datetime) -> None:
             reference=f"demo-payment-{user.pk}",
             idempotency_key="demo: first purchase",
         )
-    if customer.plan is not None and not Subscription.objects.filter(user=user).exists():
-        _subscribe(user, Plan.objects.get(code=customer.plan), now)
     lines = _lines(customer, now)
     for first in range(0, len(lines), LINES_A_BATCH):
         record_lines(user_id=user.pk, source=SOURCE, lines=lines[first : first + LINES_A_BATCH], charge=True)
-
-
-def _subscribe(user: User, plan: Plan, now: dt.datetime) -> None:
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    next_month = (month + dt.timedelta(days=32)).replace(day=1)
-    Subscription.objects.create(
-        user=user,
-        plan=plan,
-        credits_per_period=plan.credits_per_period,
-        current_period_start=month,
-        current_period_end=next_month,
-        next_grant_at=next_month,
-        started_at=month - dt.timedelta(days=61),
-    )
 
 
 def _lines(customer: DemoCustomer, now: dt.datetime) -> list[Line]:
