@@ -34,6 +34,8 @@ SUBSCRIPTION_CHECKS = (
                 UNION ALL
                 SELECT user_id, unnest(ARRAY[entry_id, kept_entry_id]) FROM ledger_subscriptionchange
             ) told ON told.user_id = e.user_id AND told.entry_id = e.id
+            JOIN accounts_subscription s  -- without an anchor its periods were lost when a release was taken back
+                ON s.id::text = split_part(e.idempotency_key, ':', 1) AND s.anchor_at IS NOT NULL
             GROUP BY e.user_id, e.id HAVING count(told.entry_id) <> 1""",
         "Entry {entry_id} of a subscription is told of by {told} periods and changes.",
     ),
