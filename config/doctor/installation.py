@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
 from ledger.services.payment_rounds import payments_in_doubt
+from ledger.services.renewals import customers_due
 from usage.services.crossings import count_untold
 from usage.services.spool import configured_spool
 
@@ -64,3 +65,10 @@ def webhooks() -> Iterator[Finding]:
     if waiting:
         many = f"{waiting} or more" if waiting == _MOST_COUNTED else str(waiting)
         yield Finding("webhooks", f"{many} webhook deliveries were due an hour ago: run deliver_webhooks.")
+
+
+def subscriptions() -> Iterator[Finding]:
+    """No subscription waits for its next period to begin: balances are exact all the same, and lists are not."""
+    waiting = len(customers_due(since=dt.timedelta(hours=1)))
+    if waiting:
+        yield Finding("subscriptions", f"{waiting} subscriptions were due an hour ago: run renew_subscriptions.")

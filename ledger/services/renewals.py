@@ -12,14 +12,15 @@ from accounts.selectors import live_subscription_of
 from ledger.models import SubscriptionPeriod
 from ledger.services.grants import settle_grants
 
-_RENEWED = Q(anchor_at__isnull=False)
-_PERIOD_IS_OVER = Q(status=SubscriptionStatus.ACTIVE, current_period_end__lte=Now())
-_TIME_IS_OVER = Q(status=SubscriptionStatus.PAUSED, ends_at__lte=Now())
+AT_ONCE = dt.timedelta(0)
 
 
-def customers_due(*, user_id: int | None = None) -> list[int]:
-    """Name the customers whose subscription has come to the end of a period, by the database's clock."""
-    due = Subscription.objects.filter(_RENEWED & (_PERIOD_IS_OVER | _TIME_IS_OVER))
+def customers_due(*, user_id: int | None = None, since: dt.timedelta = AT_ONCE) -> list[int]:
+    """Name the customers whose subscription came to the end of a period so long ago, by the database's clock."""
+    by = Now() - since
+    period_is_over = Q(status=SubscriptionStatus.ACTIVE, current_period_end__lte=by)
+    time_is_over = Q(status=SubscriptionStatus.PAUSED, ends_at__lte=by)
+    due = Subscription.objects.filter(period_is_over | time_is_over, anchor_at__isnull=False)
     if user_id is not None:
         due = due.filter(user_id=user_id)
     return list(due.order_by("user_id").values_list("user_id", flat=True))

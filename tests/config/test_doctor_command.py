@@ -17,6 +17,7 @@ from tests.conftest import owner_connection
 from tests.factories import UserFactory, customer_with
 from tests.ledger.paying import bought
 from tests.ledger.running import run
+from tests.ledger.subscribing import let_time_pass, plan, subscribe
 from usage.models import AlertKind
 from usage.selectors import log_months
 from usage.services.alerts import create_alert
@@ -348,3 +349,15 @@ class TestPayments:
         assert details(installation.payments) == [
             "Nobody has asked for an hour about 1 open payments: run settle_payments."
         ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_subscription_that_nobody_renews_is_named_with_the_command_that_does():
+    alice = UserFactory()
+    subscribe(alice, plan(100))
+    let_time_pass(alice, months=1)
+    assert details(installation.subscriptions) == []
+
+    let_time_pass(alice, days=1)
+
+    assert details(installation.subscriptions) == ["1 subscriptions were due an hour ago: run renew_subscriptions."]

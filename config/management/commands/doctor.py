@@ -30,6 +30,7 @@ CHECKS: dict[str, Check] = {
     "payments": installation.payments,
     "alerts": installation.alerts,
     "webhooks": installation.webhooks,
+    "subscriptions": installation.subscriptions,
 }
 
 
