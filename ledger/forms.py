@@ -76,5 +76,13 @@ class OverdraftForm(OnceForm):
     )
 
 
+class SwitchOffForm(OnceForm):
+    """Switching something off that a customer has turned on."""
+
+    note = forms.CharField(
+        max_length=1000, label="Reason", widget=forms.Textarea(attrs={"rows": 3}), help_text=_FOR_STAFF
+    )
+
+
 def new_form_key() -> str:
     return str(uuid.uuid4())

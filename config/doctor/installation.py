@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
+from ledger.services.auto_reload import reloads_due
 from ledger.services.payment_rounds import payments_in_doubt
 from ledger.services.renewals import customers_due
 from usage.services.crossings import count_untold
@@ -57,6 +58,14 @@ def alerts() -> Iterator[Finding]:
     untold = count_untold(before=timezone.now() - dt.timedelta(hours=1))
     if untold:
         yield Finding("alerts", f"{untold} customers' alerts were not told for an hour: run send_alerts.")
+
+
+def auto_reload() -> Iterator[Finding]:
+    """Nobody who runs low and has agreed to buy waits for somebody to do it."""
+    an_hour_ago = timezone.now() - dt.timedelta(hours=1)
+    waiting = len(reloads_due(now=an_hour_ago, crossed_by=an_hour_ago))
+    if waiting and settings.AUTO_RELOAD_PRICE is not None:
+        yield Finding("auto_reload", f"{waiting} customers were to buy credits an hour ago: run run_auto_reload.")
 
 
 def webhooks() -> Iterator[Finding]:

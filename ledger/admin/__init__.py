@@ -1,5 +1,6 @@
 """Pages about credits: read-only lists, packages, and the views by which staff change a balance or its terms."""
 
+from ledger.admin.auto_reloads import AutoReloadAdmin
 from ledger.admin.balances import BalanceAdmin
 from ledger.admin.entries import EntryAdmin
 from ledger.admin.grants import GrantAdmin
@@ -10,6 +11,7 @@ from ledger.admin.subscriptions import SubscriptionAdmin, SubscriptionChangeAdmi
 from ledger.admin.terms_changes import TermsChangeAdmin
 
 __all__ = [
+    "AutoReloadAdmin",
     "BalanceAdmin",
     "EntryAdmin",
     "GrantAdmin",

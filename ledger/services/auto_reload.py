@@ -50,6 +50,7 @@ WHY_NOT = (
     "off", "enough", "waits", "frozen", "inactive", "coming", "cap_reached", "turned_off", "full", "not_offered",
     "away",
 )  # fmt: skip
+_EVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 PAYING_TAKES = dt.timedelta(minutes=30)  # so long a customer who has begun to pay is believed to be about to
 
 
@@ -62,10 +63,11 @@ class _Shop:
     rate: Rate
 
 
-def reloads_due(*, now: dt.datetime) -> list[int]:
+def reloads_due(*, now: dt.datetime, crossed_by: dt.datetime = _EVER) -> list[int]:
     """Name the customers who run low and have agreed to buy, those who ran low first before others.
 
-    Left out are those whose balance is frozen, who were deactivated, who are to wait, or whose payment is in flight.
+    Left out are those whose balance is frozen, who were deactivated, who are to wait, or whose payment is in flight;
+    and those who ran low after `crossed_by`.
     """
     in_flight = Payment.objects.filter(user_id=OuterRef("pk"), kind=PaymentKind.AUTO_RELOAD, state__in=OPEN_STATES)
     due = AutoReload.objects.filter(
@@ -75,7 +77,7 @@ def reloads_due(*, now: dt.datetime) -> list[int]:
         user__is_active=True,
         user__balance__frozen_at__isnull=True,
         user__thresholds__name=THRESHOLD,
-        user__thresholds__crossed_at__isnull=False,
+        user__thresholds__crossed_at__lte=crossed_by,
     )
     return list(due.order_by("user__thresholds__crossed_at", "pk").values_list("pk", flat=True))
 

@@ -34,6 +34,7 @@ from tests.backoffice import (
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
 from usage.models import Price, ReconciliationRun, RequestLog
 from usage.services.alerts import make_default_alerts
@@ -59,6 +60,7 @@ def customer():
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
     allow_overdraft(customer, 5)
     bought(customer, APPROVE)
+    agreed(customer)
     webhook_tried(customer)
     settle_grants(user_id=customer.pk)
     Group.objects.create(name="Support")
@@ -90,6 +92,7 @@ def pages_of_our_own(customer):
         *(reverse("admin:accounts_user_subscription", args=[customer.pk, name]) for name in ACTIONS_ON_SUBSCRIPTIONS),
         reverse("admin:accounts_apikey_issue"),
         reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk]),
+        reverse("admin:ledger_autoreload_switch_off", args=[customer.pk]),
         reverse("admin:accounts_apikey_limits", args=[ApiKeyFactory().api_key.pk]),
     ]
 
@@ -105,6 +108,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "accounts_webhookendpoint",
         "admin_logentry",
         "auth_group",
+        "ledger_autoreload",
         "ledger_balance",
         "ledger_entry",
         "ledger_grant",

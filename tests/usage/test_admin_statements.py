@@ -22,6 +22,7 @@ from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import move, plan, subscribe
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
@@ -52,6 +53,8 @@ def alice():
         audit()
         bought(alice, APPROVE)
         webhook_tried(customer_with(1))
+        agreed(customer_with(1))
+    agreed(alice)
     settle_grants(user_id=alice.pk)
     LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "Seen.")
     return alice
@@ -69,6 +72,7 @@ def addresses(alice):
     for name in ("start", "plan", "pause", "resume", "cancel"):
         yield reverse("admin:accounts_user_subscription", args=[alice.pk, name])
     yield reverse("admin:accounts_apikey_issue")
+    yield reverse("admin:ledger_autoreload_switch_off", args=[alice.pk])
     yield reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk])
     yield reverse("admin:ledger_payment_settle", args=[Payment.objects.latest("pk").pk])
     yield reverse("admin:accounts_apikey_limits", args=[ApiKey.objects.earliest("pk").pk])

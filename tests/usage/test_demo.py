@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, Subscription
-from ledger.models import Entry, Grant, Payment, SubscriptionPeriod
+from ledger.models import AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.services import demo
 from usage.services.reconciliation import Scope, reconcile
@@ -65,6 +65,7 @@ def test_there_are_payments_in_each_state_that_staff_have_to_tell_apart_and_a_lo
     assert states == {
         "alice@demo.example": "succeeded",
         "bob@demo.example": "failed",
+        "charlie@demo.example": "succeeded",
         "dora@demo.example": "requires_action",
     }
     assert Grant.objects.get(user=company.customers["emil@demo.example"]).expires_at > timezone.now()
@@ -89,3 +90,17 @@ def test_loading_it_again_on_another_day_buys_and_gives_nothing_more(company):
     demo.seed(now=timezone.now() + dt.timedelta(days=1))
 
     assert (Payment.objects.count(), bought_and_given.count()) == (payments, entries)
+
+
+def test_one_customer_has_agreed_to_auto_reload_and_it_has_bought(company):
+    charlie = company.customers["charlie@demo.example"]
+    client = signed_in(company.staff[1])
+
+    demo.seed(now=timezone.now() + dt.timedelta(days=1))
+
+    kinds = AutoReloadEvent.objects.of(charlie.pk).order_by("pk").values_list("kind", flat=True)
+    assert list(kinds) == ["enabled", "attempt"]
+    assert AutoReload.objects.get(pk=charlie.pk).enabled
+    page = client.get(page_of("ledger_autoreload", charlie.pk)).content.decode()
+    assert "5.00 USD for 500" in page
+    assert client.get(reverse("admin:ledger_autoreload_switch_off", args=[charlie.pk])).status_code == 200

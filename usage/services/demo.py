@@ -59,7 +59,7 @@ SUPPORT_MAY = (
     "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
     "view_subscriptionchange", "view_subscriptionperiod", "start_subscription", "change_plan_subscription",
     "pause_subscription", "cancel_subscription", "set_overdraft", "view_payment", "settle_payment",
-    "view_topuppackage", "add_apikey", "change_apikey",
+    "view_topuppackage", "add_apikey", "change_apikey", "view_autoreload", "switch_off_auto_reload",
     "view_notice", "view_webhookendpoint", "view_webhookdelivery", "resend_webhookdelivery",
 )  # fmt: skip
 STATUSES = ((200, 930), (400, 25), (404, 15), (429, 15), (500, 10), (503, 5))

@@ -9,11 +9,14 @@ from decimal import Decimal
 from django.conf import settings
 
 from accounts.models import User
-from ledger.models import EntryReason, Grant
+from ledger.models import AutoReload, EntryReason, Grant
 from ledger.providers import fake
+from ledger.services.auto_reload import reload_one
 from ledger.services.cards import remember_card
 from ledger.services.grants import LotTerms, open_grant
 from ledger.services.payments import start_top_up
+from ledger.services.reload_pricing import offered_rate
+from ledger.services.reload_terms import change_auto_reload
 
 # One whose card is good, one whose is not, and one whose bank wants to be asked each time.
 CARDS = {"alice": fake.APPROVE, "bob": fake.DECLINE, "dora": fake.AUTHENTICATE}
@@ -23,7 +26,7 @@ WELCOME_DAYS = 10
 
 
 def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
-    """Save the cards, buy a package with each, and give a welcome that expires; a second run does nothing more."""
+    """Save the cards, buy with each, and give a welcome that expires; a second run does nothing more."""
     for name, kind in CARDS.items():
         user = people[name]
         card = remember_card(user_id=user.pk, provider_name=PROVIDER, method_id=f"{kind}:{name}")
@@ -32,6 +35,7 @@ def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
                 user_id=user.pk, email=user.email, package_code="starter", payment_method_id=card.pk,
                 idempotency_key="demo: top-up", now=now,
             )  # fmt: skip
+    _reload_charlie(people["charlie"], now)
     emil = people["emil"]
     if not Grant.objects.filter(user=emil).exists():
         open_grant(
@@ -39,3 +43,15 @@ def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
             operation="grant", idempotency_key="demo: welcome",
             terms=LotTerms(expires_at=now.replace(microsecond=0) + dt.timedelta(days=WELCOME_DAYS)),
         )  # fmt: skip
+
+
+def _reload_charlie(charlie: User, now: dt.datetime) -> None:
+    """Let one customer agree to auto-reload while their credits are low, so that it buys at once."""
+    card = remember_card(user_id=charlie.pk, provider_name=PROVIDER, method_id=f"{fake.APPROVE}:charlie")
+    is_sold = settings.PAYMENT_PROVIDER == PROVIDER and offered_rate() is not None
+    if card is None or not is_sold or AutoReload.objects.filter(pk=charlie.pk).exists():
+        return
+    terms = {"threshold": Decimal(150), "amount": Decimal(500), "monthly_cap": Decimal(20)}
+    agreed = {"enabled": True, "consent": True, "payment_method_id": card.pk}
+    change_auto_reload(user_id=charlie.pk, changes=terms | agreed, now=now)
+    reload_one(user_id=charlie.pk, now=now)

@@ -29,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "partitions": structure.partitions,
     "payments": installation.payments,
     "alerts": installation.alerts,
+    "auto_reload": installation.auto_reload,
     "webhooks": installation.webhooks,
     "subscriptions": installation.subscriptions,
 }
