@@ -21,6 +21,7 @@ from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in
 from tests.factories import ApiKeyFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
 from usage.models import AlertKind, RequestLog
 from usage.services.alerts import create_alert
@@ -58,6 +59,7 @@ def customer_with_history(name, rows=3):
         reference=f"pay-{name}",
         idempotency_key=f"grant-{name}",
     )
+    agreed(customer)
     for number in range(rows):
         bought(customer)
         webhook_tried(customer)
