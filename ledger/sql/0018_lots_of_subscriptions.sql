@@ -265,7 +265,7 @@ DECLARE
     b ledger_balance;
     e ledger_entry;
     r ledger_reckoning;
-    v_periods ledger_due_period[] := ARRAY(SELECT due FROM ledger_periods_due(p_user_id, v_now) AS due);
+    v_periods ledger_due_period[] := '{}';
     v_made bigint[] := '{}';    -- the entries of the lots that periods bring, in the order of their stand-ins
     v_plan accounts_plan;
     v_settled integer;
@@ -274,6 +274,9 @@ DECLARE
     d ledger_due_period;
     lapse ledger_lapse;
 BEGIN
+    IF ledger_subscription_due_at(p_user_id) <= v_now THEN
+        v_periods := ARRAY(SELECT due FROM ledger_periods_due(p_user_id, v_now) AS due);
+    END IF;
     IF cardinality(v_periods) > 0
         OR EXISTS (SELECT FROM ledger_grant WHERE user_id = p_user_id AND expires_at IS NOT NULL) THEN
         r := ledger_reckon(p_user_id, v_now);
@@ -351,16 +354,16 @@ BEGIN
         PERFORM ledger_note_reckoning(p_user_id, r);
     END IF;
 
-    INSERT INTO ledger_subscriptionperiod (
-        user_id, subscription_id, plan_id, starts_at, ends_at, credits, entry_id, kept_entry_id)
-    SELECT p_user_id, subscription_id, plan_id, starts_at, ends_at,
-        coalesce((SELECT sum(amount) FROM ledger_entry WHERE id IN (v_made[2 * place - 1], v_made[2 * place])), 0),
-        v_made[2 * place - 1], v_made[2 * place]
-    FROM unnest(v_periods) WITH ORDINALITY AS due(
-        subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
-        starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
-    WHERE begins ORDER BY place;
     IF cardinality(v_periods) > 0 THEN
+        INSERT INTO ledger_subscriptionperiod (
+            user_id, subscription_id, plan_id, starts_at, ends_at, credits, entry_id, kept_entry_id)
+        SELECT p_user_id, subscription_id, plan_id, starts_at, ends_at,
+            coalesce((SELECT sum(amount) FROM ledger_entry WHERE id IN (v_made[2 * place - 1], v_made[2 * place])), 0),
+            v_made[2 * place - 1], v_made[2 * place]
+        FROM unnest(v_periods) WITH ORDINALITY AS due(
+            subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
+            starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
+        WHERE begins ORDER BY place;
         d := v_periods[cardinality(v_periods)];
         UPDATE accounts_subscription SET
             status = d.status, plan_id = d.plan_id, billing_interval = d.billing_interval,
