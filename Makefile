@@ -38,7 +38,7 @@ $(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
 
 demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
 	@$(RUN) manage.py migrate --verbosity 0
-	@$(RUN) manage.py seed_demo --port $(PORT)
+	@EMAIL_URL=dummymail:// $(RUN) manage.py seed_demo --port $(PORT)
 	@exec $(VENV)/bin/granian $(GRANIAN_OPTIONS) --host 127.0.0.1 --port $(PORT) --workers 1 config.wsgi:application
 
 serve: $(RUNTIME) ## migrate and serve, without the demo company

@@ -136,14 +136,14 @@ def tiles_for(viewer: Any, figures: Figures) -> list[Tile]:
             Tile("Customers", f"{figures.customers:,}", list_url("accounts_user", is_staff__exact=0))
         ],
         "ledger.view_balance": [
-            Tile("Credits outstanding", shown(figures.outstanding), list_url("ledger_balance")),
+            Tile("Credits outstanding", _rounded(figures.outstanding), list_url("ledger_balance")),
             Tile(
                 "At or below zero", f"{figures.without_credits:,}", list_url("ledger_balance", state="empty"),
                 note="customers",
             ),
         ],
         "ledger.view_hold": [
-            Tile("Reserved by holds", shown(figures.reserved), list_url("ledger_hold", expiry="ahead")),
+            Tile("Reserved by holds", _rounded(figures.reserved), list_url("ledger_hold", expiry="ahead")),
             Tile(
                 "Holds expired, not settled", f"{figures.unsettled_holds:,}",
                 list_url("ledger_hold", expiry="unsettled"), note="they hold nothing any more",
@@ -157,8 +157,11 @@ def tiles_for(viewer: Any, figures: Figures) -> list[Tile]:
             ),
         ],
         "usage.view_requestlog": [
-            Tile("Credits used today", shown(figures.used_today), list_url("usage_requestlog", **today)),
-            Tile("Credits used this month", shown(figures.used_this_month), list_url("usage_requestlog", **this_month)),
+            Tile("Credits used today", _rounded(figures.used_today), list_url("usage_requestlog", **today)),
+            Tile(
+                "Credits used this month", _rounded(figures.used_this_month),
+                list_url("usage_requestlog", **this_month),
+            ),
             Tile("Requests today", f"{figures.requests_today:,}", list_url("usage_requestlog", **today)),
             Tile(
                 "Failed today", _share(figures.failed_today, figures.requests_today),
@@ -198,3 +201,8 @@ def _counted(number: int, word: str) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _rounded(credits: Decimal) -> str:
+    """Print a sum over customers for a tile, which has no room for six places; its list has them."""
+    return shown(credits.quantize(Decimal("0.01")))

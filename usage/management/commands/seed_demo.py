@@ -76,4 +76,7 @@ Buy credits with the saved card (of a provider that takes no money):
     | sed 's/.*"id":\\([0-9]*\\).*/\\1/')
   curl -s {site}/auth/account/top-ups -H "Authorization: Bearer $TOKEN" -H 'Idempotency-Key: first-top-up' \\
     -H 'Content-Type: application/json' -d "{{\\"package\\": \\"starter\\", \\"payment_method_id\\": $CARD}}"
+
+Reload, renew, alert and post webhooks as time goes on, beside the server:
+  .venv/bin/python manage.py worker
 """
