@@ -40,8 +40,12 @@ def user_named(email_or_id: str) -> User:
 
 
 def live_subscription_of(*, user_id: int) -> Subscription | None:
-    """Find the subscription that is running, if any, with its plan; the database allows one."""
-    return Subscription.objects.select_related("plan").filter(user_id=user_id, status__in=LIVE_STATUSES).first()
+    """Find the subscription that is running, if any, with its plan and the next one; the database allows one."""
+    return (
+        Subscription.objects.select_related("plan", "pending_plan")
+        .filter(user_id=user_id, status__in=LIVE_STATUSES)
+        .first()
+    )
 
 
 def plan_with_code(code: str) -> Plan:

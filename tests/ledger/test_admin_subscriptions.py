@@ -164,6 +164,13 @@ def test_the_customers_page_offers_what_fits(client, alice):
     assert offered() == ["resume", "cancel"]
 
 
+def test_the_customers_page_tells_what_comes_next(client, alice):
+    subscribe(alice, plan(100))
+    move(alice, plan(50, name="Less"))
+
+    assert ", then Less (monthly) begins." in words(client.get(page_of("accounts_user", alice.pk)))
+
+
 def test_a_record_kept_by_hand_is_only_canceled(client):
     bob = SubscriptionFactory().user
 

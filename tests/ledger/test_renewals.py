@@ -6,14 +6,18 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
+from ledger.admin.available import available_credits
 from ledger.models import Entry, SubscriptionPeriod
 from ledger.selectors import balance_of
 from ledger.services.subscriptions import cancel_subscription
+from ledger.services.terms import set_overdraft_limit
 from tests.account import client_of
-from tests.factories import UserFactory, customer_with
+from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.lots import left, lot
 from tests.ledger.subscribing import let_time_pass, plan, spans, subscribe, subscription_of
-from tests.usage.metering import charge, held
+from tests.usage.gateway import Gateway
+from tests.usage.metering import charge, held, price
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,6 +53,18 @@ def test_the_balance_is_exact_before_anything_is_written(alice):
     credits = balance_of(user_id=alice.pk)
 
     assert (credits.balance, credits.available, credits.granted_total) == (100, 100, 170)
+    assert SubscriptionPeriod.objects.count() == 1
+
+
+def test_whoever_else_looks_sees_the_new_period_too(alice):
+    price("free", 0)
+    gateway = Gateway()
+
+    verdict = gateway.post("/v2/keys/verify", {"api_key": ApiKeyFactory(user=alice).raw}).json()
+
+    assert verdict["available"] == 100
+    assert User.objects.annotate(now=available_credits("balance__")).get(pk=alice.pk).now == 100
+    assert charge(alice, "free").available == 100
     assert SubscriptionPeriod.objects.count() == 1
 
 
@@ -109,8 +125,6 @@ def test_an_entry_is_made_at_the_periods_own_moment(alice):
 
 
 def test_what_is_overdrawn_is_paid_by_the_next_period(alice):
-    from ledger.services.terms import set_overdraft_limit
-
     set_overdraft_limit(user_id=alice.pk, limit=Decimal(50), note="n", actor_id=alice.pk, idempotency_key="o")
     charge(alice, credits=140)
     let_time_pass(alice, months=1)
