@@ -38,6 +38,7 @@ class Order:
     method_id: str | None = None  # the saved card to charge; None: the customer pays on the provider's page
     provider_payment_id: str | None = None
     checkout_id: str | None = None
+    is_customer_away: bool = False  # nobody sits before a screen, as the bank may want to know
 
 
 @dataclass(frozen=True)

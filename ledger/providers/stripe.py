@@ -17,6 +17,7 @@ import stripe
 from ledger.models import PaymentState
 from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused, Statement
 from ledger.providers.stripe_shapes import (
+    AUTHENTICATION_REQUIRED,
     ORDER_KEY,
     ShapeNotUnderstood,
     answer_of_checkout,
@@ -61,14 +62,30 @@ class StripeProvider:
             "confirm": True,
             "metadata": {ORDER_KEY: str(order.key)},
         }
+        if order.is_customer_away:
+            params["off_session"] = True
         if self.return_url:
             params["return_url"] = self.return_url
         with _spoken():
             try:
                 intent: Any = self.client.v1.payment_intents.create(params, _once(str(order.key)))
             except stripe.CardError as declined:
+                if declined.code == AUTHENTICATION_REQUIRED and declined.error is not None:
+                    return self._for_the_customer(order, declined.error.payment_intent)
                 return _declined(order, declined)
             return answer_of_intent(intent)
+
+    def _for_the_customer(self, order: Order, intent: Any) -> Answer:
+        """Ask for the very same payment as one that the customer confirms: the bank wants no other."""
+        params: Any = {"payment_method": order.method_id}
+        if self.return_url:
+            params["return_url"] = self.return_url
+        try:
+            confirmed = self.client.v1.payment_intents.confirm(str(intent.id), params, _once(f"{order.key}-confirm"))
+        except stripe.StripeError:  # it can still be confirmed by the client secret
+            logger.warning("A payment that its customer is to confirm has no page for that.", exc_info=True)
+            confirmed = intent
+        return answer_of_intent(confirmed)
 
     def start_checkout(self, order: Order) -> Answer:
         metadata = {ORDER_KEY: str(order.key)}

@@ -11,6 +11,9 @@ from ledger.providers.base import Answer, Statement
 ORDER_KEY = "tollbook_payment"
 """The name, in Stripe's metadata, of our own name for the payment."""
 
+AUTHENTICATION_REQUIRED = "authentication_required"
+"""The error of a payment which its customer has to confirm: no card was declined."""
+
 _STATE_OF_INTENT = {
     "succeeded": PaymentState.SUCCEEDED,
     "processing": PaymentState.PENDING,
@@ -51,9 +54,11 @@ def answer_of_intent(intent: Any) -> Answer:
     state = _STATE_OF_INTENT.get(str(field(intent, "status")))
     if state is None or field(intent, "id") is None:
         raise ShapeNotUnderstood(f"A payment_intent in the state {field(intent, 'status')!r} is unknown.")
+    error = field(intent, "last_payment_error")
+    if state == PaymentState.FAILED and field(error, "code") == AUTHENTICATION_REQUIRED:
+        state = PaymentState.REQUIRES_ACTION
     is_open = state == PaymentState.REQUIRES_ACTION
     is_failed = state == PaymentState.FAILED
-    error = field(intent, "last_payment_error")
     return Answer(
         state,
         amount_minor=_amount(intent, "amount"),

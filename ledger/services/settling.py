@@ -49,6 +49,7 @@ def order_of(payment: Payment) -> Order:
         method_id=payment.method.provider_method_id if payment.method is not None else None,
         provider_payment_id=payment.provider_payment_id,
         checkout_id=payment.checkout_id,
+        is_customer_away=payment.kind == PaymentKind.AUTO_RELOAD,
     )
 
 

@@ -119,6 +119,43 @@ def test_a_decline_says_why_and_names_its_payment(asked):
     assert answer.provider_payment_id == "pi_1"
 
 
+AWAY = replace(ORDER, is_customer_away=True)
+TO_CONFIRM = INTENT | {
+    "status": "requires_payment_method",
+    "last_payment_error": {"code": "authentication_required", "decline_code": "authentication_required"},
+}
+WANTED = {"error": {"type": "card_error", "code": "authentication_required", "payment_intent": TO_CONFIRM}}
+
+
+def test_stripe_is_told_when_the_customer_is_away(asked):
+    provider, calls = asked((200, INTENT), (200, INTENT))
+
+    provider.charge(AWAY)
+    provider.charge(ORDER)
+
+    assert [call["form"].get("off_session") for call in calls] == ["true", None]
+
+
+def test_a_bank_that_wants_the_customer_gets_them_for_the_very_same_payment(asked):
+    action = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.stripe.com/3d"}}
+    provider, calls = asked((402, WANTED), (200, INTENT | {"status": "requires_action", "next_action": action}))
+
+    answer = provider.charge(AWAY)
+
+    assert (answer.state, answer.action_url) == (PaymentState.REQUIRES_ACTION, "https://hooks.stripe.com/3d")
+    assert calls[1]["path"] == "/v1/payment_intents/pi_1/confirm"
+    assert (calls[1]["form"]["payment_method"], "off_session" in calls[1]["form"]) == ("pm_1", False)
+
+
+def test_where_that_has_no_page_it_is_to_be_confirmed_all_the_same_and_not_declined(asked):
+    provider, _ = asked((402, WANTED), (500, {}), (200, TO_CONFIRM))
+
+    answers = [provider.charge(AWAY), provider.look_up(replace(AWAY, provider_payment_id="pi_1"))]
+
+    assert [answer.state for answer in answers] == [PaymentState.REQUIRES_ACTION] * 2
+    assert [(answer.client_secret, answer.failure_code) for answer in answers] == [("pi_1_secret", None)] * 2
+
+
 def test_authentication_by_redirect_has_an_address(asked):
     action = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.stripe.com/3d"}}
     provider, _ = asked((200, INTENT | {"status": "requires_action", "next_action": action}))
