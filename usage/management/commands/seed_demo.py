@@ -78,5 +78,5 @@ Buy credits with the saved card (of a provider that takes no money):
     -H 'Content-Type: application/json' -d "{{\\"package\\": \\"starter\\", \\"payment_method_id\\": $CARD}}"
 
 Reload, renew, alert and post webhooks as time goes on, beside the server:
-  .venv/bin/python manage.py worker
+  make worker
 """
