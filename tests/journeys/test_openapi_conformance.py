@@ -1,4 +1,4 @@
-"""The API's document, taken at its word: some 1,000 calls made from it, each answered as it says (torture: 20,000)."""
+"""The API's document, taken at its word: some 1,000 calls made from it, each answered as it says (torture: 10,000)."""
 
 from __future__ import annotations
 
