@@ -65,7 +65,7 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     )
     ordering = ("-id",)
     fields = (
-        "id", "customer", "package", "shown_amount", "shown_credits", "state", "shown_refunded", "taken_back",
+        "id", "customer", "kind", "package", "shown_amount", "shown_credits", "state", "shown_refunded", "taken_back",
         "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "failure_code",
         "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt_sent_at",
         "idempotency_key", "learnt",

@@ -185,6 +185,16 @@ def test_two_runs_of_the_command_at_once_buy_once_and_say_what_they_did():
     assert bought_credits(user) == [1000]
 
 
+def test_a_provider_that_answers_nobody_ends_the_round_and_the_next_one_goes_on():
+    for _ in range(7):
+        low(50, cards.TIME_OUT, now=timezone.now())
+
+    rounds = [run("run_auto_reload", "--json") for _ in range(2)]
+
+    assert [(ran.json["due"], ran.json["pending"], ran.json["left"]) for ran in rounds] == [(7, 5, 2), (2, 2, 0)]
+    assert "did not answer 5 times in a row" in rounds[0].err
+
+
 def test_the_command_only_counts_on_a_dry_run():
     user = low(50, now=timezone.now())
 

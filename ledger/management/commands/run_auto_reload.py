@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -13,6 +13,9 @@ from django.utils import timezone
 from config.cli.command import OperatorCommand, Result
 from ledger.errors import LedgerRefusal
 from ledger.services.auto_reload import WHY_NOT, reload_one, reloads_due
+
+MOST_SILENCES = 5  # in a row: each may take as long as the provider's client waits
+_SILENCES = ("pending", "away")
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +35,30 @@ class Command(OperatorCommand):
         outcomes: Counter[str] = Counter()
         if not options["dry_run"]:
             with self.progress("Buying", total=len(due)) as step:
-                for user_id in due:
-                    outcomes[_reload(user_id)] += 1
-                    step(1)
+                outcomes = self._buy(due, step)
         data = {
             "due": len(due),
+            "left": len(due) - outcomes.total(),
             **{state: outcomes[state] for state in ("succeeded", "failed", "requires_action", "pending")},
             **{reason: outcomes[reason] for reason in WHY_NOT},
             "refused": outcomes["refused"],
             "dry_run": options["dry_run"],
         }
         return Result(data, findings=outcomes["refused"])
+
+    def _buy(self, due: list[int], step: Callable[[int], None]) -> Counter[str]:
+        """Buy for one after the other; a provider that answers nobody ends the round, and the next one goes on."""
+        outcomes: Counter[str] = Counter()
+        silences = 0
+        for user_id in due:
+            outcome = _reload(user_id)
+            outcomes[outcome] += 1
+            step(1)
+            silences = silences + 1 if outcome in _SILENCES else 0
+            if silences == MOST_SILENCES:
+                self.say(f"The payment provider did not answer {silences} times in a row: the round ends here.")
+                break
+        return outcomes
 
 
 def _reload(user_id: int) -> str:
