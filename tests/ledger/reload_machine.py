@@ -29,6 +29,7 @@ from ledger.services.reconciliation import Scope
 from ledger.services.reload_terms import change_auto_reload
 from ledger.services.settling import record_answer
 from tests.factories import UserFactory
+from tests.ledger import scripted_provider as scripted
 from tests.ledger.paying import card, package
 from tests.ledger.posting import hold, post
 from tests.ledger.scripted_provider import DECLINE, LOSE_DECLINE, MODES, ScriptedProvider
@@ -46,7 +47,7 @@ WAITS = (1, 16, 61, 400, 1440)  # minutes
 # What may happen, the more often the more likely.
 WAYS = (
     *["spend"] * 6, *["wait"] * 4, *["watch_for_hours"] * 2, *["be_a_bank"] * 4, *["settle"] * 2, "reserve",
-    "give_back", "top_up", "agree", "turn_off", "answer_the_bank", "hear_by_webhook", "hear_old_news",
+    "give_back", "top_up", *["agree"] * 3, "turn_off", "answer_the_bank", "hear_by_webhook", "hear_old_news",
 )  # fmt: skip
 EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # what, and which of its ways
 
@@ -138,7 +139,7 @@ class ThirtyDays:
             release_hold(hold_id=self.holds.pop(), idempotency_key=uuid.uuid4().hex)
 
     def be_a_bank(self, which: int) -> None:
-        self.provider.mode = _one_of(MODES, which)
+        self.provider.mode = _one_of((*MODES, scripted.APPROVE, scripted.APPROVE), which)
 
     def top_up(self, _which: int) -> None:
         start_top_up(
@@ -215,6 +216,7 @@ class ThirtyDays:
             assert known.off_reason == "declined"
             self.agreed = None  # and off it stays: a charge without consent is caught as it is made
         assert (known is not None and known.enabled) == (self.agreed is not None)
+        assert known is None or not known.enabled or known.declines_in_a_row < 3, "three declines end it"
         credited = list(
             Entry.objects.filter(user=self.user, operation="payment").values_list("idempotency_key", flat=True)
         )
