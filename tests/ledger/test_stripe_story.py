@@ -123,7 +123,7 @@ def test_money_comes_in_once_and_every_way_agrees_with_stripes_books(api, stripe
     api.refunds.create({"payment_intent": alice.payment.provider_payment_id})
     news = refunded(alice.payment.amount_minor, payment_intent=alice.payment.provider_payment_id)
     assert [send(news, secret=SECRET).status_code for _ in range(3)] == [200, 200, 200]
-    assert alice.reasons()[3:] == [("reversal", -1000)]
+    assert alice.reasons()[3:] == [("chargeback", -1000)]
 
     assert run("settle_payments", "--json").code == 0
     proven = run("reconcile", "--json")
