@@ -103,6 +103,8 @@ def long_history(*, rows: int, statistics: str) -> Iterator[Account]:
     try:
         with owner.cursor() as cursor:  # what earlier tests left in the indexes is no installation's, young or old
             cursor.execute(f"VACUUM {_TABLES}")
+            for table in _TABLES.split(", "):
+                cursor.execute(f"REINDEX TABLE {table}")
         with transaction.atomic():
             with owner.cursor() as cursor:
                 cursor.execute("SET LOCAL statement_timeout = 0")
