@@ -88,12 +88,12 @@ def test_only_days_within_the_window_count_and_refunds_lower_them(now):
 def test_days_left_are_what_is_available_by_the_rate_rounded_down(now):
     alice = old(customer_with(100), 3)
     used(alice, 30, days_ago=0)
-    hold(alice, 5)
+    hold(alice, "4.96")  # the account is not 3 days old to the microsecond, nor is the rate 10
 
     forecast = forecast_of(user_id=alice.pk, now=now)
 
     expected = forecast.available / forecast.burn_rate_per_day
-    assert forecast.available == 65
+    assert forecast.available == Decimal("65.04")
     assert forecast.days_left == Decimal("6.50") == expected.quantize(Decimal("0.01"))
     assert abs(forecast.depletes_at - (now + dt.timedelta(days=float(expected)))) < dt.timedelta(seconds=2)
 
