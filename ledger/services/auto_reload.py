@@ -24,6 +24,7 @@ from ledger.models import (
     PaymentKind,
     PaymentState,
     ReloadEventKind,
+    Threshold,
 )
 from ledger.models.payment import PaymentQuerySet
 from ledger.providers.base import Provider
@@ -69,17 +70,20 @@ def reloads_due(*, now: dt.datetime, crossed_by: dt.datetime = _EVER) -> list[in
     Left out are those whose balance is frozen, who were deactivated, who are to wait, or whose payment is in flight;
     and those who ran low after `crossed_by`.
     """
+    crossed = Threshold.objects.filter(name=THRESHOLD, crossed_at__lte=crossed_by)
+    # In two steps: whatever the statistics are, only those who run low are looked at.
+    low = list(crossed.order_by("crossed_at", "user_id").values_list("user_id", flat=True))
     in_flight = Payment.objects.filter(user_id=OuterRef("pk"), kind=PaymentKind.AUTO_RELOAD, state__in=OPEN_STATES)
     due = AutoReload.objects.filter(
         Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now),
         ~Exists(in_flight),
+        pk__in=low,
         enabled=True,
         user__is_active=True,
         user__balance__frozen_at__isnull=True,
-        user__thresholds__name=THRESHOLD,
-        user__thresholds__crossed_at__lte=crossed_by,
     )
-    return list(due.order_by("user__thresholds__crossed_at", "pk").values_list("pk", flat=True))
+    may_buy = set(due.values_list("pk", flat=True))
+    return [user_id for user_id in low if user_id in may_buy]
 
 
 def reload_one(*, user_id: int, now: dt.datetime) -> str:

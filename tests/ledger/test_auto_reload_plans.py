@@ -54,11 +54,9 @@ def test_the_balance_finds_the_terms_by_their_primary_key(many):
 
 def test_a_round_reads_those_who_run_low_and_no_others(many):
     user = low(50)
-    with connection.cursor() as cursor:  # statistics of this transaction's rows there are none
-        cursor.execute("SET LOCAL enable_seqscan = off")
 
     with explained() as readings:
         due = reloads_due(now=timezone.now())
 
     assert due == [user.pk]
-    assert readings[0].buffers < CUSTOMERS / 10
+    assert sum(reading.buffers for reading in readings) < CUSTOMERS / 10
