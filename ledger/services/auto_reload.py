@@ -32,6 +32,7 @@ from ledger.providers.registry import chosen_provider
 from ledger.services.cards import customer_at
 from ledger.services.idempotency import fingerprint
 from ledger.services.payments import TIME_TO_ACT, ask_provider
+from ledger.services.periods import month_of, months_after
 from ledger.services.reload_notices import tell_cap_reached
 from ledger.services.reload_outcomes import NEVER_SENT
 from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Purchase, Rate, offered_rate, purchase_for, terms_of
@@ -178,7 +179,7 @@ def _buy(reload: AutoReload, stands: Stands, shop: _Shop, now: dt.datetime) -> P
 
 def spent_in_month(*, user_id: int, now: dt.datetime) -> int:
     """Sum what auto-reload has bought, or is about to, in the calendar month (UTC), in the smallest unit."""
-    begun = _reloads_of(user_id).filter(created_at__gte=_month_of(now), created_at__lt=_month_after(now))
+    begun = _reloads_of(user_id).filter(created_at__gte=month_of(now), created_at__lt=months_after(month_of(now), 1))
     counted = begun.filter(state__in=[*OPEN_STATES, PaymentState.SUCCEEDED])
     return int(counted.aggregate(spent=Sum("amount_minor"))["spent"] or 0)
 
@@ -217,10 +218,10 @@ def _begin(reload: AutoReload, purchase: Purchase, shop: _Shop, now: dt.datetime
 
 
 def _note_cap_reached(reload: AutoReload, now: dt.datetime) -> None:
-    month = _month_of(now).date()
+    month = month_of(now).date()
     is_news = reload.cap_reached_in != month
     reload.cap_reached_in = month
-    _wait(reload, _month_after(now), now)
+    _wait(reload, months_after(month_of(now), 1), now)
     if is_news:
         note_event(reload, ReloadEventKind.CAP_REACHED, now=now)
         tell_cap_reached(reload, month=month, now=now)
@@ -234,11 +235,3 @@ def _wait(reload: AutoReload, until: dt.datetime, now: dt.datetime) -> None:
 
 def _reloads_of(user_id: int) -> PaymentQuerySet:
     return Payment.objects.of(user_id).filter(kind=PaymentKind.AUTO_RELOAD)
-
-
-def _month_of(now: dt.datetime) -> dt.datetime:
-    return now.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def _month_after(now: dt.datetime) -> dt.datetime:
-    return (_month_of(now) + dt.timedelta(days=32)).replace(day=1)

@@ -1,4 +1,4 @@
-"""Periods of subscriptions: when they begin, and what a part of one is worth. The database counts the same way."""
+"""Months and periods: when they begin, and what a part of one is worth. The database counts the same way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from accounts.models import BillingInterval
 MONTHS = {BillingInterval.MONTHLY: 1, BillingInterval.YEARLY: 12}
 _MICRO = Decimal("0.000001")
 _MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def month_of(moment: dt.datetime) -> dt.datetime:
+    """Give the beginning of the calendar month, in UTC, in which `moment` lies."""
+    return moment.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def months_after(anchor: dt.datetime, months: int) -> dt.datetime:

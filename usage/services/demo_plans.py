@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts.models import BillingInterval, Plan, Subscription, User
+from ledger.services.periods import month_of
 from ledger.services.subscriptions import cancel_subscription, change_plan, start_subscription
 
 # Credits a month and a year, and how many stay when a period ends; None: all.
@@ -28,7 +29,7 @@ def seed_plans(people: Mapping[str, User], *, actor: User, now: dt.datetime) -> 
         if Subscription.objects.filter(user=user).exists():
             continue
         start_subscription(
-            plan=starter, interval=BillingInterval.MONTHLY, starts_at=_month(now),
+            plan=starter, interval=BillingInterval.MONTHLY, starts_at=month_of(now),
             **_asked(user, actor, "start", "Chose a plan on the website"),
         )  # fmt: skip
         if name == "alice":
@@ -36,10 +37,6 @@ def seed_plans(people: Mapping[str, User], *, actor: User, now: dt.datetime) -> 
             change_plan(plan=growth, interval=BillingInterval.MONTHLY, **asked)
         if name == "dora":
             cancel_subscription(**_asked(user, actor, "cancel", "Her project ends"))
-
-
-def _month(now: dt.datetime) -> dt.datetime:
-    return now.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _asked(user: User, actor: User, what: str, note: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.db import IntegrityError, connection, transaction
 
 from config.db.calls import call
 from config.db.prepared import sqlstate
+from ledger.services.periods import month_of
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +32,7 @@ def with_partition(moments: set[dt.datetime], write: Callable[[], Answer]) -> An
     except IntegrityError as error:
         if not _no_partition(error):
             raise
-    for month in sorted({_month_of(moment) for moment in moments}):
+    for month in sorted({month_of(moment) for moment in moments}):
         ensure_partition(month)
     return write()
 
@@ -51,10 +52,6 @@ def kept_months() -> list[dt.date]:
             WHERE i.inhparent = 'usage_requestlog'::regclass ORDER BY month"""
         )
         return [month for (month,) in cursor.fetchall()]
-
-
-def _month_of(moment: dt.datetime) -> dt.datetime:
-    return moment.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _no_partition(error: IntegrityError) -> bool:
