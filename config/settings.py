@@ -155,10 +155,12 @@ API_KEYS_PER_CUSTOMER = env.whole_number("API_KEYS_PER_CUSTOMER", 50, least=1)
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_TOKEN_LIFETIME = timedelta(days=7)
 REFRESH_REUSE_GRACE = timedelta(seconds=10)
+CLOCK_LEEWAY = timedelta(seconds=30)  # how far ahead another machine's clock may be that signs tokens (iat, nbf)
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
     "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
     "SIGNING_KEY": JWT_SIGNING_KEY,
+    "LEEWAY": CLOCK_LEEWAY,
     "AUTH_HEADER_TYPES": ("Bearer",),
     "USER_ID_CLAIM": "user_id",
 }

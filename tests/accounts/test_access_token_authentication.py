@@ -109,6 +109,21 @@ def test_a_well_signed_token_with_wrong_claims_is_refused(alice, pair, changes):
     assert refused(call(f"Bearer {forged(alice, **changes)}"))
 
 
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+@pytest.mark.parametrize(("seconds_ahead", "status"), [(2, 400), (29, 400), (45, 401)])
+def test_a_token_is_good_when_the_clock_that_signed_it_is_a_little_ahead(alice, pair, claim, seconds_ahead, status):
+    at = timezone.now() + dt.timedelta(seconds=seconds_ahead)
+
+    assert call(f"Bearer {forged(alice, **{claim: at})}").status_code == status
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-1, 401), (-29, 401), (3, 400)])
+def test_a_token_ends_to_the_second_whatever_the_leeway(alice, pair, seconds, status):
+    ends_at = timezone.now() + dt.timedelta(seconds=seconds)
+
+    assert call(f"Bearer {forged(alice, exp=ends_at)}").status_code == status
+
+
 def test_a_token_signed_with_another_key_is_refused(alice, pair):
     assert refused(call(f"Bearer {forged(alice, key='x' * 64)}"))
 

@@ -41,6 +41,16 @@ def family_is_revoked():
     return TokenFamily.objects.get().revoked_at is not None
 
 
+def test_a_refresh_token_ends_to_the_second_whatever_the_leeway(pair, now):
+    with time_machine.travel(NOW + settings.REFRESH_TOKEN_LIFETIME - SECOND, tick=False):
+        assert refresh(pair, now).access
+    with (
+        time_machine.travel(NOW + settings.REFRESH_TOKEN_LIFETIME, tick=False),
+        pytest.raises(TokenInvalid),
+    ):
+        refresh(pair, now)
+
+
 def test_a_refresh_token_is_exchanged_for_another_pair_of_its_family(pair, user, now):
     new = refresh(pair, now)
 
