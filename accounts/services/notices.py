@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import smtplib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from django.core.mail import send_mail
 from django.db import connection, transaction
 
 from accounts.models import NOTICE_TYPES, Notice
 from config.http.numbers import plain
 from config.http.renderers import exact_json
+from config.mail import EmailNotSent, send_email
 
 LONGEST_SUBJECT = 200
 EMAILS_GIVE_UP_AFTER = dt.timedelta(days=5)
@@ -120,7 +119,8 @@ def send_notice_emails(*, now: dt.datetime, most: int) -> int:
 
     Each is claimed by a transaction of its own before it is sent, so several may do this at once. It is sent at least
     once: when its sender is killed after the mail server took it, it goes out again. What could not be sent is tried
-    again after 2 minutes, 4, 8 and so on, at most 6 hours apart, for 5 days. A server that is away ends the round.
+    again after 2 minutes, 4, 8 and so on, at most 6 hours apart, for 5 days; what no email can be made of is given up
+    at once. A server that is away ends the round.
     """
     sent = 0
     for _ in range(most):
@@ -128,10 +128,10 @@ def send_notice_emails(*, now: dt.datetime, most: int) -> int:
         if notice is None:
             break
         try:
-            send_mail(notice.subject or "", notice.body or "", None, [notice.user.email])
-        except (smtplib.SMTPException, OSError, ValueError) as error:
+            send_email(to=notice.user.email, subject=notice.subject or "", body=notice.body or "")
+        except EmailNotSent as error:
             _note_failure(notice, error, now)
-            if _is_about_the_server(error):
+            if error.is_about_server:
                 break
         else:
             Notice.objects.filter(pk=notice.pk).update(emailed_at=now, email_due_at=None)
@@ -156,17 +156,8 @@ def _claim(now: dt.datetime) -> Notice | None:
     return None if claimed is None else Notice.objects.select_related("user").get(pk=claimed[0])
 
 
-def _note_failure(notice: Notice, error: Exception, now: dt.datetime) -> None:
+def _note_failure(notice: Notice, error: EmailNotSent, now: dt.datetime) -> None:
     logger.warning("The email of notice %s could not be sent: %s", notice.pk, error)
-    if now - notice.created_at >= EMAILS_GIVE_UP_AFTER:
+    if error.is_hopeless or now - notice.created_at >= EMAILS_GIVE_UP_AFTER:
         Notice.objects.filter(pk=notice.pk).update(email_due_at=None)
         logger.warning("The email of notice %s is given up after %s tries.", notice.pk, notice.email_tries)
-
-
-def _is_about_the_server(error: Exception) -> bool:
-    """Tell whether the next email would fare no better; a refused address or text is a matter of that email alone."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return isinstance(error, smtplib.SMTPConnectError | smtplib.SMTPHeloError | smtplib.SMTPAuthenticationError)
-    return isinstance(error, OSError) and not isinstance(
-        error, smtplib.SMTPRecipientsRefused | smtplib.SMTPNotSupportedError
-    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import smtplib
 
 from django.conf import settings
-from django.core.mail import send_mail
 
 from config.http.numbers import plain
+from config.mail import EmailNotSent, send_email
 from ledger.models import Payment, PaymentKind, PaymentState
 from ledger.money import shown_money
 
@@ -26,8 +25,8 @@ def send_receipt(*, payment_id: int, now: dt.datetime) -> bool:
         return False
     payment = Payment.objects.select_related("user", "package").get(pk=payment_id)
     try:
-        send_mail(_subject(payment), _text(payment), None, [payment.user.email])
-    except (smtplib.SMTPException, OSError) as error:
+        send_email(to=payment.user.email, subject=_subject(payment), body=_text(payment))
+    except EmailNotSent as error:
         Payment.objects.filter(pk=payment_id).update(receipt_sent_at=None)
         logger.warning("The receipt of payment %s could not be sent: %s", payment_id, error)
         return False

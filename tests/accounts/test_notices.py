@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.models import NOTICE_TYPES, Notice
 from accounts.services.notices import send_notice_emails, tell_customer
 from tests.accounts.races import at_once
+from tests.config.test_mail import CANNOT_BE_MAILED
 from tests.factories import UserFactory
 
 NOW = dt.datetime(2026, 11, 22, 5, tzinfo=dt.UTC)
@@ -142,6 +143,17 @@ def test_an_email_that_is_refused_itself_does_not_keep_the_others(alice, monkeyp
     send_notice_emails(now=NOW, most=10)
 
     assert [notice.email_tries for notice in Notice.objects.all()] == [1, 1]
+
+
+@pytest.mark.parametrize("email", CANNOT_BE_MAILED)
+def test_an_email_that_can_never_be_made_is_given_up_and_does_not_keep_the_others(alice, email):
+    broken = UserFactory(email=email.replace("\udcff", "é" * 60))
+    tell(broken)
+    tell(alice)
+
+    assert send_notice_emails(now=NOW, most=10) == 1
+    assert [email.to for email in mail.outbox] == [["alice@example.com"]]
+    assert Notice.objects.of(broken.pk).get().email_due_at is None
 
 
 def test_pauses_double_up_to_six_hours_and_end_after_five_days(alice, monkeypatch):

@@ -7,10 +7,13 @@ import io
 
 import pytest
 
+from accounts.models import User
 from ledger.models import Payment
 from ledger.providers import fake as cards
 from tests.account import client_of
+from tests.config.test_mail import CANNOT_BE_MAILED
 from tests.ledger.paying import bought, card, fake, package, purchases, settled
+from tests.ledger.running import run
 
 pytestmark = pytest.mark.django_db
 PATH = "/auth/account/top-ups"
@@ -41,6 +44,17 @@ def test_a_saved_card_is_charged_at_once(client, bob):
     }
     entry = client.get(f"/auth/account/ledger/{made['entry_id']}").json()
     assert (entry["type"], entry["amount"], entry["reference"]) == ("credit", 1000, f"payment-{made['id']}")
+
+
+@pytest.mark.parametrize("email", CANNOT_BE_MAILED)
+def test_a_paid_top_up_is_credited_whatever_address_an_older_version_took(client, bob, email):
+    User.objects.filter(pk=bob.pk).update(email=email.replace("\udcff", "é" * 60))
+
+    answer = post(client, payment_method_id=card(bob, cards.APPROVE).pk)
+
+    assert (answer.status_code, answer.json()["state"]) == (201, "succeeded")
+    assert purchases(bob) == [1000]
+    assert run("settle_payments").code == 0
 
 
 @pytest.mark.parametrize(

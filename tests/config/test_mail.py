@@ -1,0 +1,63 @@
+"""Sending an email: whatever goes wrong is one error, which says what it is about."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+
+import pytest
+from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
+
+from config.mail import EmailNotSent, send_email
+
+LETTER = {"to": "alice@example.com", "subject": "Receipt", "body": "Thank you."}
+CANNOT_BE_MAILED = (
+    "a@" + "é" * 60 + ".example", "a@\udcff.example", "a\r\nBcc: b@example.com", "é\n@example.com", "é@", "é,",
+)  # fmt: skip
+
+
+def test_an_email_is_handed_to_the_server():
+    send_email(**LETTER)
+
+    assert [(email.to, email.subject, email.body) for email in mail.outbox] == [
+        (["alice@example.com"], "Receipt", "Thank you.")
+    ]
+
+
+@pytest.mark.parametrize("address", CANNOT_BE_MAILED)
+def test_an_address_that_cannot_be_encoded_is_hopeless_and_nobody_is_connected_to(address, settings, monkeypatch):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    monkeypatch.setattr(socket, "create_connection", lambda *args, **named: pytest.fail("it connected"))
+
+    with pytest.raises(EmailNotSent) as refusal:
+        send_email(**{**LETTER, "to": address})
+
+    assert (refusal.value.is_hopeless, refusal.value.is_about_server) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_about_server"),
+    [
+        (ConnectionRefusedError(), True),
+        (TimeoutError(), True),
+        (smtplib.SMTPServerDisconnected(), True),
+        (smtplib.SMTPAuthenticationError(535, b"no"), True),
+        (smtplib.SMTPRecipientsRefused({}), False),
+        (smtplib.SMTPDataError(554, b"no"), False),
+        (smtplib.SMTPNotSupportedError(), False),
+        (UnicodeEncodeError("idna", "é", 0, 1, "label too long"), False),
+        (IndexError(), False),
+    ],
+    ids=repr,
+)
+def test_what_goes_wrong_says_whether_it_is_about_the_server(monkeypatch, error, is_about_server):
+    def refuse(self, messages):
+        raise error
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+
+    with pytest.raises(EmailNotSent) as refusal:
+        send_email(**LETTER)
+
+    assert (refusal.value.is_hopeless, refusal.value.is_about_server) == (False, is_about_server)
