@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 
+from accounts.emails import canonical_email, validate_mailbox, validate_name
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope, User
 from accounts.services.api_keys import LONGEST_NAME
 from accounts.services.passwords import LONGEST_NEW_PASSWORD
@@ -17,7 +18,26 @@ from config.backoffice.credits import CreditsField
 _LONGEST_LIFE = dt.timedelta(days=36_500)
 
 
-class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
+class _Person:
+    """Takes an address in whatever form, and stores the one that is compared; what is not changed is not judged."""
+
+    cleaned_data: dict[str, Any]
+    changed_data: list[str]
+
+    def clean_email(self) -> str:
+        email = canonical_email(self.cleaned_data["email"])
+        if "email" in self.changed_data:
+            validate_mailbox(email)
+        return email
+
+    def clean_full_name(self) -> str:
+        name: str = self.cleaned_data["full_name"]
+        if "full_name" in self.changed_data:
+            validate_name(name)
+        return name
+
+
+class NewUserForm(_Person, AdminUserCreationForm):  # type: ignore[type-arg]
     """A new person, with a password or, for the time being, without."""
 
     class Meta:
@@ -29,7 +49,7 @@ class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
         _bound_passwords(self)
 
 
-class UserForm(UserChangeForm):  # type: ignore[type-arg]
+class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
     """What staff may change about a person; the password has a page of its own."""
 
     class Meta:

@@ -11,16 +11,18 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.emails import canonical_email
 from accounts.models.limits import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
 
 
 class UserQuerySet(models.QuerySet["User"]):
     def with_email(self, email: str) -> UserQuerySet:
-        """Narrow to the user with this address, compared without case by the database."""
-        return self.alias(email_lower=Lower("email")).filter(email_lower=Lower(models.Value(email.strip())))
+        """Narrow to the user with this address, in whatever form; the database compares without case."""
+        named = models.Value(canonical_email(email))
+        return self.alias(email_lower=Lower("email")).filter(email_lower=Lower(named))
 
     def with_emails(self, emails: Collection[str]) -> UserQuerySet:
-        """Narrow to the users with these addresses, which are in lower case already."""
+        """Narrow to the users with these addresses, which are canonical and in lower case already."""
         return self.alias(email_lower=Lower("email")).filter(email_lower__in=emails)
 
 
@@ -42,7 +44,7 @@ class UserManager(BaseUserManager["User"]):
 
         :raises IntegrityError: if the address is taken, in whatever case
         """
-        user = self.model(email=email.strip(), **fields)
+        user = self.model(email=canonical_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db, force_insert=True)
         return user

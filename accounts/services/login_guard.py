@@ -15,11 +15,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from accounts.emails import LONGEST_EMAIL, canonical_email
 from accounts.errors import TooManyLoginFailures
 from accounts.models import LoginAttempt
 
 _ACCOUNT_LOCKS, _ADDRESS_LOCKS = 20_101, 20_102  # the first half of the advisory locks' names
-_LONGEST_EMAIL = 254
 _ROWS_PER_PURGE = 500
 
 
@@ -73,11 +73,11 @@ def _seconds_to_wait(attempts: QuerySet[LoginAttempt], allowed: int, now: dt.dat
 
 def _lock_account(email: str) -> str:
     """Lock the account that this email would find, and name it as the database compares it."""
-    typed = email.strip()[:_LONGEST_EMAIL].replace("\0", "").encode(errors="replace").decode()
+    typed = canonical_email(email)[:LONGEST_EMAIL].replace("\0", "").encode(errors="replace").decode()
     with connection.cursor() as cursor:
         # Lower-cased by the database, as the look-up of the user is: Python's idea of lower case differs, and each
         # spelling that it tells apart would be ten more guesses.
-        cursor.execute("SELECT left(lower(%s), %s)", [typed, _LONGEST_EMAIL])
+        cursor.execute("SELECT left(lower(%s), %s)", [typed, LONGEST_EMAIL])
         account = str(cursor.fetchone()[0])
     _lock(_ACCOUNT_LOCKS, account)
     return account

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from accounts.emails import canonical_email, validate_mailbox, validate_name
 from accounts.errors import EmailTaken, FieldsRefused, RegistrationClosed
 from accounts.models import User
 from accounts.services.passwords import refuse_weak_password
@@ -31,11 +32,8 @@ def create_customer(*, email: str, full_name: str, password: str | None = None) 
     :raises FieldsRefused: if this is no email address, or too long
     :raises EmailTaken: if somebody has it, in whatever case; also when two ask at once
     """
-    email, full_name = email.strip(), full_name.strip()
-    try:
-        User(email=email, full_name=full_name).clean_fields(exclude=["password"])
-    except ValidationError as refusal:
-        raise FieldsRefused(refusal.message_dict) from None
+    email, full_name = canonical_email(email), full_name.strip()
+    refuse_person(email=email, full_name=full_name)
     if User.objects.with_email(email).exists():  # before the hash is paid for; the unique index decides a race
         raise EmailTaken
     try:
@@ -45,3 +43,22 @@ def create_customer(*, email: str, full_name: str, password: str | None = None) 
         if User.objects.with_email(email).exists():
             raise EmailTaken from None
         raise
+
+
+def refuse_person(*, email: str, full_name: str) -> None:
+    """Refuse an address that no mail can be sent to, a name that is not read as it stands, and what is too long.
+
+    :raises FieldsRefused: naming each field with its sentences
+    """
+    errors: dict[str, list[str]] = {}
+    try:
+        User(email=email, full_name=full_name).clean_fields(exclude=["password"])
+    except ValidationError as refusal:
+        errors.update(refusal.message_dict)
+    for field, validate, value in (("email", validate_mailbox, email), ("full_name", validate_name, full_name)):
+        try:
+            validate(value)
+        except ValidationError as refusal:
+            errors.setdefault(field, refusal.messages)
+    if errors:
+        raise FieldsRefused(errors)

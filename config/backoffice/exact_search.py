@@ -10,8 +10,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Max, Q, QuerySet, Value
-from django.db.models.functions import Lower
+from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 
 from config.backoffice.dates import is_narrowed_by
@@ -69,8 +68,8 @@ class ExactSearch(ModelAdmin):
 
 def customers_with_email(email: str) -> list[int]:
     """Find the ids of the people with this address (one, or none), as the unique index compares it."""
-    people = get_user_model()._default_manager.alias(email_lower=Lower("email"))
-    return list(people.filter(email_lower=Lower(Value(email))).values_list("pk", flat=True))
+    people: Any = get_user_model()._default_manager
+    return list(people.with_email(email).values_list("pk", flat=True))
 
 
 def _customers_in(term: str) -> tuple[list[int] | None, str]:

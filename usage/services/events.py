@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from accounts import key_format
+from accounts.emails import canonical_email
 from accounts.models import ApiKey, User
 from config.db.arrays import plain_array, text_array
 from config.db.calls import call
@@ -102,7 +103,7 @@ def _customers_named(subjects: Collection[str], now: dt.datetime) -> dict[str, C
     unknown = rejected("customer_not_found", "There is no such customer.")
     found: dict[str, Customer | Result] = dict.fromkeys(subjects, unknown)
     by_id = {s: int(s) for s in subjects if s.isascii() and s.isdigit() and int(s[:20]) <= LARGEST_ID and len(s) < 20}
-    by_email = {s: s.lower() for s in subjects if "@" in s}
+    by_email = {s: canonical_email(s).lower() for s in subjects if "@" in s}
     by_key = {s: key_format.hash_of(s) for s in subjects if key_format.is_well_formed(s)}
     if by_id:
         people = read_prepared("SELECT id, is_active FROM accounts_user WHERE id = ANY(%s)", [list(by_id.values())])
