@@ -82,7 +82,7 @@ def test_after_a_new_secret_either_of_both_verifies(alice):
 def test_a_failure_is_tried_again_under_the_same_id_when_its_time_has_come(alice):
     with receiving(answer=503) as receiver:
         endpoint = endpoint_of(alice, receiver.url())
-        tell(alice)
+        tell(alice, now=timezone.now())
         failed = run("deliver_webhooks", "--json").json
         receiver.answer = 200
         early = run("deliver_webhooks", "--json").json
