@@ -18,6 +18,7 @@ from accounts.admin.issuing import issue_key_view, may_issue_key
 from accounts.admin.key_search import KeySearch, keys_named
 from accounts.admin.limiting import PERMISSION as LIMITING
 from accounts.admin.limiting import limit_key_view
+from accounts.admin.touching import demand_touch_of_keys, may_touch_key
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import revoke_api_key
 from config.backoffice.credits import shown
@@ -78,7 +79,7 @@ class UseFilter(admin.SimpleListFilter):
 
 
 class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
-    """Every key's public parts. Hashes are shown nowhere; whoever may change keys may revoke them."""
+    """Every key's public parts. Hashes are shown nowhere; who may touch a key may revoke it."""
 
     list_display = ("public_part", "owner", "status", "name", "last_used_at", "scope_names", "expires_at", "created_at")
     list_display_links = ("public_part",)
@@ -150,19 +151,20 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
     def status(self, key: ApiKey) -> str:
         return status_of(key, timezone.now())
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
-        offered = {
-            "may_revoke": self.has_revoke_permission(request),
-            "may_limit": request.user.has_perm(LIMITING),
-            "action_checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+        key = context.get("original")
+        may_touch = isinstance(key, ApiKey) and may_touch_key(request.user, key)
+        context["may_revoke"] = may_touch and self.has_revoke_permission(request)
+        context["may_limit"] = may_touch and request.user.has_perm(LIMITING)
+        context["action_checkbox_name"] = ACTION_CHECKBOX_NAME
+        return super().render_change_form(request, context, *args, **named)
 
     @admin.action(description="Revoke selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        """Ask first; then withdraw the keys for good."""
+        """Ask first; then withdraw the keys for good, all or none."""
+        demand_touch_of_keys(request, queryset.select_related("user"))
         if "confirmed" not in request.POST:
             context = {
                 **self.admin_site.each_context(request),

@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
+from accounts.admin.touching import SERVICE_KEYS, may_touch
 from accounts.errors import ApiKeyRefused
 from accounts.forms import IssueKeyForm
 from accounts.models import ApiKey, User
@@ -25,15 +26,12 @@ from accounts.services.key_forms import issue_key_once, scopes_for
 from config.backoffice.links import list_url, page_url
 from config.backoffice.record import record_change
 
-CUSTOMER_KEYS, SERVICE_KEYS = "accounts.add_apikey", "accounts.issue_service_key"
+CUSTOMER_KEYS = "accounts.add_apikey"
 
 
 def may_issue_key(viewer: Any, customer: User | None) -> bool:
-    """Tell whether this member of the staff may issue a key for this customer, or for a service.
-
-    A colleague's key would open the colleague's account: only superusers issue those.
-    """
-    if customer is not None and (customer.is_staff or customer.is_superuser) and not viewer.is_superuser:
+    """Tell whether this member of the staff may issue a key for this customer, or for a service."""
+    if customer is not None and not may_touch(viewer, customer):
         return False
     return bool(viewer.has_perm(SERVICE_KEYS if customer is None else CUSTOMER_KEYS))
 

@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from accounts.admin.touching import demand_touch_of_keys
 from accounts.errors import ApiKeyRefused
 from accounts.forms import KeyLimitsForm
 from accounts.models import ApiKey
@@ -30,13 +31,14 @@ PERMISSION = "accounts.change_apikey"
 def limit_key_view(request: HttpRequest, *, key: ApiKey | None, site: AdminSite) -> HttpResponse:
     """Show a key's limits; take others in their place. Sent twice, the form changes nothing more.
 
-    :raises PermissionDenied: to whoever may not change keys
+    :raises PermissionDenied: to whoever may not change keys, or not this one
     :raises Http404: if there is no such key
     """
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
     if key is None:
         raise Http404
+    demand_touch_of_keys(request, [key])
     if request.method != "POST":
         return _page(request, key, site, KeyLimitsForm(initial=asdict(limits_of(key)), of_service=key.user_id is None))
     form = KeyLimitsForm(request.POST, of_service=key.user_id is None)

@@ -11,6 +11,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from accounts.admin.key_search import KeySearch, keys_named
+from accounts.admin.touching import may_touch
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from config.backoffice.dates import ByDate
@@ -24,8 +25,7 @@ _TIMES = ("Times", {"fields": ("created_at", "last_login")})
 class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
     """People: found by whatever support is given; rights are a superuser's to give, money is nobody's to edit.
 
-    Whoever may change users could otherwise take over a colleague's account by its email or password, and with
-    it that colleague's rights: so accounts of staff are changed by superusers only.
+    Who may be changed by whom is `may_touch`'s to say: nobody changes their own account here.
     """
 
     form = UserForm
@@ -60,7 +60,7 @@ class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignor
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
+        if obj is not None and not may_touch(request.user, obj):
             return False
         return super().has_change_permission(request, obj)
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.admin.touching import demand_touch, may_touch
 from accounts.errors import AccountsRefusal
 from accounts.models import WebhookDelivery, WebhookEndpoint
 from accounts.services.webhook_deliveries import message_name, resend_delivery
@@ -127,11 +128,13 @@ class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(MAY_RESEND)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
-        offered = {"may_resend": self.has_resend_permission(request)}
-        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+        delivery = context.get("original")
+        is_touchable = isinstance(delivery, WebhookDelivery) and may_touch(request.user, delivery.user)
+        context["may_resend"] = is_touchable and self.has_resend_permission(request)
+        return super().render_change_form(request, context, *args, **named)
 
     def resend_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Ask before sending: a GET shows the question, a POST does it; what is under way is not sent twice."""
@@ -140,6 +143,7 @@ class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
         delivery = self.get_queryset(request).filter(pk=as_id(str(object_id))).first()
         if delivery is None:
             raise Http404
+        demand_touch(request, delivery.user)
         if request.method == "POST":
             _send_again(request, [delivery])
             return HttpResponseRedirect(page_url("accounts_webhookdelivery", delivery.pk))
@@ -154,7 +158,9 @@ class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
 
     @admin.action(description="Send selected deliveries again", permissions=["resend"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        _send_again(request, list(queryset))
+        deliveries = list(queryset)
+        demand_touch(request, [delivery.user for delivery in deliveries])
+        _send_again(request, deliveries)
 
     @admin.display(description="customer")
     def customer(self, delivery: WebhookDelivery) -> SafeString:

@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods
 
+from accounts.admin.touching import demand_touch
 from accounts.models import User
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import page_link, page_url
@@ -52,13 +53,14 @@ class Preview:
 def adjust_credits_view(request: HttpRequest, *, customer: User | None, site: AdminSite) -> HttpResponse:
     """Show the form, then what it would do, then do it once.
 
-    :raises PermissionDenied: to whoever may not adjust credits
+    :raises PermissionDenied: to whoever may not adjust credits, or not this customer's
     :raises Http404: if there is no such customer
     """
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
     if customer is None:
         raise Http404
+    demand_touch(request, customer)
     if request.method != "POST":
         return _page(request, customer, site, AdjustmentForm(initial={"form_key": new_form_key()}))
     form = AdjustmentForm(request.POST)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.admin.touching import demand_touch, may_touch
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter, as_id
@@ -64,11 +65,13 @@ class AutoReloadAdmin(ExactSearch, ReadOnlyAdmin):
         )
         return [way, *super().get_urls()]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
-        offered = {"may_switch_off": request.user.has_perm(MAY_SWITCH_OFF)}
-        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+        reload = context.get("original")
+        is_touchable = isinstance(reload, AutoReload) and may_touch(request.user, reload.user)
+        context["may_switch_off"] = is_touchable and request.user.has_perm(MAY_SWITCH_OFF)
+        return super().render_change_form(request, context, *args, **named)
 
     def switch_off_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Ask for a reason, then switch it off once."""
@@ -77,6 +80,7 @@ class AutoReloadAdmin(ExactSearch, ReadOnlyAdmin):
         reload = self.get_queryset(request).filter(pk=as_id(str(object_id))).first()
         if reload is None:
             raise Http404
+        demand_touch(request, reload.user)
         form = SwitchOffForm(request.POST or None, initial={"form_key": new_form_key()})
         if request.method == "POST" and form.is_valid():
             _say(request, _switch_off(request, reload, form))

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from accounts.admin.touching import may_touch
 from config.backoffice.credits import shown
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter
@@ -60,14 +61,14 @@ class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
     def wanted(self, term: str) -> Q:
         return super().wanted(term) if term.isascii() and term.isdigit() else Q(pk__in=[])
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
-        offered = {
-            "may_freeze": request.user.has_perm(Freezing.permission),
-            "may_set_overdraft": request.user.has_perm(Overdraft.permission),
-        }
-        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+        balance = context.get("original")
+        is_touchable = isinstance(balance, Balance) and may_touch(request.user, balance.user)
+        context["may_freeze"] = is_touchable and request.user.has_perm(Freezing.permission)
+        context["may_set_overdraft"] = is_touchable and request.user.has_perm(Overdraft.permission)
+        return super().render_change_form(request, context, *args, **named)
 
     @admin.display(description="customer")
     def customer(self, balance: Balance) -> SafeString:

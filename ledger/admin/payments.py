@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.admin.touching import demand_touch, may_touch
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
@@ -86,11 +87,14 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
             named |= Q(provider_key=uuid.UUID(term))
         return [*super().found_by_index(term, customers), *Payment.objects.filter(named).values_list("pk", flat=True)]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
-        offered = {"may_settle": request.user.has_perm(MAY_SETTLE), "open_states": OPEN_STATES}
-        return super().change_view(request, object_id, form_url, {**offered, **(extra_context or {})})
+        payment = context.get("original")
+        is_touchable = isinstance(payment, Payment) and may_touch(request.user, payment.user)
+        context["may_settle"] = is_touchable and request.user.has_perm(MAY_SETTLE)
+        context["open_states"] = OPEN_STATES
+        return super().render_change_form(request, context, *args, **named)
 
     def settle_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Ask before asking: a GET shows the question, a POST does it; done twice, it does nothing more."""
@@ -99,6 +103,7 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
         payment = self.get_queryset(request).filter(pk=as_id(str(object_id))).first()
         if payment is None:
             raise Http404
+        demand_touch(request, payment.user)
         if request.method == "POST":
             _settle(request, payment)
             return HttpResponseRedirect(page_url("ledger_payment", payment.pk))

@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from accounts.admin.touching import demand_touch, may_touch
 from accounts.models import Subscription, SubscriptionStatus, User
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import page_url
@@ -120,8 +121,10 @@ ACTIONS: dict[str, SubscriptionAction] = {
 }  # fmt: skip
 
 
-def actions_for(subscription: Subscription | None, viewer: Any) -> list[tuple[str, str]]:
-    """Name what this person may do to it now, and under which titles."""
+def actions_for(subscription: Subscription | None, viewer: Any, customer: User) -> list[tuple[str, str]]:
+    """Name what this person may do to a customer's subscription now, and under which titles."""
+    if not may_touch(viewer, customer):
+        return []
     return [
         (name, action.title)
         for name, action in ACTIONS.items()
@@ -148,7 +151,7 @@ def said_of(change: SubscriptionChange) -> str:
 def subscription_view(request: HttpRequest, *, name: str, customer: User | None, site: AdminSite) -> HttpResponse:
     """Show the form, then what it would do, then do it once.
 
-    :raises PermissionDenied: to whoever may not do this
+    :raises PermissionDenied: to whoever may not do this, or not to this customer
     :raises Http404: if there is no such customer, or nothing of this name
     """
     action = ACTIONS.get(name)
@@ -158,6 +161,7 @@ def subscription_view(request: HttpRequest, *, name: str, customer: User | None,
         raise PermissionDenied
     if customer is None:
         raise Http404
+    demand_touch(request, customer)
     return _Page(request, action, customer, site).answer()
 
 

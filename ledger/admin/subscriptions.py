@@ -133,7 +133,7 @@ class SubscriptionAdmin(Exportable, ByDate, ReadOnlyAdmin):
         subscription = context.get("original")
         if isinstance(subscription, Subscription):
             is_live = subscription.status in LIVE_STATUSES
-            context["actions"] = actions_for(subscription, request.user) if is_live else []
+            context["actions"] = actions_for(subscription, request.user, subscription.user) if is_live else []
         return super().render_change_form(request, context, *args, **named)
 
     @admin.display(description="customer")

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.views.decorators.http import require_http_methods
 
+from accounts.admin.touching import demand_touch
 from accounts.models import User
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import page_url
@@ -112,13 +113,14 @@ def change_terms_view(
 ) -> HttpResponse:
     """Show the form, then what it would do, then do it once.
 
-    :raises PermissionDenied: to whoever may not do this
+    :raises PermissionDenied: to whoever may not do this, or not to this customer
     :raises Http404: if there is no such customer
     """
     if not request.user.has_perm(action.permission):
         raise PermissionDenied
     if customer is None:
         raise Http404
+    demand_touch(request, customer)
     if request.method != "POST":
         return _page(request, action, customer, site, _first_form(action, customer))
     form = action.form(request.POST)

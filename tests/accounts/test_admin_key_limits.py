@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def client():
-    return signed_in(staff_with("accounts.view_apikey", "accounts.change_apikey"))
+    return signed_in(staff_with("accounts.view_apikey", "accounts.change_apikey", "accounts.issue_service_key"))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def revoke(*keys, **more):
 
 @pytest.fixture
 def client():
-    return signed_in(staff_with("accounts.view_apikey", "accounts.change_apikey"))
+    return signed_in(staff_with("accounts.view_apikey", "accounts.change_apikey", "accounts.issue_service_key"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.admin.api_keys import status_of
 from accounts.admin.issuing import may_issue_key
+from accounts.admin.touching import may_touch
 from accounts.models import ApiKey, Subscription, User
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
@@ -67,11 +68,12 @@ class Table:
 def overview_of(customer: User, *, viewer: Any) -> Overview:
     """Gather it, a statement a part."""
     terms = terms_of(user_id=customer.pk)
+    is_touchable = may_touch(viewer, customer)
     overview = Overview(
-        may_adjust=viewer.has_perm(MAY_ADJUST),
+        may_adjust=is_touchable and viewer.has_perm(MAY_ADJUST),
         may_issue_key=may_issue_key(viewer, customer),
-        may_freeze=viewer.has_perm(Freezing.permission),
-        may_set_overdraft=viewer.has_perm(Overdraft.permission),
+        may_freeze=is_touchable and viewer.has_perm(Freezing.permission),
+        may_set_overdraft=is_touchable and viewer.has_perm(Overdraft.permission),
         is_frozen=terms.frozen_at is not None,
     )
     if viewer.has_perm("ledger.view_balance"):
@@ -93,7 +95,7 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
         overview.tables.append(_keys(customer))
     if viewer.has_perm("accounts.view_subscription"):
         overview.subscription = current_subscription_of(user_id=customer.pk, now=timezone.now())
-        overview.subscription_actions = actions_for(overview.subscription, viewer)
+        overview.subscription_actions = actions_for(overview.subscription, viewer, customer)
     overview.links = [
         (title, list_url(model, user=customer.pk)) for permission, model, title in _LISTS if viewer.has_perm(permission)
     ]
