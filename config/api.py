@@ -69,6 +69,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     ledger_errors.RefundExceedsCharge: (422, "refund_exceeds_charge"),
     ledger_errors.PaymentsOff: (404, "payments_off"),
     ledger_errors.PaymentProviderAway: (503, "payment_provider_away"),
+    ledger_errors.PaymentProviderBusy: (503, "payment_provider_busy"),
     ledger_errors.PackageNotFound: (404, "package_not_found"),
     ledger_errors.PaymentMethodNotFound: (404, "payment_method_not_found"),
     ledger_errors.PaymentNotFound: (404, "not_found"),

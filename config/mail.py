@@ -13,6 +13,7 @@ from django.core.mail.backends.console import EmailBackend as ConsoleBackend
 # What Django and Python's email package raise for an address or a text that makes no message: UnicodeError and
 # BadHeaderError are ValueErrors; the parser of addresses also trips over its own indexes.
 _NO_MESSAGE = (ValueError, LookupError, AttributeError, TypeError, MessageError)
+_CLOSING = 421
 
 
 class EmailNotSent(Exception):
@@ -34,7 +35,7 @@ class EmailBackend(ConsoleBackend):
 
 
 def send_email(*, to: str, subject: str, body: str) -> None:
-    """Hand one email to the mail server. Call it outside of transactions: it takes up to EMAIL_TIMEOUT and more.
+    """Hand one email to the mail server. It may take EMAIL_TIMEOUT and more: call it in commands, in no transaction.
 
     :raises EmailNotSent: whatever is wrong with the address, the text or the server, and nothing else
     """
@@ -52,7 +53,12 @@ def send_email(*, to: str, subject: str, body: str) -> None:
 
 
 def _is_about_server(error: OSError) -> bool:
-    """Tell whether the next email would fare no better; a refused address or text is a matter of that email alone."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return isinstance(error, smtplib.SMTPConnectError | smtplib.SMTPHeloError | smtplib.SMTPAuthenticationError)
-    return not isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPNotSupportedError)
+    """Tell whether the next email would fare no better; a refused address or text is a matter of that email alone.
+
+    The sender is the same in all of them. 421 is the server closing, whatever it was asked (RFC 5321, 3.8).
+    """
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return any(code == _CLOSING for code, _ in error.recipients.values())
+    if isinstance(error, smtplib.SMTPDataError):
+        return error.smtp_code == _CLOSING
+    return not isinstance(error, smtplib.SMTPNotSupportedError)

@@ -166,6 +166,9 @@ SIMPLE_JWT = {
 }
 
 # --- Payments and email (docs/decisions/0030) --------------------------------------------------------------
+SERVER_THREADS = env.whole_number("SERVER_THREADS", 4, least=1)  # of one server process
+# A slow provider holds at most a quarter of the threads (ledger/providers/turns.py).
+PROVIDER_CALLS_AT_ONCE = env.whole_number("PROVIDER_CALLS_AT_ONCE", max(1, SERVER_THREADS // 4), least=1)
 PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", "fake", "stripe"))
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two while one takes the other's place
@@ -184,7 +187,7 @@ if PAYMENT_PROVIDER == "stripe" and not (STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SE
 if len(STRIPE_WEBHOOK_SECRETS) > 2:
     raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRETS takes two secrets at most: the new one and the old one.")
 vars().update(env.email("EMAIL_URL", "smtp://127.0.0.1:25" if IN_PRODUCTION else "consolemail://"))
-EMAIL_TIMEOUT = 10
+EMAIL_TIMEOUT = 10  # emails are sent by commands alone
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")
 
 # --- Webhooks to customers (docs/webhooks.md) -----------------------------------------------------------------

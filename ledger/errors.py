@@ -164,6 +164,13 @@ class PaymentProviderAway(LedgerRefusal):
         super().__init__("The payment provider does not answer. Nothing was charged; please try again.")
 
 
+class PaymentProviderBusy(PaymentProviderAway):
+    """As many requests wait for the provider as may at once; this one was not sent, and nothing was begun."""
+
+    def __init__(self) -> None:
+        LedgerRefusal.__init__(self, "Payments are slow just now. Nothing was charged; please try again.")
+
+
 class PackageNotFound(LedgerRefusal):
     def __init__(self) -> None:
         super().__init__("There is no such package.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +48,8 @@ _CLAIM = """
     UPDATE accounts_notice SET email_tries = email_tries + 1,
         email_due_at = %(now)s + least(%(first)s * power(2, least(email_tries, 20)), %(longest)s)
     WHERE id = (
-        SELECT id FROM accounts_notice WHERE email_due_at <= %(now)s
+        SELECT id FROM accounts_notice
+        WHERE email_due_at <= %(now)s AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
         ORDER BY email_due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id
 """
@@ -114,8 +115,15 @@ def _tell(
     return told
 
 
-def send_notice_emails(*, now: dt.datetime, most: int) -> int:
-    """Send at most so many of the emails that are due, oldest first; answers how many were sent.
+def notice_emails_due(*, now: dt.datetime, types: Collection[str]) -> int:
+    """Count the emails of these types of notices that are due."""
+    return Notice.objects.filter(email_due_at__lte=now, type__in=types).count()
+
+
+def send_notice_emails(*, now: dt.datetime, most: int, types: Collection[str] | None = None) -> int:
+    """Send at most so many of the emails that are due, of all types or of these, oldest first; returns how many were.
+
+    Call it in commands and jobs alone, outside of any lock: a mail server may take its time.
 
     Each is claimed by a transaction of its own before it is sent, so several may do this at once. It is sent at least
     once: when its sender is killed after the mail server took it, it goes out again. What could not be sent is tried
@@ -124,7 +132,7 @@ def send_notice_emails(*, now: dt.datetime, most: int) -> int:
     """
     sent = 0
     for _ in range(most):
-        notice = _claim(now)
+        notice = _claim(now, types)
         if notice is None:
             break
         try:
@@ -148,9 +156,10 @@ def _plainly(value: Any) -> Any:
     return [_plainly(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _claim(now: dt.datetime) -> Notice | None:
+def _claim(now: dt.datetime, types: Collection[str] | None) -> Notice | None:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         values: dict[str, Any] = {"now": now, "first": _FIRST_PAUSE, "longest": _LONGEST_PAUSE}
+        values["types"] = None if types is None else list(types)
         cursor.execute(_CLAIM, values)
         claimed = cursor.fetchone()
     return None if claimed is None else Notice.objects.select_related("user").get(pk=claimed[0])

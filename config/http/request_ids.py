@@ -22,6 +22,11 @@ def chosen_request_id(sent: str | None) -> str:
     return str(_new())
 
 
+def is_in_request() -> bool:
+    """Tell whether this code runs for a call that somebody waits for, and not in a command or a job."""
+    return current_request_id.get() != "-"
+
+
 def request_uuid(request_id: str) -> uuid.UUID:
     """Read a call's id as a UUID; one that is none gets another name, where only a UUID will do."""
     return uuid.UUID(request_id) if _UUID.fullmatch(request_id) else _new()

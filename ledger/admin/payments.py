@@ -18,6 +18,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.admin.touching import demand_touch, may_touch
+from accounts.models import Notice
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
@@ -28,6 +29,7 @@ from config.backoffice.record import record_change
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, Payment, PaymentState
 from ledger.money import shown_money
+from ledger.services.receipts import RECEIPT_TYPES
 from ledger.services.settling import settle_payment
 
 MAY_SETTLE = "ledger.settle_payment"
@@ -68,8 +70,8 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     fields = (
         "id", "customer", "kind", "package", "shown_amount", "shown_credits", "state", "shown_refunded", "taken_back",
         "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "failure_code",
-        "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt_sent_at",
-        "idempotency_key", "learnt",
+        "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt", "idempotency_key",
+        "learnt",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -132,6 +134,13 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     @admin.display(description="refunded")
     def shown_refunded(self, payment: Payment) -> str:
         return shown_money(payment.refunded_minor, payment.currency) if payment.refunded_minor else NOTHING
+
+    @admin.display(description="receipt")
+    def receipt(self, payment: Payment) -> str:
+        told = Notice.objects.of(payment.user_id).filter(type__in=RECEIPT_TYPES, key=str(payment.pk)).first()
+        if told is None or told.subject is None:
+            return NOTHING
+        return "to be sent" if told.emailed_at is None else f"sent {told.emailed_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="disputes")
     def taken_back(self, payment: Payment) -> str:

@@ -101,7 +101,6 @@ class Payment(models.Model):
     asked_at = models.DateTimeField(help_text="When the provider was last asked about it.")
     expires_at = models.DateTimeField(help_text="Until when the customer may act.")
     settled_at = models.DateTimeField(null=True, help_text="When it succeeded, failed or expired.")
-    receipt_sent_at = models.DateTimeField(null=True, help_text="When the receipt was sent by email.")
 
     objects = PaymentQuerySet.as_manager()
 
@@ -136,11 +135,6 @@ class Payment(models.Model):
             models.Index(fields=["user", "created_at"], name="reloads_of_user", condition=Q(kind="auto_reload")),
             models.Index(
                 fields=["asked_at"], name="payments_in_doubt", condition=Q(state__in=["pending", "requires_action"])
-            ),
-            models.Index(
-                fields=["id"],
-                name="payments_without_receipt",
-                condition=Q(state="succeeded", receipt_sent_at__isnull=True),
             ),
         ]
 

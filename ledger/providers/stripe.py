@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import requests
 import stripe
 
+from config.http.request_ids import is_in_request
 from ledger.models import PaymentState
 from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused, Statement
 from ledger.providers.stripe_shapes import (
@@ -25,12 +27,28 @@ from ledger.providers.stripe_shapes import (
     field,
     statement_of_intent,
 )
+from ledger.providers.turns import seconds_left, turn
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 20  # outside of requests; within one: what is left of its turn, and no retries
 NETWORK_RETRIES = 2  # the client's own, under the same idempotency key
 _MOST_LOOKED_THROUGH = 1_000
 
 logger = logging.getLogger(__name__)
+
+
+class _WithinTurn(requests.Session):
+    """Waits no longer than a request's turn with the provider lasts (ledger/providers/turns.py)."""
+
+    def request(self, method: Any, url: Any, *args: Any, **options: Any) -> requests.Response:
+        left = seconds_left()
+        if left <= 0:
+            raise requests.Timeout("This request has been with the provider for as long as it may.")
+        return super().request(method, url, *args, **{**options, "timeout": left})
+
+
+def _client(secret_key: str, api_url: str, http: stripe.RequestsClient, *, retries: int) -> stripe.StripeClient:
+    addresses: Any = {"api": api_url} if api_url else None
+    return stripe.StripeClient(secret_key, base_addresses=addresses, max_network_retries=retries, http_client=http)
 
 
 class StripeProvider:
@@ -40,12 +58,15 @@ class StripeProvider:
 
     def __init__(self, secret_key: str, *, return_url: str = "", api_url: str = "") -> None:
         self.return_url = return_url
-        self.client = stripe.StripeClient(
-            secret_key,
-            base_addresses={"api": api_url} if api_url else None,
-            max_network_retries=NETWORK_RETRIES,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
-        )
+        at_leisure = stripe.RequestsClient(timeout=TIMEOUT_SECONDS)
+        within_turn = stripe.RequestsClient(session=_WithinTurn())
+        self._at_leisure = _client(secret_key, api_url, at_leisure, retries=NETWORK_RETRIES)
+        self._within_turn = _client(secret_key, api_url, within_turn, retries=0)
+
+    @property
+    def client(self) -> stripe.StripeClient:
+        """Give the client that fits: a request waits for one answer and not for long."""
+        return self._within_turn if is_in_request() else self._at_leisure
 
     def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:
         params: Any = {"email": email, "metadata": {"tollbook_user": str(user_id)}}
@@ -205,9 +226,13 @@ def _declined(order: Order, declined: stripe.CardError) -> Answer:
 
 @contextmanager
 def _spoken() -> Iterator[None]:
-    """Turn the client's errors into ours: did the provider refuse, or does nobody know?"""
+    """Turn the client's errors into ours: did the provider refuse, or does nobody know?
+
+    A request is here within its turn; one that has taken none takes it now.
+    """
     try:
-        yield
+        with turn():
+            yield
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise NoAnswer(str(error)) from error
     except (stripe.InvalidRequestError, stripe.CardError) as error:

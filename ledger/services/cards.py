@@ -12,6 +12,7 @@ from ledger import errors
 from ledger.models import PaymentCustomer, PaymentMethod
 from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider, provider_named
+from ledger.providers.turns import turn
 from ledger.services.reload_switching import turn_off_for_card
 
 logger = logging.getLogger(__name__)
@@ -41,14 +42,15 @@ def start_saving_card(*, user_id: int, email: str) -> CardSaving:
     """Begin to save a card: the customer goes on with the provider's own script, and a webhook tells the end.
 
     :raises PaymentsOff: if this site takes no payments
-    :raises PaymentProviderAway: if the provider does not answer
+    :raises PaymentProviderAway, PaymentProviderBusy: if the provider does not answer, or too many ask it now
     """
     provider = chosen_provider()
-    customer_id = customer_at(provider=provider, user_id=user_id, email=email)
-    try:
-        return provider.start_saving_card(customer_id=customer_id, key=uuid.uuid4())
-    except (NoAnswer, Refused) as error:
-        raise errors.PaymentProviderAway from error
+    with turn():
+        customer_id = customer_at(provider=provider, user_id=user_id, email=email)
+        try:
+            return provider.start_saving_card(customer_id=customer_id, key=uuid.uuid4())
+        except (NoAnswer, Refused) as error:
+            raise errors.PaymentProviderAway from error
 
 
 def remember_card(*, user_id: int, provider_name: str, method_id: str) -> PaymentMethod | None:
@@ -61,7 +63,7 @@ def remember_card(*, user_id: int, provider_name: str, method_id: str) -> Paymen
         return known
     try:
         card = provider_named(provider_name).card(method_id)
-    except (NoAnswer, Refused, errors.PaymentsOff) as error:
+    except (NoAnswer, Refused, errors.PaymentsOff, errors.PaymentProviderBusy) as error:
         logger.warning("A saved card of customer %s is not known: %s", user_id, error)
         return None
     fresh = PaymentMethod(
@@ -88,7 +90,7 @@ def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> No
         raise errors.PaymentMethodNotFound
     try:
         provider_named(card.provider).forget_card(card.provider_method_id)
-    except (NoAnswer, Refused, errors.PaymentsOff) as error:
+    except (NoAnswer, Refused, errors.PaymentsOff, errors.PaymentProviderBusy) as error:
         logger.warning("Card %s is removed here, but not at the provider: %s", card.pk, error)
 
 

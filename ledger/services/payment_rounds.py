@@ -1,4 +1,4 @@
-"""Rounds over all payments: whatever got no answer, no reversal or no receipt gets it."""
+"""Rounds over all payments: whatever got no answer or no reversal gets it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections import Counter
 from django.db import connection
 
 from ledger.errors import LedgerRefusal
-from ledger.models import OPEN_STATES, Payment, PaymentState
-from ledger.services.receipts import send_receipt
+from ledger.models import OPEN_STATES, Payment
 from ledger.services.reversals import settle_reversals
 from ledger.services.settling import CALL_MAY_TAKE, settle_payment
 
@@ -42,12 +41,6 @@ def reversals_due() -> list[int]:
         return [payment_id for (payment_id,) in cursor.fetchall()]
 
 
-def receipts_due() -> list[int]:
-    """Name the payments that succeeded and whose receipts were not sent."""
-    due = Payment.objects.filter(state=PaymentState.SUCCEEDED, receipt_sent_at__isnull=True)
-    return list(due.order_by("pk").values_list("pk", flat=True))
-
-
 def settle_one(*, payment_id: int, now: dt.datetime) -> str:
     """Ask about one payment; answers the state it came to, or `refused` when that could not be recorded."""
     try:
@@ -60,8 +53,3 @@ def settle_one(*, payment_id: int, now: dt.datetime) -> str:
 def take_back(payment_ids: list[int]) -> Counter[str]:
     """Take back (or give back) credits of these payments; counts the outcomes."""
     return Counter(settle_reversals(payment_id=payment_id) for payment_id in payment_ids)
-
-
-def send_receipts(payment_ids: list[int], *, now: dt.datetime) -> int:
-    """Send the receipts of these payments; answers how many were sent."""
-    return sum(send_receipt(payment_id=payment_id, now=now) for payment_id in payment_ids)

@@ -13,6 +13,7 @@ from ledger import errors
 from ledger.models import OutcomeSource, Payment, PaymentMethod, PaymentState, TopUpPackage
 from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
+from ledger.providers.turns import turn
 from ledger.selectors import balance_of
 from ledger.services.cards import customer_at
 from ledger.services.idempotency import fingerprint
@@ -44,7 +45,7 @@ def start_top_up(
     begun then, and asks the provider nothing.
 
     :raises IdempotencyKeyReused: if the key was used for another purchase
-    :raises PaymentsOff, PaymentProviderAway: if no payment can be begun
+    :raises PaymentsOff, PaymentProviderAway, PaymentProviderBusy: if no payment can be begun
     :raises PackageNotFound, PaymentMethodNotFound: if there is no such thing (of this customer)
     :raises BalanceLimitExceeded: if the balance could not take the credits
     """
@@ -52,6 +53,20 @@ def start_top_up(
     known = _made_before(user_id, idempotency_key, asked)
     if known is not None:
         return Started(known, is_replay=True)
+    with turn():
+        return _start(user_id, email, package_code, payment_method_id, (idempotency_key, asked), now)
+
+
+def _start(
+    user_id: int,
+    email: str,
+    package_code: str,
+    payment_method_id: int | None,
+    named: tuple[str, bytes],
+    now: dt.datetime,
+) -> Started:
+    """Begin a payment under a key, with its fingerprint, that is new; the caller has a turn with the provider."""
+    idempotency_key, asked = named
     provider = chosen_provider()
     package = TopUpPackage.objects.filter(code=package_code, is_active=True).first()
     if package is None:

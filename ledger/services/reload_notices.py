@@ -11,19 +11,21 @@ from accounts.services.notices import tell_customer
 from config.http.numbers import plain
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment
 from ledger.money import in_major_units, shown_money
+from ledger.services.receipts import receipt_of
 from ledger.services.reload_pricing import terms_of
 from ledger.services.reload_words import OFF_SENTENCES
 
 
 def tell_succeeded(payment: Payment, *, now: dt.datetime) -> None:
-    """By webhook alone: the receipt is the email."""
+    """By webhook and by email, which is the receipt."""
+    subject, body = receipt_of(payment, paid_at=now)
     tell_customer(
         user_id=payment.user_id,
         type="auto_reload.succeeded",
         key=str(payment.pk),
         data=_of_payment(payment),
-        subject=None,
-        body=None,
+        subject=subject,
+        body=body,
         now=now,
     )
 

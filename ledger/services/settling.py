@@ -21,11 +21,12 @@ from ledger.models import (
     PaymentState,
 )
 from ledger.money import in_major_units
-from ledger.providers.base import Answer, NoAnswer, Order, Refused
+from ledger.providers.base import Answer, NoAnswer, Order, Provider, Refused
 from ledger.providers.registry import provider_named
+from ledger.providers.turns import turn
 from ledger.services.cards import remember_card
 from ledger.services.entries import post_entry
-from ledger.services.receipts import send_receipt, what_was_bought
+from ledger.services.receipts import what_was_bought
 from ledger.services.reload_outcomes import NEVER_SENT, note_change, note_success
 from ledger.services.reload_switching import hold_balance
 from ledger.services.reversals import settle_reversals
@@ -61,12 +62,19 @@ def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
 
     :raises PaymentNotFound: if there is no such payment
     :raises PaymentsOff: if its provider is not set up any more
+    :raises PaymentProviderBusy: in a request, while too many others ask it
     :raises PaymentMismatch: if the provider speaks of something else
     """
     payment = Payment.objects.select_related("package", "method").filter(pk=payment_id).first()
     if payment is None:
         raise errors.PaymentNotFound
     provider, order = provider_named(payment.provider), order_of(payment)
+    with turn():
+        return _ask_about(payment, order, provider, now)
+
+
+def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datetime) -> Payment:
+    payment_id = payment.pk
     Payment.objects.filter(pk=payment_id).update(asked_at=now)
     try:
         answer = provider.look_up(order)
@@ -100,14 +108,12 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
     _refuse_mismatch(payment, answer, source)
     try:
         if answer.state == PaymentState.SUCCEEDED:
-            is_news = _credit(payment, answer, source, now)
+            _credit(payment, answer, source, now)
         else:
-            is_news = _note_state(payment, answer, source, now)
+            _note_state(payment, answer, source, now)
     except IntegrityError as error:  # the provider's names for it are another payment's
         note_outcome(payment_id, source, "mismatch", str(error).splitlines()[0])
         raise errors.PaymentMismatch("payment id") from error
-    if is_news and answer.state == PaymentState.SUCCEEDED:
-        _after_success(payment_id, now)
     if answer.state == PaymentState.SUCCEEDED and payment.method_id is None and answer.method_id is not None:
         # Of several messages about a success only one may name the card that was saved with it.
         remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=answer.method_id)
@@ -133,8 +139,8 @@ def _refuse_mismatch(payment: Payment, answer: Answer, source: OutcomeSource) ->
 
 
 @transaction.atomic
-def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> bool:
-    """Post the entry and mark the payment, together; answers whether this very call did.
+def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> None:
+    """Post the entry and mark the payment, together, and note the receipt; repetition does nothing.
 
     The entry first: it takes the balance, which every rule locks before anything else. Its key is the payment's id, so
     the database itself knows no second one.
@@ -166,17 +172,18 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
             **_names(payment, answer),
         )
     )
-    if changed:
-        note_outcome(payment.pk, source, PaymentState.SUCCEEDED, "")
-    if changed and is_reload:
+    if not changed:
+        return
+    note_outcome(payment.pk, source, PaymentState.SUCCEEDED, "")
+    if is_reload:
         note_success(payment, now=now)
-    elif changed:
+    else:
         tell_top_up_succeeded(payment, now=now)
-    return bool(changed)
+    settle_reversals(payment_id=payment.pk)  # a refund may have been heard of first
 
 
 @transaction.atomic
-def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> bool:
+def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> None:
     """Move an open payment on; one that has come to its end stays there."""
     if payment.kind == PaymentKind.AUTO_RELOAD:
         hold_balance(user_id=payment.user_id)  # before anything else, since the outcome may turn auto-reload off
@@ -187,7 +194,7 @@ def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt
     rows = Payment.objects.select_for_update(no_key=True).filter(pk=payment.pk, state__in=OPEN_STATES)
     before = rows.first()
     if before is None:
-        return False
+        return
     rows.update(
         state=state,
         action_url=answer.action_url or before.action_url if is_open else None,
@@ -203,7 +210,6 @@ def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt
         note_change(before, PaymentState(state), answer, now=now)
     elif before.state != state == PaymentState.FAILED:
         tell_top_up_failed(payment, code=answer.failure_code, why=answer.failure_message, now=now)
-    return before.state != state
 
 
 def _names(payment: Payment, answer: Answer) -> dict[str, str | None]:
@@ -212,12 +218,6 @@ def _names(payment: Payment, answer: Answer) -> dict[str, str | None]:
         "provider_payment_id": payment.provider_payment_id or answer.provider_payment_id,
         "checkout_id": payment.checkout_id or answer.checkout_id,
     }
-
-
-def _after_success(payment_id: int, now: dt.datetime) -> None:
-    """Do what hangs on a success and may also be done later, by `settle_payments`."""
-    settle_reversals(payment_id=payment_id)  # a refund may have been heard of first
-    send_receipt(payment_id=payment_id, now=now)
 
 
 def _never_sent(payment: Payment) -> Answer:

@@ -8,11 +8,14 @@ from typing import Any
 from accounts.services.notices import tell_customer
 from ledger.models import Payment
 from ledger.money import in_major_units
+from ledger.services.receipts import receipt_of
+
+_NONE = (None, None)
 
 
 def tell_top_up_succeeded(payment: Payment, *, now: dt.datetime) -> None:
-    """By webhook alone: the receipt is the email."""
-    _tell(payment, "top_up.succeeded", _of_payment(payment), now)
+    """By webhook and by email, which is the receipt."""
+    _tell(payment, "top_up.succeeded", _of_payment(payment), now, receipt_of(payment, paid_at=now))
 
 
 def tell_top_up_failed(payment: Payment, *, code: str | None, why: str | None, now: dt.datetime) -> None:
@@ -20,8 +23,12 @@ def tell_top_up_failed(payment: Payment, *, code: str | None, why: str | None, n
     _tell(payment, "top_up.failed", _of_payment(payment) | {"failure_code": code, "failure_message": why}, now)
 
 
-def _tell(payment: Payment, type: str, data: dict[str, Any], now: dt.datetime) -> None:
-    tell_customer(user_id=payment.user_id, type=type, key=str(payment.pk), data=data, subject=None, body=None, now=now)
+def _tell(
+    payment: Payment, type: str, data: dict[str, Any], now: dt.datetime, email: tuple[str | None, str | None] = _NONE
+) -> None:
+    subject, body = email
+    key = str(payment.pk)
+    tell_customer(user_id=payment.user_id, type=type, key=key, data=data, subject=subject, body=body, now=now)
 
 
 def _of_payment(payment: Payment) -> dict[str, Any]:

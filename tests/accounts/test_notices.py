@@ -134,7 +134,37 @@ def test_a_server_that_is_away_is_asked_once_a_round_and_later_again(alice, monk
     assert send_notice_emails(now=NOW + 3 * MINUTE, most=10) == 1
 
 
-@pytest.mark.parametrize("error", [smtplib.SMTPRecipientsRefused({}), smtplib.SMTPDataError(554, b"no"), ValueError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        smtplib.SMTPServerDisconnected(),
+        smtplib.SMTPConnectError(421, b"busy"),
+        smtplib.SMTPHeloError(501, b"who"),
+        smtplib.SMTPAuthenticationError(535, b"no"),
+        smtplib.SMTPSenderRefused(550, b"no", "us@example.com"),
+        smtplib.SMTPRecipientsRefused({"a@example.com": (421, b"closing")}),
+        smtplib.SMTPDataError(421, b"closing"),
+    ],
+)
+def test_a_round_ends_at_the_first_error_of_the_server_itself(alice, monkeypatch, error):
+    for number in range(2):
+        tell(alice, key=str(number))
+    refuse_all(monkeypatch, error)
+
+    send_notice_emails(now=NOW, most=10)
+
+    assert [notice.email_tries for notice in Notice.objects.order_by("id")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        smtplib.SMTPRecipientsRefused({"a@example.com": (550, b"nobody")}),
+        smtplib.SMTPDataError(554, b"no"),
+        ValueError(),
+    ],
+)
 def test_an_email_that_is_refused_itself_does_not_keep_the_others(alice, monkeypatch, error):
     for number in range(2):
         tell(alice, key=str(number))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import socket
+from pathlib import Path
 
 import pytest
+from django.conf import settings as site
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 
 from config.mail import EmailNotSent, send_email
 
+BASE = Path(site.BASE_DIR)
 LETTER = {"to": "alice@example.com", "subject": "Receipt", "body": "Thank you."}
 CANNOT_BE_MAILED = (
     "a@" + "é" * 60 + ".example", "a@\udcff.example", "a\r\nBcc: b@example.com", "é\n@example.com", "é@", "é,",
@@ -42,8 +46,13 @@ def test_an_address_that_cannot_be_encoded_is_hopeless_and_nobody_is_connected_t
         (ConnectionRefusedError(), True),
         (TimeoutError(), True),
         (smtplib.SMTPServerDisconnected(), True),
+        (smtplib.SMTPConnectError(421, b"busy"), True),
+        (smtplib.SMTPHeloError(501, b"who"), True),
         (smtplib.SMTPAuthenticationError(535, b"no"), True),
-        (smtplib.SMTPRecipientsRefused({}), False),
+        (smtplib.SMTPSenderRefused(550, b"no", "us@example.com"), True),
+        (smtplib.SMTPRecipientsRefused({"a@example.com": (421, b"closing")}), True),
+        (smtplib.SMTPDataError(421, b"closing"), True),
+        (smtplib.SMTPRecipientsRefused({"a@example.com": (550, b"nobody")}), False),
         (smtplib.SMTPDataError(554, b"no"), False),
         (smtplib.SMTPNotSupportedError(), False),
         (UnicodeEncodeError("idna", "é", 0, 1, "label too long"), False),
@@ -61,3 +70,15 @@ def test_what_goes_wrong_says_whether_it_is_about_the_server(monkeypatch, error,
         send_email(**LETTER)
 
     assert (refusal.value.is_hopeless, refusal.value.is_about_server) == (False, is_about_server)
+
+
+def test_nothing_but_the_round_of_notices_hands_emails_to_the_server():
+    sources = [path for app in ("accounts", "config", "ledger", "usage") for path in (BASE / app).rglob("*.py")]
+
+    senders = {
+        str(path.relative_to(BASE))
+        for path in sources
+        if re.search(r"\bsend_email\(|\bsend_mail\(|\.send\(\)|smtplib\.SMTP\(|email_user\(", path.read_text())
+    }
+
+    assert senders == {"accounts/services/notices.py", "config/mail.py"}

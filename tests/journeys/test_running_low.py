@@ -38,6 +38,8 @@ def test_charges_run_low_and_credits_come_once_with_a_receipt():
     for number in range(6):
         gateway.post("/v2/charges", {"user_id": ann.pk, "endpoint": "render"}, key=f"request {number}")
     ran, again = (run("run_auto_reload", "--json").json for _ in range(2))
+    assert mail.outbox == []
+    run("send_alerts")
 
     assert (before["due"], ran["succeeded"], again["due"]) == (0, 1, 0)
     credits = account.get("/auth/account/credits").json()

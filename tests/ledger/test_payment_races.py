@@ -6,10 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import Notice
 from ledger.models import Payment, PaymentState
 from ledger.providers import fake as cards
 from ledger.services import settling
@@ -22,6 +22,10 @@ from tests.ledger.running import run
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def receipts_of(user):
+    return list(Notice.objects.of(user.pk).filter(type="top_up.succeeded").values_list("key", flat=True))
 
 
 class Crash(Exception):
@@ -41,7 +45,7 @@ def test_one_payment_settled_from_eight_threads_is_one_entry(bob):
 
     assert outcomes == [PaymentState.SUCCEEDED] * 8
     assert_credited_once(bob, payment)
-    assert len(mail.outbox) == 1
+    assert receipts_of(bob) == [str(payment.pk)]
 
 
 def test_the_same_purchase_posted_at_once_is_one_payment_and_one_charge(bob):
@@ -145,7 +149,13 @@ def crash_after_the_entry(monkeypatch):
 
 
 def crash_after_the_credit(monkeypatch):
-    monkeypatch.setattr(settling, "_after_success", _crash)
+    credit = settling._credit
+
+    def credited_and_gone(*payment_and_answer):
+        credit(*payment_and_answer)
+        raise Crash
+
+    monkeypatch.setattr(settling, "_credit", credited_and_gone)
 
 
 @pytest.mark.parametrize(
@@ -170,5 +180,5 @@ def test_a_crash_between_any_two_steps_is_settled_by_the_next_round(bob, monkeyp
 
     assert ran.code == 0
     assert Payment.objects.get().state == state
-    assert len(entries_of(payment)) == len(mail.outbox) == (state == PaymentState.SUCCEEDED)
+    assert len(entries_of(payment)) == len(receipts_of(bob)) == (state == PaymentState.SUCCEEDED)
     assert reconcile(Scope())[1] == []

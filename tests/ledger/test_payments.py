@@ -10,6 +10,7 @@ from django.core import mail
 from django.db import IntegrityError, ProgrammingError, connection
 from django.utils import timezone
 
+from accounts.services.notices import send_notice_emails
 from ledger import errors
 from ledger.models import Entry, PaymentMethod, PaymentOutcome, PaymentState
 from ledger.providers import fake as cards
@@ -207,9 +208,12 @@ def test_what_failed_or_expired_here_but_was_paid_there_is_credited(bob):
     assert purchases(bob) == [Decimal(1000)] * 2
 
 
-def test_a_receipt_is_sent_once(bob):
+def test_a_receipt_is_due_with_the_credit_and_sent_once(bob):
     payment = bought(bob, cards.APPROVE)
     settled(payment)
+    assert mail.outbox == []
+
+    assert [send_notice_emails(now=timezone.now(), most=10) for _ in range(2)] == [1, 0]
 
     (sent,) = mail.outbox
     assert sent.to == [bob.email]

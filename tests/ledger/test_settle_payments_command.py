@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import smtplib
-
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
+from accounts.models import Notice
+from accounts.services.notices import tell_customer
+from config.cli.run_lock import run_lock
 from ledger.models import Payment
 from ledger.providers import fake as cards
 from ledger.services.reversals import note_refund
@@ -49,7 +50,7 @@ def test_a_round_settles_all_that_is_in_doubt_and_the_next_finds_nothing(bob):
 
     assert first.code == second.code == 0
     states = {"succeeded": 2, "failed": 1, "requires_action": 1, "expired": 1}
-    assert first.json == NOTHING | {"asked": 5} | states
+    assert first.json == NOTHING | {"asked": 5, "receipts": 2} | states
     assert second.json == NOTHING
     assert purchases(bob) == [1000, 1000]
 
@@ -67,7 +68,7 @@ def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
     payment = bought(bob, cards.APPROVE)
     post(bob, -1000)
     note_refund(payment_id=payment.pk, refunded_minor=1250)
-    assert run("settle_payments", "--json").json == NOTHING | {"reversals_already_spent": 1}
+    assert run("settle_payments", "--json").json == NOTHING | {"reversals_already_spent": 1, "receipts": 1}
     post(bob, 1500)
 
     ran = run("settle_payments", "--json")
@@ -76,17 +77,49 @@ def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
     assert purchases(bob) == [1000, -1000]
 
 
-def test_a_receipt_that_could_not_be_sent_is_sent_later(bob, monkeypatch):
+def test_receipts_are_sent_when_the_money_is_settled_and_the_lock_is_free_again(bob, monkeypatch):
+    seen = []
+
+    def noted(self, messages):
+        with run_lock("settle_payments", wait_seconds=0):
+            seen.append(Payment.objects.filter(state="succeeded").count())
+        return len(messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", noted)
+    for _ in range(2):
+        bought_earlier(bob, cards.ANSWER_LOST)
+
+    assert run("settle_payments", "--json").json["receipts"] == 2
+    assert seen == [2, 2]
+
+
+def test_a_mail_server_that_is_away_is_asked_once_a_round_and_takes_no_money_with_it(bob, monkeypatch):
+    asked = []
+
     def down(self, messages):
-        raise smtplib.SMTPServerDisconnected
+        asked.append(messages)
+        raise TimeoutError
 
     with monkeypatch.context() as broken:
         broken.setattr(EmailBackend, "send_messages", down)
-        bought(bob, cards.APPROVE)
-    assert mail.outbox == []
+        for _ in range(3):
+            bought_earlier(bob, cards.ANSWER_LOST)
+        ran = run("settle_payments", "--json")
 
-    assert run("settle_payments", "--json").json == NOTHING | {"receipts": 1}
-    assert len(mail.outbox) == 1
+    assert (ran.json["succeeded"], ran.json["receipts"], len(asked)) == (3, 0, 1)
+    Notice.objects.update(email_due_at=timezone.now())
+    assert run("settle_payments", "--json").json == NOTHING | {"receipts": 3}
+    assert len(mail.outbox) == 3
+
+
+def test_only_receipts_are_sent_and_a_dry_run_counts_them(bob):
+    bought(bob, cards.APPROVE)
+    told = {"user_id": bob.pk, "type": "balance.low", "key": "a", "data": {}, "subject": "Low", "body": "Low."}
+    tell_customer(**told, now=timezone.now())
+
+    assert run("settle_payments", "--json", "--dry-run").json["receipts"] == 1
+    assert run("settle_payments", "--json").json["receipts"] == 1
+    assert [email.subject for email in mail.outbox] == ["Receipt: 1,000 credits"]
 
 
 def test_money_that_the_balance_cannot_take_is_a_finding(bob):

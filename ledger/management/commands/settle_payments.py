@@ -9,23 +9,25 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from accounts.services.notices import notice_emails_due, send_notice_emails
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from ledger.models import PaymentState
 from ledger.services.payment_rounds import (
     payments_in_doubt,
-    receipts_due,
     reversals_due,
-    send_receipts,
     settle_one,
     take_back,
 )
+from ledger.services.receipts import RECEIPT_TYPES
+
+RECEIPTS_A_RUN = 10_000
 
 
 class Command(OperatorCommand):
     help = (
         "Ask the payment provider about every payment that is open and was not asked about for two minutes; take back "
-        "credits whose money was taken back; send the receipts that were not sent. Charges nothing. Run it every few "
+        "credits whose money was taken back; then send the receipts that are due. Charges nothing. Run it every few "
         "minutes. Safe to run twice; exit 3 if the provider speaks of something else than we asked for."
     )
 
@@ -34,12 +36,15 @@ class Command(OperatorCommand):
 
     def run(self, options: Mapping[str, Any]) -> Result:
         if options["dry_run"]:
-            in_doubt, take_backs, receipts = payments_in_doubt(now=timezone.now()), reversals_due(), receipts_due()
-            return _result(len(in_doubt), Counter(), len(take_backs), 0, len(receipts), dry_run=True)
+            now = timezone.now()
+            in_doubt, take_backs = payments_in_doubt(now=now), reversals_due()
+            receipts = notice_emails_due(now=now, types=RECEIPT_TYPES)
+            return _result(len(in_doubt), Counter(), len(take_backs), 0, receipts, dry_run=True)
         with run_lock("settle_payments"):
             states = self._settle()
             outcomes = take_back(reversals_due())
-            sent = send_receipts(receipts_due(), now=timezone.now())
+        # Money first; a mail server that hangs keeps no other run from the lock.
+        sent = send_notice_emails(now=timezone.now(), most=RECEIPTS_A_RUN, types=RECEIPT_TYPES)
         return _result(
             states.total(), states, outcomes["posted"], outcomes["insufficient"], sent, dry_run=options["dry_run"]
         )
