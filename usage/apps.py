@@ -25,8 +25,8 @@ class UsageConfig(AppConfig):
         "usage_keyspending",
         "usage_refund",
     )
-    # Old versions of a price stay as they were.
-    insert_only_tables = ("usage_price",)
+    # Old versions of a price stay as they were, and what an audit found.
+    insert_only_tables = ("usage_price", "usage_reconciliationrun")
     # The SQL functions that the application's role may call.
     doors = (
         "usage_charge",

@@ -139,14 +139,21 @@ class TestRights:
 
         assert partition in detail
 
-    @pytest.mark.parametrize("right", ["UPDATE", "DELETE", "UPDATE (credits)"])
-    def test_a_right_to_change_what_is_only_added_to_is_found(self, right):
-        grant = f"GRANT {right} ON usage_price TO tollbook_app"
+    @pytest.mark.parametrize(
+        ("table", "right"),
+        [
+            ("usage_price", "UPDATE"), ("usage_price", "DELETE"), ("usage_price", "UPDATE (credits)"),
+            ("django_admin_log", "UPDATE"), ("django_admin_log", "DELETE"), ("django_admin_log", "TRUNCATE"),
+            ("django_admin_log", "UPDATE (change_message)"), ("usage_reconciliationrun", "DELETE"),
+        ],
+    )  # fmt: skip
+    def test_a_right_to_change_what_is_only_added_to_is_found(self, table, right):
+        grant = f"GRANT {right} ON {table} TO tollbook_app"
 
         with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
             (detail,) = details(rights.tables)
 
-        assert detail.startswith("The application may change rows of usage_price, not only add them")
+        assert detail.startswith(f"The application may change rows of {table}, not only add them")
 
     def test_a_table_that_cannot_be_read_is_found(self):
         with done("REVOKE SELECT ON ledger_hold FROM tollbook_app", "GRANT SELECT ON ledger_hold TO tollbook_app"):

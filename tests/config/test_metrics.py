@@ -9,7 +9,6 @@ import sys
 
 import pytest
 from django.conf import settings as site
-from django.core.management import call_command
 from django.db import OperationalError, transaction
 from django.db.backends.utils import CursorWrapper
 from django.test import Client
@@ -19,10 +18,10 @@ from accounts.models import WebhookDelivery
 from accounts.services.notices import tell_customer
 from config.http import meters
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
+from tests.backoffice import audit
 from tests.conftest import owner_connection
 from tests.factories import UserFactory, customer_with
 from tests.ledger.posting import hold
-from usage.models import ReconciliationRun
 from usage.services.retention import make_months_ahead
 
 TOKEN = "a-token-for-prometheus"
@@ -178,8 +177,7 @@ class TestTheState:
         assert "tollbook_last_audit" not in text
 
     def test_the_last_full_audit_tells_its_age_and_findings(self, edge):
-        call_command("reconcile")
-        ReconciliationRun.objects.update(finished_at=timezone.now() - dt.timedelta(hours=2), findings=3)
+        audit(finished_at=timezone.now() - dt.timedelta(hours=2), findings=3)
 
         text = scrape(edge)
 

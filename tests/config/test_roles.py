@@ -4,12 +4,13 @@ import datetime as dt
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import ProgrammingError, connection, connections, transaction
 from psycopg.errors import InsufficientPrivilege
 
 from config.db.prepared import sqlstate
 from config.db.roles import doors, grant_application_rights, guarded_tables
-from tests.factories import customer_with
+from tests.factories import StaffFactory, customer_with
 from usage.services.partitions import ensure_partition
 
 pytestmark = pytest.mark.django_db
@@ -315,7 +316,16 @@ def test_giving_the_rights_again_changes_nothing():
     customer_with(1)  # the doors are still open
 
 
-@pytest.mark.parametrize("statement", ["UPDATE usage_price SET credits = 0", "DELETE FROM usage_price"])
-def test_versions_of_a_price_are_added_and_never_changed(db, statement):
+@pytest.mark.parametrize("statement", ["UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("table", ["usage_price", "usage_reconciliationrun", "django_admin_log"])
+def test_rows_that_are_evidence_are_added_and_never_changed(table, statement):
     with pytest.raises(ProgrammingError, match="permission denied"), connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement.format(table))
+
+
+def test_what_staff_did_is_written_and_read_by_the_application():
+    staff = StaffFactory()
+
+    LogEntry.objects.log_actions(staff.pk, [staff], CHANGE, change_message="Froze the balance.")
+
+    assert LogEntry.objects.get().get_change_message() == "Froze the balance."
