@@ -205,6 +205,7 @@ CHARGE_BATCHING = env.flag("CHARGE_BATCHING", default=True)
 RATE_LIMIT_PER_KEY = env.whole_number("RATE_LIMIT_PER_KEY", 6_000, least=1)
 RATE_LIMIT_PER_USER = env.whole_number("RATE_LIMIT_PER_USER", 6_000, least=1)
 RATE_LIMIT_PER_ADDRESS = env.whole_number("RATE_LIMIT_PER_ADDRESS", 600, least=1)
+KEEP_QUERY_STRINGS = env.flag("KEEP_QUERY_STRINGS", default=False)  # clients write tokens there
 METERING_SPOOL = env.text("METERING_SPOOL")  # a folder of this machine (docs/metering.md)
 METERING_SPOOL_BYTES = env.whole_number("METERING_SPOOL_BYTES", 64 * 1024 * 1024, least=4096)
 JSON_BODY_BYTES = 1024 * 1024
