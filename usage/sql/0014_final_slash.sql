@@ -1,0 +1,53 @@
+-- A final slash that no price names.
+
+-- The most specific price in force at `p_at`, or, when the request is older than all that match it, the
+-- oldest version of the most specific one. A code beats a template, a template a glob, a glob `*`; of two of
+-- a kind the one with more literal characters wins, and one that names the method beats one that does not.
+-- A query string and a fragment do not count. A path with a final slash is also looked for without it, since most
+-- frameworks serve the same there: of two prices of a kind, the one that names the path as it is spelt comes first.
+-- No row: nothing names a price.
+CREATE OR REPLACE FUNCTION usage_find_price(p_endpoint text, p_method text, p_at timestamptz) RETURNS usage_price
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_path text := CASE
+        WHEN strpos(p_endpoint, '?') > 0 OR strpos(p_endpoint, '#') > 0
+        THEN substring(p_endpoint FROM '^[^?#]*')
+        ELSE p_endpoint END;
+    v_bare text;
+    v_slashes integer;
+    v_price usage_price;
+BEGIN
+    -- Most endpoints are codes: one look-up in the unique index, without reading the price book.
+    SELECT * INTO v_price FROM usage_price
+    WHERE endpoint = v_path AND method IN ('', p_method) AND kind = 'code' AND effective_from <= p_at
+    ORDER BY method DESC, effective_from DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN v_price;
+    END IF;
+
+    v_slashes := length(v_path) - length(replace(v_path, '/', ''));
+    IF v_path LIKE '/%/' THEN
+        v_bare := left(v_path, -1);
+    END IF;
+    SELECT * INTO v_price FROM usage_price
+    WHERE method IN ('', p_method)
+        AND CASE kind
+            WHEN 'code' THEN endpoint IN (v_path, v_bare)
+            WHEN 'template' THEN
+                v_path LIKE pattern AND slashes = v_slashes OR v_bare LIKE pattern AND slashes = v_slashes - 1
+            WHEN 'glob' THEN v_path LIKE pattern OR v_bare LIKE pattern
+            ELSE true END
+    ORDER BY
+        effective_from <= p_at DESC,
+        array_position(ARRAY['code', 'template', 'glob', 'any'], kind::text),
+        v_bare IS NOT NULL AND CASE kind
+            WHEN 'code' THEN endpoint = v_bare
+            WHEN 'template' THEN slashes < v_slashes
+            WHEN 'glob' THEN NOT v_path LIKE pattern
+            ELSE false END,
+        weight DESC, endpoint, method DESC,
+        CASE WHEN effective_from <= p_at THEN effective_from END DESC,
+        effective_from
+    LIMIT 1;
+    RETURN v_price;
+END $$;

@@ -1,0 +1,1 @@
+DROP FUNCTION usage_find_price(text, text, timestamptz);
