@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from config.db.prepared import read_prepared
+from config.http.paths import normal_endpoint
 from ledger.selectors import BALANCE_QUERY
 
 
@@ -85,5 +86,6 @@ def verdict_on(*, key_hash: bytes | None, endpoint: str | None, method: str, uni
 
     Without an endpoint only the key and its customer are judged. One statement; nothing is noted or settled.
     """
+    endpoint = None if endpoint is None else normal_endpoint(endpoint)
     ((user_id, scopes, required, available, code),) = read_prepared(_FACTS, [key_hash, endpoint, method, units])
     return Verdict(Code(code), user_id, scopes, required, available)

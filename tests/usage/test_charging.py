@@ -39,7 +39,7 @@ def test_a_charge_prices_debits_logs_and_counts(alice):
     assert (entry.reference, entry.description, entry.operation) == ("job 1", "/v1/items/{id}", "charge")
     assert entry.metadata == {"größe": [1, None], "charge_id": made.id, "request_id": str(request_id)}
     assert (logged.pk, logged.user, logged.entry, logged.price) == (made.id, alice, entry, priced)
-    assert (logged.endpoint, logged.path) == ("/v1/items/{id}", "/v1/items/7?full=1")
+    assert (logged.endpoint, logged.path) == ("/v1/items/{id}", "/v1/items/7")
     assert (logged.method, logged.status, logged.units, logged.credits) == ("GET", 200, 3, Decimal("7.5"))
     assert (logged.latency_ms, logged.reference, logged.request_id) == (12, "job 1", request_id)
     assert (logged.metadata, logged.source, logged.unpaid) == ({"größe": [1, None]}, "", False)

@@ -9,7 +9,7 @@ from django import forms
 
 from usage.errors import PriceExists, PriceNotUnderstood
 from usage.models import Price
-from usage.services.prices import read_endpoint
+from usage.services.prices import normal_price_endpoint, read_endpoint
 
 
 class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -22,6 +22,7 @@ class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_endpoint(self) -> str:
         endpoint = str(self.cleaned_data["endpoint"])
         try:
+            endpoint = normal_price_endpoint(endpoint)
             read_endpoint(endpoint)
         except PriceNotUnderstood as refusal:
             raise forms.ValidationError(str(refusal)) from None

@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
+from config.http.paths import path_of_decoded
 from config.http.request_ids import chosen_request_id
-from config.http.text import is_hostile
 
 LONGEST_METHOD = 10
 
@@ -37,13 +36,13 @@ class Incoming:
 def incoming(
     request: Any, meta: Mapping[str, Any], *, path: str, body: Callable[[], bytes], request_id: str | None = None
 ) -> Incoming:
-    """Read what matters from a CGI-like environment, as WSGI's and Django's `META` are."""
+    """Read what matters from a CGI-like environment, as WSGI's and Django's `META` are; `path` is the decoded one."""
     method = str(meta.get("REQUEST_METHOD", "")).upper()
     is_method = method.isascii() and method.isalpha() and len(method) <= LONGEST_METHOD
     return Incoming(
         request=request,
         method=method if is_method else "",
-        path=path if not is_hostile(path) else quote(path, errors="replace"),
+        path=path_of_decoded(path),
         query=str(meta.get("QUERY_STRING", "")),
         api_key=meta.get("HTTP_X_API_KEY"),
         idempotency_key=meta.get("HTTP_IDEMPOTENCY_KEY") or None,

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from config.http.numbers import NotACreditAmount, parse_credits
+from config.http.paths import normal_endpoint
 
 MOST_SECONDS = 86_400
 LONGEST_ENDPOINT = 200
@@ -49,9 +50,10 @@ class Terms:
             raise ImproperlyConfigured("fail_open needs METERING_SPOOL, a folder for what is charged later.")
 
     def endpoint_of(self, request: Any, path: str) -> str:
+        """Give the endpoint of a request, in its normal form, whose path is already encoded."""
         if self.endpoint is None:
-            return path
-        return str(self.endpoint(request)) if callable(self.endpoint) else self.endpoint
+            return normal_endpoint(path)
+        return normal_endpoint(str(self.endpoint(request)) if callable(self.endpoint) else self.endpoint)
 
     def units_of(self, request: Any) -> Decimal:
         """Give the units that a request may use at most; 0 is possible.

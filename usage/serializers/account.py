@@ -116,7 +116,7 @@ class RequestSerializer(serializers.Serializer[RequestLog]):
     request_id = serializers.UUIDField(allow_null=True, help_text="The id given back to the gateway; null for imports.")
     occurred_at = InstantField()
     endpoint = serializers.CharField(help_text="The endpoint under which the request is counted.")
-    path = serializers.CharField(help_text="The endpoint as it was reported.")
+    path = serializers.CharField(help_text="The endpoint that was reported, in its normal spelling.")
     method = serializers.CharField(help_text="May be empty.")
     status = serializers.IntegerField(help_text="HTTP status.")
     outcome = serializers.ChoiceField(

@@ -57,7 +57,9 @@ class MethodField(TextField):
 
 
 def endpoint_field(**kwargs: Any) -> TextField:
-    return TextField(max_length=2_000, help_text="A code or a path; a query string is not looked at.", **kwargs)
+    return TextField(
+        max_length=2_000, help_text="A code or a path, however it is spelt; a query string does not count.", **kwargs
+    )
 
 
 def units_field(**kwargs: Any) -> UnitsField:

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from config.http.paths import endpoint_as_stored, normal_endpoint
 from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of
@@ -78,7 +79,7 @@ def charge_request(
             idempotency_key=idempotency_key,
             fingerprint=fingerprint(asked),
             request_id=request_id or uuid.uuid4(),
-            **asked,
+            **asked | {"endpoint": endpoint_as_stored(endpoint)},
         )
     )
     match outcome.outcome:
@@ -98,7 +99,7 @@ def charge_request(
         case "insufficient":
             raise refusal_of(outcome, required=outcome.credits)
         case "price_unknown":
-            raise errors.PriceUnknown(endpoint)
+            raise errors.PriceUnknown(normal_endpoint(endpoint))
         case "key_reused":
             raise IdempotencyKeyReused
     raise_customer_refusal(outcome.outcome)

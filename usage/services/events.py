@@ -18,6 +18,7 @@ from config.db.arrays import plain_array, text_array
 from config.db.calls import call
 from config.db.prepared import read_prepared
 from config.http.numbers import LARGEST_ID
+from config.http.paths import endpoint_as_stored, normal_endpoint
 from usage.selectors import EARLIEST
 from usage.services.partitions import with_partition
 
@@ -136,7 +137,7 @@ def _recorded(user_id: int, batch: Sequence[tuple[int, Event, int | None]], now:
         "p_keys": plain_array(map(_event_key, events)),
         "p_sources": text_array([event.source for event in events]),
         "p_references": text_array([event.id for event in events]),
-        "p_paths": text_array([event.endpoint for event in events]),
+        "p_paths": text_array([endpoint_as_stored(event.endpoint) for event in events]),
         "p_methods": text_array([event.method for event in events]),
         "p_statuses": plain_array([event.status for event in events]),
         "p_units": plain_array([event.units for event in events]),
@@ -150,7 +151,7 @@ def _recorded(user_id: int, batch: Sequence[tuple[int, Event, int | None]], now:
     results |= {places[n - 1]: ACCEPTED for n in answer["accepted"]}
     results |= {places[n - 1]: UNPAID for n in answer["unpaid"]}
     for n in answer["rejected"]:
-        endpoint = events[n - 1].endpoint[:200]
+        endpoint = normal_endpoint(events[n - 1].endpoint)[:200]
         results[places[n - 1]] = rejected("price_unknown", f"No price names the endpoint {endpoint!r}.")
     return results
 

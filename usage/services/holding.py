@@ -10,6 +10,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
+from config.http.paths import endpoint_as_stored, normal_endpoint
 from ledger.models import Hold
 from ledger.services.holds import HoldChange, hold_change
 from ledger.services.idempotency import fingerprint
@@ -63,7 +64,7 @@ def hold_for_request(
         p_user_id=user_id,
         p_key_hash=key_hash,
         p_credits=credits,
-        p_endpoint=endpoint,
+        p_endpoint=_stored(endpoint),
         p_method=method,
         p_units=units,
         p_seconds=expires_in_seconds,
@@ -73,7 +74,7 @@ def hold_for_request(
         p_fingerprint=fingerprint(asked),
     )
     if outcome.outcome == "price_unknown":
-        raise errors.PriceUnknown(endpoint or "")
+        raise errors.PriceUnknown(normal_endpoint(endpoint or ""))
     raise_customer_refusal(outcome.outcome)
     return hold_change(outcome)
 
@@ -127,7 +128,7 @@ def capture_hold(
             p_user_id=user_id,
             p_credits=credits,
             p_final=final,
-            p_endpoint=endpoint,
+            p_endpoint=_stored(endpoint),
             p_method=method,
             p_status=status,
             p_units=units,
@@ -141,3 +142,7 @@ def capture_hold(
     )
     change = hold_change(outcome)
     return Captured(change.hold, outcome.entry_id, change.is_replay)
+
+
+def _stored(endpoint: str | None) -> str | None:
+    return None if endpoint is None else endpoint_as_stored(endpoint)

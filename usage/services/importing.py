@@ -18,6 +18,7 @@ from django.db import IntegrityError, transaction
 from accounts.errors import UserNotFound
 from accounts.models import ApiKey, User
 from accounts.selectors import user_named
+from config.http.paths import normal_endpoint
 from usage.services.log_formats import LineParser, LineRejected, ReportedRequest
 from usage.services.recording import Line, record_lines
 
@@ -208,7 +209,7 @@ class Import:
         self.report.credits_charged += done.credits
         for place in done.rejected:
             number, line = batch[place]
-            self.report.reject(number, f"no price names the endpoint {line.request.path[:200]!r}")
+            self.report.reject(number, f"no price names the endpoint {normal_endpoint(line.request.path)[:200]!r}")
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

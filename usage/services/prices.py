@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
+from config.http.paths import normal_endpoint, normal_escapes
 from usage import errors
 from usage.models import Price, PriceKind
 
@@ -47,6 +48,17 @@ def read_endpoint(endpoint: str) -> PriceForm:
     if "{" in endpoint or "}" in endpoint:
         return _read_template(endpoint)
     return PriceForm(PriceKind.CODE, "", 0, len(endpoint))
+
+
+def normal_price_endpoint(endpoint: str) -> str:
+    """Write an endpoint as requests for it are written when their price is looked for.
+
+    :raises PriceNotUnderstood: with a sentence that says what is wrong
+    """
+    _refuse_odd_text(endpoint)
+    if endpoint.startswith("*"):
+        return "*" + normal_escapes(endpoint[1:])
+    return normal_endpoint(endpoint)
 
 
 def _refuse_odd_text(endpoint: str) -> None:
@@ -93,6 +105,7 @@ def set_price(
     :raises PriceNotUnderstood: if the endpoint or method has no known form
     :raises PriceExists: if that moment already has another price
     """
+    endpoint = normal_price_endpoint(endpoint)
     form = read_endpoint(endpoint)
     if method and not _METHOD.fullmatch(method):
         raise errors.PriceNotUnderstood(f"A method is a word such as GET or POST, not {method!r}.")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
+from config.http.paths import endpoint_as_stored
 from usage.services.log_formats import ReportedRequest
 from usage.services.partitions import with_partition
 
@@ -42,7 +43,7 @@ def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bo
         {
             "n": n,
             "key": line.key.hex(),
-            "path": line.request.path,
+            "path": endpoint_as_stored(line.request.path),
             "method": line.request.method,
             "status": line.request.status,
             "units": str(line.request.units),
