@@ -72,6 +72,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     ledger_errors.PaymentProviderBusy: (503, "payment_provider_busy"),
     ledger_errors.PackageNotFound: (404, "package_not_found"),
     ledger_errors.PaymentMethodNotFound: (404, "payment_method_not_found"),
+    ledger_errors.CardDisputed: (409, "payment_method_disputed"),
     ledger_errors.PaymentNotFound: (404, "not_found"),
     ledger_errors.PaymentMismatch: (409, "payment_mismatch"),
     ledger_errors.AutoReloadNotOffered: (409, "auto_reload_not_offered"),

@@ -181,6 +181,13 @@ class PaymentMethodNotFound(LedgerRefusal):
         super().__init__("There is no such payment method.")
 
 
+class CardDisputed(LedgerRefusal):
+    """A payment by this card is disputed, or was lost in a dispute: it is charged no more."""
+
+    def __init__(self) -> None:
+        super().__init__("A payment by this card is disputed. It cannot be charged; please use another one.")
+
+
 class PaymentNotFound(LedgerRefusal):
     def __init__(self) -> None:
         super().__init__("There is no such payment.")

@@ -22,6 +22,7 @@ NOTICE_TYPES = {
     "balance.recovered": "There are more credits than the threshold again.",
     "balance.runway_low": "At the burn rate of late, credits last fewer days than the customer's threshold.",
     "grant.expiring": "Credits are about to expire.",
+    "payment.disputed": "A payment was disputed at the customer's bank.",
     "top_up.failed": "A purchase of credits failed.",
     "top_up.succeeded": "Credits were bought.",
     "webhook.disabled": "A webhook endpoint was turned off, because nothing could be delivered to it.",

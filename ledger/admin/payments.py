@@ -27,7 +27,7 @@ from config.backoffice.links import page_link, page_url
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import record_change
 from ledger.errors import LedgerRefusal
-from ledger.models import OPEN_STATES, Payment, PaymentState
+from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
 from ledger.money import shown_money
 from ledger.services.receipts import RECEIPT_TYPES
 from ledger.services.settling import settle_payment
@@ -40,7 +40,7 @@ class PaymentStateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("open", "Under way"), *PaymentState.choices]
+        return [("open", "Under way"), *PaymentState.choices, ("disputed", "Disputed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:  # noqa: ARG002
         match self.value():
@@ -48,6 +48,9 @@ class PaymentStateFilter(admin.SimpleListFilter):
                 return queryset
             case "open":
                 return queryset.filter(state__in=OPEN_STATES)
+            case "disputed":
+                open_disputes = PaymentDispute.objects.filter(status=DisputeStatus.OPEN)
+                return queryset.filter(pk__in=open_disputes.values("payment_id"))
             case state:
                 return queryset.filter(state=state)
 
@@ -69,9 +72,9 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "id", "customer", "kind", "package", "shown_amount", "shown_credits", "state", "shown_refunded", "taken_back",
-        "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "failure_code",
-        "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt", "idempotency_key",
-        "learnt",
+        "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "paid_with",
+        "failure_code", "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt",
+        "idempotency_key", "learnt",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -18,6 +18,8 @@ class OffReason(models.TextChoices):
     DECLINED = "declined", "Three payments in a row were declined"
     METHOD_REMOVED = "method_removed", "The card was removed"
     PRICE_CHANGED = "price_changed", "The price is no longer the one agreed to"
+    DISPUTED = "disputed", "A payment was disputed"
+    REFUNDED = "refunded", "A payment of auto-reload was refunded"
 
 
 class AutoReload(models.Model):

@@ -59,6 +59,9 @@ class Payment(models.Model):
         related_name="+",
         help_text="The saved card that was charged; empty: the customer pays on the provider's page.",
     )
+    paid_with = models.CharField(
+        max_length=255, null=True, help_text="The provider's name for the card that paid, saved before or by paying."
+    )
     kind = models.CharField(
         max_length=11,
         choices=PaymentKind.choices,
@@ -105,7 +108,10 @@ class Payment(models.Model):
     objects = PaymentQuerySet.as_manager()
 
     class Meta:
-        permissions: ClassVar = [("settle_payment", "Can ask the provider what became of a payment")]
+        permissions: ClassVar = [
+            ("settle_payment", "Can ask the provider what became of a payment"),
+            ("hear_of_disputes", "Is told of disputes by email"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="payment_key_is_used_once"),
             models.UniqueConstraint(
@@ -180,6 +186,9 @@ class PaymentDispute(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["payment", "provider_dispute_id"], name="dispute_is_noted_once"),
             models.CheckConstraint(condition=Q(amount_minor__gt=0), name="dispute_is_about_money"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["payment"], name="disputes_not_won", condition=~Q(status="won")),
         ]
 
     def __str__(self) -> str:

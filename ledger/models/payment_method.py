@@ -44,6 +44,9 @@ class PaymentMethod(models.Model):
     last4 = models.CharField(max_length=4, help_text="Its last four digits.")
     expiry_month = models.SmallIntegerField(help_text="Month in which it expires, 1 to 12.")
     expiry_year = models.SmallIntegerField(help_text="Year in which it expires.")
+    fingerprint = models.CharField(
+        max_length=255, null=True, help_text="The provider's name for the card itself, however often it is saved."
+    )
     created_at = models.DateTimeField(db_default=Now(), help_text="When it was saved.")
     removed_at = models.DateTimeField(null=True, help_text="Since when it may not be charged; empty: it may.")
 
@@ -51,6 +54,13 @@ class PaymentMethod(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["provider", "provider_method_id"], name="card_is_saved_once"),
             models.CheckConstraint(condition=Q(expiry_month__range=(1, 12)), name="card_expires_in_some_month"),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["provider", "fingerprint"],
+                name="cards_that_are_the_same",
+                condition=Q(fingerprint__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:

@@ -34,7 +34,11 @@ class TermsChange(models.Model):
     )
     note = models.TextField(help_text="Why: for the staff alone.")
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", help_text="Who of the staff did it."
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who of the staff did it; empty: nobody, it follows from the rules.",
     )
     idempotency_key = models.CharField(max_length=255, help_text="The caller's name for this very change.")
     fingerprint = models.BinaryField(help_text="SHA-256 of what was asked under that key.")

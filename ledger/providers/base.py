@@ -80,6 +80,7 @@ class Card:
     last4: str
     expiry_month: int
     expiry_year: int
+    fingerprint: str | None = None  # of the card itself: the same however often it is saved
 
 
 @dataclass(frozen=True)

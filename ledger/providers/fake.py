@@ -87,7 +87,7 @@ class FakeProvider:
     def card(self, method_id: str) -> Card:
         if _kind(method_id) not in CARDS:
             raise Refused("resource_missing", "There is no such card.")
-        return Card(method_id, None, "visa", CARDS[_kind(method_id)], 12, 2040)
+        return Card(method_id, None, "visa", CARDS[_kind(method_id)], 12, 2040, fingerprint=method_id)
 
     def forget_card(self, method_id: str) -> None:
         """Nothing was kept."""

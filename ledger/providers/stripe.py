@@ -178,6 +178,7 @@ class StripeProvider:
                 last4=str(field(method, "card", "last4") or ""),
                 expiry_month=int(field(method, "card", "exp_month") or 12),
                 expiry_year=int(field(method, "card", "exp_year") or 0),
+                fingerprint=field(method, "card", "fingerprint"),
             )
 
     def forget_card(self, method_id: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from decimal import Decimal
 
-from ledger.models import AdjustmentReason, EntryReason, EntryType
+from django.db import transaction
+
+from ledger.models import AdjustmentReason, EntryReason, EntryType, OffReason
+from ledger.services.distrust import stop_reloading
 from ledger.services.entries import Posted, post_entry
 from ledger.services.grants import USUAL_TERMS, LotTerms, open_grant
 
@@ -15,20 +19,26 @@ def adjust_credits(
     """Change a customer's balance by hand; `amount` is signed credits, never 0.
 
     The note is for the staff and the customer alike and becomes the entry's description. Repeating the call
-    with its key answers with the entry made then.
+    with its key answers with the entry made then. A chargeback taken by hand turns auto-reload off, as one that the
+    provider tells of does.
 
     :raises IdempotencyKeyReused, InsufficientCredits, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
     """
-    return post_entry(
-        user_id=user_id,
-        type=EntryType.ADJUSTMENT,
-        reason=EntryReason(reason),
-        amount=amount,
-        description=note,
-        operation="adjust_credits",
-        idempotency_key=idempotency_key,
-        actor_id=actor_id,
-    )
+    is_taken_back = reason == AdjustmentReason.CHARGEBACK and amount < 0
+    with transaction.atomic() if is_taken_back else nullcontext():
+        posted = post_entry(
+            user_id=user_id,
+            type=EntryType.ADJUSTMENT,
+            reason=EntryReason(reason),
+            amount=amount,
+            description=note,
+            operation="adjust_credits",
+            idempotency_key=idempotency_key,
+            actor_id=actor_id,
+        )
+        if is_taken_back and not posted.is_replay:
+            stop_reloading(user_id=user_id, reason=OffReason.DISPUTED, now=posted.entry.created_at)
+    return posted
 
 
 def grant_credits(

@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.payment import PaymentQuerySet
 from ledger.providers.base import Provider
 from ledger.providers.registry import chosen_provider
-from ledger.services.cards import customer_at
+from ledger.services.cards import customer_at, is_disputed
 from ledger.services.idempotency import fingerprint
 from ledger.services.payments import TIME_TO_ACT, ask_provider
 from ledger.services.periods import month_of, months_after
@@ -129,6 +129,8 @@ def _reason_to_turn_off(reload: AutoReload, shop: _Shop) -> OffReason | None:
     method = terms_of(reload).method
     if method.removed_at is not None or method.provider != shop.provider.name:
         return OffReason.METHOD_REMOVED
+    if is_disputed(method):
+        return OffReason.DISPUTED
     if reload.currency != shop.rate.currency or shop.rate.price_minor > (reload.price_minor or 0):
         return OffReason.PRICE_CHANGED
     return None

@@ -7,9 +7,10 @@ import logging
 import uuid
 
 from django.db import transaction
+from django.db.models import Q
 
 from ledger import errors
-from ledger.models import PaymentCustomer, PaymentMethod
+from ledger.models import DisputeStatus, PaymentCustomer, PaymentDispute, PaymentMethod
 from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider, provider_named
 from ledger.providers.turns import turn
@@ -74,9 +75,21 @@ def remember_card(*, user_id: int, provider_name: str, method_id: str) -> Paymen
         last4=card.last4,
         expiry_month=card.expiry_month,
         expiry_year=card.expiry_year,
+        fingerprint=card.fingerprint,
     )
     PaymentMethod.objects.bulk_create([fresh], ignore_conflicts=True)
     return PaymentMethod.objects.get(provider=provider_name, provider_method_id=method_id)
+
+
+def is_disputed(card: PaymentMethod) -> bool:
+    """Tell whether a payment by this card is in a dispute, or was lost in one; whoever saved it, and however often."""
+    same = Q(pk=card.pk)
+    if card.fingerprint:
+        same |= Q(provider=card.provider, fingerprint=card.fingerprint)
+    names = list(PaymentMethod.objects.filter(same).values_list("provider_method_id", flat=True))
+    disputes = PaymentDispute.objects.exclude(status=DisputeStatus.WON)
+    paid_with_it = Q(payment__paid_with__in=names) | Q(payment__method__provider_method_id__in=names)
+    return disputes.filter(paid_with_it, payment__provider=card.provider).exists()
 
 
 def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> None:

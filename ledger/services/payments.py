@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import NamedTuple
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from config.http.numbers import LARGEST
 from ledger import errors
@@ -15,8 +15,9 @@ from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
 from ledger.providers.turns import turn
 from ledger.selectors import balance_of
-from ledger.services.cards import customer_at
+from ledger.services.cards import customer_at, is_disputed
 from ledger.services.idempotency import fingerprint
+from ledger.services.reload_switching import hold_balance
 from ledger.services.settling import note_outcome, order_of, record_answer
 
 TIME_TO_ACT = dt.timedelta(hours=24)  # as long as Stripe keeps a checkout open
@@ -47,6 +48,7 @@ def start_top_up(
     :raises IdempotencyKeyReused: if the key was used for another purchase
     :raises PaymentsOff, PaymentProviderAway, PaymentProviderBusy: if no payment can be begun
     :raises PackageNotFound, PaymentMethodNotFound: if there is no such thing (of this customer)
+    :raises CardDisputed: if a payment by that card is disputed
     :raises BalanceLimitExceeded: if the balance could not take the credits
     """
     asked = fingerprint({"package": package_code, "payment_method": payment_method_id})
@@ -74,6 +76,7 @@ def _start(
     method = None if payment_method_id is None else _card_of(user_id, payment_method_id, provider)
     if balance_of(user_id=user_id).balance + package.credits > LARGEST:
         raise errors.BalanceLimitExceeded
+    customer_id = customer_at(provider=provider, user_id=user_id, email=email)
     intent = Payment(
         user_id=user_id,
         package=package,
@@ -83,22 +86,32 @@ def _start(
         currency=package.currency,
         provider=provider.name,
         provider_key=uuid.uuid4(),
-        provider_customer_id=customer_at(provider=provider, user_id=user_id, email=email),
+        provider_customer_id=customer_id,
         idempotency_key=idempotency_key,
         fingerprint=asked,
         created_at=now,
         asked_at=now,
         expires_at=now + TIME_TO_ACT,
     )
-    try:
-        with transaction.atomic():
-            intent.save(force_insert=True)
-    except IntegrityError:
-        twin = _made_before(user_id, idempotency_key, asked)
-        if twin is None:
-            raise
+    twin = _write(intent)
+    if twin is not None:
         return Started(twin, is_replay=True)
     return Started(ask_provider(intent, provider, now), is_replay=False)
+
+
+@transaction.atomic(durable=True)
+def _write(intent: Payment) -> Payment | None:
+    """Write a payment that may be begun, and nothing if a twin has; returns the twin.
+
+    The balance is held meanwhile: what is looked at here stays so until the payment stands.
+    """
+    hold_balance(user_id=intent.user_id)
+    twin = _made_before(intent.user_id, intent.idempotency_key, bytes(intent.fingerprint))
+    if twin is None:
+        if intent.method is not None and is_disputed(intent.method):
+            raise errors.CardDisputed
+        intent.save(force_insert=True)
+    return twin
 
 
 def ask_provider(payment: Payment, provider: Provider, now: dt.datetime) -> Payment:

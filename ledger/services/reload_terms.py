@@ -14,6 +14,7 @@ from ledger import errors
 from ledger.models import AutoReload, OffReason, PaymentMethod, ReloadEventKind
 from ledger.money import NotInThisCurrency, in_minor_units, shown_money
 from ledger.providers.registry import chosen_provider
+from ledger.services.cards import is_disputed
 from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of
 from ledger.services.reload_switching import THRESHOLD, hold_balance, locked_reload, note_event, turn_off
 from ledger.services.reload_words import consent_sentence
@@ -142,6 +143,8 @@ def _agreeable_terms(reload: AutoReload, rate: Rate, provider_name: str) -> Term
         refused = _impossible(terms, rate)
         if terms.method.removed_at is not None or terms.method.provider != provider_name:
             refused["payment_method_id"] = ["This card cannot be charged any more: choose another one."]
+        elif is_disputed(terms.method):
+            refused["payment_method_id"] = ["A payment by this card is disputed: choose another one."]
     if refused:
         raise errors.ReloadTermsRefused(refused)
     return terms

@@ -15,6 +15,8 @@ OFF_SENTENCES = {
     OffReason.DECLINED: "It was turned off because three payments in a row were declined.",
     OffReason.METHOD_REMOVED: "It was turned off because its card was removed.",
     OffReason.PRICE_CHANGED: "It was turned off because the price is no longer the one that you agreed to.",
+    OffReason.DISPUTED: "It was turned off because a payment was disputed.",
+    OffReason.REFUNDED: "It was turned off because one of its payments was refunded.",
 }
 
 

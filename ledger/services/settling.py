@@ -104,7 +104,7 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
     :raises PaymentMismatch: if it is about another amount, currency or customer; nothing is credited then
     :raises BalanceLimitExceeded: if the balance cannot take the credits
     """
-    payment = Payment.objects.get(pk=payment_id)
+    payment = Payment.objects.select_related("method").get(pk=payment_id)
     _refuse_mismatch(payment, answer, source)
     try:
         if answer.state == PaymentState.SUCCEEDED:
@@ -116,6 +116,7 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
         raise errors.PaymentMismatch("payment id") from error
     if answer.state == PaymentState.SUCCEEDED and payment.method_id is None and answer.method_id is not None:
         # Of several messages about a success only one may name the card that was saved with it.
+        Payment.objects.filter(pk=payment_id, paid_with__isnull=True).update(paid_with=answer.method_id)
         remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=answer.method_id)
     return Payment.objects.select_related("package", "method").get(pk=payment_id)
 
@@ -169,6 +170,7 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
             client_secret=None,
             failure_code=None,
             failure_message=None,
+            paid_with=answer.method_id if payment.method is None else payment.method.provider_method_id,
             **_names(payment, answer),
         )
     )

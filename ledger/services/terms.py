@@ -21,9 +21,10 @@ class Changed(NamedTuple):
     is_replay: bool
 
 
-def freeze_balance(*, user_id: int, note: str, actor_id: int, idempotency_key: str) -> Changed:
+def freeze_balance(*, user_id: int, note: str, actor_id: int | None, idempotency_key: str) -> Changed:
     """Let nothing more be spent or held from a balance; credits still come in, and open holds are kept.
 
+    `actor_id` is who of the staff does it; None: it follows from the rules.
     Repeating the call with its key answers with the change made then, even if it was taken back since.
 
     :raises TermsUnchanged: if the balance is frozen already
@@ -65,7 +66,7 @@ def set_overdraft_limit(*, user_id: int, limit: Decimal, note: str, actor_id: in
     return _changed(outcome)
 
 
-def _freeze(user_id: int, note: str, actor_id: int, idempotency_key: str, *, frozen: bool) -> Changed:
+def _freeze(user_id: int, note: str, actor_id: int | None, idempotency_key: str, *, frozen: bool) -> Changed:
     outcome = _call(
         "ledger_freeze",
         p_user_id=user_id,

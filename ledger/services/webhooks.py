@@ -52,13 +52,14 @@ def _take_payment(news: PaymentNews | RefundNews | DisputeNews, now: dt.datetime
         return True
     _refuse_other_currency(payment, news)
     if isinstance(news, RefundNews):
-        note_refund(payment_id=payment.pk, refunded_minor=news.refunded_minor)
+        note_refund(payment_id=payment.pk, refunded_minor=news.refunded_minor, now=now)
     else:
         note_dispute(
             payment_id=payment.pk,
             provider_dispute_id=news.provider_dispute_id,
             amount_minor=news.amount_minor,
             status=news.status,
+            now=now,
         )
     return True
 

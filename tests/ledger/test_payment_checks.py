@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from ledger.providers import fake as cards
 from ledger.services.payment_checks import PAYMENT_CHECKS
@@ -24,7 +25,7 @@ TAMPERINGS = {
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
 def test_what_is_tampered_with_is_found(bob, statement):
-    note_refund(payment_id=bought(bob, cards.APPROVE).pk, refunded_minor=625)
+    note_refund(payment_id=bought(bob, cards.APPROVE).pk, refunded_minor=625, now=timezone.now())
     checked, findings = reconcile(Scope())
     assert (checked["payments"], findings) == (1, [])
 

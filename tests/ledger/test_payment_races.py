@@ -78,7 +78,7 @@ def test_five_messages_at_once_in_any_order_credit_once(bob):
 def test_refunds_heard_of_at_once_take_back_once(bob):
     payment = bought(bob, cards.APPROVE)
 
-    outcomes = at_once(6, lambda: note_refund(payment_id=payment.pk, refunded_minor=payment.amount_minor))
+    outcomes = at_once(6, lambda: note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now()))
 
     assert outcomes == [None] * 6
     assert purchases(bob) == [Decimal(1000), Decimal(-1000)]
@@ -94,7 +94,7 @@ def test_a_payment_and_its_refund_at_once_neither_deadlock_nor_lose_anything(bob
             )
         ]
         * 3
-        + [lambda: note_refund(payment_id=payment.pk, refunded_minor=625)] * 3
+        + [lambda: note_refund(payment_id=payment.pk, refunded_minor=625, now=timezone.now())] * 3
     )
 
     outcomes = at_once(6, lambda: next(calls)())

@@ -32,11 +32,11 @@ def _books_are_in_order(bob):
 
 
 def refund(payment, minor):
-    note_refund(payment_id=payment.pk, refunded_minor=minor)
+    note_refund(payment_id=payment.pk, refunded_minor=minor, now=timezone.now())
 
 
 def dispute(payment, status, name="dp_1", minor=1250):
-    note_dispute(payment_id=payment.pk, provider_dispute_id=name, amount_minor=minor, status=status)
+    note_dispute(payment_id=payment.pk, provider_dispute_id=name, amount_minor=minor, status=status, now=timezone.now())
 
 
 def test_a_refund_takes_back_all_by_an_entry_that_reverses_the_purchase(bob, payment):

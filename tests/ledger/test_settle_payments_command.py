@@ -67,7 +67,7 @@ def test_a_dry_run_counts_and_changes_nothing(bob):
 def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
     payment = bought(bob, cards.APPROVE)
     post(bob, -1000)
-    note_refund(payment_id=payment.pk, refunded_minor=1250)
+    note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now())
     assert run("settle_payments", "--json").json == NOTHING | {"reversals_already_spent": 1, "receipts": 1}
     post(bob, 1500)
 

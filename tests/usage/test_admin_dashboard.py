@@ -9,8 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from ledger.models import Payment
 from ledger.providers import fake as cards
 from ledger.services.holds import open_hold
+from ledger.services.reversals import note_dispute
 from tests.backoffice import audit, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory, customer_with
 from tests.ledger.paying import bought
@@ -18,7 +20,7 @@ from tests.usage.metering import charge, price, report, request_at
 from usage.admin.dashboard import figures_now, forget_figures
 
 pytestmark = pytest.mark.django_db
-MOST_STATEMENTS = 13
+MOST_STATEMENTS = 14
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +54,11 @@ def company():
     ApiKeyFactory(user=alice)
     for method in (cards.TIME_OUT, None, cards.DECLINE):
         bought(alice, method)
+    disputed = Payment.objects.of(alice.pk).get(state="failed")  # no credits to take back
+    for name, status in (("dp_1", "open"), ("dp_2", "lost")):
+        note_dispute(
+            payment_id=disputed.pk, provider_dispute_id=name, amount_minor=1, status=status, now=timezone.now()
+        )
     audit(findings=2)
     return alice
 
@@ -67,6 +74,7 @@ def test_the_numbers_are_right(company):
         "Holds expired, not settled": "0",
         "Payments under way": "2",
         "Payments failed this month": "1",
+        "Payments disputed": "1",
         "Credits used today": "4",
         "Credits used this month": "4",
         "Requests today": "5",
@@ -83,7 +91,7 @@ def test_each_number_leads_to_a_list_that_has_as_many_rows(company):
 
     for title, number in {
         "Customers": 4, "At or below zero": 1, "Reserved by holds": 1, "Holds expired, not settled": 0,
-        "Payments under way": 2, "Payments failed this month": 1,
+        "Payments under way": 2, "Payments failed this month": 1, "Payments disputed": 1,
         "Requests today": 5, "Failed today": 1, "Unpaid this month": 1, "Keys used in 24 hours": 1,
     }.items():  # fmt: skip
         answer = client.get(shown[title].url)
@@ -113,7 +121,7 @@ def test_a_hold_that_has_run_out_is_not_reserved_and_is_counted_as_unsettled(com
         ("accounts.view_user", {"Customers"}),
         ("ledger.view_balance", {"Credits outstanding", "At or below zero"}),
         ("ledger.view_hold", {"Reserved by holds", "Holds expired, not settled"}),
-        ("ledger.view_payment", {"Payments under way", "Payments failed this month"}),
+        ("ledger.view_payment", {"Payments under way", "Payments failed this month", "Payments disputed"}),
         (
             "usage.view_requestlog",
             {"Credits used today", "Credits used this month", "Requests today", "Failed today", "Unpaid this month"},

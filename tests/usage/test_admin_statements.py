@@ -30,7 +30,7 @@ from usage.models import AlertKind
 from usage.services.alerts import create_alert
 
 pytestmark = pytest.mark.django_db
-MOST_STATEMENTS = 13
+MOST_STATEMENTS = 14
 
 
 @pytest.fixture

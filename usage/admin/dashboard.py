@@ -19,7 +19,16 @@ from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.site import BackOfficeSite
 from ledger.admin.available import lapsed_credits
-from ledger.models import OPEN_STATES, Balance, Hold, HoldStatus, Payment, PaymentState
+from ledger.models import (
+    OPEN_STATES,
+    Balance,
+    DisputeStatus,
+    Hold,
+    HoldStatus,
+    Payment,
+    PaymentDispute,
+    PaymentState,
+)
 from usage.models import DailyUsage, ReconciliationRun, RequestLog
 from usage.selectors import last_full_audit
 
@@ -46,6 +55,7 @@ class Figures:
     unsettled_holds: int
     payments_open: int
     payments_failed: int
+    payments_disputed: int
     audit: ReconciliationRun | None
 
 
@@ -122,6 +132,7 @@ def _count(now: dt.datetime) -> Figures:
         unsettled_holds=unsettled["number"],
         payments_open=payments["open"],
         payments_failed=payments["failed"],
+        payments_disputed=PaymentDispute.objects.filter(status=DisputeStatus.OPEN).count(),
         audit=last_full_audit(),
     )
 
@@ -154,6 +165,10 @@ def tiles_for(viewer: Any, figures: Figures) -> list[Tile]:
             Tile(
                 "Payments failed this month", f"{figures.payments_failed:,}",
                 list_url("ledger_payment", state="failed", created_at__year=day.year, created_at__month=day.month),
+            ),
+            Tile(
+                "Payments disputed", f"{figures.payments_disputed:,}", list_url("ledger_payment", state="disputed"),
+                note="not decided yet", needs_care=figures.payments_disputed > 0,
             ),
         ],
         "usage.view_requestlog": [

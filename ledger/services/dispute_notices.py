@@ -1,0 +1,65 @@
+"""What is told of a dispute: the customer by webhook, those of the staff who are to know by email."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from accounts.models import User
+from accounts.services.notices import tell_customer
+from ledger.models import Payment, PaymentDispute
+from ledger.money import in_major_units, shown_money
+
+TYPE = "payment.disputed"
+HEARS_OF_DISPUTES = "hear_of_disputes"  # the permission
+
+
+def tell_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
+    """Note it for the customer's webhooks and for the emails of the staff, in the caller's transaction."""
+    data = {
+        "payment_id": payment.pk,
+        "dispute_id": dispute.provider_dispute_id,
+        "amount": in_major_units(dispute.amount_minor, payment.currency),
+        "currency": payment.currency,
+    }
+    _tell(payment.user_id, dispute, data, None, None, now)
+    subject = f"Payment {payment.pk} was disputed"
+    for user_id in _who_hears():
+        _tell(user_id, dispute, data | {"user_id": payment.user_id}, subject, _text(payment, dispute), now)
+
+
+def _tell(
+    user_id: int, dispute: PaymentDispute, data: dict[str, Any], subject: str | None, body: str | None, now: dt.datetime
+) -> None:
+    # Of the staff somebody may be the customer, too: each is told once under a key of their own.
+    key = f"{dispute.pk}" if subject is None else f"staff {dispute.pk}"
+    tell_customer(user_id=user_id, type=TYPE, key=key, data=data, subject=subject, body=body, now=now)
+
+
+def _who_hears() -> list[int]:
+    """Name the staff who have the permission to hear of disputes, superusers among them."""
+    granted = {"content_type__app_label": "ledger", "codename": HEARS_OF_DISPUTES}
+    of_groups = Q(**{f"groups__permissions__{name}": value for name, value in granted.items()})
+    of_their_own = Q(**{f"user_permissions__{name}": value for name, value in granted.items()})
+    staff = User.objects.filter(of_groups | of_their_own | Q(is_superuser=True), is_active=True, is_staff=True)
+    return list(staff.order_by("pk").values_list("pk", flat=True).distinct())
+
+
+def _text(payment: Payment, dispute: PaymentDispute) -> str:
+    after = (
+        "The account was frozen: open holds are kept, and nothing more is spent until somebody has looked."
+        if settings.DISPUTE_FREEZES_ACCOUNT
+        else "The account is not frozen; you may do that in the back office."
+    )
+    return f"""\
+A customer's bank has taken back {shown_money(dispute.amount_minor, payment.currency)} of payment {payment.pk}.
+
+  Customer  {payment.user.email} ({payment.user_id})
+  Dispute   {dispute.provider_dispute_id} at {payment.provider}
+
+The credits were taken back as far as they were there; what is missing is taken from the next credits that come in.
+Auto-reload was turned off. {after}
+"""

@@ -1,0 +1,48 @@
+"""What follows from a payment that was taken back: nothing more is bought unasked, staff are told, and may be served.
+
+Each function is called in the transaction that notes it, with the balance held, and once for each thing noted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+
+from ledger import errors
+from ledger.models import OffReason, Payment, PaymentDispute, PaymentKind
+from ledger.services.dispute_notices import tell_disputed
+from ledger.services.reload_switching import locked_reload, turn_off
+from ledger.services.terms import freeze_balance
+
+
+def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
+    """Buy nothing more unasked, tell customer and staff, and freeze the account where the site wants that.
+
+    Whichever payment it was: whoever disputes one has not agreed to the next.
+    """
+    stop_reloading(user_id=payment.user_id, reason=OffReason.DISPUTED, now=now)
+    tell_disputed(payment, dispute, now=now)
+    if settings.DISPUTE_FREEZES_ACCOUNT:
+        _freeze(payment, dispute)
+
+
+def distrust_refunded(payment: Payment, *, now: dt.datetime) -> None:
+    """Buy nothing more unasked when what was bought so is given back, wholly or in part."""
+    if payment.kind == PaymentKind.AUTO_RELOAD:
+        stop_reloading(user_id=payment.user_id, reason=OffReason.REFUNDED, now=now)
+
+
+def stop_reloading(*, user_id: int, reason: OffReason, now: dt.datetime) -> None:
+    """Turn auto-reload off, if it is on; going on takes a new consent."""
+    reload = locked_reload(user_id=user_id)
+    if reload is not None and reload.enabled:
+        turn_off(reload, reason=reason, now=now)
+
+
+def _freeze(payment: Payment, dispute: PaymentDispute) -> None:
+    note = f"Payment {payment.pk} was disputed ({dispute.provider_dispute_id})."
+    try:
+        freeze_balance(user_id=payment.user_id, note=note, actor_id=None, idempotency_key=f"dispute {dispute.pk}")
+    except errors.TermsUnchanged:
+        return  # frozen before, for another reason
