@@ -15,6 +15,9 @@ from accounts.models import User
 from accounts.services.passwords import check_credentials
 from config.http.client_address import client_address
 
+DEVICE_COOKIE = "tollbook_device"
+TOO_MANY = "too_many_login_failures"
+
 
 class GuardedEmailBackend(ModelBackend):
     """Email and password, counted against the account and the address; permissions as Django has them."""
@@ -30,12 +33,16 @@ class GuardedEmailBackend(ModelBackend):
         if email is None or password is None:
             return None
         address = client_address(request) if request is not None else None
+        token = request.COOKIES.get(DEVICE_COOKIE, "") if request is not None else ""
         try:
-            return check_credentials(email=email, password=password, address=address, now=timezone.now())
+            return check_credentials(
+                email=email, password=password, address=address, now=timezone.now(), device_token=token
+            )
         except InvalidCredentials:
             return None
         except TooManyLoginFailures as refusal:
-            raise ValidationError(str(refusal), code="too_many_login_failures") from refusal
+            wait = {"retry_after_seconds": refusal.retry_after_seconds}
+            raise ValidationError(str(refusal), code=TOO_MANY, params=wait) from refusal
 
     async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

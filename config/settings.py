@@ -150,6 +150,7 @@ if len(JWT_SIGNING_KEY.encode()) < 32:
 REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", default=True)
 LOGIN_WINDOW = timedelta(minutes=15)
 LOGIN_FAILURES_PER_ACCOUNT = env.whole_number("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
+LOGIN_FAILURES_EVERYWHERE = env.whole_number("LOGIN_FAILURES_EVERYWHERE", 50, least=1)
 LOGIN_FAILURES_PER_ADDRESS = env.whole_number("LOGIN_FAILURES_PER_ADDRESS", 100, least=1)
 API_KEYS_PER_CUSTOMER = env.whole_number("API_KEYS_PER_CUSTOMER", 50, least=1)
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)

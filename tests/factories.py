@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import factory
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import Plan, Scope, Subscription, User
+from accounts.models import Plan, Scope, SignInPlace, SpentRefreshToken, Subscription, TokenFamily, User
 from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
 from ledger.models import Entry, EntryReason
 from ledger.services.adjustments import grant_credits
@@ -93,6 +94,13 @@ class SubscriptionFactory(factory.django.DjangoModelFactory[Subscription]):
     current_period_start = factory.SelfAttribute("started_at")
     current_period_end = factory.LazyAttribute(lambda made: made.current_period_start + dt.timedelta(days=30))
     next_grant_at = factory.SelfAttribute("current_period_end")
+
+
+def delete_people(users: QuerySet[User]) -> None:
+    """Delete people who have done nothing yet; `.delete()` would ask for the record of staff, which only grows."""
+    for model in (SpentRefreshToken, TokenFamily, SignInPlace):
+        model.objects.filter(user__in=users).delete()
+    users._raw_delete(users.db)
 
 
 def give(user: User, credits: Decimal | int | str) -> Entry:

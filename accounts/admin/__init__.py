@@ -6,6 +6,7 @@ Those of people and of keys join more apps: usage/admin/customers.py and api_key
 from accounts.admin.notices import NoticeAdmin
 from accounts.admin.plans import PlanAdmin
 from accounts.admin.roles import RoleAdmin
+from accounts.admin.signing_in import sign_in_answer
 from accounts.admin.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "RoleAdmin",
     "WebhookDeliveryAdmin",
     "WebhookEndpointAdmin",
+    "sign_in_answer",
 ]

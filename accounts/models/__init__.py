@@ -2,7 +2,7 @@
 
 from accounts.models.api_key import ApiKey, KeyStatus, Scope
 from accounts.models.limits import LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE
-from accounts.models.login_attempt import LoginAttempt
+from accounts.models.login_attempt import LoginAttempt, SignInPlace
 from accounts.models.notice import NOTICE_TYPES, Notice
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
@@ -24,6 +24,7 @@ __all__ = [
     "Notice",
     "Plan",
     "Scope",
+    "SignInPlace",
     "SpentRefreshToken",
     "Subscription",
     "SubscriptionStatus",

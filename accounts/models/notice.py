@@ -12,6 +12,7 @@ from accounts.models.user import User
 
 # Every type of notice there is. Customers choose among them, so names are public: add, never rename.
 NOTICE_TYPES = {
+    "account.sign_in_failures": "Somebody tried too often to sign in with a wrong password.",
     "auto_reload.cap_reached": "Auto-reload has reached the customer's monthly cap.",
     "auto_reload.disabled": "Auto-reload was turned off, by somebody or after too many failures.",
     "auto_reload.failed": "An automatic purchase of credits was refused.",

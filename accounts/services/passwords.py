@@ -11,27 +11,38 @@ from django.db import transaction
 
 from accounts.errors import InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
 from accounts.models import TokenFamily, User
-from accounts.services.login_guard import forgive_attempts, purge_old_attempts, reserve_attempt
+from accounts.services.devices import device_of
+from accounts.services.login_guard import (
+    forget_places,
+    forgive_attempts,
+    purge_old_attempts,
+    remember_place,
+    reserve_attempt,
+)
 
 LONGEST_NEW_PASSWORD = 128
 LONGEST_PASSWORD = 4096  # what is looked at: somebody may have set a long one elsewhere
 _NO_PASSWORD = hashers.UNUSABLE_PASSWORD_PREFIX
 
 
-def check_credentials(*, email: str, password: str, address: str | None, now: dt.datetime) -> User:
+def check_credentials(
+    *, email: str, password: str, address: str | None, now: dt.datetime, device_token: str = ""
+) -> User:
     """Find the active person with this email and password.
 
-    Takes the same time whether the email is unknown, the password wrong or the person inactive.
+    Takes the same time whether the email is unknown, the password wrong or the person inactive. `device_token` is what
+    a browser kept of an earlier sign-in, if anything (`accounts.services.devices`).
 
     :raises InvalidCredentials: if there is none
     :raises TooManyLoginFailures: if too many failed of late; then no password is looked at
     """
-    attempt = reserve_attempt(email=email, address=address, now=now)
-    purge_old_attempts(now=now)
     user = User.objects.with_email(email).first() if "\0" not in email else None
+    attempt = reserve_attempt(email=email, address=address, now=now, device=device_of(device_token, user))
+    purge_old_attempts(now=now)
     if not password_fits(user, password) or user is None:  # in this order: the hasher runs for nobody, too
         raise InvalidCredentials
     forgive_attempts(attempt)
+    remember_place(user_id=user.pk, address=address, now=now)
     return user
 
 
@@ -55,6 +66,7 @@ def change_password(*, user: User, current: str, new: str, address: str | None, 
         if not User.objects.filter(pk=user.pk, password=user.password).update(password=encoded):
             raise WrongCurrentPassword
         TokenFamily.objects.filter(user_id=user.pk, revoked_at=None).update(revoked_at=now)
+        forget_places(user_id=user.pk)
     user.password = encoded
 
 

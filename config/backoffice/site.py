@@ -7,15 +7,20 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
 
 class BackOfficeSite(AdminSite):
-    """Knows no app: whoever has something for the front page says so when it is loaded, as with `register`."""
+    """Knows no app: who has something for a page says so when it is loaded, as with `register`."""
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
         self.front_page: Callable[[HttpRequest], dict[str, Any]] = lambda _: {}
+        self.sign_in_answer: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = lambda _, answer: answer
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
+        return self.sign_in_answer(request, super().login(request, extra_context))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**self.front_page(request), **(extra_context or {})})

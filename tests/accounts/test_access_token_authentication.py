@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import TokenFamily, User
 from accounts.services import sessions
 from accounts.tokens import fingerprint_of
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, UserFactory, delete_people
 
 pytestmark = pytest.mark.django_db
 LONG = {"current_password": PASSWORD, "new_password": ""}  # a 400 tells that the caller was let in
@@ -155,7 +155,7 @@ def test_a_refresh_token_opens_nothing(pair):
     [
         lambda users: users.update(is_active=False),
         lambda users: users.update(password="!"),
-        lambda users: users.delete(),
+        delete_people,
     ],
     ids=["deactivated", "password changed", "deleted"],
 )

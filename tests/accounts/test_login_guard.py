@@ -19,14 +19,25 @@ def addresses(count):
     return [f"203.0.113.{number}" for number in range(count)]
 
 
-def test_the_tenth_attempt_on_an_account_is_made_and_the_eleventh_refused(now):
-    for address in addresses(10):
-        reserve_attempt(email="alice@example.com", address=address, now=now)
+def test_the_tenth_attempt_on_an_account_from_an_address_is_made_and_the_eleventh_refused(now):
+    for _ in range(10):
+        reserve_attempt(email="alice@example.com", address=ADDRESS, now=now)
 
     with pytest.raises(TooManyLoginFailures):
         reserve_attempt(email="alice@example.com", address=ADDRESS, now=now)
 
     assert LoginAttempt.objects.count() == 10
+    reserve_attempt(email="alice@example.com", address="203.0.113.1", now=now)
+
+
+def test_the_fiftieth_attempt_on_an_account_from_anywhere_is_made_and_the_next_refused(now):
+    for address in addresses(50):
+        reserve_attempt(email="alice@example.com", address=address, now=now)
+
+    with pytest.raises(TooManyLoginFailures):
+        reserve_attempt(email="alice@example.com", address=ADDRESS, now=now)
+
+    assert LoginAttempt.objects.count() == 50
 
 
 def test_the_hundredth_attempt_from_an_address_is_made_and_the_next_refused(now):
@@ -62,8 +73,8 @@ def test_refused_attempts_do_not_prolong_the_wait(now):
 
 @pytest.mark.parametrize("spelling", ["ALICE@example.com", " alice@EXAMPLE.com ", "Alice@Example.Com"])
 def test_every_spelling_counts_against_the_account(now, spelling):
-    for address in addresses(10):
-        reserve_attempt(email="alice@example.com", address=address, now=now)
+    for _ in range(10):
+        reserve_attempt(email="alice@example.com", address=ADDRESS, now=now)
 
     with pytest.raises(TooManyLoginFailures):
         reserve_attempt(email=spelling, address=ADDRESS, now=now)

@@ -11,7 +11,7 @@ from accounts.models import SpentRefreshToken, TokenFamily, User
 from accounts.services import sessions
 from tests.accounts.conftest import ADDRESS, NOW
 from tests.accounts.races import at_once
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, UserFactory, delete_people
 
 pytestmark = pytest.mark.django_db
 SECOND = dt.timedelta(seconds=1)
@@ -155,7 +155,7 @@ def test_the_familys_end_survives_the_refusal(now):
         lambda users: users.update(password=make_password("another")),
         lambda users: users.update(password="!unusable"),
         lambda users: users.update(is_active=False),
-        lambda users: users.delete(),
+        delete_people,
     ],
     ids=["password", "no password", "deactivation", "deletion"],
 )

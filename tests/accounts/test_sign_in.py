@@ -9,7 +9,7 @@ from accounts.services import sessions
 from accounts.services.passwords import check_credentials
 from tests.accounts.conftest import ADDRESS
 from tests.accounts.races import at_once
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, UserFactory, delete_people
 
 pytestmark = pytest.mark.django_db
 
@@ -152,7 +152,7 @@ def test_renewing_an_old_hash_does_not_undo_a_change_of_password(now, settings, 
 
 def test_somebody_deleted_while_signing_in_is_refused(now, monkeypatch):
     user = UserFactory(email="alice@example.com")
-    monkeypatch.setattr(sessions, "purge_ended_families", lambda *, now: User.objects.filter(pk=user.pk).delete())
+    monkeypatch.setattr(sessions, "purge_ended_families", lambda *, now: delete_people(User.objects.filter(pk=user.pk)))
 
     with pytest.raises(InvalidCredentials):
         sign_in(now)

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.services import sessions
 from tests.accounts.races import at_once
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, UserFactory, delete_people
 
 pytestmark = pytest.mark.django_db
 
@@ -106,7 +106,7 @@ def test_tokens_of_somebody_changed_are_refused(pair, change):
 
 
 def test_the_token_of_somebody_deleted_is_refused(pair):
-    User.objects.all().delete()
+    delete_people(User.objects.all())
 
     assert post("/auth/refresh", refresh=pair.refresh).status_code == 401
     assert post("/auth/logout", refresh=pair.refresh).status_code == 204

@@ -11,6 +11,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from accounts.services.notices import send_notice_emails
+from accounts.services.sign_in_notices import tell_failed_sign_ins
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from usage.services.alert_notices import DEPLETED, EXPIRING, LOW, RECOVERED, RUNWAY_LOW
@@ -40,6 +41,7 @@ class Command(OperatorCommand):
             told = tell_crossings(now=now)
             arm_returned(now=now)
             told += tell_crossings(now=now) + tell_runways(now=now) + tell_expiring_lots(now=now)
+            tell_failed_sign_ins(now=now)
         emails = send_notice_emails(now=timezone.now(), most=EMAILS_A_RUN)
         return _result(told, watched, emails, dry_run=False)
 

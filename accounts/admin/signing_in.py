@@ -1,0 +1,49 @@
+"""Signing in to the back office: too many failures are a 429, and a browser that got in is known from then on."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from accounts.backends import DEVICE_COOKIE, TOO_MANY
+from accounts.models import User
+from accounts.services.devices import DEVICES_ARE_KNOWN_FOR, new_device_token
+from config.backoffice.site import BackOfficeSite
+
+
+def sign_in_answer(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+    """Finish the answer of the sign-in form."""
+    if request.method != "POST":
+        return answer
+    if isinstance(request.user, User):
+        answer.set_cookie(
+            DEVICE_COOKIE,
+            new_device_token(request.user),
+            max_age=DEVICES_ARE_KNOWN_FOR,
+            path=reverse("admin:login"),
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Strict",
+        )
+        return answer
+    wait = _wait_of(answer)
+    if wait is not None:
+        answer.status_code = 429
+        answer.headers["Retry-After"] = str(wait)
+    return answer
+
+
+def _wait_of(answer: HttpResponseBase) -> int | None:
+    """Say how many seconds the form asks to wait; None if it is about something else."""
+    context: Any = getattr(answer, "context_data", None) or {}
+    form = context.get("form")
+    errors = form.non_field_errors().as_data() if form is not None else []
+    return next((error.params["retry_after_seconds"] for error in errors if error.code == TOO_MANY), None)
+
+
+cast(BackOfficeSite, admin.site).sign_in_answer = sign_in_answer

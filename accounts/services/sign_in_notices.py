@@ -1,0 +1,43 @@
+"""Telling people that somebody guesses at their password; once a day, and never within a sign-in.
+
+A sign-in takes the same time for an account that exists and one that does not, so nothing is written there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.db.models import Count
+from django.db.models.functions import Lower
+
+from accounts.models import LoginAttempt, User
+from accounts.services.notices import tell_customer
+from config.http.timestamps import instant_text
+
+FAILURES = "account.sign_in_failures"
+
+
+def tell_failed_sign_ins(*, now: dt.datetime) -> int:
+    """Tell the owners of accounts that ran out of guesses in the last LOGIN_WINDOW; answers how many were told now."""
+    of_late = LoginAttempt.objects.filter(attempted_at__gt=now - settings.LOGIN_WINDOW)
+    counted = of_late.values("account").annotate(failures=Count("pk"))
+    many = dict(
+        counted.filter(failures__gte=settings.LOGIN_FAILURES_PER_ACCOUNT).values_list("account", "failures").order_by()
+    )
+    people = User.objects.with_emails(many).filter(is_active=True).annotate(account=Lower("email"))
+    return sum(_tell(user_id, many[account], now) for user_id, account in people.values_list("pk", "account"))
+
+
+def _tell(user_id: int, failures: int, now: dt.datetime) -> bool:
+    return tell_customer(
+        user_id=user_id,
+        type=FAILURES,
+        key=f"{now:%Y-%m-%d}",
+        data={"failures": failures, "until": instant_text(now)},
+        subject="Failed sign-ins to your account",
+        body=f"Somebody tried to sign in to your account with a wrong password {failures} times within 15 minutes.\n\n"
+        "Those attempts failed. If it was you, wait a little and try again. If not, there is nothing to do as long as\n"
+        "your password is a good one that you use nowhere else. You are told this at most once a day.\n",
+        now=now,
+    )
