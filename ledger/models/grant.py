@@ -82,6 +82,9 @@ class Grant(models.Model):
     has_run_out = models.BooleanField(
         db_default=False, help_text="Its time has come; what remains is only what open holds had reserved."
     )
+    ran_out_seq = models.BigIntegerField(
+        null=True, help_text="Place of the last entry made before its time had come; empty: it has not."
+    )
     expired_at = models.DateTimeField(null=True, help_text="When some of it expired last.")
     created_at = models.DateTimeField(help_text="When the entry was made.")
 
@@ -103,6 +106,21 @@ class Grant(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["user", "expires_at"], name="grants_by_expiry", condition=Q(expires_at__isnull=False)),
+            models.Index(
+                F("user"),
+                F("priority"),
+                F("expires_at"),
+                F("category").desc(),
+                F("effective_at"),
+                F("entry"),
+                name="grants_in_order_of_spending",
+                condition=Q(remaining__gt=0),
+            ),
+            models.Index(
+                fields=["user", "expires_at"],
+                name="grants_left_by_expiry",
+                condition=Q(expires_at__isnull=False, remaining__gt=0),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Least
 
 from config.db.calls import call
 from ledger.models import DisputeStatus, Payment, PaymentDispute
 from ledger.services.distrust import distrust_disputed, distrust_refunded
+from ledger.services.grants import settle_grants
 from ledger.services.reload_switching import hold_balance
 
 
@@ -62,7 +63,11 @@ def settle_reversals(*, payment_id: int) -> str:
     """Bring the credits taken back in line with the money taken back; answers the outcome.
 
     `posted`, `nothing`, or `insufficient` when the customer has spent them: a later call takes the rest. Repetition
-    does nothing.
+    does nothing. What of the purchase's own grant is left has to be known; a long history is settled first, in
+    transactions of its own, or within another transaction left for a later call (`unsettled`).
     """
     outcome: Any = call("ledger_settle_reversals", p_payment_id=payment_id)
+    if outcome.outcome == "unsettled" and not connection.in_atomic_block:
+        settle_grants(user_id=Payment.objects.values_list("user_id", flat=True).get(pk=payment_id))
+        outcome = call("ledger_settle_reversals", p_payment_id=payment_id)
     return str(outcome.outcome)
