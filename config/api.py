@@ -91,6 +91,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     usage_errors.AlertStays: (409, "alert_stays"),
     usage_errors.TooManyAlerts: (409, "alert_limit_reached"),
     usage_errors.EventsRejected: (400, "events_rejected"),
+    usage_errors.EventsUnavailable: (503, "unavailable"),
     usage_errors.LogIsGone: (409, "log_is_gone"),
     usage_errors.IdempotencyKeyRefused: (400, "invalid"),
     usage_errors.IdempotencyKeySpent: (409, "idempotency_key_spent"),

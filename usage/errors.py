@@ -81,6 +81,16 @@ class EventsRejected(UsageRefusal):
         self.extra = dict(answer)
 
 
+class EventsUnavailable(EventsRejected):
+    """Events of some customers could not be recorded now; `extra` says which. The others are recorded."""
+
+    retry_after_seconds = 5
+
+    def __init__(self, answer: Mapping[str, Any], *, unrecorded: int) -> None:
+        super().__init__(answer)
+        self.args = (f"{unrecorded} of {len(answer['results'])} events could not be recorded now. Send all again.",)
+
+
 class IdempotencyKeyRefused(UsageRefusal):
     """What was sent as an idempotency key is none."""
 

@@ -14,6 +14,7 @@ from accounts.models import NOTICE_TYPES, Notice
 from config.http.numbers import plain
 from config.http.renderers import exact_json
 from config.mail import EmailNotSent, send_email
+from config.rounds import Round
 
 LONGEST_SUBJECT = 200
 EMAILS_GIVE_UP_AFTER = dt.timedelta(days=5)
@@ -48,9 +49,7 @@ _CLAIM = """
     UPDATE accounts_notice SET email_tries = email_tries + 1,
         email_due_at = %(now)s + least(%(first)s * power(2, least(email_tries, 20)), %(longest)s)
     WHERE id = (
-        SELECT id FROM accounts_notice
-        WHERE email_due_at <= %(now)s AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
-        ORDER BY email_due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        SELECT id FROM accounts_notice WHERE id = %(id)s AND email_due_at <= %(now)s FOR UPDATE SKIP LOCKED)
     RETURNING id
 """
 
@@ -120,7 +119,7 @@ def notice_emails_due(*, now: dt.datetime, types: Collection[str]) -> int:
     return Notice.objects.filter(email_due_at__lte=now, type__in=types).count()
 
 
-def send_notice_emails(*, now: dt.datetime, most: int, types: Collection[str] | None = None) -> int:
+def send_notice_emails(customers: Round, *, now: dt.datetime, most: int, types: Collection[str] | None = None) -> int:
     """Send at most so many of the emails that are due, of all types or of these, oldest first; returns how many were.
 
     Call it in commands and jobs alone, outside of any lock: a mail server may take its time.
@@ -128,22 +127,27 @@ def send_notice_emails(*, now: dt.datetime, most: int, types: Collection[str] | 
     Each is claimed by a transaction of its own before it is sent, so several may do this at once. It is sent at least
     once: when its sender is killed after the mail server took it, it goes out again. What could not be sent is tried
     again after 2 minutes, 4, 8 and so on, at most 6 hours apart, for 5 days; what no email can be made of is given up
-    at once. A server that is away ends the round.
+    at once. A server that is away ends the round; anything else that goes wrong is a matter of that customer's turn.
     """
     sent = 0
-    for _ in range(most):
-        notice = _claim(now, types)
-        if notice is None:
+    due = Notice.objects.filter(email_due_at__lte=now).order_by("email_due_at", "pk")
+    due = due if types is None else due.filter(type__in=types)
+    for notice_id, user_id in list(due.values_list("pk", "user_id")[:most]):
+        is_server_away = False
+        with customers.turn(user_id):
+            notice = _claim(notice_id, now)
+            if notice is None:  # another sender was quicker
+                continue
+            try:
+                send_email(to=notice.user.email, subject=notice.subject or "", body=notice.body or "")
+            except EmailNotSent as error:
+                _note_failure(notice, error, now)
+                is_server_away = error.is_about_server
+            else:
+                Notice.objects.filter(pk=notice.pk).update(emailed_at=now, email_due_at=None)
+                sent += 1
+        if is_server_away:
             break
-        try:
-            send_email(to=notice.user.email, subject=notice.subject or "", body=notice.body or "")
-        except EmailNotSent as error:
-            _note_failure(notice, error, now)
-            if error.is_about_server:
-                break
-        else:
-            Notice.objects.filter(pk=notice.pk).update(emailed_at=now, email_due_at=None)
-            sent += 1
     return sent
 
 
@@ -156,10 +160,9 @@ def _plainly(value: Any) -> Any:
     return [_plainly(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _claim(now: dt.datetime, types: Collection[str] | None) -> Notice | None:
+def _claim(notice_id: int, now: dt.datetime) -> Notice | None:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        values: dict[str, Any] = {"now": now, "first": _FIRST_PAUSE, "longest": _LONGEST_PAUSE}
-        values["types"] = None if types is None else list(types)
+        values: dict[str, Any] = {"id": notice_id, "now": now, "first": _FIRST_PAUSE, "longest": _LONGEST_PAUSE}
         cursor.execute(_CLAIM, values)
         claimed = cursor.fetchone()
     return None if claimed is None else Notice.objects.select_related("user").get(pk=claimed[0])

@@ -14,11 +14,12 @@ from django.db.models.functions import Lower
 from accounts.models import LoginAttempt, User
 from accounts.services.notices import tell_customer
 from config.http.timestamps import instant_text
+from config.rounds import Round
 
 FAILURES = "account.sign_in_failures"
 
 
-def tell_failed_sign_ins(*, now: dt.datetime) -> int:
+def tell_failed_sign_ins(customers: Round, *, now: dt.datetime) -> int:
     """Tell the owners of accounts that ran out of guesses in the last LOGIN_WINDOW; answers how many were told now."""
     of_late = LoginAttempt.objects.filter(attempted_at__gt=now - settings.LOGIN_WINDOW)
     counted = of_late.values("account").annotate(failures=Count("pk"))
@@ -26,7 +27,11 @@ def tell_failed_sign_ins(*, now: dt.datetime) -> int:
         counted.filter(failures__gte=settings.LOGIN_FAILURES_PER_ACCOUNT).values_list("account", "failures").order_by()
     )
     people = User.objects.with_emails(many).filter(is_active=True).annotate(account=Lower("email"))
-    return sum(_tell(user_id, many[account], now) for user_id, account in people.values_list("pk", "account"))
+    told = 0
+    for user_id, account in people.values_list("pk", "account"):
+        with customers.turn(user_id):
+            told += _tell(user_id, many[account], now)
+    return told
 
 
 def _tell(user_id: int, failures: int, now: dt.datetime) -> bool:

@@ -25,6 +25,7 @@ from accounts.providers.webhook_post import Answer
 from accounts.services.notices import tell_customer
 from accounts.services.webhook_schedule import asked_wait, next_attempt
 from config.http.timestamps import instant_text
+from config.rounds import Round
 
 # Longer than any attempt takes, the look-up of the host included: whoever is not heard of by then was killed.
 LEASE = dt.timedelta(minutes=2)
@@ -41,6 +42,7 @@ _CLAIM = """
     WITH longest_due AS MATERIALIZED (
         SELECT id, endpoint_id, next_attempt_at FROM accounts_webhookdelivery
         WHERE state = 'pending' AND next_attempt_at <= %(now)s AND NOT endpoint_id = ANY(%(busy)s::bigint[])
+            AND (%(only)s::bigint IS NULL OR endpoint_id = %(only)s)
         ORDER BY next_attempt_at, endpoint_id LIMIT %(looked_at)s
     ), first_of_each AS MATERIALIZED (
         SELECT DISTINCT ON (endpoint_id) id, endpoint_id, next_attempt_at
@@ -60,16 +62,28 @@ _CLAIM = """
     WHERE id = ANY(ARRAY(SELECT id FROM taken))
     RETURNING id
 """
+_ENDPOINTS_DUE = """
+    SELECT endpoint_id FROM (
+        SELECT endpoint_id, next_attempt_at FROM accounts_webhookdelivery
+        WHERE state = 'pending' AND next_attempt_at <= %(now)s AND NOT endpoint_id = ANY(%(busy)s::bigint[])
+        ORDER BY next_attempt_at, endpoint_id LIMIT %(looked_at)s
+    ) longest_due
+    GROUP BY endpoint_id ORDER BY min(next_attempt_at)
+"""
 # Arrays rather than joins: the plan is the same whatever the statistics of a young table say.
-_GIVE_UP_WHERE_OFF = """
+_DUE_WHERE_OFF = """
+    SELECT endpoint_id, array_agg(id) FROM accounts_webhookdelivery
+    WHERE state = 'pending' AND next_attempt_at <= %(now)s AND endpoint_id = ANY(ARRAY(
+        SELECT e.id FROM accounts_webhookendpoint e JOIN accounts_user u ON u.id = e.user_id
+        WHERE NOT (e.is_active AND u.is_active)))
+    GROUP BY endpoint_id
+"""
+_GIVE_UP = """
     UPDATE accounts_webhookdelivery SET state = 'failed', next_attempt_at = NULL, claim = NULL,
         last_error = 'The endpoint is off.'
     WHERE id = ANY(ARRAY(
         SELECT id FROM accounts_webhookdelivery
-        WHERE state = 'pending' AND next_attempt_at <= %(now)s AND endpoint_id = ANY(ARRAY(
-            SELECT e.id FROM accounts_webhookendpoint e JOIN accounts_user u ON u.id = e.user_id
-            WHERE NOT (e.is_active AND u.is_active)))
-        FOR UPDATE SKIP LOCKED))
+        WHERE id = ANY(%(ids)s) AND state = 'pending' AND next_attempt_at <= %(now)s FOR UPDATE SKIP LOCKED))
 """
 
 
@@ -86,17 +100,22 @@ class Parcel:
     body: bytes
 
 
-def claim_deliveries(*, now: dt.datetime, most: int, busy: Collection[int] = ()) -> list[Parcel]:
+def claim_deliveries(
+    *, now: dt.datetime, most: int, busy: Collection[int] = (), only: int | None = None
+) -> list[Parcel]:
     """Take at most so many deliveries that are due, at most one of each endpoint and none of those that are busy.
 
-    Nobody else takes them within LEASE; after that they are due again, whatever became of who took them.
+    With `only`, of that endpoint alone. Nobody else takes them within LEASE; after that they are due again, whatever
+    became of who took them.
     """
     claim = uuid.uuid4()
-    asked = {"busy": list(busy), "most": most, "looked_at": _LOOKED_AT}
+    asked = {"busy": list(busy), "only": only, "most": most, "looked_at": _LOOKED_AT}
     values: dict[str, Any] = {"claim": claim, "now": now, "lease": LEASE, **asked}
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(_CLAIM, values)
         claimed = [delivery_id for (delivery_id,) in cursor.fetchall()]
+    if not claimed:
+        return []
     deliveries = (
         WebhookDelivery.objects.filter(pk__in=claimed)
         .select_related("endpoint", "notice")
@@ -138,11 +157,27 @@ def note_attempt(*, parcel: Parcel, answer: Answer, at: dt.datetime, now: dt.dat
     return DeliveryState(delivery.state)
 
 
-def give_up_where_off(*, now: dt.datetime) -> int:
-    """End the deliveries that are due at endpoints that are off, or of people who are; answers how many."""
+def endpoints_due(*, now: dt.datetime, busy: Collection[int] = ()) -> list[int]:
+    """Name the endpoints at which something is due, those that waited longest first; none of those that are busy."""
     with connection.cursor() as cursor:
-        cursor.execute(_GIVE_UP_WHERE_OFF, {"now": now})
-        return int(cursor.rowcount)
+        cursor.execute(_ENDPOINTS_DUE, {"now": now, "busy": list(busy), "looked_at": _LOOKED_AT})
+        return [endpoint_id for (endpoint_id,) in cursor.fetchall()]
+
+
+def give_up_where_off(endpoints: Round, *, now: dt.datetime) -> int:
+    """End the deliveries that are due at endpoints that are off, or of people who are; returns how many.
+
+    Each endpoint is a turn of its own.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE_WHERE_OFF, {"now": now})
+        due = cursor.fetchall()
+    given_up = 0
+    for endpoint_id, delivery_ids in due:
+        with endpoints.turn(endpoint_id), connection.cursor() as cursor:
+            cursor.execute(_GIVE_UP, {"ids": delivery_ids, "now": now})
+            given_up += cursor.rowcount
+    return given_up
 
 
 @transaction.atomic

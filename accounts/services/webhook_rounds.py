@@ -11,12 +11,21 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
+from django.db import Error
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from accounts.models import DeliveryState
 from accounts.providers.webhook_post import Answer, post
-from accounts.services.webhook_deliveries import Parcel, claim_deliveries, give_up_where_off, note_attempt
+from accounts.services.webhook_deliveries import (
+    Parcel,
+    claim_deliveries,
+    endpoints_due,
+    give_up_where_off,
+    note_attempt,
+)
+from config.db.prepared import is_connection_lost
+from config.rounds import Round
 
 SENDERS = 16
 IN_FLIGHT_PER_ENDPOINT = 2
@@ -29,7 +38,7 @@ Send = Callable[[Parcel, dt.datetime], Answer]
 
 
 @dataclass
-class Round:
+class Done:
     """What a round did: attempts by what came of them, and deliveries that were given up at endpoints that are off."""
 
     attempts: Counter[str] = field(default_factory=Counter)
@@ -60,18 +69,19 @@ def send_parcel(parcel: Parcel, now: dt.datetime) -> Answer:
     return post(parcel.url, body=parcel.body, headers=signed_headers(parcel, now))
 
 
-def deliver_due(*, seconds: float, clock: Clock = timezone.now, send: Send = send_parcel) -> Round:
+def deliver_due(endpoints: Round, *, seconds: float, clock: Clock = timezone.now, send: Send = send_parcel) -> Done:
     """Deliver what is due, and what falls due meanwhile, for at most so many seconds; then finish what has begun.
 
-    The database is used by the calling thread alone, and no transaction is open while somebody is talked to. Several
-    rounds may go on at once, on any number of machines.
+    What cannot be claimed or noted is a failure of that endpoint's turn: it is left to the next round. The database is
+    used by the calling thread alone, and no transaction is open while somebody is talked to. Several rounds
+    may go on at once, on any number of machines.
     """
-    done = Round(given_up=give_up_where_off(now=clock()))
+    done = Done(given_up=give_up_where_off(endpoints, now=clock()))
     until = time.monotonic() + seconds
     flights: dict[Future[Answer], _Flight] = {}
     with ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="webhook") as pool:
         while True:
-            claimed = _claim(flights, clock()) if time.monotonic() < until else []
+            claimed = _claim(endpoints, flights, clock()) if time.monotonic() < until else []
             for parcel in claimed:
                 began_at = clock()
                 flights[pool.submit(send, parcel, began_at)] = _Flight(parcel, began_at)
@@ -79,16 +89,33 @@ def deliver_due(*, seconds: float, clock: Clock = timezone.now, send: Send = sen
                 return done
             landed, _ = wait(flights, return_when=FIRST_COMPLETED, timeout=0 if claimed else 1)
             for future in landed:
-                done.attempts[_note(future, flights.pop(future), clock)] += 1
+                flight = flights.pop(future)
+                with endpoints.turn(flight.parcel.endpoint_id):
+                    done.attempts[_note(future, flight, clock)] += 1
 
 
-def _claim(flights: dict[Future[Answer], _Flight], now: dt.datetime) -> list[Parcel]:
+def _claim(endpoints: Round, flights: dict[Future[Answer], _Flight], now: dt.datetime) -> list[Parcel]:
     free = SENDERS - len(flights)
     if free <= 0:
         return []
     in_flight = Counter(flight.parcel.endpoint_id for flight in flights.values())
     busy = [endpoint for endpoint, count in in_flight.items() if count >= IN_FLIGHT_PER_ENDPOINT]
-    return claim_deliveries(now=now, most=free, busy=busy)
+    busy += [endpoint for endpoint in endpoints.failed if isinstance(endpoint, int)]
+    try:
+        return claim_deliveries(now=now, most=free, busy=busy)
+    except Error as error:
+        if is_connection_lost(error):
+            raise
+    return _claim_one_by_one(endpoints, now, most=free, busy=busy)
+
+
+def _claim_one_by_one(endpoints: Round, now: dt.datetime, *, most: int, busy: list[int]) -> list[Parcel]:
+    """Claim for each endpoint by itself, after a claim for all was refused because of one of them."""
+    claimed: list[Parcel] = []
+    for endpoint_id in endpoints_due(now=now, busy=busy)[:most]:
+        with endpoints.turn(endpoint_id):
+            claimed += claim_deliveries(now=now, most=1, only=endpoint_id)
+    return claimed
 
 
 def _note(landed: Future[Answer], flight: _Flight, clock: Clock) -> DeliveryState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import sys
 from abc import abstractmethod
@@ -12,14 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django import db
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.cli.run_lock import AnotherRunHoldsTheLock
-from config.http.answers import is_database_away
+from config.cli.sentences import is_accident, sentence_of
 from config.http.renderers import exact_json
 from config.http.timestamps import instant_text
 
@@ -120,25 +117,8 @@ def as_command_error(error: BaseException) -> CommandError:
         return error
     if isinstance(error, AnotherRunHoldsTheLock):
         return CommandError(str(error), returncode=EXIT_LOCKED)
-    return CommandError(_sentence_of(error), returncode=EXIT_ERROR)
-
-
-def _sentence_of(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted."
-    if isinstance(error, db.Error):
-        problem = "The database cannot be used" if is_database_away(error) else "The database refused"
-        return f"{problem}: {_first_line(error)}"
-    if isinstance(error, ValidationError):
-        return " ".join(error.messages)
-    is_worded = not hasattr(builtins, type(error).__name__) or isinstance(error, OSError)
-    if is_worded and not isinstance(error, ObjectDoesNotExist):
-        return _first_line(error)
-    return f"Unexpected {type(error).__name__}: {_first_line(error)} (--traceback shows where)"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    hint = " (--traceback shows where)" if is_accident(error) else ""
+    return CommandError(f"{sentence_of(error)}{hint}", returncode=EXIT_ERROR)
 
 
 def _as_text(result: Result) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 
 from django.db import connection
 
+from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, Payment
 from ledger.services.reversals import settle_reversals
@@ -50,6 +51,10 @@ def settle_one(*, payment_id: int, now: dt.datetime) -> str:
         return "refused"
 
 
-def take_back(payment_ids: list[int]) -> Counter[str]:
-    """Take back (or give back) credits of these payments; counts the outcomes."""
-    return Counter(settle_reversals(payment_id=payment_id) for payment_id in payment_ids)
+def take_back(payment_ids: list[int], payments: Round) -> Counter[str]:
+    """Take back (or give back) credits of these payments, each in a turn of its own; counts the outcomes."""
+    outcomes: Counter[str] = Counter()
+    for payment_id in payment_ids:
+        with payments.turn(payment_id):
+            outcomes[settle_reversals(payment_id=payment_id)] += 1
+    return outcomes

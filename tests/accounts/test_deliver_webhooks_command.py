@@ -16,6 +16,7 @@ from accounts.models import WebhookAttempt, WebhookDelivery
 from accounts.services.webhook_deliveries import LEASE, claim_deliveries
 from accounts.services.webhook_endpoints import rotate_secret
 from accounts.services.webhook_rounds import IN_FLIGHT_PER_ENDPOINT, deliver_due
+from config.rounds import Round
 from tests.accounts.races import at_once
 from tests.accounts.receivers import LOOPBACK, receiving
 from tests.accounts.webhooks import NOW, delivery_of, endpoint_of, tell
@@ -23,7 +24,7 @@ from tests.factories import UserFactory
 from tests.ledger.running import run
 
 pytestmark = pytest.mark.django_db
-NOTHING = {"due": 0, "delivered": 0, "retried": 0, "failed": 0, "removed": 0, "dry_run": False}
+NOTHING = {"due": 0, "delivered": 0, "retried": 0, "failed": 0, "removed": 0, "errors": 0, "dry_run": False}
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +134,7 @@ def test_a_round_begins_nothing_when_its_time_is_over(alice):
         for _ in range(IN_FLIGHT_PER_ENDPOINT + 3):
             tell(alice)
 
-        done = deliver_due(seconds=0.2)
+        done = deliver_due(Round("endpoint"), seconds=0.2)
 
     assert done.attempts == {"delivered": IN_FLIGHT_PER_ENDPOINT}
     assert WebhookDelivery.objects.filter(claim=None, state="pending").count() == 3
@@ -146,7 +147,7 @@ def test_a_mistake_of_ours_in_one_delivery_does_not_keep_the_others(alice):
     endpoint = endpoint_of(alice)
     tell(alice)
 
-    done = deliver_due(seconds=5, clock=lambda: NOW, send=send)
+    done = deliver_due(Round("endpoint"), seconds=5, clock=lambda: NOW, send=send)
 
     assert done.attempts == {"pending": 1}
     assert delivery_of(endpoint).last_error == "It could not be sent."
@@ -163,7 +164,7 @@ def test_no_transaction_is_open_while_somebody_is_talked_to(alice):
     tell(alice)
     depth = len(connection.savepoint_ids)
 
-    deliver_due(seconds=5, clock=lambda: NOW, send=send)
+    deliver_due(Round("endpoint"), seconds=5, clock=lambda: NOW, send=send)
 
     assert seen == [True]  # a thread that has no connection of its own
     assert len(connection.savepoint_ids) == depth
@@ -194,7 +195,7 @@ def test_deliverers_at_once_deliver_each_message_once():
         for _ in range(10):
             tell(alice)
 
-        outcomes = at_once(3, lambda: deliver_due(seconds=20))
+        outcomes = at_once(3, lambda: deliver_due(Round("endpoint"), seconds=20))
 
     assert sum(outcome.attempts["delivered"] for outcome in outcomes) == 20
     assert len(receiver.got) == len({(each.path, each.headers["webhook-id"]) for each in receiver.got}) == 20
@@ -208,8 +209,10 @@ def test_what_a_killed_deliverer_had_taken_is_delivered_when_its_lease_is_over()
         tell(alice)
         assert claim_deliveries(now=timezone.now(), most=1)  # and nothing more is heard of whoever did that
 
-        meanwhile = deliver_due(seconds=5)
-        later = deliver_due(seconds=5, clock=lambda: timezone.now() + LEASE + dt.timedelta(seconds=1))
+        meanwhile = deliver_due(Round("endpoint"), seconds=5)
+        later = deliver_due(
+            Round("endpoint"), seconds=5, clock=lambda: timezone.now() + LEASE + dt.timedelta(seconds=1)
+        )
 
     assert (meanwhile.attempts, later.attempts) == ({}, {"delivered": 1})
     assert len(receiver.got) == 1

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import NOTICE_TYPES, Notice
 from accounts.services.notices import send_notice_emails, tell_customer
+from config.rounds import Round
 from tests.accounts.races import at_once
 from tests.config.test_mail import CANNOT_BE_MAILED
 from tests.factories import UserFactory
@@ -90,7 +91,7 @@ def test_a_notice_of_no_known_type_or_half_a_text_is_refused(alice, changes):
 def test_an_email_is_sent_once_to_the_customer(alice):
     tell(alice)
 
-    sent = [send_notice_emails(now=NOW, most=10), send_notice_emails(now=NOW + 60 * MINUTE, most=10)]
+    sent = [send_notice_emails(Round(), now=NOW, most=10), send_notice_emails(Round(), now=NOW + 60 * MINUTE, most=10)]
 
     assert sent == [1, 0]
     (email,) = mail.outbox
@@ -101,14 +102,14 @@ def test_an_email_is_sent_once_to_the_customer(alice):
 def test_a_notice_without_a_text_is_not_emailed(alice):
     tell(alice, subject=None, body=None)
 
-    assert send_notice_emails(now=NOW, most=10) == 0
+    assert send_notice_emails(Round(), now=NOW, most=10) == 0
 
 
 @pytest.mark.parametrize("fields", [{"is_active": False}, {"email": "alice@gateway.invalid"}])
 def test_whoever_cannot_be_reached_or_was_deactivated_gets_no_email(fields):
     assert tell(UserFactory(**fields))
 
-    assert send_notice_emails(now=NOW, most=10) == 0
+    assert send_notice_emails(Round(), now=NOW, most=10) == 0
     assert mail.outbox == []
 
 
@@ -116,7 +117,7 @@ def test_a_round_sends_no_more_than_it_may_and_the_oldest_first(alice):
     for number in range(3):
         tell(alice, key=str(number), subject=str(number), now=NOW - number * MINUTE)
 
-    assert send_notice_emails(now=NOW, most=2) == 2
+    assert send_notice_emails(Round(), now=NOW, most=2) == 2
     assert [email.subject for email in mail.outbox] == ["2", "1"]
 
 
@@ -125,13 +126,13 @@ def test_a_server_that_is_away_is_asked_once_a_round_and_later_again(alice, monk
     tell(alice, key="another", now=NOW + MINUTE / 60)
     with monkeypatch.context() as away:
         refuse_all(away, ConnectionRefusedError())
-        assert send_notice_emails(now=NOW + MINUTE, most=10) == 0
+        assert send_notice_emails(Round(), now=NOW + MINUTE, most=10) == 0
     first, other = Notice.objects.order_by("id")
     assert (first.email_tries, first.email_due_at) == (1, NOW + 3 * MINUTE)
     assert other.email_tries == 0
 
-    assert send_notice_emails(now=NOW + 2 * MINUTE, most=10) == 1
-    assert send_notice_emails(now=NOW + 3 * MINUTE, most=10) == 1
+    assert send_notice_emails(Round(), now=NOW + 2 * MINUTE, most=10) == 1
+    assert send_notice_emails(Round(), now=NOW + 3 * MINUTE, most=10) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_round_ends_at_the_first_error_of_the_server_itself(alice, monkeypatch
         tell(alice, key=str(number))
     refuse_all(monkeypatch, error)
 
-    send_notice_emails(now=NOW, most=10)
+    send_notice_emails(Round(), now=NOW, most=10)
 
     assert [notice.email_tries for notice in Notice.objects.order_by("id")] == [1, 0]
 
@@ -170,7 +171,7 @@ def test_an_email_that_is_refused_itself_does_not_keep_the_others(alice, monkeyp
         tell(alice, key=str(number))
     refuse_all(monkeypatch, error)
 
-    send_notice_emails(now=NOW, most=10)
+    send_notice_emails(Round(), now=NOW, most=10)
 
     assert [notice.email_tries for notice in Notice.objects.all()] == [1, 1]
 
@@ -181,7 +182,7 @@ def test_an_email_that_can_never_be_made_is_given_up_and_does_not_keep_the_other
     tell(broken)
     tell(alice)
 
-    assert send_notice_emails(now=NOW, most=10) == 1
+    assert send_notice_emails(Round(), now=NOW, most=10) == 1
     assert [email.to for email in mail.outbox] == [["alice@example.com"]]
     assert Notice.objects.of(broken.pk).get().email_due_at is None
 
@@ -191,7 +192,7 @@ def test_pauses_double_up_to_six_hours_and_end_after_five_days(alice, monkeypatc
     refuse_all(monkeypatch, smtplib.SMTPServerDisconnected())
     pauses, now = [], NOW
     while True:
-        send_notice_emails(now=now, most=1)
+        send_notice_emails(Round(), now=now, most=1)
         due = Notice.objects.get().email_due_at
         if due is None:
             break
@@ -208,10 +209,10 @@ def test_an_email_whose_sender_was_killed_goes_out_again(alice, monkeypatch):
     with monkeypatch.context() as killed:
         refuse_all(killed, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            send_notice_emails(now=NOW, most=10)
+            send_notice_emails(Round(), now=NOW, most=10)
 
-    assert send_notice_emails(now=NOW + MINUTE, most=10) == 0
-    assert send_notice_emails(now=NOW + 2 * MINUTE, most=10) == 1
+    assert send_notice_emails(Round(), now=NOW + MINUTE, most=10) == 0
+    assert send_notice_emails(Round(), now=NOW + 2 * MINUTE, most=10) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -229,7 +230,7 @@ def test_many_senders_at_once_send_each_email_once():
     for number in range(12):
         tell(alice, key=str(number), subject=str(number))
 
-    sent = at_once(4, lambda: send_notice_emails(now=timezone.now(), most=100))
+    sent = at_once(4, lambda: send_notice_emails(Round(), now=timezone.now(), most=100))
 
     assert sum(sent) == 12
     assert len({email.subject for email in mail.outbox}) == len(mail.outbox) == 12

@@ -20,6 +20,7 @@ from accounts.services.webhook_deliveries import (
     remove_old_deliveries,
 )
 from accounts.services.webhook_endpoints import change_endpoint, delete_endpoint, rotate_secret, send_test
+from config.rounds import Round
 from tests.accounts.races import at_once
 from tests.accounts.webhooks import NOW, deliveries, delivery_of, endpoint_of, tell
 from tests.factories import UserFactory
@@ -155,7 +156,7 @@ def test_nothing_but_failures_for_five_days_turns_an_endpoint_off_and_its_owner_
     off = WebhookEndpoint.objects.get()
     assert (off.is_active, off.disabled_reason, off.failing_since) == (False, "failing", NOW)
     assert 5 * DAY <= off.disabled_at - NOW < 6 * DAY
-    send_notice_emails(now=off.disabled_at, most=10)
+    send_notice_emails(Round(), now=off.disabled_at, most=10)
     assert [(email.to, email.subject) for email in mail.outbox] == [
         (["alice@example.com"], "A webhook endpoint was turned off")
     ]
@@ -200,7 +201,11 @@ def test_what_falls_due_at_an_endpoint_that_is_off_is_given_up(alice, endpoint):
     delete_endpoint(user_id=alice.pk, endpoint_id=endpoint.pk, now=NOW)
 
     assert claim_deliveries(now=NOW, most=10) == []
-    assert [give_up_where_off(now=NOW - SECOND), give_up_where_off(now=NOW), give_up_where_off(now=NOW)] == [0, 1, 0]
+    assert [
+        give_up_where_off(Round("endpoint"), now=NOW - SECOND),
+        give_up_where_off(Round("endpoint"), now=NOW),
+        give_up_where_off(Round("endpoint"), now=NOW),
+    ] == [0, 1, 0]
     assert (delivery_of(endpoint).state, delivery_of(endpoint).last_error) == ("failed", "The endpoint is off.")
 
 
@@ -210,7 +215,7 @@ def test_nothing_more_goes_to_whoever_was_deactivated(alice, endpoint):
     alice.save()
 
     assert claim_deliveries(now=NOW, most=10) == []
-    assert give_up_where_off(now=NOW) == 1
+    assert give_up_where_off(Round("endpoint"), now=NOW) == 1
 
 
 def test_a_new_address_has_not_failed_yet(alice, endpoint):

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Notice
 from accounts.services.notices import send_notice_emails
+from config.rounds import Round
 from ledger.models import OffReason, Payment
 from ledger.providers import fake
 from tests.account import client_of
@@ -65,7 +66,7 @@ def test_a_dead_card_ends_it_and_says_so_and_the_gateway_hears_402():
         bob.auto_reload.refresh_from_db()
         bob.auto_reload.next_attempt_at = None  # the time has come
         bob.auto_reload.save()
-    send_notice_emails(now=timezone.now(), most=10)
+    send_notice_emails(Round(), now=timezone.now(), most=10)
 
     shown = account.get(URL).json()
     assert (shown["enabled"], shown["disabled_reason"]) == (False, OffReason.DECLINED)

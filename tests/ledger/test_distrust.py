@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Notice
 from accounts.services.notices import send_notice_emails
+from config.rounds import Round
 from ledger import errors
 from ledger.models import AutoReloadEvent, DisputeStatus, OffReason, PaymentDispute, PaymentKind, TermsChange
 from ledger.providers import fake as cards
@@ -237,7 +238,7 @@ class TestStaff:
         for status in (OPEN, OPEN, LOST):
             dispute(payment, status)
 
-        send_notice_emails(now=timezone.now(), most=10)
+        send_notice_emails(Round(), now=timezone.now(), most=10)
 
         disputes = [email for email in mail.outbox if "disputed" in email.subject]
         assert sorted(email.to[0] for email in disputes) == sorted([boss.email, hears.email])

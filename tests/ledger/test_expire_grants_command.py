@@ -26,7 +26,7 @@ def test_lots_whose_time_has_come_are_settled_and_others_reckoned(alice):
 
     ran = run("expire_grants", "--json")
 
-    assert (ran.code, ran.json) == (0, {"expiries": 2, "customers": 1, "dry_run": False})
+    assert (ran.code, ran.json) == (0, {"expiries": 2, "customers": 1, "failed": 0, "dry_run": False})
     assert Entry.objects.filter(reason="expiry", user=alice).count() == 2
     assert set(GrantProgress.objects.values_list("user_id", "seq")) == {(alice.pk, 4), (bob.pk, 3)}
     assert reconcile(Scope())[1] == []
@@ -35,14 +35,14 @@ def test_lots_whose_time_has_come_are_settled_and_others_reckoned(alice):
 def test_a_dry_run_counts_and_settles_nothing(alice):
     ran = run("expire_grants", "--dry-run", "--json")
 
-    assert ran.json == {"expiries": 2, "customers": 1, "dry_run": True}
+    assert ran.json == {"expiries": 2, "customers": 1, "failed": 0, "dry_run": True}
     assert not Entry.objects.filter(reason="expiry").exists()
 
 
 def test_a_second_run_finds_nothing(alice):
     run("expire_grants")
 
-    assert run("expire_grants", "--json").json == {"expiries": 0, "customers": 0, "dry_run": False}
+    assert run("expire_grants", "--json").json == {"expiries": 0, "customers": 0, "failed": 0, "dry_run": False}
 
 
 def test_settling_holds_settles_lots_as_well(alice):

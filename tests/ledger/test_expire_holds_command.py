@@ -35,7 +35,7 @@ def test_expired_holds_of_all_customers_are_settled_and_open_ones_stay(alice):
 
     ran = run("expire_holds", "--json")
 
-    assert (ran.code, ran.json) == (0, {"holds": 3, "customers": 2, "dry_run": False})
+    assert (ran.code, ran.json) == (0, {"holds": 3, "customers": 2, "failed": 0, "dry_run": False})
     assert statuses(alice) == [HoldStatus.EXPIRED, HoldStatus.EXPIRED, HoldStatus.OPEN]
     assert Balance.objects.get(user=alice).reserved == 7
     assert Balance.objects.get(user=alice).next_expiry_at == still_open.expires_at
@@ -65,7 +65,7 @@ def test_a_dry_run_counts_and_settles_nothing(alice):
 
     ran = run("expire_holds", "--dry-run", "--json")
 
-    assert ran.json == {"holds": 1, "customers": 1, "dry_run": True}
+    assert ran.json == {"holds": 1, "customers": 1, "failed": 0, "dry_run": True}
     assert statuses(alice) == [HoldStatus.OPEN]
 
 
@@ -73,7 +73,7 @@ def test_a_second_run_finds_nothing(alice):
     hold(alice, 5, seconds=0)
     run("expire_holds")
 
-    assert run("expire_holds", "--json").json == {"holds": 0, "customers": 0, "dry_run": False}
+    assert run("expire_holds", "--json").json == {"holds": 0, "customers": 0, "failed": 0, "dry_run": False}
 
 
 @pytest.mark.django_db(transaction=True)

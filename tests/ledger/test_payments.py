@@ -11,6 +11,7 @@ from django.db import IntegrityError, ProgrammingError, connection
 from django.utils import timezone
 
 from accounts.services.notices import send_notice_emails
+from config.rounds import Round
 from ledger import errors
 from ledger.models import Entry, PaymentMethod, PaymentOutcome, PaymentState
 from ledger.providers import fake as cards
@@ -213,7 +214,7 @@ def test_a_receipt_is_due_with_the_credit_and_sent_once(bob):
     settled(payment)
     assert mail.outbox == []
 
-    assert [send_notice_emails(now=timezone.now(), most=10) for _ in range(2)] == [1, 0]
+    assert [send_notice_emails(Round(), now=timezone.now(), most=10) for _ in range(2)] == [1, 0]
 
     (sent,) = mail.outbox
     assert sent.to == [bob.email]

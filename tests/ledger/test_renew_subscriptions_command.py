@@ -66,7 +66,7 @@ def test_what_fails_for_one_customer_does_not_stop_the_others(alice):
     assert ran.code == 1
     assert ran.json == {"due": 2, "periods": 1, "failed": 1, "dry_run": False}
     assert f"Customer {alice.pk}" in ran.err
-    assert ran.err.endswith("1 of 2 customers could not be renewed.")
+    assert ran.err.endswith(f"1 customer could not be served: {alice.pk}.")
     assert (len(spans(alice)), len(spans(bob))) == (1, 2)
     assert balance_of(user_id=bob.pk).available == 100
     assert run("renew_subscriptions", "--json").json["periods"] == 2

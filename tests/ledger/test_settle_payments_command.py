@@ -29,6 +29,7 @@ NOTHING = {
     "reversals": 0,
     "reversals_already_spent": 0,
     "receipts": 0,
+    "errors": 0,
     "dry_run": False,
 }
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Notice
 from accounts.services.notices import send_notice_emails
+from config.rounds import Round
 from ledger.providers import fake as cards
 from ledger.services.settling import settle_payment
 from tests.ledger.paying import bought
@@ -26,7 +27,7 @@ def test_a_purchase_that_succeeded_is_told_once_and_its_email_is_the_receipt(ali
 
     bought_what = {"payment_id": payment.pk, "credits": 1000, "price": 12.5, "currency": "USD"}
     assert told(alice) == [("top_up.succeeded", str(payment.pk), bought_what)]
-    assert send_notice_emails(now=timezone.now(), most=10) == 1
+    assert send_notice_emails(Round(), now=timezone.now(), most=10) == 1
     assert [email.subject for email in mail.outbox] == ["Receipt: 1,000 credits"]
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Notice, User
+from config.rounds import Round
 from ledger.models import Threshold
 from tests.accounts.races import at_once
 from tests.factories import customer_with
@@ -33,9 +34,9 @@ def alert_on(user: User, threshold: int, kind: AlertKind = AlertKind.BALANCE_BEL
 def tell() -> None:
     """Do what a run of `send_alerts` does about crossings."""
     now = timezone.now()
-    tell_crossings(now=now)
-    arm_returned(now=now)
-    tell_crossings(now=now)
+    tell_crossings(Round(), now=now)
+    arm_returned(Round(), now=now)
+    tell_crossings(Round(), now=now)
 
 
 def told(user: User) -> list[str]:
@@ -53,7 +54,7 @@ def test_of_many_who_tell_at_once_one_tells():
     lot(alice, 1, days=3)
 
     for telling in (tell_crossings, tell_runways, tell_expiring_lots):
-        news = at_once(5, lambda telling=telling: telling(now=timezone.now()))
+        news = at_once(5, lambda telling=telling: telling(Round(), now=timezone.now()))
         assert all(isinstance(one, dict) for one in news), news
 
     assert sorted(told(alice)) == ["balance.low", "balance.low", "balance.runway_low", "grant.expiring"]
@@ -121,7 +122,7 @@ def test_a_move_meanwhile_does_not_wait_and_is_told_by_the_next_run():
     post(alice, -50)
     tell()
     post(alice, 50)
-    arm_returned(now=timezone.now())
+    arm_returned(Round(), now=timezone.now())
     forecast = forecast_of(user_id=alice.pk, now=timezone.now())
 
     before_it_commits(
@@ -134,8 +135,8 @@ def test_a_move_meanwhile_does_not_wait_and_is_told_by_the_next_run():
     assert told(alice) == ["balance.low", "balance.recovered", "balance.low"]
 
 
-class KilledError(Exception):
-    pass
+class KilledError(BaseException):
+    """Like a signal: no round goes on after it."""
 
 
 def kill(*args: object, **kwargs: object) -> None:
@@ -189,7 +190,7 @@ def test_a_return_that_was_armed_by_a_run_that_was_killed_then_is_told_by_the_ne
     post(alice, -50)
     tell()
     post(alice, 50)
-    arm_returned(now=timezone.now())
+    arm_returned(Round(), now=timezone.now())
 
     tell()
 
@@ -237,7 +238,7 @@ def test_a_runway_that_wavers_is_told_short_and_long_in_turn(steps):
 
     for step in steps:
         post(alice, step)
-        tell_runways(now=timezone.now())
+        tell_runways(Round(), now=timezone.now())
 
     types = told(alice)
     pairs = ["balance.runway_low", "balance.recovered"] * len(types)

@@ -12,6 +12,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 from django.utils import timezone
 
+from config.rounds import Round
 from ledger.models import Hold
 from ledger.services.reconciliation import Scope
 from tests.factories import ApiKeyFactory, customer_with
@@ -53,7 +54,7 @@ def lines(folder: Path) -> list[bytes]:
 
 
 def replayed(folder: Path) -> Replay:
-    return replay_spool(Spool(folder, max_bytes=10**6))
+    return replay_spool(Spool(folder, max_bytes=10**6), Round())
 
 
 class Service:

@@ -12,6 +12,7 @@ from wsgiref.validate import validator
 import pytest
 from django.db import connection
 
+from config.rounds import Round
 from ledger.services.reconciliation import Scope
 from tests.accounts.races import at_once
 from tests.factories import ApiKeyFactory, customer_with
@@ -258,7 +259,7 @@ def test_while_the_database_is_away(alice, key, kind, policy, settings, tmp_path
 
     assert (answer.status, len(service.bodies)) == ((200, 1) if policy == "open" else (503, 0))
     assert ("Retry-After" in answer.headers) == (policy == "closed")
-    assert replay_spool(Spool(tmp_path, max_bytes=10**6)).settled == (policy == "open")
+    assert replay_spool(Spool(tmp_path, max_bytes=10**6), Round()).settled == (policy == "open")
     assert captures(alice) == ([10] if policy == "open" else [])
 
 

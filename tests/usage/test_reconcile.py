@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from config.rounds import Round
 from ledger.models import Balance, Entry
 from ledger.services.reconciliation import LEDGER_CHECKS, Scope, correct_drift
 from tests.factories import UserFactory, customer_with, give
@@ -194,7 +195,7 @@ class TestMending:
         before = rolled_up(alice)
         tamper(statement)
 
-        changed = mend_sums([finding for finding in found() if finding.check == "sums_are_the_log"])
+        changed = mend_sums([finding for finding in found() if finding.check == "sums_are_the_log"], Round())
 
         assert changed > 0
         assert rolled_up(alice) == before

@@ -71,10 +71,10 @@ def test_it_settles_what_waits_and_counts_it(alice, spool):
     ran = replay(spool.folder)
     again = replay(spool.folder)
 
-    assert ran.json == {"read": 3, "settled": 2, "duplicates": 0, "credits": 3.5, "kept": 1}
+    assert ran.json == {"read": 3, "settled": 2, "duplicates": 0, "credits": 3.5, "kept": 1, "failed": 0}
     assert ran.code == 0
     assert "line 3: it cannot be read" in ran.err
-    assert again.json == {"read": 1, "settled": 0, "duplicates": 0, "credits": 0, "kept": 1}
+    assert again.json == {"read": 1, "settled": 0, "duplicates": 0, "credits": 0, "kept": 1, "failed": 0}
     assert captures(alice) == [1, Decimal("2.5")]
 
 
@@ -83,7 +83,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(alice, spool):
 
     ran = replay(spool.folder, "--dry-run")
 
-    assert ran.json == {"read": 2, "settled": 2, "duplicates": 0, "credits": 2, "kept": 0, "dry_run": True}
+    assert ran.json == {"read": 2, "settled": 2, "duplicates": 0, "credits": 2, "kept": 0, "failed": 0, "dry_run": True}
     assert (captures(alice), len(spool.files())) == ([], 1)
     assert replay(spool.folder).json["settled"] == 2
 

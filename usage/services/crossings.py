@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from config.db.prepared import read_prepared
+from config.rounds import Round
 from ledger.models import Threshold
 from ledger.services.thresholds import rearm, watch_available
 from usage.forecasts import Forecast
@@ -100,10 +101,11 @@ def watch_depletion(*, user_id: int, now: dt.datetime) -> None:
         watch_available(user_id=user_id, name=alert.threshold_name, below=LEAST_CREDITS)
 
 
-def arm_returned(*, now: dt.datetime) -> None:
-    """Arm again the thresholds of those whose available credits are back; whoever does it, the alert tells it next."""
+def arm_returned(customers: Round, *, now: dt.datetime) -> None:
+    """Arm again the thresholds of those whose available credits are back; the alert tells it next."""
     for (user_id,) in read_prepared(_BACK, [now]):
-        rearm(user_id=user_id)
+        with customers.turn(user_id):
+            rearm(user_id=user_id)
 
 
 def count_crossings() -> Counter[str]:
@@ -117,15 +119,21 @@ def count_crossings() -> Counter[str]:
     return counted
 
 
-def tell_crossings(*, now: dt.datetime) -> Counter[str]:
-    """Tell what is due, each alert in a transaction of its own; answers how many notices of each type were news."""
+def tell_crossings(customers: Round, *, now: dt.datetime) -> Counter[str]:
+    """Tell what is due, each alert in a turn and a transaction of its own; counts the notices of each type.
+
+    Customers who have failed in this round are left to the next.
+    """
     told: Counter[str] = Counter()
     due = crossings_due()
     for first in range(0, len(due), ALERTS_AT_ONCE):
-        batch = due[first : first + ALERTS_AT_ONCE]
-        forecasts = settled_forecasts_of({one.user_id for one in batch}, now=now)
+        batch = [one for one in due[first : first + ALERTS_AT_ONCE] if one.user_id not in customers.failed]
+        forecasts = settled_forecasts_of({one.user_id for one in batch}, now=now, customers=customers)
         for one in batch:
-            told.update(tell_crossing(alert_id=one.alert_id, forecast=forecasts[one.user_id], now=now))
+            if one.user_id in customers.failed:
+                continue
+            with customers.turn(one.user_id):
+                told.update(tell_crossing(alert_id=one.alert_id, forecast=forecasts[one.user_id], now=now))
     return told
 
 

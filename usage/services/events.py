@@ -6,9 +6,10 @@ import datetime as dt
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from time import monotonic
 from typing import Any, Final
 
 from accounts import key_format
@@ -17,13 +18,18 @@ from accounts.models import ApiKey, User
 from config.db.arrays import plain_array, text_array
 from config.db.calls import call
 from config.db.prepared import read_prepared
+from config.http.answers import WORDS_BY_STATUS, is_database_away
+from config.http.meters import count_database_error
 from config.http.numbers import LARGEST_ID
 from config.http.paths import endpoint_as_stored, normal_endpoint
+from config.rounds import Round
 from usage.selectors import EARLIEST
 from usage.services.partitions import with_partition
 
 LATEST: Final = dt.timedelta(days=35)
 LARGEST_BATCH: Final = 1_000
+MOST_FAILING_SECONDS: Final = 30
+"""So long failures may take in one call: beyond it the customers who were not tried yet are left to a repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,12 @@ class Result:
 ACCEPTED = Result("accepted")
 UNPAID = Result("accepted", "unpaid", "The available credits did not cover this request: it was logged as unpaid.")
 DUPLICATE = Result("duplicate")
+UNAVAILABLE = Result(
+    "rejected", "unavailable", "This customer's events could not be recorded now. Send them again after some seconds."
+)
+INTERNAL_ERROR = Result("rejected", *WORDS_BY_STATUS[500])
+UNRECORDED: Final = frozenset({UNAVAILABLE, INTERNAL_ERROR})
+"""Events that are good, and that no turn has recorded: sent again, they may well be accepted."""
 
 
 def rejected(code: str, detail: str) -> Result:
@@ -64,6 +76,11 @@ def record_events(events: Sequence[Event], *, now: dt.datetime) -> list[Result]:
 
     Each customer's events are one batch: one debit, all or nothing. An event is known by its source and id, for ever,
     whatever its time; so repeating a call, wholly or in part, adds nothing. A rejected one is not remembered.
+
+    What the database refuses to one customer keeps no other waiting: their events are rejected as `unavailable`, or as
+    `internal_error`, and may be sent again.
+
+    :raises django.db.Error: if no customer's events could be recorded
     """
     results: dict[int, Result] = {}
     timely: list[int] = []
@@ -81,10 +98,45 @@ def record_events(events: Sequence[Event], *, now: dt.datetime) -> list[Result]:
             results[n] = customer
         else:
             batches[customer[0]].append(n)
-    for user_id, places in sorted(batches.items()):
-        key_of = {n: customers[events[n].subject][1] for n in places}  # type: ignore[index]
-        results |= _recorded(user_id, [(n, events[n], key_of[n]) for n in places], now)
+    named = {
+        user_id: [(n, events[n], customers[events[n].subject][1]) for n in places]  # type: ignore[index]
+        for user_id, places in batches.items()
+    }
+    results |= _recorded_in_turn(named, now)
     return [results[n] for n in range(len(events))]
+
+
+Batch = Sequence[tuple[int, Event, int | None]]  # places in the call, and the key that named the customer
+
+
+def _recorded_in_turn(batches: Mapping[int, Batch], now: dt.datetime) -> dict[int, Result]:
+    """Record each customer's events as a turn of their own.
+
+    :raises Exception: the first failure, if there is nobody else whose events are recorded
+    """
+    results: dict[int, Result] = {}
+    round_ = Round()
+    failing_seconds = 0.0
+    for user_id, batch in batches.items():
+        recorded = dict.fromkeys((n for n, _, _ in batch), UNAVAILABLE)
+        if failing_seconds < MOST_FAILING_SECONDS:
+            began = monotonic()
+            with round_.turn(user_id):
+                recorded = _recorded(user_id, batch, now)
+            if user_id in round_.failed:
+                failing_seconds += monotonic() - began
+                recorded = dict.fromkeys(recorded, _failure(round_.failed[user_id]))
+        results |= recorded
+    if round_.failed and UNRECORDED.issuperset(results.values()):
+        raise next(iter(round_.failed.values()))
+    return results
+
+
+def _failure(error: Exception) -> Result:
+    if not is_database_away(error):
+        return INTERNAL_ERROR
+    count_database_error(error)
+    return UNAVAILABLE
 
 
 def _lateness(event: Event, now: dt.datetime) -> Result | None:
@@ -130,7 +182,7 @@ def _enter(found: dict[str, Customer | Result], named: dict[str, Any], people: d
             found[subject] = (user_id, key_id) if is_active else inactive
 
 
-def _recorded(user_id: int, batch: Sequence[tuple[int, Event, int | None]], now: dt.datetime) -> dict[int, Result]:
+def _recorded(user_id: int, batch: Batch, now: dt.datetime) -> dict[int, Result]:
     places, events, key_ids = zip(*batch, strict=True)
     times = [event.time or now for event in events]
     columns = {

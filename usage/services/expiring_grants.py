@@ -8,6 +8,7 @@ from collections import Counter
 from django.db import transaction
 
 from config.db.prepared import read_prepared
+from config.rounds import Round
 from ledger.models import Grant
 from ledger.selectors import balance_of
 from ledger.services.grants import settle_grants
@@ -32,15 +33,20 @@ def lots_expiring(*, now: dt.datetime) -> list[tuple[int, int]]:
     return [(user_id, entry_id) for user_id, entry_id in read_prepared(_EXPIRING, [now, now])]
 
 
-def tell_expiring_lots(*, now: dt.datetime) -> Counter[str]:
-    """Tell of each lot that will expire with something left, once for each lot; answers how many notices were news."""
+def tell_expiring_lots(customers: Round, *, now: dt.datetime) -> Counter[str]:
+    """Tell of each grant that will expire with something left, once for each; returns how many notices were news.
+
+    Each customer has a turn of their own; those who have failed in this round are left to the next.
+    """
     told: Counter[str] = Counter()
     lots: dict[int, list[int]] = {}
     for user_id, entry_id in lots_expiring(now=now):
         lots.setdefault(user_id, []).append(entry_id)
     for user_id, entry_ids in lots.items():
-        settle_grants(user_id=user_id)
-        told.update(_tell(user_id, entry_ids, now))
+        if user_id not in customers.failed:
+            with customers.turn(user_id):
+                settle_grants(user_id=user_id)
+                told.update(_tell(user_id, entry_ids, now))
     return told
 
 

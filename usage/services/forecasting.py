@@ -7,11 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.db import Error
 from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Subscription, SubscriptionStatus
 from accounts.selectors import live_subscription_of
 from config.db.snapshot import snapshot
+from config.rounds import Round
 from ledger.models import Balance, Grant
 from ledger.services.grants import settle_grants
 from usage.forecasts import Forecast, forecast_of, forecasts_of
@@ -40,23 +42,36 @@ def outlook_of(*, user_id: int, now: dt.datetime) -> Outlook:
 
     What is due is settled first, and what is left of lots reckoned for those who have credits that expire.
     """
-    settle_expiring([user_id], now=now)
+    for due in _customers_to_settle([user_id], now):
+        settle_grants(user_id=due)
     with snapshot():
         return Outlook(forecast_of(user_id=user_id, now=now), _coming(user_id, now))
 
 
-def settled_forecasts_of(user_ids: Collection[int], *, now: dt.datetime) -> dict[int, Forecast]:
-    """Forecast for many customers in one statement, once the lots of those who need it are reckoned."""
-    settle_expiring(user_ids, now=now)
-    return forecasts_of(user_ids, now=now)
+def settled_forecasts_of(user_ids: Collection[int], *, now: dt.datetime, customers: Round) -> dict[int, Forecast]:
+    """Forecast for many customers in one statement, once the grants of those who need it are settled.
+
+    Each is settled in a turn of its own: those whose turn fails have no forecast.
+    """
+    for user_id in _customers_to_settle(user_ids, now):
+        with customers.turn(user_id):
+            settle_grants(user_id=user_id)
+    served = [user_id for user_id in user_ids if user_id not in customers.failed]
+    try:
+        return forecasts_of(served, now=now)
+    except Error:  # of one of them: the others have theirs
+        forecasts: dict[int, Forecast] = {}
+        for user_id in served:
+            with customers.turn(user_id):
+                forecasts[user_id] = forecast_of(user_id=user_id, now=now)
+        return forecasts
 
 
-def settle_expiring(user_ids: Collection[int], *, now: dt.datetime) -> None:
-    """Settle what is due of these customers, and reckon the lots of those who have credits that are to expire."""
+def _customers_to_settle(user_ids: Collection[int], now: dt.datetime) -> list[int]:
+    """Name those of these customers of whom something is due, or who have credits that are to expire."""
     expiring = Grant.objects.filter(user_id=OuterRef("user_id"), expires_at__gt=now, remaining__gt=0)
     due = Balance.objects.filter(Q(next_expiry_at__lte=now) | Exists(expiring), user_id__in=user_ids)
-    for user_id in due.order_by("user_id").values_list("user_id", flat=True):
-        settle_grants(user_id=user_id)
+    return list(due.order_by("user_id").values_list("user_id", flat=True))
 
 
 def _coming(user_id: int, now: dt.datetime) -> Coming | None:

@@ -19,6 +19,7 @@ from accounts.errors import UserNotFound
 from accounts.models import ApiKey, User
 from accounts.selectors import user_named
 from config.http.paths import normal_endpoint
+from config.rounds import Round
 from usage.services.log_formats import LineParser, LineRejected, ReportedRequest
 from usage.services.recording import Line, record_lines
 
@@ -36,7 +37,10 @@ class Customer(NamedTuple):
 
 @dataclass
 class Report:
-    """What came of an import; `accepted + duplicates + rejected` is `read`, `unpaid` is part of `accepted`."""
+    """What came of an import; `accepted + duplicates + rejected + failed` is `read`, `unpaid` is part of `accepted`.
+
+    Lines that `failed` are good, but could not be recorded now: the next run of the same file takes them.
+    """
 
     read: int = 0
     accepted: int = 0
@@ -44,6 +48,7 @@ class Report:
     rejected: int = 0
     credits_charged: Decimal = Decimal(0)
     unpaid: int = 0
+    failed: int = 0
     first_rejections: list[tuple[int, str]] = field(default_factory=list)
 
     def reject(self, number: int, reason: str) -> None:
@@ -151,7 +156,9 @@ class Import:
     """One run over one log: every line is recorded, and with `charge` debited.
 
     Each chunk of lines is handed on one customer at a time, each such batch all or nothing, so a run that dies
-    is simply run again. Rejected lines are named by their place in the file, behind `lines_before`, such as a header.
+    is simply run again. Each such batch is a turn of `customers_served`: a customer whose turn fails keeps nobody else
+    waiting, and the rest of their lines is left to the next run. Rejected lines are named by their place in the file,
+    behind `lines_before`, such as a header.
     """
 
     source: str
@@ -160,6 +167,7 @@ class Import:
     charge: bool
     lines_before: int = 0
     report: Report = field(default_factory=Report)
+    customers_served: Round = field(default_factory=Round)
 
     def run(self, lines: Iterable[bytes]) -> Report:
         """Record the lines; repetition adds nothing."""
@@ -202,7 +210,13 @@ class Import:
 
     def _record(self, user_id: int, batch: list[tuple[int, Line]]) -> None:
         lines = [line for _, line in batch]
-        done = record_lines(user_id=user_id, source=self.source, lines=lines, charge=self.charge)
+        done = None
+        if user_id not in self.customers_served.failed:
+            with self.customers_served.turn(user_id):
+                done = record_lines(user_id=user_id, source=self.source, lines=lines, charge=self.charge)
+        if done is None:
+            self.report.failed += len(batch)
+            return
         self.report.accepted += done.accepted
         self.report.duplicates += done.duplicates
         self.report.unpaid += done.unpaid

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 from config.db.calls import call
+from config.db.prepared import is_connection_lost
 from config.db.snapshot import snapshot
 from config.http.renderers import exact_json
+from config.rounds import Round
 from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.payment_checks import PAYMENT_CHECKS
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
@@ -22,6 +26,7 @@ from usage.selectors import log_months, months_gone
 from usage.services.alert_checks import ALERT_CHECKS
 
 FINDINGS_KEPT = 100
+DAY = dt.timedelta(days=1)
 
 # Only days whose month of log is still kept, and kept whole, can be compared with it: a late import may have begun
 # a dropped month again.
@@ -187,14 +192,54 @@ def _usage_sizes(scope: Scope) -> dict[str, int]:
     return {"requests": requests, "daily_sums": sums}
 
 
-def mend_sums(findings: Sequence[Finding]) -> int:
+def mend_sums(findings: Sequence[Finding], customers: Round) -> int:
     """Make the daily sums that were found wrong anew from the log; answers how many rows changed.
 
-    Repetition changes nothing more.
+    Each customer's days are a turn; repetition changes nothing more.
     """
-    one_day = dt.timedelta(days=1)
-    days = sorted({(finding.user_id, finding.facts["day"]) for finding in findings})
-    return sum(rebuild_sums(user_id=user_id, first_day=day, day_after=day + one_day) for user_id, day in days)
+    days_of: dict[int | None, set[dt.date]] = defaultdict(set)
+    for finding in findings:
+        days_of[finding.user_id].add(finding.facts["day"])
+    changed = 0
+    for user_id, days in days_of.items():
+        with customers.turn(user_id):
+            for day in sorted(days):
+                changed += rebuild_sums(user_id=user_id, first_day=day, day_after=day + DAY)
+    return changed
+
+
+def rebuild_day(*, user_id: int | None, day: dt.date, customers: Round, dry_run: bool = False) -> int:
+    """Make the sums of one day anew from the log; returns how many were wrong.
+
+    Without `user_id` all customers' at once; where that fails, each of them in a turn of their own.
+    """
+    asked: dict[str, Any] = {"first_day": day, "day_after": day + DAY, "dry_run": dry_run}
+    changed = 0
+    if user_id is not None:
+        with customers.turn(user_id):
+            changed += rebuild_sums(user_id=user_id, **asked)
+        return changed
+    try:
+        return rebuild_sums(user_id=None, **asked)
+    except Error as error:
+        if is_connection_lost(error):
+            raise
+    return sum(rebuild_day(user_id=each, day=day, customers=customers, dry_run=dry_run) for each in _customers_on(day))
+
+
+def _customers_on(day: dt.date) -> list[int]:
+    """Name the customers who have requests or sums on a day."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT user_id FROM usage_requestlog WHERE occurred_at >= %s AND occurred_at < %s
+            UNION SELECT user_id FROM usage_dailyusage WHERE day = %s ORDER BY 1""",
+            [_midnight(day), _midnight(day + DAY), day],
+        )
+        return [user_id for (user_id,) in cursor.fetchall()]
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
 
 
 def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date, dry_run: bool = False) -> int:

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from config.cli.sentences import sentence_of
+from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from usage.errors import CustomerKeyInvalid, UsageRefusal
 from usage.services.metered_requests import Settled, open_request, settle_request
@@ -28,30 +30,30 @@ class Replay:
     kept: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-def replay_spool(spool: Spool) -> Replay:
+def replay_spool(spool: Spool, customers: Round) -> Replay:
     """Settle what waits, a file at a time.
 
-    What cannot be settled or read waits on. A run that is killed is simply run again: a line that was settled before
-    is known by its own key, or by its hold.
+    What cannot be settled or read waits on; so does all that follows of a customer whose turn fails. A run that is
+    killed is simply run again: a line that was settled before is known by its own key, or by its hold.
     """
     replay = Replay()
     for path in spool.claim():
-        spool.keep(path, _replay_file(path, replay))
+        spool.keep(path, _replay_file(path, replay, customers))
     return replay
 
 
-def rehearse_replay(spool: Spool) -> Replay:
+def rehearse_replay(spool: Spool, customers: Round) -> Replay:
     """Do all of it in one transaction, and take it back; the files stay as they are."""
     replay = Replay()
     with transaction.atomic():
         for path in spool.files():
-            _replay_file(path, replay)
+            _replay_file(path, replay, customers)
         transaction.set_rollback(True)
     return replay
 
 
-def _replay_file(path: Path, replay: Replay) -> list[bytes]:
-    """Settle a file's lines and give back those that were not."""
+def _replay_file(path: Path, replay: Replay, customers: Round) -> list[bytes]:
+    """Settle a file's lines and return those that were not."""
     kept = []
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -59,8 +61,8 @@ def _replay_file(path: Path, replay: Replay) -> list[bytes]:
                 continue
             replay.read += 1
             try:
-                settled = _settle(from_line(line))
-            except (LedgerRefusal, UsageRefusal, NotASpooledRequest) as reason:
+                settled = _settle_in_turn(from_line(line), customers)
+            except (LedgerRefusal, UsageRefusal, NotASpooledRequest, _TurnFailed) as reason:
                 replay.kept.append((path.name, number, str(reason)))
                 kept.append(line if line.endswith(b"\n") else line + b"\n")
                 continue
@@ -68,6 +70,41 @@ def _replay_file(path: Path, replay: Replay) -> list[bytes]:
             replay.duplicates += settled.is_repeat
             replay.credits += Decimal(0) if settled.is_repeat else settled.credits
     return kept
+
+
+class _TurnFailed(Exception):
+    """Something went wrong for this customer that is no refusal: their requests are left to the next run."""
+
+
+def _settle_in_turn(spooled: SpooledRequest, customers: Round) -> Settled:
+    """Settle a request as its customer's turn, unless one of theirs has failed in this run.
+
+    :raises LedgerRefusal, UsageRefusal: as `_settle`
+    :raises _TurnFailed: if the turn fails, or one before it has
+    """
+    name = _customer_of(spooled)
+    done: Settled | LedgerRefusal | UsageRefusal | None = None
+    if name not in customers.failed:
+        with customers.turn(name):
+            try:
+                done = _settle(spooled)
+            except (LedgerRefusal, UsageRefusal) as refusal:
+                done = refusal
+    if isinstance(done, LedgerRefusal | UsageRefusal):
+        raise done
+    if done is None:
+        raise _TurnFailed(sentence_of(customers.failed[name]))
+    return done
+
+
+def _customer_of(spooled: SpooledRequest) -> object:
+    """Name the customer: by their id, else by their key, of which the prefix is all that may be told."""
+    if spooled.hold is not None:
+        return spooled.hold.user_id
+    if spooled.announced.user_id is not None:
+        return spooled.announced.user_id
+    api_key = ApiKey.objects.filter(key_hash=spooled.announced.key_hash).first()
+    return "of an unknown key" if api_key is None else api_key.user_id
 
 
 def _settle(spooled: SpooledRequest) -> Settled:

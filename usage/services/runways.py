@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 
 from django.db import transaction
 
+from config.rounds import Round
 from usage.forecasts import Forecast, forecasts_of
 from usage.models import Alert, AlertKind
 from usage.services.alert_notices import RECOVERED, RUNWAY_LOW, tell_crossed, tell_recovered
@@ -32,36 +33,42 @@ def is_to_tell(alert: Alert, forecast: Forecast) -> bool:
     return forecast.available > 0 and (left is None or left >= enough)
 
 
-def tell_runways(*, now: dt.datetime) -> Counter[str]:
-    """Tell what has changed, each alert in a transaction of its own; answers how many notices were news.
+def tell_runways(customers: Round, *, now: dt.datetime) -> Counter[str]:
+    """Tell what has changed, each alert in a turn and a transaction of its own; returns how many notices were news.
 
     Only customers with such an alert are looked at, some hundreds in one statement.
     """
     told: Counter[str] = Counter()
-    for alert, forecast in _changed(now, settled_forecasts_of):
-        told.update(_tell(alert_id=alert.pk, forecast=forecast, now=now))
+
+    def settled(user_ids: Collection[int]) -> Mapping[int, Forecast]:
+        return settled_forecasts_of(user_ids, now=now, customers=customers)
+
+    for alert, forecast in list(_changed(settled)):
+        if alert.user_id not in customers.failed:
+            with customers.turn(alert.user_id):
+                told.update(_tell(alert_id=alert.pk, forecast=forecast, now=now))
     return told
 
 
 def count_runways(*, now: dt.datetime) -> Counter[str]:
     """Count what would be told."""
-    changed = _changed(now, forecasts_of)
+    changed = _changed(lambda user_ids: forecasts_of(user_ids, now=now))
     return Counter(RUNWAY_LOW if alert.crossed_at is None else RECOVERED for alert, _ in changed)
 
 
-Forecasting = Callable[..., dict[int, Forecast]]
+Forecasting = Callable[[Collection[int]], Mapping[int, Forecast]]
 
 
-def _changed(now: dt.datetime, forecasting: Forecasting) -> list[tuple[Alert, Forecast]]:
+def _changed(forecasting: Forecasting) -> Iterator[tuple[Alert, Forecast]]:
     wanted = Alert.objects.filter(kind=AlertKind.RUNWAY_BELOW, is_enabled=True, user__is_active=True).order_by("pk")
-    changed: list[tuple[Alert, Forecast]] = []
     last = 0
     while batch := list(wanted.filter(pk__gt=last)[:ALERTS_AT_ONCE]):
-        users: Collection[int] = {alert.user_id for alert in batch}
-        forecasts = forecasting(users, now=now)
-        changed += [(alert, forecasts[alert.user_id]) for alert in batch if is_to_tell(alert, forecasts[alert.user_id])]
+        forecasts = forecasting({alert.user_id for alert in batch})
+        for alert in batch:
+            forecast = forecasts.get(alert.user_id)  # none, if they could not be settled
+            if forecast is not None and is_to_tell(alert, forecast):
+                yield alert, forecast
         last = batch[-1].pk
-    return changed
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -11,11 +12,12 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.exceptions import ValidationError
 
 from accounts.authentication import BearerKeyAuthentication
+from config.http.answers import RETRY_AFTER_SECONDS
 from config.http.lean import LeanAnswer, LeanRequest
 from config.http.parsers import StrictJsonParser
-from usage.errors import EventsRejected
+from usage.errors import EventsRejected, EventsUnavailable
 from usage.serializers.events import DocumentedEventSerializer, EventsAnswerSerializer, read_event
-from usage.services.events import LARGEST_BATCH, Event, Result, record_events
+from usage.services.events import LARGEST_BATCH, UNRECORDED, Event, Result, record_events
 from usage.views.metering import METERING_REFUSALS, MeteringViewSet
 
 
@@ -65,13 +67,17 @@ class EventsViewSet(MeteringViewSet):
         summary="Report requests that already happened",
         description="One event, an array of at most 1000, or CloudEvents 1.0. Each is logged, priced and debited once: "
         "it is known by its source and id. What cannot be paid is logged as unpaid. One that is rejected is not "
-        "remembered, and does not keep the others from being accepted.",
+        "remembered, and does not keep the others from being accepted. One of a customer whose events could not be "
+        "recorded now is rejected as `unavailable` (or `internal_error`), with `Retry-After`: send it again, or all, "
+        "since what is in counts as duplicate. 503 if nothing could be recorded.",
         tags=["metering"],
         request=EVENTS_OR_ONE,
         responses={202: EventsAnswerSerializer, **METERING_REFUSALS},
     )
     def create(self, request: LeanRequest) -> LeanAnswer:
-        return LeanAnswer(reported(request), status=202)
+        answer = reported(request)
+        headers = {"Retry-After": RETRY_AFTER_SECONDS} if _count_unrecorded(answer) else {}
+        return LeanAnswer(answer, status=202, headers=headers)
 
 
 class OpenMeterEventsViewSet(EventsViewSet):
@@ -83,13 +89,16 @@ class OpenMeterEventsViewSet(EventsViewSet):
         operation_id="openmeter_events",
         summary="Report requests, as OpenMeter's clients do",
         description="The same as /v2/events. A service key may also come as `Authorization: Bearer`. When any event is "
-        "rejected the answer is a 400 that says which; the others are in, and the whole may be sent again.",
+        "rejected the answer is a 400 that says which, or a 503 if the whole should be sent again; the others are in.",
         tags=["metering"],
         request=EVENTS_OR_ONE,
         responses={204: None, **METERING_REFUSALS},
     )
     def create(self, request: LeanRequest) -> LeanAnswer:
         answer = reported(request)
+        unrecorded = _count_unrecorded(answer)
+        if unrecorded:
+            raise EventsUnavailable(answer, unrecorded=unrecorded)
         if answer["rejected"]:
             raise EventsRejected(answer)
         return LeanAnswer(None, status=204)
@@ -116,6 +125,11 @@ def reported(request: LeanRequest) -> dict[str, Any]:
         "rejected": counts["rejected"],
         "results": [_shown(event, result) for event, result in zip(events, results, strict=True)],
     }
+
+
+def _count_unrecorded(answer: Mapping[str, Any]) -> int:
+    codes = {result.code for result in UNRECORDED}
+    return sum(result.get("code") in codes for result in answer["results"])
 
 
 def _shown(event: Any, result: Result) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from accounts.selectors import deliveries_due
 from accounts.services.webhook_deliveries import remove_old_deliveries
 from accounts.services.webhook_rounds import deliver_due
 from config.cli.command import OperatorCommand, Result
+from config.rounds import Round
 
 _LONGEST_SECONDS = 3_600
 
@@ -22,7 +23,8 @@ class Command(OperatorCommand):
     help = (
         "Post to customers' webhooks what is due, retries included, and remove deliveries of more than 30 days ago. "
         "Goes on for at most --seconds with what falls due meanwhile, and ends when nothing is left. Run it every few "
-        "seconds to every minute. Several may run at once: each delivery is taken by one."
+        "seconds to every minute. Several may run at once: each delivery is taken by one. What fails for one endpoint "
+        "does not stop the others, and is exit 1."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -32,8 +34,10 @@ class Command(OperatorCommand):
     def run(self, options: Mapping[str, Any]) -> Result:
         if options["dry_run"]:
             due = deliveries_due(now=timezone.now()).count()
-            return Result({"due": due, "delivered": 0, "retried": 0, "failed": 0, "removed": 0, "dry_run": True})
-        done = deliver_due(seconds=options["seconds"])
+            nothing = dict.fromkeys(("delivered", "retried", "failed", "removed", "errors"), 0)
+            return Result({"due": due, **nothing, "dry_run": True})
+        endpoints = Round("endpoint", say=self.say)
+        done = deliver_due(endpoints, seconds=options["seconds"])
         removed = remove_old_deliveries(now=timezone.now())
         data = {
             "due": done.attempts.total() + done.given_up,
@@ -41,9 +45,10 @@ class Command(OperatorCommand):
             "retried": done.attempts[DeliveryState.PENDING],
             "failed": done.attempts[DeliveryState.FAILED] + done.given_up,
             "removed": removed,
+            "errors": len(endpoints.failed),
             "dry_run": False,
         }
-        return Result(data)
+        return Result(data, failure=endpoints.failure)
 
 
 def _seconds_argument(text: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from config.cli.command import OperatorCommand, Result
+from config.rounds import Round
 from ledger.services.grants import customers_with_lots_to_settle, lots_due, settle_grants
 
 
@@ -15,20 +16,25 @@ class Command(OperatorCommand):
     help = (
         "Post what is left of lots whose time has come as expired, and reckon which debits drew on which lots, for "
         "customers with credits that expire. Balances are exact without it; it keeps the first charge after an expiry "
-        "quick. Safe to run twice, and twice at once."
+        "quick. Safe to run twice, and twice at once; what fails for one customer does not stop the others "
+        "(exit 1)."
     )
 
     def take(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count lots whose time has come")
 
     def run(self, options: Mapping[str, Any]) -> Result:
-        customers = customers_with_lots_to_settle()
+        due = customers_with_lots_to_settle()
+        customers = Round(say=self.say)
         settle = lots_due if options["dry_run"] else settle_grants
-        with self.progress("Settling", total=len(customers)) as step:
+        with self.progress("Settling", total=len(due)) as step:
             expiries = concerned = 0
-            for user_id in customers:
-                settled = settle(user_id=user_id)
-                expiries += settled
-                concerned += bool(settled)
+            for user_id in due:
+                with customers.turn(user_id):
+                    settled = settle(user_id=user_id)
+                    expiries += settled
+                    concerned += bool(settled)
                 step(1)
-        return Result({"expiries": expiries, "customers": concerned, "dry_run": options["dry_run"]})
+        failed = len(customers.failed)
+        data = {"expiries": expiries, "customers": concerned, "failed": failed, "dry_run": options["dry_run"]}
+        return Result(data, failure=customers.failure)

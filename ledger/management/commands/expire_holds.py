@@ -8,13 +8,15 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from config.cli.command import OperatorCommand, Result
+from config.rounds import Round
 from ledger.services.expiry import customers_with_expiries, expire_holds, expired_holds
 
 
 class Command(OperatorCommand):
     help = (
         "Settle every hold that has expired, one customer in each transaction. Balances are exact without it; "
-        "it keeps the list of open holds short. Safe to run twice, and twice at once."
+        "it keeps the list of open holds short. Safe to run twice, and twice at once; what fails for one customer does "
+        "not stop the others, and is exit 1."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -23,14 +25,17 @@ class Command(OperatorCommand):
     def run(self, options: Mapping[str, Any]) -> Result:
         due = customers_with_expiries()
         settle = _count if options["dry_run"] else _settle
+        customers = Round(say=self.say)
         with self.progress("Settling", total=len(due)) as step:
-            holds = customers = 0
+            holds = concerned = 0
             for user_id in due:
-                settled = settle(user_id)
-                holds += settled
-                customers += bool(settled)
+                with customers.turn(user_id):
+                    settled = settle(user_id)
+                    holds += settled
+                    concerned += bool(settled)
                 step(1)
-        return Result({"holds": holds, "customers": customers, "dry_run": options["dry_run"]})
+        data = {"holds": holds, "customers": concerned, "failed": len(customers.failed), "dry_run": options["dry_run"]}
+        return Result(data, failure=customers.failure)
 
 
 def _settle(user_id: int) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django import db
 from django.core.management.base import CommandParser
 
 from accounts.selectors import user_named
 from config.cli.arguments import text_argument
-from config.cli.command import OperatorCommand, Result, as_command_error
+from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
-from config.db.prepared import is_connection_lost
+from config.rounds import Round
 from ledger.services.renewals import customers_due, renew_subscription
 
 
@@ -35,19 +34,13 @@ class Command(OperatorCommand):
         with run_lock("renew_subscriptions"):
             return self._renew(customers_due(user_id=user_id))
 
-    def _renew(self, customers: list[int]) -> Result:
-        periods = failed = 0
-        with self.progress("Renewing", total=len(customers)) as step:
-            for user_id in customers:
-                try:
+    def _renew(self, due: list[int]) -> Result:
+        periods = 0
+        customers = Round(say=self.say)
+        with self.progress("Renewing", total=len(due)) as step:
+            for user_id in due:
+                with customers.turn(user_id):
                     periods += renew_subscription(user_id=user_id)
-                except db.Error as error:
-                    if is_connection_lost(error):
-                        raise
-                    failed += 1
-                    self.say(f"Customer {user_id}: {as_command_error(error)}")
                 step(1)
-        return Result(
-            {"due": len(customers), "periods": periods, "failed": failed, "dry_run": False},
-            failure=f"{failed} of {len(customers)} customers could not be renewed." if failed else None,
-        )
+        data = {"due": len(due), "periods": periods, "failed": len(customers.failed), "dry_run": False}
+        return Result(data, failure=customers.failure)

@@ -11,6 +11,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from config.cli.command import OperatorCommand, Result
+from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from ledger.services.auto_reload import WHY_NOT, reload_one, reloads_due
 
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 class Command(OperatorCommand):
     help = (
         "Buy credits for the customers whose available credits fell below the threshold that they agreed to, within "
-        "their monthly cap, one payment each. Run it every minute. Safe to run twice, and twice at once; exit 3 if "
-        "something could not be recorded."
+        "their monthly cap, one payment each. Run it every minute. Safe to run twice, and twice at once; what fails "
+        "for one customer does not stop the others (exit 1); exit 3 if something could not be recorded."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -32,27 +33,31 @@ class Command(OperatorCommand):
 
     def run(self, options: Mapping[str, Any]) -> Result:
         due = reloads_due(now=timezone.now())
+        customers = Round(say=self.say)
         outcomes: Counter[str] = Counter()
         if not options["dry_run"]:
             with self.progress("Buying", total=len(due)) as step:
-                outcomes = self._buy(due, step)
+                outcomes = self._buy(due, customers, step)
         data = {
             "due": len(due),
-            "left": len(due) - outcomes.total(),
+            "left": len(due) - outcomes.total() - len(customers.failed),
             **{state: outcomes[state] for state in ("succeeded", "failed", "requires_action", "pending")},
             **{reason: outcomes[reason] for reason in WHY_NOT},
             "refused": outcomes["refused"],
+            "errors": len(customers.failed),
             "dry_run": options["dry_run"],
         }
-        return Result(data, findings=outcomes["refused"])
+        return Result(data, findings=outcomes["refused"], failure=customers.failure)
 
-    def _buy(self, due: list[int], step: Callable[[int], None]) -> Counter[str]:
+    def _buy(self, due: list[int], customers: Round, step: Callable[[int], None]) -> Counter[str]:
         """Buy for one after the other; a provider that answers nobody ends the round, and the next one goes on."""
         outcomes: Counter[str] = Counter()
         silences = 0
         for user_id in due:
-            outcome = _reload(user_id)
-            outcomes[outcome] += 1
+            outcome = ""
+            with customers.turn(user_id):
+                outcome = _reload(user_id)
+                outcomes[outcome] += 1
             step(1)
             silences = silences + 1 if outcome in _SILENCES else 0
             if silences == MOST_SILENCES:

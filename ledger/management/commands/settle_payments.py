@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.services.notices import notice_emails_due, send_notice_emails
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
+from config.rounds import Round
 from ledger.models import PaymentState
 from ledger.services.payment_rounds import (
     payments_in_doubt,
@@ -28,7 +29,8 @@ class Command(OperatorCommand):
     help = (
         "Ask the payment provider about every payment that is open and was not asked about for two minutes; take back "
         "credits whose money was taken back; then send the receipts that are due. Charges nothing. Run it every few "
-        "minutes. Safe to run twice; exit 3 if the provider speaks of something else than we asked for."
+        "minutes. Safe to run twice; what fails for one payment or customer does not stop the others (exit 1); exit 3 "
+        "if the provider speaks of something else than we asked for."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -37,36 +39,40 @@ class Command(OperatorCommand):
     def run(self, options: Mapping[str, Any]) -> Result:
         if options["dry_run"]:
             now = timezone.now()
-            in_doubt, take_backs = payments_in_doubt(now=now), reversals_due()
+            in_doubt, would = payments_in_doubt(now=now), Counter(posted=len(reversals_due()))
             receipts = notice_emails_due(now=now, types=RECEIPT_TYPES)
-            return _result(len(in_doubt), Counter(), len(take_backs), 0, receipts, dry_run=True)
+            return _result(len(in_doubt), Counter(), would, receipts, (), dry_run=True)
+        payments, customers = Round("payment", say=self.say), Round(say=self.say)
         with run_lock("settle_payments"):
-            states = self._settle()
-            outcomes = take_back(reversals_due())
+            due = payments_in_doubt(now=timezone.now())
+            states = self._settle(due, payments)
+            outcomes = take_back(reversals_due(), payments)
         # Money first; a mail server that hangs keeps no other run from the lock.
-        sent = send_notice_emails(now=timezone.now(), most=RECEIPTS_A_RUN, types=RECEIPT_TYPES)
-        return _result(
-            states.total(), states, outcomes["posted"], outcomes["insufficient"], sent, dry_run=options["dry_run"]
-        )
+        sent = send_notice_emails(customers, now=timezone.now(), most=RECEIPTS_A_RUN, types=RECEIPT_TYPES)
+        return _result(len(due), states, outcomes, sent, (payments, customers), dry_run=False)
 
-    def _settle(self) -> Counter[str]:
-        due = payments_in_doubt(now=timezone.now())
+    def _settle(self, due: list[int], payments: Round) -> Counter[str]:
         states: Counter[str] = Counter()
         with self.progress("Asking", total=len(due)) as step:
             for payment_id in due:
-                states[settle_one(payment_id=payment_id, now=timezone.now())] += 1
+                with payments.turn(payment_id):
+                    states[settle_one(payment_id=payment_id, now=timezone.now())] += 1
                 step(1)
         return states
 
 
-def _result(asked: int, states: Counter[str], reversals: int, spent: int, receipts: int, *, dry_run: bool) -> Result:
+def _result(
+    asked: int, states: Counter[str], reversals: Counter[str], receipts: int, rounds: Sequence[Round], *, dry_run: bool
+) -> Result:
     data = {
         "asked": asked,
         **{str(state): states[state] for state in PaymentState.values},
         "refused": states["refused"],
-        "reversals": reversals,
-        "reversals_already_spent": spent,
+        "reversals": reversals["posted"],
+        "reversals_already_spent": reversals["insufficient"],
         "receipts": receipts,
+        "errors": sum(len(one.failed) for one in rounds),
         "dry_run": dry_run,
     }
-    return Result(data, findings=states["refused"])
+    failure = " ".join(one.failure for one in rounds if one.failure is not None)
+    return Result(data, findings=states["refused"], failure=failure or None)

@@ -15,6 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.http.numbers import plain
+from config.rounds import Round
 from usage.services.importing import Customers, Import, Report, read_customer_map
 from usage.services.log_formats import CUSTOMER_FIELDS, LineParser, combined_parser, csv_parser, jsonl_parser
 
@@ -31,8 +32,9 @@ def source_argument(text: str) -> str:
 class Command(OperatorCommand):
     help = (
         "Record the requests of a log. Safe to run again: a line is known by the source, its text and its ordinal "
-        "among identical lines, so what an earlier run stored counts as duplicate. --dry-run does all of it in one "
-        "transaction and takes it back; balances of the customers concerned are locked meanwhile."
+        "among identical lines, so what an earlier run stored counts as duplicate. What fails for one customer does "
+        "not stop the others (exit 1): run it again. --dry-run does all of it in one transaction and takes it back; "
+        "balances of the customers concerned are locked meanwhile."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -63,12 +65,16 @@ class Command(OperatorCommand):
             parse, lines = self._open(options["format"], field, file)
             header_lines = 1 if options["format"] == "csv" else 0
             importing = Import(options["source"], parse, customers, options["charge"], header_lines)
+            importing.customers_served = Round(say=self.say, in_transaction=options["dry_run"])
             counted = _counted(lines, note_bytes)
             report = importing.rehearse(counted) if options["dry_run"] else importing.run(counted)
         self._tell_rejections(report)
         figures = asdict(report) | {"credits_charged": plain(report.credits_charged)}
         del figures["first_rejections"]
-        return Result(figures | ({"dry_run": True} if options["dry_run"] else {}))
+        if not report.failed:
+            del figures["failed"]
+        failure = importing.customers_served.failure
+        return Result(figures | ({"dry_run": True} if options["dry_run"] else {}), failure=failure)
 
     def _open(self, format: str, field: str, file: Iterable[bytes]) -> tuple[LineParser, Iterable[bytes]]:
         lines = iter(file)

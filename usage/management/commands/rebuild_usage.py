@@ -12,7 +12,8 @@ from accounts.selectors import user_named
 from config.cli.arguments import end_argument, instant_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
-from usage.services.reconciliation import days_to_rebuild, rebuild_sums
+from config.rounds import Round
+from usage.services.reconciliation import days_to_rebuild, rebuild_day
 
 DAY = dt.timedelta(days=1)
 
@@ -20,7 +21,8 @@ DAY = dt.timedelta(days=1)
 class Command(OperatorCommand):
     help = (
         "Recompute the daily sums of every day that the range touches from the log, a day at a time. Refuses a range "
-        "of which some log was dropped: there the sums are all that is left. Sums that are right stay as they are."
+        "of which some log was dropped: there the sums are all that is left. Sums that are right stay as they are. "
+        "What fails for one customer does not stop the others (exit 1)."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -35,15 +37,13 @@ class Command(OperatorCommand):
             raise CommandError("--from must be earlier than --to.", returncode=EXIT_USAGE)
         user_id = user_named(options["user"]).pk if options["user"] else None
         changed = 0
+        customers = Round(say=self.say)
         with run_lock("rebuild_usage"):
             first, after = start.date(), (end - dt.timedelta(microseconds=1)).date() + DAY
             days = days_to_rebuild(user_id=user_id, first_day=first, day_after=after)
             with self.progress("Rebuilding", total=len(days)) as step:
                 for day in days:
-                    changed += rebuild_sums(
-                        user_id=user_id, first_day=day, day_after=day + DAY, dry_run=options["dry_run"]
-                    )
+                    changed += rebuild_day(user_id=user_id, day=day, customers=customers, dry_run=options["dry_run"])
                     step(1)
-        return Result(
-            {"from": first, "to": after, "days": len(days), "changed": changed, "dry_run": options["dry_run"]}
-        )
+        data = {"from": first, "to": after, "days": len(days), "changed": changed, "failed": len(customers.failed)}
+        return Result(data | {"dry_run": options["dry_run"]}, failure=customers.failure)

@@ -14,6 +14,7 @@ from accounts.selectors import user_named
 from config.cli.arguments import instant_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
+from config.rounds import Round
 from ledger.errors import PaymentsOff
 from ledger.providers.base import NoAnswer, Refused
 from ledger.services.provider_checks import compare_with_provider, providers_used
@@ -25,7 +26,8 @@ class Command(OperatorCommand):
     help = (
         "Check every invariant of ledger, holds and statistics, and usage against the ledger, on one snapshot. "
         "Exit 3 with findings. --fix makes wrong statistics anew from the log; --fix-balances posts an entry for a "
-        "balance that had moved without one. History is never edited."
+        "balance that had moved without one. History is never edited. What fails to be fixed for one customer does not "
+        "stop the others, and is exit 1."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -41,9 +43,10 @@ class Command(OperatorCommand):
         user_id = user_named(options["user"]).pk if options["user"] else None
         scope = Scope(user_id, options["since"])
         started_at = timezone.now()
+        customers = Round(say=self.say)
         with run_lock("reconcile --fix") if options["fix"] else nullcontext():
             checked, findings = reconcile(scope)
-            fixed = self._fix(findings, balances=options["fix_balances"]) if options["fix"] and findings else 0
+            fixed = self._fix(findings, customers, options) if options["fix"] and findings else 0
             if fixed:
                 checked, findings = reconcile(scope)
         if not options["no_provider"]:
@@ -51,8 +54,9 @@ class Command(OperatorCommand):
         remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())
         data: dict[str, Any] = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
         if options["fix"]:
-            data["fixed"] = fixed
-        return Result(data, text=_report(checked, findings, fixed), findings=len(findings))
+            data |= {"fixed": fixed, "failed": len(customers.failed)}
+        text = _report(checked, findings, fixed)
+        return Result(data, text=text, findings=len(findings), failure=customers.failure)
 
     def _at_providers(self, scope: Scope, checked: dict[str, int]) -> Iterator[Finding]:
         """Hold payments against the providers' books; one that does not answer spoils nothing else."""
@@ -66,16 +70,17 @@ class Command(OperatorCommand):
             checked["payments_at_provider"] = checked.get("payments_at_provider", 0) + compared.payments
             yield from compared.findings
 
-    def _fix(self, findings: Sequence[Finding], *, balances: bool) -> int:
-        fixed = mend_sums([finding for finding in findings if finding.check == "sums_are_the_log"])
+    def _fix(self, findings: Sequence[Finding], customers: Round, options: Mapping[str, Any]) -> int:
+        fixed = mend_sums([finding for finding in findings if finding.check == "sums_are_the_log"], customers)
         if fixed:
             self.say(f"{fixed} daily sums made anew from the log.")
-        if balances:
-            drifted = [finding for finding in findings if finding.check == "balance_is_last_entry"]
-            for finding in drifted:
-                if finding.user_id is not None and correct_drift(user_id=finding.user_id) == "posted":
-                    self.say(f"User {finding.user_id}: a correcting entry accounts for the drift.")
-                    fixed += 1
+        if options["fix_balances"]:
+            drifted = [finding.user_id for finding in findings if finding.check == "balance_is_last_entry"]
+            for user_id in filter(None, drifted):
+                with customers.turn(user_id):
+                    if correct_drift(user_id=user_id) == "posted":
+                        self.say(f"User {user_id}: a correcting entry accounts for the drift.")
+                        fixed += 1
         return fixed
 
 

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError, CommandParser
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.http.numbers import plain
+from config.rounds import Round
 from usage.services.replaying import rehearse_replay, replay_spool
 from usage.services.spool import Spool
 
@@ -24,7 +25,8 @@ class Command(OperatorCommand):
     help = (
         "Settle the requests that wait in a spool: each is held, captured and logged as it would have been. Safe to "
         "run again, also after a kill: what was settled counts as duplicate. What cannot be settled or read waits on. "
-        "--dry-run does all of it in one transaction and takes it back."
+        "What fails for one customer does not stop the others (exit 1). --dry-run does all of it in one transaction "
+        "and takes it back."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -39,10 +41,12 @@ class Command(OperatorCommand):
             raise CommandError(f"There is no folder {folder}.")
         spool = Spool(folder, max_bytes=settings.METERING_SPOOL_BYTES)
         with run_lock(f"replay_spool on {socket.gethostname()} of {folder.resolve()}"):
-            replay = rehearse_replay(spool) if options["dry_run"] else replay_spool(spool)
+            customers = Round(say=self.say, in_transaction=options["dry_run"])
+            replay = rehearse_replay(spool, customers) if options["dry_run"] else replay_spool(spool, customers)
         for name, number, reason in replay.kept[:TOLD]:
             self.say(f"{name} line {number}: {reason}")
         if len(replay.kept) > TOLD:
             self.say(f"… and {len(replay.kept) - TOLD} more lines that wait on")
         figures = asdict(replay) | {"credits": plain(replay.credits), "kept": len(replay.kept)}
-        return Result(figures | ({"dry_run": True} if options["dry_run"] else {}))
+        figures["failed"] = len(customers.failed)
+        return Result(figures | ({"dry_run": True} if options["dry_run"] else {}), failure=customers.failure)

@@ -14,6 +14,7 @@ from accounts.services.notices import send_notice_emails
 from accounts.services.sign_in_notices import tell_failed_sign_ins
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
+from config.rounds import Round
 from usage.services.alert_notices import DEPLETED, EXPIRING, LOW, RECOVERED, RUNWAY_LOW
 from usage.services.crossings import arm_returned, count_crossings, tell_crossings, unwatched, watch_depletion
 from usage.services.expiring_grants import lots_expiring, tell_expiring_lots
@@ -25,7 +26,8 @@ EMAILS_A_RUN = 10_000
 class Command(OperatorCommand):
     help = (
         "Tell customers that their credits are low, used up, back, or about to expire, by webhooks and by email: each "
-        "crossing once. Sends all other emails that are due, too. Run it every few minutes. Safe to run twice."
+        "crossing once. Sends all other emails that are due, too. Run it every few minutes. Safe to run twice; what "
+        "fails for one customer does not stop the others, and is exit 1."
     )
 
     def take(self, parser: CommandParser) -> None:
@@ -35,27 +37,31 @@ class Command(OperatorCommand):
         now = timezone.now()
         if options["dry_run"]:
             told = count_crossings() + count_runways(now=now) + Counter({EXPIRING: len(lots_expiring(now=now))})
-            return _result(told, len(unwatched(now=now)), 0, dry_run=True)
+            return _result(told, len(unwatched(now=now)), 0, Round(), dry_run=True)
+        customers = Round(say=self.say)
         with run_lock("send_alerts"):
-            watched = self._watch(now)
-            told = tell_crossings(now=now)
-            arm_returned(now=now)
-            told += tell_crossings(now=now) + tell_runways(now=now) + tell_expiring_lots(now=now)
-            tell_failed_sign_ins(now=now)
-        emails = send_notice_emails(now=timezone.now(), most=EMAILS_A_RUN)
-        return _result(told, watched, emails, dry_run=False)
+            watched = self._watch(customers, now)
+            told = tell_crossings(customers, now=now)
+            arm_returned(customers, now=now)
+            told += tell_crossings(customers, now=now)
+            told += tell_runways(customers, now=now) + tell_expiring_lots(customers, now=now)
+            tell_failed_sign_ins(customers, now=now)
+        emails = send_notice_emails(customers, now=timezone.now(), most=EMAILS_A_RUN)
+        return _result(told, watched, emails, customers, dry_run=False)
 
-    def _watch(self, now: dt.datetime) -> int:
+    def _watch(self, customers: Round, now: dt.datetime) -> int:
         """Arm the alert that everybody has, of those who have had credits since the last run."""
-        customers = unwatched(now=now)
-        with self.progress("Watching", total=len(customers)) as step:
-            for user_id in customers:
-                watch_depletion(user_id=user_id, now=now)
+        due, watched = unwatched(now=now), 0
+        with self.progress("Watching", total=len(due)) as step:
+            for user_id in due:
+                with customers.turn(user_id):
+                    watch_depletion(user_id=user_id, now=now)
+                    watched += 1
                 step(1)
-        return len(customers)
+        return watched
 
 
-def _result(told: Counter[str], watched: int, emails: int, *, dry_run: bool) -> Result:
+def _result(told: Counter[str], watched: int, emails: int, customers: Round, *, dry_run: bool) -> Result:
     return Result(
         {
             "low": told[LOW],
@@ -65,6 +71,8 @@ def _result(told: Counter[str], watched: int, emails: int, *, dry_run: bool) -> 
             "grants_expiring": told[EXPIRING],
             "newly_watched": watched,
             "emails": emails,
+            "failed": len(customers.failed),
             "dry_run": dry_run,
-        }
+        },
+        failure=customers.failure,
     )

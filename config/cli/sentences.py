@@ -1,0 +1,36 @@
+"""Any exception, said in one sentence: what a person at a terminal, or in a log, is told."""
+
+from __future__ import annotations
+
+import builtins
+
+from django import db
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+
+from config.http.answers import is_database_away
+
+
+def sentence_of(error: BaseException) -> str:
+    """Say in one line what went wrong; an accident of ours is named by its class."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted."
+    if isinstance(error, db.Error):
+        problem = "The database cannot be used" if is_database_away(error) else "The database refused"
+        return f"{problem}: {_first_line(error)}"
+    if isinstance(error, ValidationError):
+        return " ".join(error.messages)
+    if is_accident(error):
+        return f"Unexpected {type(error).__name__}: {_first_line(error)}"
+    return _first_line(error)
+
+
+def is_accident(error: BaseException) -> bool:
+    """Tell whether nobody foresaw it, so that only a traceback says more: no refusal, and nothing of the database's."""
+    if isinstance(error, db.Error | ValidationError | KeyboardInterrupt):
+        return False
+    is_worded = not hasattr(builtins, type(error).__name__) or isinstance(error, OSError)
+    return not is_worded or isinstance(error, ObjectDoesNotExist)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,32 @@
+"""Customers of whom the database refuses to write anything to a table, as the owner can make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg import sql
+
+from accounts.models import User
+from tests.conftest import owner_connection
+
+REFUSED, TIMED_OUT, LOCKED = "P0001", "57014", "55P03"  # a mistake; statement_timeout; lock_timeout
+
+
+@contextmanager
+def failing(user: User, table: str, *, sqlstate: str = REFUSED) -> Iterator[None]:
+    """Refuse every insert and update of this customer's rows of the table while the block runs, by this SQLSTATE."""
+    names = {"table": sql.Identifier(table), "state": sql.Literal(sqlstate), "user": sql.Literal(user.pk)}
+    with owner_connection(autocommit=True) as owner:
+        owner.execute(
+            sql.SQL(
+                "CREATE OR REPLACE FUNCTION broken_for_a_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " RAISE EXCEPTION 'broken for a test' USING ERRCODE = {state}; END $$;"
+                "CREATE TRIGGER broken BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN (NEW.user_id = {user})"
+                " EXECUTE FUNCTION broken_for_a_test()"
+            ).format(**names)
+        )
+        try:
+            yield
+        finally:
+            owner.execute(sql.SQL("DROP TRIGGER broken ON {table}; DROP FUNCTION broken_for_a_test()").format(**names))
