@@ -187,6 +187,9 @@ if PAYMENT_PROVIDER == "stripe" and not (STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SE
     raise ImproperlyConfigured("PAYMENT_PROVIDER=stripe needs STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRETS.")
 if len(STRIPE_WEBHOOK_SECRETS) > 2:
     raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRETS takes two secrets at most: the new one and the old one.")
+TOP_UP_DECLINES_PER_HOUR = env.whole_number("TOP_UP_DECLINES_PER_HOUR", 5, least=1)
+UNPAID_TOP_UPS_PER_HOUR = env.whole_number("UNPAID_TOP_UPS_PER_HOUR", 20, least=1)
+NEW_CARDS_PER_DAY = env.whole_number("NEW_CARDS_PER_DAY", 5, least=1)
 DISPUTE_FREEZES_ACCOUNT = env.flag("DISPUTE_FREEZES_ACCOUNT", default=False)
 vars().update(env.email("EMAIL_URL", "smtp://127.0.0.1:25" if IN_PRODUCTION else "consolemail://"))
 EMAIL_TIMEOUT = 10  # emails are sent by commands alone

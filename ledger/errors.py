@@ -176,6 +176,33 @@ class PackageNotFound(LedgerRefusal):
         super().__init__("There is no such package.")
 
 
+class PackageChanged(LedgerRefusal):
+    """The package is not what the buyer expects; `extra` says what it is now. Nothing was charged."""
+
+    def __init__(self, *, credits: Decimal, price: Decimal, currency: str) -> None:
+        super().__init__(
+            f"The package is {plain(credits):f} credits for {price:f} {currency} now. Nothing was charged: "
+            "expect that, and send it again."
+        )
+        self.extra = {"credits": credits, "price": price, "currency": currency}
+
+
+class TooManyTopUps(LedgerRefusal):
+    """So many of a customer's top-ups may come to nothing within an hour, and not more."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("Too many payments were declined or not made. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyNewCards(LedgerRefusal):
+    """So many new cards a customer may bring a day, and not more."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("Too many cards were saved today. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class PaymentMethodNotFound(LedgerRefusal):
     def __init__(self) -> None:
         super().__init__("There is no such payment method.")

@@ -17,6 +17,12 @@ from ledger.providers.base import CardSaving
 MONEY = {"type": "number", "format": "double", "examples": [12.5]}
 
 
+class MoneyField(CreditsField):
+    """An amount of money in whole units of its currency, such as 12.5 dollars."""
+
+    noun = "amounts of money"
+
+
 class PackageSerializer(serializers.ModelSerializer[TopUpPackage]):
     """So many credits for so much money."""
 
@@ -44,6 +50,11 @@ class TopUpRequestSerializer(serializers.Serializer[Payment]):
         default=None,
         help_text="A saved card, which is charged at once; without one you pay on the provider's page.",
     )
+    expected_credits = CreditsField(required=False, help_text="Credits that the package was shown with.")
+    expected_price = MoneyField(
+        required=False, help_text="The price it was shown with, in whole units of its currency."
+    )
+    expected_currency = TextField(max_length=3, required=False, help_text="That currency.")
 
 
 NEXT_STEP = {

@@ -33,7 +33,7 @@ from ledger.payment_serializers import (
     TopUpSerializer,
 )
 from ledger.services.cards import remove_card, start_saving_card
-from ledger.services.payments import start_top_up
+from ledger.services.payments import Expected, start_top_up
 
 CSV_HEADER = (
     "id", "created_at", "package", "credits", "price", "currency", "refunded", "state", "failure_code", "entry_id",
@@ -101,7 +101,10 @@ class TopUpsViewSet(GenericViewSet[Payment]):
         operation_id="create_top_up",
         summary="Buy credits",
         description="Charges a saved card, or else leads to the provider's page, where the card is saved too. A "
-        "payment that was declined is a top-up all the same: its `state` says so, and `next_step` what to do.",
+        "payment that was declined is a top-up all the same: its `state` says so, and `next_step` what to do. Send "
+        "along what the package was shown as (`expected_credits`, `expected_price`, `expected_currency`): if it is "
+        "another one by now the answer is a 409 `package_changed` that says what it is, and nothing is charged. After "
+        "too many declined or unpaid top-ups within an hour the answer is a 429.",
         tags=["top-ups"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=TopUpRequestSerializer,
@@ -109,6 +112,7 @@ class TopUpsViewSet(GenericViewSet[Payment]):
             201: TopUpSerializer,
             400: FieldErrorsSerializer,
             404: ErrorSerializer,
+            409: ErrorSerializer,
             422: ErrorSerializer,
             503: ErrorSerializer,
             **REFUSALS,
@@ -124,6 +128,9 @@ class TopUpsViewSet(GenericViewSet[Payment]):
             email=user.email,
             package_code=asked.validated_data["package"],
             payment_method_id=asked.validated_data["payment_method_id"],
+            expected=Expected(
+                **{name: asked.validated_data.get(f"expected_{name}") for name in ("credits", "price", "currency")}
+            ),
             idempotency_key=idempotency_key,
             now=timezone.now(),
         )
@@ -165,14 +172,14 @@ class PaymentMethodsViewSet(GenericViewSet[PaymentMethod]):
         operation_id="save_payment_method",
         summary="Save a card",
         description="Begins to save a card without buying anything: go on with the provider's own script. The card is "
-        "in the list as soon as the provider has told us.",
+        "in the list as soon as the provider has told us. Beyond some a day the answer is a 429.",
         tags=["top-ups"],
         request=None,
         responses={201: CardSavingSerializer, 404: ErrorSerializer, 503: ErrorSerializer, **REFUSALS},
     )
     def create(self, request: Request) -> Response:
         user = cast(User, request.user)
-        saving = start_saving_card(user_id=user.pk, email=user.email)
+        saving = start_saving_card(user_id=user.pk, email=user.email, now=timezone.now())
         answer: dict[str, Any] = {
             "provider": settings.PAYMENT_PROVIDER,
             "setup_id": saving.id,

@@ -8,18 +8,12 @@ from typing import ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from config.http.fields import CreditsField, FlagField, InstantField, WholeNumberField
+from config.http.fields import CreditsField, FlagField, InstantField, TextField, WholeNumberField
 from config.http.numbers import LARGEST_ID, plain
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment, PaymentState, ReloadEventKind
 from ledger.money import in_major_units
-from ledger.payment_serializers import MONEY, PaymentMethodSerializer, TopUpSerializer
+from ledger.payment_serializers import MONEY, MoneyField, PaymentMethodSerializer, TopUpSerializer
 from ledger.services.reload_status import ReloadStatus
-
-
-class MoneyField(CreditsField):
-    """An amount of money in whole units of its currency, such as 12.5 dollars."""
-
-    noun = "amounts of money"
 
 
 class ReloadChangesSerializer(serializers.Serializer[AutoReload]):
@@ -41,6 +35,11 @@ class ReloadChangesSerializer(serializers.Serializer[AutoReload]):
     )
     consent = FlagField(
         required=False, help_text="true: you agree to the sentence that the refusal `consent_required` has shown."
+    )
+    sentence = TextField(
+        max_length=1000,
+        required=False,
+        help_text="That sentence: what you agree to is this one or nothing. Without it, it is the one of that moment.",
     )
 
 

@@ -51,8 +51,10 @@ class AutoReloadViewSet(GenericViewSet[Any]):
         summary="Set up auto-reload, or turn it off",
         description="What is not named stays. To be on it needs a threshold, an amount or a target, a monthly cap, a "
         "saved card and, whenever any of these is new, `consent`: true. Without it the answer is a 409 whose "
-        "`sentence` says what you would agree to; nothing is changed. After three declined payments in a row, and when "
-        "its card is removed, it turns itself off; it never turns itself on.",
+        "`sentence` says what you would agree to; nothing is changed. Send it back as `sentence` with your consent: if "
+        "the words have become others since, by a new price for one, you get these, and have agreed to nothing. After "
+        "three declined payments in a row, when its card is removed, and after a dispute or a refund, it turns itself "
+        "off; it never turns itself on.",
         tags=["auto-reload"],
         request=ReloadChangesSerializer,
         responses={

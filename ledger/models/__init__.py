@@ -17,7 +17,7 @@ from ledger.models.payment import (
     PaymentOutcome,
     PaymentState,
 )
-from ledger.models.payment_method import PaymentCustomer, PaymentMethod
+from ledger.models.payment_method import CardSaving, PaymentCustomer, PaymentMethod
 from ledger.models.subscription import SubscriptionChange, SubscriptionChangeKind, SubscriptionPeriod
 from ledger.models.terms_change import TermsChange, TermsKind
 from ledger.models.threshold import Threshold
@@ -28,6 +28,7 @@ __all__ = [
     "AutoReload",
     "AutoReloadEvent",
     "Balance",
+    "CardSaving",
     "DisputeStatus",
     "Entry",
     "EntryReason",

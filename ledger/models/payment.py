@@ -139,6 +139,7 @@ class Payment(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["user", "id"], name="payments_of_user"),
             models.Index(fields=["user", "created_at"], name="reloads_of_user", condition=Q(kind="auto_reload")),
+            models.Index(fields=["user", "created_at"], name="top_ups_of_user", condition=Q(kind="top_up")),
             models.Index(
                 fields=["asked_at"], name="payments_in_doubt", condition=Q(state__in=["pending", "requires_action"])
             ),

@@ -32,6 +32,21 @@ class PaymentCustomer(models.Model):
         return f"{self.provider} {self.provider_customer_id}"
 
 
+class CardSaving(models.Model):
+    """One card that a customer has begun to save, as far as it counts against how many they may a day."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False, related_name="+", help_text="The customer."
+    )
+    created_at = models.DateTimeField(help_text="When.")
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["user", "created_at"], name="card_savings_of_user")]
+
+    def __str__(self) -> str:
+        return f"card of customer {self.user_id}"
+
+
 class PaymentMethod(models.Model):
     """One card that a customer lets us charge; its number is known to the provider alone."""
 

@@ -7,6 +7,7 @@ which writes the payment; the provider is asked after it (docs/decisions/0033).
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +32,7 @@ from ledger.providers.base import Provider
 from ledger.providers.registry import chosen_provider
 from ledger.services.cards import customer_at, is_disputed
 from ledger.services.idempotency import fingerprint
-from ledger.services.payments import TIME_TO_ACT, ask_provider
+from ledger.services.payments import TIME_TO_ACT, ask_provider, time_since
 from ledger.services.periods import month_of, months_after
 from ledger.services.reload_notices import tell_cap_reached
 from ledger.services.reload_outcomes import NEVER_SENT
@@ -95,7 +96,7 @@ def reload_one(*, user_id: int, now: dt.datetime) -> str:
     Of several calls at once one begins a payment.
     """
     reload = AutoReload.objects.select_related("user").filter(pk=user_id, enabled=True).first()
-    rate = offered_rate()
+    began, rate = time.monotonic(), offered_rate()
     if reload is None or rate is None:
         return "off" if reload is None else "not_offered"
     try:
@@ -105,16 +106,17 @@ def reload_one(*, user_id: int, now: dt.datetime) -> str:
         return "not_offered"
     except errors.PaymentProviderAway:
         return "away"
-    intent = _decide(user_id, _Shop(provider, customer_id, rate), now)
+    intent = _decide(user_id, _Shop(provider, customer_id, rate), now, began)
     if isinstance(intent, str):
         return intent
-    return str(ask_provider(intent, provider, now).state)
+    return str(ask_provider(intent, provider, intent.created_at).state)
 
 
 @transaction.atomic(durable=True)
-def _decide(user_id: int, shop: _Shop, now: dt.datetime) -> Payment | str:
+def _decide(user_id: int, shop: _Shop, now: dt.datetime, began: float) -> Payment | str:
     """Write the payment that is due now, or tell why none is; what is decided here is committed before the call."""
     stands = hold_balance(user_id=user_id)
+    now += time_since(began)
     reload = locked_reload(user_id=user_id)
     if reload is None or not reload.enabled:
         return "off"

@@ -14,6 +14,7 @@ from ledger.models import DisputeStatus, PaymentCustomer, PaymentDispute, Paymen
 from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider, provider_named
 from ledger.providers.turns import turn
+from ledger.services.payment_limits import give_place_back, take_place_for_card
 from ledger.services.reload_switching import turn_off_for_card
 
 logger = logging.getLogger(__name__)
@@ -39,18 +40,21 @@ def customer_at(*, provider: Provider, user_id: int, email: str) -> str:
     return PaymentCustomer.objects.get(user_id=user_id, provider=provider.name).provider_customer_id
 
 
-def start_saving_card(*, user_id: int, email: str) -> CardSaving:
+def start_saving_card(*, user_id: int, email: str, now: dt.datetime) -> CardSaving:
     """Begin to save a card: the customer goes on with the provider's own script, and a webhook tells the end.
 
     :raises PaymentsOff: if this site takes no payments
+    :raises TooManyNewCards: if the customer has begun as many today as anybody may
     :raises PaymentProviderAway, PaymentProviderBusy: if the provider does not answer, or too many ask it now
     """
     provider = chosen_provider()
     with turn():
-        customer_id = customer_at(provider=provider, user_id=user_id, email=email)
+        place = take_place_for_card(user_id=user_id, now=now)
         try:
+            customer_id = customer_at(provider=provider, user_id=user_id, email=email)
             return provider.start_saving_card(customer_id=customer_id, key=uuid.uuid4())
-        except (NoAnswer, Refused) as error:
+        except (NoAnswer, Refused, errors.PaymentProviderAway) as error:
+            give_place_back(place)
             raise errors.PaymentProviderAway from error
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from django.db import transaction
@@ -11,16 +14,30 @@ from django.db import transaction
 from config.http.numbers import LARGEST
 from ledger import errors
 from ledger.models import OutcomeSource, Payment, PaymentMethod, PaymentState, TopUpPackage
+from ledger.money import in_major_units
 from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
 from ledger.providers.turns import turn
 from ledger.selectors import balance_of
 from ledger.services.cards import customer_at, is_disputed
 from ledger.services.idempotency import fingerprint
+from ledger.services.payment_limits import refuse_too_many_tries
 from ledger.services.reload_switching import hold_balance
 from ledger.services.settling import note_outcome, order_of, record_answer
 
 TIME_TO_ACT = dt.timedelta(hours=24)  # as long as Stripe keeps a checkout open
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the buyer was shown: credits, and the price in whole units of the currency; None: they do not say."""
+
+    credits: Decimal | None = None
+    price: Decimal | None = None
+    currency: str | None = None
+
+
+UNSAID = Expected()
 
 
 class Started(NamedTuple):
@@ -38,6 +55,7 @@ def start_top_up(
     payment_method_id: int | None,
     idempotency_key: str,
     now: dt.datetime,
+    expected: Expected = UNSAID,
 ) -> Started:
     """Buy a package: charge a saved card at once, or else open a page on which the customer pays.
 
@@ -48,36 +66,46 @@ def start_top_up(
     :raises IdempotencyKeyReused: if the key was used for another purchase
     :raises PaymentsOff, PaymentProviderAway, PaymentProviderBusy: if no payment can be begun
     :raises PackageNotFound, PaymentMethodNotFound: if there is no such thing (of this customer)
+    :raises PackageChanged: if the package is not what is `expected`
     :raises CardDisputed: if a payment by that card is disputed
+    :raises TooManyTopUps: if too many of the customer's came to nothing within an hour
     :raises BalanceLimitExceeded: if the balance could not take the credits
     """
-    asked = fingerprint({"package": package_code, "payment_method": payment_method_id})
+    began = time.monotonic()
+    said = {name: value for name, value in asdict(expected).items() if value is not None}
+    asked = fingerprint({"package": package_code, "payment_method": payment_method_id, **said})
     known = _made_before(user_id, idempotency_key, asked)
     if known is not None:
         return Started(known, is_replay=True)
     with turn():
-        return _start(user_id, email, package_code, payment_method_id, (idempotency_key, asked), now)
+        provider = chosen_provider()
+        intent = _intent(user_id, email, _package(package_code, expected), payment_method_id, provider)
+        intent.idempotency_key, intent.fingerprint = idempotency_key, asked
+        twin = _write(intent, now, began)
+        if twin is not None:
+            return Started(twin, is_replay=True)
+        return Started(ask_provider(intent, provider, intent.created_at), is_replay=False)
 
 
-def _start(
-    user_id: int,
-    email: str,
-    package_code: str,
-    payment_method_id: int | None,
-    named: tuple[str, bytes],
-    now: dt.datetime,
-) -> Started:
-    """Begin a payment under a key, with its fingerprint, that is new; the caller has a turn with the provider."""
-    idempotency_key, asked = named
-    provider = chosen_provider()
-    package = TopUpPackage.objects.filter(code=package_code, is_active=True).first()
+def _package(code: str, expected: Expected) -> TopUpPackage:
+    package = TopUpPackage.objects.filter(code=code, is_active=True).first()
     if package is None:
         raise errors.PackageNotFound
+    is_now = Expected(package.credits, in_major_units(package.price_minor, package.currency), package.currency)
+    for name, value in asdict(expected).items():
+        if value is not None and value != getattr(is_now, name):
+            raise errors.PackageChanged(**asdict(is_now))
+    return package
+
+
+def _intent(
+    user_id: int, email: str, package: TopUpPackage, payment_method_id: int | None, provider: Provider
+) -> Payment:
+    """Put a payment together, without key and times; makes the customer known to the provider."""
     method = None if payment_method_id is None else _card_of(user_id, payment_method_id, provider)
     if balance_of(user_id=user_id).balance + package.credits > LARGEST:
         raise errors.BalanceLimitExceeded
-    customer_id = customer_at(provider=provider, user_id=user_id, email=email)
-    intent = Payment(
+    return Payment(
         user_id=user_id,
         package=package,
         method=method,
@@ -86,32 +114,36 @@ def _start(
         currency=package.currency,
         provider=provider.name,
         provider_key=uuid.uuid4(),
-        provider_customer_id=customer_id,
-        idempotency_key=idempotency_key,
-        fingerprint=asked,
-        created_at=now,
-        asked_at=now,
-        expires_at=now + TIME_TO_ACT,
+        provider_customer_id=customer_at(provider=provider, user_id=user_id, email=email),
     )
-    twin = _write(intent)
-    if twin is not None:
-        return Started(twin, is_replay=True)
-    return Started(ask_provider(intent, provider, now), is_replay=False)
 
 
 @transaction.atomic(durable=True)
-def _write(intent: Payment) -> Payment | None:
+def _write(intent: Payment, now: dt.datetime, began: float) -> Payment | None:
     """Write a payment that may be begun, and nothing if a twin has; returns the twin.
 
     The balance is held meanwhile: what is looked at here stays so until the payment stands.
     """
     hold_balance(user_id=intent.user_id)
+    now += time_since(began)
+    intent.created_at = intent.asked_at = now
+    intent.expires_at = now + TIME_TO_ACT
     twin = _made_before(intent.user_id, intent.idempotency_key, bytes(intent.fingerprint))
     if twin is None:
         if intent.method is not None and is_disputed(intent.method):
             raise errors.CardDisputed
+        refuse_too_many_tries(user_id=intent.user_id, now=now)
         intent.save(force_insert=True)
     return twin
+
+
+def time_since(began: float) -> dt.timedelta:
+    """Tell how many whole seconds have gone by since a moment of the monotonic clock.
+
+    A payment is as old as the call that asks for it, whatever came before that: making the customer known, or waiting
+    for the balance. Otherwise a slow call before it could let it be taken for one that was never sent.
+    """
+    return dt.timedelta(seconds=int(time.monotonic() - began))
 
 
 def ask_provider(payment: Payment, provider: Provider, now: dt.datetime) -> Payment:

@@ -30,7 +30,8 @@ def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.date
     """Change the terms, turn auto-reload on or off; what `changes` does not name stays.
 
     `threshold`, `amount` and `target` are credits, `monthly_cap` whole units of the site's currency. Giving one of
-    `amount` and `target` takes the other away. To be on, with whatever is new, takes `consent`: True in the same call.
+    `amount` and `target` takes the other away. To be on, with whatever is new, takes `consent`: True in the same call,
+    and a `sentence` that comes with it has to be the one that is agreed to.
     Off is off at once: what is in flight comes to its end, and nothing turns it on again but its customer. Answers the
     terms as they are then, None if none were ever set; repetition changes nothing.
 
@@ -49,7 +50,8 @@ def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.date
         return _off(reload, now) if is_new or reload.enabled else known
     if reload.enabled and not is_new:
         return reload
-    _turn_on(reload, before["method_id"], now, has_consent=changes.get("consent") is True)
+    has_consent = changes.get("consent") is True
+    _turn_on(reload, before["method_id"], now, has_consent=has_consent, agreed_to=changes.get("sentence"))
     return reload
 
 
@@ -107,10 +109,12 @@ def _off(reload: AutoReload, now: dt.datetime) -> AutoReload:
     return reload
 
 
-def _turn_on(reload: AutoReload, card_before: int | None, now: dt.datetime, *, has_consent: bool) -> None:
+def _turn_on(
+    reload: AutoReload, card_before: int | None, now: dt.datetime, *, has_consent: bool, agreed_to: str | None
+) -> None:
     rate = _rate()
     sentence = consent_sentence(_agreeable_terms(reload, rate, chosen_provider().name), rate)
-    if not has_consent:
+    if not has_consent or agreed_to not in (None, sentence):
         raise errors.ConsentRequired(sentence)
     was_on = reload.enabled
     if not was_on or reload.method_id != card_before:

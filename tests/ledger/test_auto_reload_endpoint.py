@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from django.utils import timezone
 
@@ -193,6 +195,19 @@ def test_off_is_off_at_once_and_repeating_either_changes_nothing(client, owner):
     assert [event["kind"] for event in client.get(HISTORY).json()["results"]] == ["disabled", "enabled"]
     assert told(owner) == ["disabled"]
     assert owner.notices.get().subject is None  # they know
+
+
+def test_a_consent_to_words_that_are_others_by_now_agrees_to_nothing(client, owner, settings):
+    seen = client.patch(URL, terms(owner, consent=False)).json()["sentence"]
+    settings.AUTO_RELOAD_PRICE = (Decimal("20.00"), "USD")
+
+    stale = client.patch(URL, terms(owner, sentence=seen))
+
+    assert (stale.status_code, stale.json()["code"]) == (409, "consent_required")
+    assert "20.00 USD" in stale.json()["sentence"] != seen
+    assert client.get(URL).json()["enabled"] is False
+    agreed = client.patch(URL, terms(owner, sentence=stale.json()["sentence"])).json()
+    assert (agreed["enabled"], agreed["consent_sentence"]) == (True, stale.json()["sentence"])
 
 
 def test_turning_it_on_again_takes_consent_again(client, owner):

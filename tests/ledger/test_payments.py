@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.core import mail
@@ -15,10 +16,12 @@ from config.rounds import Round
 from ledger import errors
 from ledger.models import Entry, PaymentMethod, PaymentOutcome, PaymentState
 from ledger.providers import fake as cards
+from ledger.services import auto_reload, payments
 from ledger.services.cards import remove_card
 from ledger.services.settling import record_answer
 from tests.ledger.paying import bought, buy, entries_of, fake, package, paid_answer, purchases, settled
 from tests.ledger.posting import post
+from tests.ledger.reloading import NOON, low, reloads, run_all
 
 pytestmark = pytest.mark.django_db
 EXPECTED = {
@@ -239,3 +242,23 @@ def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statemen
 
     with pytest.raises((ProgrammingError, IntegrityError), match=r"refused|denied"), connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+@pytest.mark.parametrize("begin", ["top-up", "auto-reload"])
+def test_a_payment_is_as_old_as_its_own_call_and_not_as_what_came_before_it(alice, monkeypatch, begin):
+    clock = iter([0.0, 130.9, 130.9])  # making the customer known took that long
+    monkeypatch.setattr(payments, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(auto_reload, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    now = NOON
+    if begin == "top-up":
+        payment = bought(alice, cards.TIME_OUT, now=now)
+    else:
+        user = low(50, cards.TIME_OUT)
+        assert run_all(now) == ["pending"]
+        payment = reloads(user)[0]
+
+    asked = settled(payment, after=dt.timedelta(seconds=119))
+
+    assert payment.created_at == payment.asked_at == now + dt.timedelta(seconds=130)
+    assert asked.state == PaymentState.PENDING  # two minutes after the making-known, and the call may be on its way
+    assert settled(payment, after=dt.timedelta(seconds=121)).failure_code == "never_sent"

@@ -195,3 +195,45 @@ def test_saving_a_card_begins_with_a_secret_for_the_providers_script(client):
     assert answer.status_code == 201
     assert answer.json()["provider"] == fake().name
     assert answer.json()["client_secret"]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {"expected_price": 12.4},
+        {"expected_price": "12.50", "expected_currency": "EUR"},
+        {"expected_credits": 999},
+        {"expected_currency": "usd"},
+    ],
+)
+def test_a_package_that_is_not_what_was_shown_is_not_bought_and_the_refusal_says_what_it_is(client, bob, expected):
+    answer = post(client, payment_method_id=card(bob, cards.APPROVE).pk, **expected)
+
+    refusal = answer.json()
+    assert (answer.status_code, refusal["code"]) == (409, "package_changed")
+    assert (refusal["credits"], refusal["price"], refusal["currency"]) == (1000, 12.5, "USD")
+    assert Payment.objects.count() == 0
+
+
+def test_a_package_that_is_what_was_shown_is_bought_and_a_repeat_is_one_whatever_it_costs_since(client, bob):
+    shown = client.get("/auth/account/top-up-packages").json()["results"][0]
+    expected = {f"expected_{name}": shown[name] for name in ("credits", "price", "currency")}
+    body = {"payment_method_id": card(bob, cards.APPROVE).pk, **expected}
+
+    first = post(client, **body)
+    sold = package()
+    sold.price_minor = 2500
+    sold.save()
+    again, other = post(client, **body), post(client, key="two", **body)
+
+    assert (first.status_code, again.json()["id"]) == (201, first.json()["id"])
+    assert (other.status_code, other.json()["price"]) == (409, 25)
+    assert post(client, **{**body, "expected_price": 25}).status_code == 422
+    assert purchases(bob) == [1000]
+
+
+@pytest.mark.parametrize("wrong", [{"expected_price": 0}, {"expected_credits": -1}, {"expected_currency": "DOLLAR"}])
+def test_what_no_package_could_be_shown_as_is_named(client, wrong):
+    answer = post(client, **wrong)
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, list(wrong))

@@ -1,0 +1,70 @@
+"""How often a customer's payments may come to nothing, and how many new cards they may bring.
+
+Whoever tries stolen cards out does it where each try is free. What counts are rows, so it is counted over all
+processes; the customer's balance is held meanwhile, so many tries at once do not all find the same place free. A try
+whose outcome is not known yet holds its place, and a success gives it back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from ledger import errors
+from ledger.models import CardSaving, Payment, PaymentKind, PaymentState
+from ledger.services.reload_outcomes import NEVER_SENT
+from ledger.services.reload_switching import hold_balance
+
+HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
+
+
+def refuse_too_many_tries(*, user_id: int, now: dt.datetime) -> None:
+    """Refuse a top-up after too many of the customer's came to nothing; the balance is held.
+
+    Of a saved card what was declined counts, or may have been; of all, what was not paid. What auto-reload begins has
+    its own bounds.
+
+    :raises TooManyTopUps: saying in how many seconds the next may be tried
+    """
+    tries = Payment.objects.of(user_id).filter(kind=PaymentKind.TOP_UP, created_at__gt=now - HOUR)
+    unpaid = tries.exclude(state=PaymentState.SUCCEEDED).exclude(failure_code=NEVER_SENT)
+    may_be_declined = Q(state=PaymentState.FAILED) | Q(state=PaymentState.PENDING, method__isnull=False)
+    waits = (
+        _seconds_to_wait(unpaid.filter(may_be_declined), settings.TOP_UP_DECLINES_PER_HOUR, HOUR, now),
+        _seconds_to_wait(unpaid, settings.UNPAID_TOP_UPS_PER_HOUR, HOUR, now),
+    )
+    if max(waits) > 0:
+        raise errors.TooManyTopUps(retry_after_seconds=max(waits))
+
+
+@transaction.atomic
+def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
+    """Take one of the day's places for a new card, before the provider is asked.
+
+    :raises TooManyNewCards: if there is none left, saying in how many seconds there is
+    """
+    hold_balance(user_id=user_id)
+    mine = CardSaving.objects.filter(user_id=user_id)
+    wait = _seconds_to_wait(mine, settings.NEW_CARDS_PER_DAY, DAY, now)
+    if wait > 0:
+        raise errors.TooManyNewCards(retry_after_seconds=wait)
+    mine.filter(created_at__lte=now - DAY).delete()
+    return CardSaving.objects.create(user_id=user_id, created_at=now)
+
+
+def give_place_back(place: CardSaving) -> None:
+    """Let a card that the provider would not begin to save count no more: nobody has tried it."""
+    CardSaving.objects.filter(pk=place.pk).delete()
+
+
+def _seconds_to_wait(
+    tries: QuerySet[Payment] | QuerySet[CardSaving], allowed: int, window: dt.timedelta, now: dt.datetime
+) -> int:
+    """Say in how many whole seconds the next place gets free; 0 when one is."""
+    latest = tries.filter(created_at__gt=now - window).order_by("-created_at")
+    times = latest.values_list("created_at", flat=True)[allowed - 1 : allowed]
+    return max((max(1, math.ceil((taken_at + window - now).total_seconds())) for taken_at in times), default=0)
