@@ -13,8 +13,6 @@ RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 export TOLLBOOK_ENV ?= development
-# Threads that live on keep their database connections. What has begun is finished after SIGTERM, in 30 s at most.
-GRANIAN_OPTIONS := --interface wsgi --blocking-threads 4 --blocking-threads-idle-timeout 600 --workers-kill-timeout 30 --no-ws --log-level error
 METRICS := .metrics/$(PORT)
 
 .PHONY: help demo serve worker test torture bench lint types check fmt clean
@@ -37,15 +35,16 @@ $(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
 	@touch $@ $(RUNTIME)
 
 demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
+	@$(RUN) -m config.server.door $(PORT)
 	@$(RUN) manage.py migrate --verbosity 0
 	@EMAIL_URL=dummymail:// $(RUN) manage.py seed_demo --port $(PORT)
-	@exec $(VENV)/bin/granian $(GRANIAN_OPTIONS) --host 127.0.0.1 --port $(PORT) --workers 1 config.wsgi:application
+	@exec $(RUN) -m config.server --port $(PORT) --workers 1
 
 serve: $(RUNTIME) ## migrate and serve, without the demo company
+	@$(RUN) -m config.server.door $(PORT)
 	@$(RUN) manage.py migrate --verbosity 0
 	@rm -rf $(METRICS) && mkdir -p $(METRICS)
-	@PROMETHEUS_MULTIPROC_DIR=$(METRICS) exec $(VENV)/bin/granian $(GRANIAN_OPTIONS) --host 127.0.0.1 --port $(PORT) \
-		--workers 2 config.wsgi:application
+	@PROMETHEUS_MULTIPROC_DIR=$(METRICS) exec $(RUN) -m config.server --port $(PORT) --workers 2
 
 worker: $(RUNTIME) ## run what falls due (reloads, webhooks, alerts, …), beside the server
 	@exec $(RUN) manage.py worker

@@ -167,7 +167,7 @@ SIMPLE_JWT = {
 }
 
 # --- Payments and email (docs/decisions/0030) --------------------------------------------------------------
-SERVER_THREADS = env.whole_number("SERVER_THREADS", 4, least=1)  # of one server process
+SERVER_THREADS = env.whole_number("SERVER_THREADS", 4, least=1, most=1_000)  # of each worker (config/server)
 # A slow provider holds at most a quarter of the threads (ledger/providers/turns.py).
 PROVIDER_CALLS_AT_ONCE = env.whole_number("PROVIDER_CALLS_AT_ONCE", max(1, SERVER_THREADS // 4), least=1)
 PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", "fake", "stripe"))

@@ -10,22 +10,14 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPMessage
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
 
 
-def serve_options() -> list[str]:
-    """Read granian's options from the Makefile, so that what is tested is what is served."""
-    makefile = (Path(settings.BASE_DIR) / "Makefile").read_text(encoding="utf-8")
-    (line,) = [line for line in makefile.splitlines() if line.startswith("GRANIAN_OPTIONS")]
-    return line.partition(":=")[2].split()
-
-
 class Server:
-    """granian on a free port, with the test database unless the environment names another."""
+    """The server on a free port, with the test database unless the environment names another."""
 
     def __init__(self, workers: int = 1, **environment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as found:
@@ -33,10 +25,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         database = os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
         settled = {"DATABASE_URL": database, "TOLLBOOK_ENV": "development", "LOG_FORMAT": "json"}
-        command = [Path(sys.executable).parent / "granian", *serve_options(), "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", str(workers), "config.wsgi:application"]
+        command = [sys.executable, "-m", "config.server", "--port", str(self.port), "--workers", str(workers)]
         self.process = subprocess.Popen(
-            list(map(str, command)),
+            command,
             env=os.environ | settled | environment,
             cwd=settings.BASE_DIR,
             stderr=subprocess.PIPE,
@@ -55,7 +46,7 @@ class Server:
                     return self
             except OSError:
                 time.sleep(0.1)
-        raise AssertionError("granian did not start")
+        raise AssertionError("the server did not start")
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

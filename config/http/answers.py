@@ -20,6 +20,7 @@ WORDS_BY_STATUS: dict[int, tuple[str, str]] = {
     403: ("permission_denied", "You do not have permission to perform this action."),
     404: ("not_found", "Not found."),
     405: ("method_not_allowed", "This method is not allowed here."),
+    408: ("body_too_late", "The request's body did not come in time."),
     413: ("body_too_large", "The request's body is too large."),
     415: ("unsupported_media_type", "This media type is not supported."),
     429: ("rate_limited", "Rate limit exceeded. Please try again later."),

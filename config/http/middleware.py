@@ -6,38 +6,26 @@ import io
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
-from config.http.answers import error_answer, is_database_away
+from config.http.answers import RETRY_AFTER_SECONDS, error_answer, is_database_away
+from config.http.api_paths import is_api_path
+from config.http.body_limits import UNFINISHED, body_limit, too_large
+from config.http.downloads import begin_download
 from config.http.meters import count_database_error
 from config.http.request_ids import chosen_request_id, current_request_id
 from config.http.throttling import count_elsewhere, rate_headers
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-_BUSY_PATHS = ("/v2/", "/auth/", "/api/")  # asked about first, for speed alone
-_HTML_PATHS = ("/admin", "/docs")
 _CACHEABLE_PATHS = frozenset({"/api/schema", "/api/docs"})
 
 logger = logging.getLogger(__name__)
-
-
-def is_api_path(path: str) -> bool:
-    """Tell whether errors on this path are JSON: everywhere but on pages and files for browsers."""
-    if path.startswith(_BUSY_PATHS):
-        return True
-    static = "/" + settings.STATIC_URL.lstrip("/")
-    return (
-        path != "/"
-        and not path.startswith(static)
-        and not any(path == page or path.startswith(f"{page}/") for page in _HTML_PATHS)
-    )
 
 
 class RequestIdMiddleware:
@@ -67,8 +55,7 @@ class JsonErrorsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_api_path(request.path_info):
             return self.get_response(request)
-        _take_in_chunks(request)
-        answer = self.get_response(request)
+        answer = _refused_unread(request) or _one_download(request, self.get_response(request))
         count = count_elsewhere(request)
         if count is not None and not count.allowed and 400 <= answer.status_code < 500:
             answer = _reworded(answer, 429)
@@ -160,15 +147,37 @@ def _offer_no_options(answer: HttpResponseBase) -> None:
         answer.headers["Allow"] = ", ".join(methods)
 
 
+def _refused_unread(request: HttpRequest) -> HttpResponse | None:
+    """Refuse a body that is too large or did not come in time, before anybody is asked who is calling."""
+    if UNFINISHED in request.META:
+        return error_answer(408, headers={"Connection": "close"})
+    _take_in_chunks(request)
+    length = request.META.get("CONTENT_LENGTH")
+    if not length or length == "0" or int(length) <= body_limit(request.path_info):
+        return None
+    return error_answer(413, detail=too_large(body_limit(request.path_info)))
+
+
+def _one_download(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+    """Refuse what would be streamed to a customer beside another download of theirs."""
+    if not answer.streaming or begin_download(request, cast(StreamingHttpResponse, answer)):
+        return answer
+    answer.close()
+    return error_answer(429, headers={"Retry-After": RETRY_AFTER_SECONDS})
+
+
 def _take_in_chunks(request: Any) -> None:
-    """Read a body that comes in chunks, without a length: Django would take it for empty."""
+    """Read a body that comes in chunks, without a length: Django would take it for empty.
+
+    Our own server has read it before it called (config/server); this is for others.
+    """
     if request.META.get("CONTENT_LENGTH") or "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return
     stream = request.META.get("wsgi.input")
     if stream is None:
         return
     try:
-        body = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        body = stream.read(body_limit(request.path_info) + 1)
     except (OSError, UnreadablePostError):
         body = b""
     request._stream = io.BytesIO(body)

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
-from config.http.middleware import is_api_path
+from config.http.api_paths import is_api_path
 
 
 class _PagesOnly:

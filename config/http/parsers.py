@@ -14,6 +14,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType, ValidationError
 from rest_framework.parsers import BaseParser
 
+from config.http.body_limits import too_large
 from config.http.text import HOSTILE, hostile_places
 
 DEEPEST_NESTING = 20
@@ -36,7 +37,7 @@ class BodyTooLarge(APIException):
     default_code = "body_too_large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The body must not be larger than {limit} bytes.")
+        super().__init__(too_large(limit))
 
 
 class StrictJsonParser(BaseParser):

@@ -1,4 +1,4 @@
-"""Requests over HTTP: granian in WSGI mode, and a client whose sixteen connections are always waiting for an answer."""
+"""Requests over HTTP: our server, and a client whose sixteen connections are always waiting for an answer."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from itertools import cycle, repeat
 from tests.bench.stage import ROOT
 
 CONNECTIONS = 16
+OURS = "config.wsgi:application"
 
 
 @contextmanager
 def serving(application: str, **environment: str) -> Iterator[int]:
-    """Serve an application as `make serve` does; gives the port."""
+    """Serve ours as `make serve` does, and others by granian itself; gives the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+    if application == OURS:
+        command = [sys.executable, "-m", "config.server", "--port", str(port), "--workers", "2"]
+    else:
+        command = [
+            sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--port", str(port),
             "--workers", "2", "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
             "--no-ws", "--log-level", "critical", application,
-        ],
-        cwd=ROOT, env=os.environ | environment,
-    )  # fmt: skip
+        ]  # fmt: skip
+    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
     try:
         _wait_for(port)
         yield port

@@ -1,0 +1,29 @@
+"""How much a body may hold, known from its path alone: before anybody is asked who is calling."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from config.http.api_paths import is_api_path
+
+# In the environ of a call whose body did not come in time: our server sets it, and the answer is a 408.
+UNFINISHED = "tollbook.unfinished"
+
+_EVENTS_PATHS = frozenset({"/v2/events", "/api/v1/events"})
+
+
+def body_limit(path: str) -> int:
+    """Give the most bytes that a body on this path may have, as it is sent."""
+    limit: int
+    if path in _EVENTS_PATHS:
+        limit = settings.EVENTS_BODY_BYTES
+    elif is_api_path(path):
+        limit = settings.JSON_BODY_BYTES
+    else:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return limit
+
+
+def too_large(limit: int) -> str:
+    """Say what every 413 says."""
+    return f"The body must not be larger than {limit} bytes."

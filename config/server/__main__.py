@@ -1,0 +1,81 @@
+"""`python -m config.server`: serve Tollbook, safe from slow clients without a proxy in front.
+
+How many threads a worker has is SERVER_THREADS; how many workers, and where they listen, is said here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from config.server.door import DoorTaken, clear_socket, hold_port
+
+STOPPING_SECONDS = 30  # in which what has begun is finished after SIGTERM
+HEADER_SECONDS = 30  # in which a connection sends its next headers; a silent one is closed then
+MOST_CONNECTIONS = 16_384  # a worker's: each costs some kilobytes, and no thread
+_OTHER_FILES = 256
+
+
+def main() -> None:
+    asked = _asked()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("TOLLBOOK_ENV", "production")
+    try:
+        from config.server.worker import threads, work  # noqa: PLC0415  reads the settings, which may refuse
+
+        # Held for the whole life of this process: another server must not share the place.
+        door = None if asked.uds else hold_port(asked.host, asked.port)
+        if asked.uds:
+            clear_socket(asked.uds)
+    except (ImproperlyConfigured, DoorTaken) as refusal:
+        raise SystemExit(f"Tollbook cannot start: {refusal}") from None
+    server = MPServer(
+        "config.wsgi:application",
+        address=asked.host,
+        port=asked.port,
+        uds=asked.uds,
+        interface=Interfaces.ASGINL,
+        workers=asked.workers,
+        http=HTTPModes.http1,  # cleartext HTTP/2 lets one stranger stop a worker: docs/decisions/0038
+        websockets=False,
+        backpressure=_connections(),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
+        runtime_blocking_threads=threads(),
+        log_level=LogLevels.error,
+        workers_kill_timeout=STOPPING_SECONDS,
+    )
+    server.serve(spawn_target=work)
+    del door
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m config.server", description="Serve Tollbook.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--uds", type=Path, help="a Unix socket to listen on instead")
+    parser.add_argument("--workers", type=int, default=2, help="processes (2)")
+    return parser.parse_args()
+
+
+def _connections() -> int:
+    """Allow this process and its workers the files that many connections are, as far as the system does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + _OTHER_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    files = wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
+    return max(files - _OTHER_FILES, files // 2)
+
+
+if __name__ == "__main__":
+    main()

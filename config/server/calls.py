@@ -1,0 +1,202 @@
+"""A call on its way: its body is collected without a thread, a thread answers it, and it is sent without one.
+
+Everything here but `_answer` runs on granian's threads, or on the clock's, and must not wait.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from config.http.answers import RETRY_AFTER_SECONDS, error_body
+from config.http.body_limits import UNFINISHED, body_limit
+from config.http.renderers import exact_json
+from config.server.deadlines import Deadlines
+from config.server.environ import environ_of
+from config.server.futures import Message, message_of
+from config.server.streams import Stream
+from config.server.threads import Lane, Threads
+
+BODY_SECONDS = 10.0
+MOST_WAITING = 1_000  # calls without a thread yet: beyond it, waiting would outlast the caller's patience
+MOST_BODY_BYTES = 256 * 1024 * 1024  # of all bodies of some size that are here, whole or in part
+_SMALL_BYTES = 64 * 1024
+
+WsgiApplication = Callable[..., Iterable[bytes]]
+
+logger = logging.getLogger(__name__)
+
+
+class Front:
+    """What all calls of a process share."""
+
+    def __init__(self, application: WsgiApplication, *, threads: int) -> None:
+        self.application = application
+        self.threads = Threads(threads)
+        self.streams = Lane(self.threads, max(1, threads // 4))
+        self.deadlines = Deadlines()
+        self._body_bytes = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        self.threads.start()
+        self.deadlines.start()
+
+    def take(self, watcher: Any) -> None:
+        """Take a call whose headers are here: what granian calls for each."""
+        call = Call(self, watcher)
+        try:
+            call.begin()
+        except Exception:
+            logger.exception("A call could not be taken.")
+            call.drop()
+
+    def has_room(self, call: Call) -> bool:
+        """Count what has come of a call's body since it was last asked about; False where that is too much in all."""
+        with self._lock:
+            more = 0 if call.is_over else call.received - call.counted
+            if self._body_bytes + more > MOST_BODY_BYTES:
+                return False
+            self._body_bytes += more
+            call.counted += more
+            return True
+
+    def give_room(self, call: Call) -> None:
+        """Forget a call's body."""
+        with self._lock:
+            call.is_over = True
+            self._body_bytes -= call.counted
+            call.counted = 0
+
+
+class Call:
+    """One call, from its headers to its answer."""
+
+    __slots__ = ("body", "counted", "environ", "front", "is_over", "limit", "protocol", "received", "scope", "watcher")
+
+    def __init__(self, front: Front, watcher: Any) -> None:
+        self.front = front
+        self.watcher = watcher
+        self.protocol = watcher.proto
+        self.scope = watcher.scope
+        self.environ: dict[str, Any] = {}
+        self.body: list[bytes] = []
+        self.received = self.limit = self.counted = 0
+        self.is_over = False
+
+    def begin(self) -> None:
+        """Have it answered at once if no body is to come, or more than is allowed; else wait for the body."""
+        environ = self.environ = environ_of(self.scope)
+        in_chunks = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
+        length = environ.get("CONTENT_LENGTH", "").partition(",")[0]  # hyper has seen that all are the same
+        if not in_chunks and length in {"", "0"}:
+            self._hand_over()
+            return
+        self.limit = body_limit(environ["PATH_INFO"])
+        if not in_chunks:
+            environ["CONTENT_LENGTH"] = length
+            if int(length) > self.limit:  # the application sees the length, and refuses it
+                self._hand_over()
+                return
+            self.limit = int(length)
+        self.front.deadlines.set(self, BODY_SECONDS, self._give_up)
+        self._receive(in_chunks)
+
+    def _receive(self, in_chunks: bool) -> None:  # noqa: FBT001
+        def arrived(future: Any) -> None:
+            self._take(message_of(future), in_chunks=in_chunks)
+
+        self.protocol.receive().add_done_callback(arrived, context=None)
+
+    def _take(self, message: Message, *, in_chunks: bool) -> None:
+        """Take a piece of the body. Of this and `_give_up` one ends the collecting: whose deadline it still was."""
+        if self.is_over:
+            return
+        if message["type"] != "http.request":  # gone: nobody is there to be answered
+            if self.front.deadlines.call_off(self):
+                self.drop()
+            return
+        self.body.append(message["body"])
+        self.received += len(message["body"])
+        has_room = self.received <= _SMALL_BYTES or self.front.has_room(self)
+        is_whole = self.received > self.limit or not message["more_body"]
+        if has_room and not is_whole and (in_chunks or self.received < self.limit):
+            self._receive(in_chunks)
+        elif self.front.deadlines.call_off(self):
+            self.environ["CONTENT_LENGTH"] = str(self.received)
+            if has_room:
+                self._hand_over()
+            else:
+                self._refuse()
+
+    def _give_up(self) -> None:
+        """Have the call refused: its body did not come in time."""
+        self.is_over = True
+        self.body.clear()
+        self.environ["CONTENT_LENGTH"] = "0"
+        self.environ[UNFINISHED] = True
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self.front.threads.waiting() < MOST_WAITING:
+            self.front.threads.run(self._answer)
+        else:
+            self._refuse()
+
+    def _answer(self) -> None:
+        """Run the application, on one of the threads; give it back before anything has been sent."""
+        self.environ["wsgi.input"] = io.BytesIO(b"".join(self.body))
+        started: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
+            started[:] = status, headers
+
+        try:
+            answer = self.front.application(self.environ, start_response)
+        except Exception:
+            logger.exception("The application failed.")
+            self._release()
+            self._send(500, [], b"")
+            return
+        self._release()
+        status, headers = int(started[0][:3]), encoded(started[1])
+        if getattr(answer, "streaming", True):
+            Stream(self, answer).begin(status, headers)
+            return
+        body = b"".join(answer)
+        answer.close()  # type: ignore[attr-defined]
+        self._send(status, headers, body)
+
+    def _release(self) -> None:
+        self.body.clear()
+        if self.counted:
+            self.front.give_room(self)
+
+    def _refuse(self) -> None:
+        """Answer without a thread: there is more to do than can be done."""
+        self._release()
+        body = exact_json(error_body(503)).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Retry-After": RETRY_AFTER_SECONDS,
+        }
+        self._send(503, encoded(headers.items()), body)
+
+    def _send(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.protocol.send({"type": "http.response.start", "status": status, "headers": headers})
+        self.protocol.send({"type": "http.response.body", "body": body, "more_body": False})
+        self.watcher.done()
+
+    def drop(self) -> None:
+        """Leave the call without an answer."""
+        self._release()
+        self.watcher.done()
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

@@ -1,0 +1,64 @@
+"""The place where a server listens, held by one server: its workers share it, a second server does not.
+
+`python -m config.server.door PORT` says whether there is room, before anything is set up for a server.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+
+class DoorTaken(Exception):
+    """Somebody else listens here, or the address is none of this machine's."""
+
+
+def hold_port(host: str, port: int) -> socket.socket:
+    """Take an address for this server alone, for as long as the socket that this returns stays open.
+
+    Workers listen with SO_REUSEPORT, so a second server's would join them without a word. This socket is bound without
+    it, which fails where anybody listens, and lets only those in who come after with it: this server's workers.
+
+    :raises DoorTaken: if another server is there
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform.startswith("linux"):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        if sys.platform.startswith("linux"):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # was for what lingers of an earlier server
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        held.close()
+        raise DoorTaken(
+            f"port {port} of {host} is in use or not to be had ({error.strerror}). Set another PORT."
+        ) from None
+    return held
+
+
+def clear_socket(path: Path) -> None:
+    """Clear the name of a Unix socket that nobody listens on any more.
+
+    :raises DoorTaken: if somebody does
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.connect(str(path))
+        except FileNotFoundError:
+            return
+        except OSError:
+            with suppress(FileNotFoundError):
+                path.unlink()
+            return
+    raise DoorTaken(f"another server listens on {path}.")
+
+
+if __name__ == "__main__":
+    try:
+        hold_port("127.0.0.1", int(sys.argv[1])).close()
+    except (DoorTaken, ValueError, OverflowError) as refusal:
+        raise SystemExit(f"Tollbook cannot start: {refusal}") from None

@@ -1,0 +1,19 @@
+"""What granian's futures have become: messages of ASGI's HTTP connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Message = dict[str, Any]
+
+
+def message_of(future: Any) -> Message:
+    """Read a finished future of `receive`; one that failed is a connection that has ended."""
+    try:
+        next(future)
+    except StopIteration as end:
+        message: Message = end.value
+        return message
+    except Exception:  # noqa: BLE001, S110  granian's own: the transport is closed
+        pass
+    return {"type": "http.disconnect"}

@@ -1,0 +1,103 @@
+"""A worker process: granian's HTTP, whose calls go to threads of our own without an event loop between.
+
+granian hands each call to a scheduler, which for ASGI starts a task on an asyncio loop. Ours takes the call instead,
+and a loop that only calls back is all that granian's futures need (docs/decisions/0038). This uses granian's inside,
+which is pinned exactly; tests/config/test_slow_clients.py holds it to its promises.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from granian import _granian
+from granian._signals import set_sync_signals
+from granian.server.common import WORKERS_METHODS
+from granian.server.mp import WorkerProcess
+
+from config.server.calls import Front
+from config.server.connections import bound_unread_answers
+
+UNREAD_SECONDS = 60
+
+
+class _Loop:
+    """As much of an event loop as granian's futures ask for: a finished one calls back, on the thread that it is on."""
+
+    def call_soon(self, callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:  # noqa: ARG002
+        callback(*arguments)
+
+    call_soon_threadsafe = call_soon
+
+
+class _Scheduler(_granian.CallbackScheduler):
+    """Gives each call to the front."""
+
+    def __init__(self, loop: _Loop, take: Callable[[Any], None], *_: Any) -> None:  # noqa: ARG002
+        super().__init__()
+        self._schedule_fn = take
+
+
+def threads() -> int:
+    """Say how many calls a worker answers at a time."""
+    number: int = settings.SERVER_THREADS
+    return number
+
+
+def _nothing(*_: Any) -> None:
+    """Stand where granian wants to enter and leave a task."""
+
+
+@WorkerProcess.wrap_target
+def work(
+    worker_id: int,
+    application: Any,
+    sock: Any,
+    ipc: Any,
+    loop: Any,  # noqa: ARG001
+    runtime_mode: Any,
+    runtime_threads: int,
+    runtime_blocking_threads: int,
+    blocking_threads: int,
+    blocking_threads_idle_timeout: int,
+    backpressure: int,
+    task_impl: Any,  # noqa: ARG001
+    http_mode: Any,
+    http1_settings: Any,
+    http2_settings: Any,
+    websockets: bool,  # noqa: FBT001
+    static_path: Any,
+    log_access_fmt: Any,  # noqa: ARG001
+    ssl_ctx: Any,
+    scope_opts: Any,  # noqa: ARG001
+    metrics: Any,
+) -> None:
+    """Serve until SIGTERM, and end when every call that had begun has been answered."""
+    stopping, stopped = set_sync_signals(), threading.Event()
+    stopping.add_cb(stopped.set)
+    kind: Any = _granian.ASGIWorker  # whose stub is behind its code
+    worker = kind(
+        worker_id,
+        sock,
+        ipc,
+        runtime_threads,
+        runtime_blocking_threads,
+        blocking_threads,
+        blocking_threads_idle_timeout,
+        backpressure,
+        http_mode,
+        http1_settings,
+        http2_settings,
+        websockets,
+        static_path,
+        *ssl_ctx,
+        metrics,
+    )
+    front = Front(application, threads=threads())
+    front.start()
+    serve = getattr(worker, WORKERS_METHODS[runtime_mode][(sock[0] or sock[1]).is_uds()])
+    serve(_Scheduler(_Loop(), front.take, None, _nothing, _nothing), _Loop(), stopping)
+    bound_unread_answers(UNREAD_SECONDS)
+    stopped.wait()
