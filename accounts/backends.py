@@ -19,6 +19,11 @@ DEVICE_COOKIE = "tollbook_device"
 TOO_MANY = "too_many_login_failures"
 
 
+def too_many(refusal: TooManyLoginFailures) -> ValidationError:
+    """Say it as a form does; `params` has the seconds to wait."""
+    return ValidationError(str(refusal), code=TOO_MANY, params={"retry_after_seconds": refusal.retry_after_seconds})
+
+
 class GuardedEmailBackend(ModelBackend):
     """Email and password, counted against the account and the address; permissions as Django has them."""
 
@@ -41,8 +46,7 @@ class GuardedEmailBackend(ModelBackend):
         except InvalidCredentials:
             return None
         except TooManyLoginFailures as refusal:
-            wait = {"retry_after_seconds": refusal.retry_after_seconds}
-            raise ValidationError(str(refusal), code=TOO_MANY, params=wait) from refusal
+            raise too_many(refusal) from refusal
 
     async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

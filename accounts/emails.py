@@ -79,3 +79,8 @@ def _problem_of(email: str) -> str | None:
     if labels[-1].lower() == "localhost":  # this machine, whichever name stands before it (RFC 6761, 6.3)
         return "Enter a valid email address: nothing can be sent to this domain."
     return None
+
+
+def is_mailbox(email: str) -> bool:
+    """Tell whether mail may be sent to an address that is stored: names that imports made are none (RFC 2606)."""
+    return _problem_of(email) is None and not email.lower().endswith(".invalid")

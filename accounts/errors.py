@@ -71,6 +71,21 @@ class TokenInvalid(AccountsRefusal):
         super().__init__("Token is invalid or has expired.")
 
 
+class CannotBeMailed(AccountsRefusal):
+    """There is no address of this person's that mail can be sent to."""
+
+    def __init__(self) -> None:
+        super().__init__("No email can be sent to this person: they were deactivated, or their address takes none.")
+
+
+class TooManyResetLinks(AccountsRefusal):
+    """A person is sent so many links a day and not more."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"This person was sent {limit} links within a day, which is the limit.")
+        self.extra = {"limit": limit}
+
+
 class RefreshTokenSpent(AccountsRefusal):
     """The refresh token was exchanged before, at `spent_at`."""
 

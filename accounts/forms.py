@@ -8,11 +8,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
+from django.db import transaction
+from django.utils import timezone
 
 from accounts.emails import canonical_email, validate_mailbox, validate_name
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope, User
 from accounts.services.api_keys import LONGEST_NAME
-from accounts.services.passwords import LONGEST_NEW_PASSWORD
+from accounts.services.passwords import LONGEST_NEW_PASSWORD, store_password
 from config.backoffice.credits import CreditsField
 
 _LONGEST_LIFE = dt.timedelta(days=36_500)
@@ -46,7 +48,7 @@ class NewUserForm(_Person, AdminUserCreationForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        _bound_passwords(self)
+        bound_passwords(self, "password1", "password2")
 
 
 class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
@@ -62,13 +64,15 @@ class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        _bound_passwords(self)
+        bound_passwords(self, "password1", "password2")
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002  as Django calls it
-        """Save the password and nothing else: the rest of the row may have changed meanwhile."""
+        """Save the password and nothing else: the rest of the row may have changed meanwhile. The person is told."""
         user: User = super().save(commit=False)
         if commit:
-            user.save(update_fields=["password"])
+            with transaction.atomic():
+                stored = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+                store_password(user=stored, encoded=user.password, now=timezone.now(), is_by_staff=True)
         return user
 
 
@@ -143,8 +147,9 @@ class IssueKeyForm(forms.Form):
         return None if last_day is None else dt.datetime.combine(last_day + dt.timedelta(days=1), dt.time(), dt.UTC)
 
 
-def _bound_passwords(form: forms.BaseForm) -> None:
-    for name in ("password1", "password2"):
+def bound_passwords(form: forms.BaseForm, *names: str) -> None:
+    """Let these fields of a form take no longer password than the API does."""
+    for name in names:
         field = form.fields[name]
         if isinstance(field, forms.CharField):
             field.validators.append(forms.CharField(max_length=LONGEST_NEW_PASSWORD).validators[0])

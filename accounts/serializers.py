@@ -75,9 +75,21 @@ class RefreshTokenSerializer(serializers.Serializer[Any]):
         return {"refresh": token}
 
 
-class PasswordChangeSerializer(serializers.Serializer[User]):
-    current_password = PasswordField()
+class NewPasswordSerializer(serializers.Serializer[User]):
+    """A password in another's place."""
+
     new_password = PasswordField(max_length=LONGEST_NEW_PASSWORD)
+    revoke_keys = serializers.BooleanField(
+        default=False, help_text="Revoke every API key of the account, too: as when somebody else has had access."
+    )
+
+
+class PasswordChangeSerializer(NewPasswordSerializer):
+    current_password = PasswordField()
+
+
+class PasswordResetSerializer(NewPasswordSerializer):
+    token = serializers.CharField(max_length=_LONGEST_TOKEN, help_text="What the mailed link has between its slashes.")
 
 
 @extend_schema_field({"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CUSTOMER_SCOPES)}})

@@ -12,6 +12,7 @@ urlpatterns = [
     path("refresh", signing_in.RefreshView.as_view(), name="refresh"),
     path("logout", signing_in.LogoutView.as_view(), name="logout"),
     path("password", signing_in.PasswordView.as_view(), name="password"),
+    path("password-reset/confirm", signing_in.PasswordResetView.as_view(), name="confirm-password-reset"),
     path("account/api-keys", ApiKeyViewSet.as_view({"get": "list", "post": "create"}), name="api-keys"),
     path(
         "account/api-keys/<str:id>",

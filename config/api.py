@@ -28,6 +28,8 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     accounts_errors.TooManyLoginFailures: (429, "rate_limited"),
     accounts_errors.RegistrationClosed: (403, "registration_closed"),
     accounts_errors.FieldsRefused: (400, "invalid"),
+    accounts_errors.CannotBeMailed: (409, "cannot_be_mailed"),
+    accounts_errors.TooManyResetLinks: (429, "rate_limited"),
     accounts_errors.TokenInvalid: (401, "token_invalid"),
     accounts_errors.RefreshTokenSpent: (401, "refresh_token_spent"),
     accounts_errors.ApiKeyMissing: (401, "api_key_missing"),

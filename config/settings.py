@@ -203,7 +203,10 @@ WEBHOOKS_HTTPS_ONLY = IN_PRODUCTION
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------
 CREDIT_UNIT = env.text("CREDIT_UNIT", "CREDITS")
 TOP_UP_URL = env.http_url(
-    "TOP_UP_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0]}/"
+    "TOP_UP_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0].lstrip('.')}/"
+)
+SITE_URL = env.http_url(
+    "SITE_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0].lstrip('.')}/"
 )
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 CHARGE_BATCHING = env.flag("CHARGE_BATCHING", default=True)

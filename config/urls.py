@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
+from accounts.views.reset_page import reset_page
 from config.docs import DocsView, SchemaView
 from config.health import LiveView, ReadyView
 from config.metrics import MetricsView
@@ -16,6 +17,7 @@ urlpatterns = [
     path("", include("ledger.urls")),
     path("auth/", include("accounts.urls")),
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
+    path("reset-password/<str:token>/", reset_page, name="reset-password"),
     path("livez", LiveView.as_view(), name="livez"),
     path("readyz", ReadyView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

@@ -4,6 +4,7 @@ Those of people and of keys join more apps: usage/admin/customers.py and api_key
 """
 
 from accounts.admin.notices import NoticeAdmin
+from accounts.admin.own_password import own_password
 from accounts.admin.plans import PlanAdmin
 from accounts.admin.roles import RoleAdmin
 from accounts.admin.signing_in import sign_in_answer
@@ -15,5 +16,6 @@ __all__ = [
     "RoleAdmin",
     "WebhookDeliveryAdmin",
     "WebhookEndpointAdmin",
+    "own_password",
     "sign_in_answer",
 ]

@@ -6,20 +6,25 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
 
 from accounts.admin.key_search import KeySearch, keys_named
+from accounts.admin.resetting import send_reset_link_view
 from accounts.admin.touching import may_touch
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
+from accounts.services.people import change_email
 from config.backoffice.dates import ByDate
 from config.backoffice.filters import as_id
 from config.backoffice.model_admin import BackOfficeAdmin
 
-_PERSON = (None, {"fields": ("email", "full_name", "password")})
-_TIMES = ("Times", {"fields": ("created_at", "last_login")})
+_TIMES = ("Times", {"fields": ("created_at", "last_login", "email_verified_at")})
+CHANGING_EMAILS, SETTING_PASSWORDS = "accounts.change_email", "accounts.set_password"
 
 
 class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
@@ -64,16 +69,41 @@ class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignor
             return False
         return super().has_change_permission(request, obj)
 
-    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:  # noqa: ARG002
+    def get_urls(self) -> list[URLPattern]:
+        resetting = path(
+            "<str:object_id>/send-reset-link/",
+            self.admin_site.admin_view(self.send_reset_link),
+            name="accounts_user_send_reset_link",
+        )
+        return [resetting, *super().get_urls()]
+
+    def send_reset_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Have a link sent to this person that sets a new password."""
+        return send_reset_link_view(request, person=self.get_object(request, object_id), site=self.admin_site)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Set a person's password, for who may do that and not only change people."""
+        if not request.user.has_perm(SETTING_PASSWORDS):
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is None:
             return self.add_fieldsets
         access = ("is_active", "is_staff", "is_superuser", "groups", "rate_limit_per_minute")
-        return (_PERSON, ("Access", {"fields": access}), _TIMES)
+        password = ("password",) if request.user.has_perm(SETTING_PASSWORDS) else ()
+        person = (None, {"fields": ("email", "full_name", *password)})
+        return (person, ("Access", {"fields": access}), _TIMES)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:  # noqa: ARG002
-        """Leave rights out of the form of all but superusers: what a form lacks no crafted POST can set."""
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """Leave out of the form what this person may not change: what a form lacks no crafted POST can set.
+
+        Who sets an email or a password can then sign in as its owner: each is a permission of its own, besides that of
+        changing people. Rights are for superusers.
+        """
         rights = () if request.user.is_superuser else ("is_staff", "is_superuser", "groups")
-        return ("created_at", "last_login", *rights)
+        email = () if obj is None or request.user.has_perm(CHANGING_EMAILS) else ("email",)
+        return ("created_at", "last_login", "email_verified_at", *rights, *email)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
@@ -93,4 +123,6 @@ class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignor
             super().save_model(request, obj, form, change)
             return
         columns = {field.name for field in obj._meta.concrete_fields}
-        obj.save(update_fields=[name for name in form.changed_data if name in columns])
+        if "email" in form.changed_data:
+            change_email(user=obj, email=obj.email, now=timezone.now())
+        obj.save(update_fields=[name for name in form.changed_data if name in columns and name != "email"])

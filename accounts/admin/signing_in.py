@@ -31,6 +31,11 @@ def sign_in_answer(request: HttpRequest, answer: HttpResponseBase) -> HttpRespon
             samesite="Strict",
         )
         return answer
+    return with_wait(answer)
+
+
+def with_wait(answer: HttpResponseBase) -> HttpResponseBase:
+    """Make a 429 of a form's answer that says there were too many failures."""
     wait = _wait_of(answer)
     if wait is not None:
         answer.status_code = 429
@@ -42,7 +47,7 @@ def _wait_of(answer: HttpResponseBase) -> int | None:
     """Say how many seconds the form asks to wait; None if it is about something else."""
     context: Any = getattr(answer, "context_data", None) or {}
     form = context.get("form")
-    errors = form.non_field_errors().as_data() if form is not None else []
+    errors = [error for each in form.errors.as_data().values() for error in each] if form is not None else []
     return next((error.params["retry_after_seconds"] for error in errors if error.code == TOO_MANY), None)
 
 

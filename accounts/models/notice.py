@@ -12,7 +12,11 @@ from accounts.models.user import User
 
 # Every type of notice there is. Customers choose among them, so names are public: add, never rename.
 NOTICE_TYPES = {
+    "account.email_changed": "The account has another email address.",
+    "account.password_changed": "The account has another password.",
+    "account.password_reset": "A link to set a new password is sent.",
     "account.sign_in_failures": "Somebody tried too often to sign in with a wrong password.",
+    "api_key.created": "There is a new API key of the account.",
     "auto_reload.cap_reached": "Auto-reload has reached the customer's monthly cap.",
     "auto_reload.disabled": "Auto-reload was turned off, by somebody or after too many failures.",
     "auto_reload.failed": "An automatic purchase of credits was refused.",
@@ -53,6 +57,9 @@ class Notice(models.Model):
     data = models.JSONField(help_text="The particulars, as webhooks carry them.")
     subject = models.CharField(max_length=200, null=True, help_text="Subject of the email; empty: no email.")
     body = models.TextField(null=True, help_text="Text of the email.")
+    email_to = models.EmailField(
+        max_length=254, null=True, help_text="Where the email goes; empty: to the address that the account has by then."
+    )
     created_at = models.DateTimeField(help_text="When it happened.")
     email_due_at = models.DateTimeField(null=True, help_text="When the email is to be sent or tried again.")
     email_tries = models.SmallIntegerField(db_default=0, default=0, help_text="How often sending it was begun.")

@@ -65,6 +65,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     is_staff = models.BooleanField(default=False, help_text="May sign in to the back office.")
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When the account was made.")
+    email_verified_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the person showed that they read this address; empty: not yet."
+    )
     rate_limit_per_minute = models.IntegerField(
         null=True,
         blank=True,
@@ -80,7 +83,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     class Meta:
-        permissions: ClassVar = [("export_user", "Can export users")]
+        permissions: ClassVar = [
+            ("export_user", "Can export users"),
+            ("change_email", "Can change the email of users"),
+            ("set_password", "Can set the password of users"),
+            ("send_password_reset", "Can send users a link to set a new password"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(Lower("email"), name="user_email_is_unique_without_case"),
             models.CheckConstraint(

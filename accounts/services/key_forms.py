@@ -12,6 +12,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts import key_format
 from accounts.models import ApiKey, Scope, User
+from accounts.services.account_notices import tell_key_created
 from accounts.services.api_keys import (
     CUSTOMER_SCOPES,
     SERVICE_SCOPES,
@@ -53,7 +54,9 @@ def issue_key_once(
         with transaction.atomic():
             if user is None:
                 return issue_service_key(name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
-            return issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
+            issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
+            tell_key_created(issued.api_key, is_by_staff=True, now=now)
+            return issued
     except IntegrityError:  # the form's twin was quicker
         return issued_before.get()
 

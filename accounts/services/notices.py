@@ -6,11 +6,12 @@ import datetime as dt
 import logging
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from accounts.models import NOTICE_TYPES, Notice
+from accounts.reset_tokens import reset_link
 from config.http.numbers import plain
 from config.http.renderers import exact_json
 from config.mail import EmailNotSent, send_email
@@ -20,16 +21,23 @@ LONGEST_SUBJECT = 200
 EMAILS_GIVE_UP_AFTER = dt.timedelta(days=5)
 _FIRST_PAUSE, _LONGEST_PAUSE = dt.timedelta(minutes=2), dt.timedelta(hours=6)
 
+RESET_LINK, RESET_LINK_HERE = "account.password_reset", "{link}"
+
 logger = logging.getLogger(__name__)
 
 # Nothing is emailed to people who were deactivated, nor to names that RFC 2606 keeps from being addresses.
 _TELL = """
     WITH customer AS (
-        SELECT is_active, email NOT ILIKE '%%.invalid' AS has_email FROM accounts_user WHERE id = %(user_id)s
+        SELECT is_active, coalesce(%(email_to)s, email) NOT ILIKE '%%.invalid' AND (
+            %(most_emails)s::integer IS NULL OR %(most_emails)s > (
+                SELECT count(*) FROM accounts_notice n
+                WHERE n.user_id = %(user_id)s AND n.type = %(type)s AND n.email_to IS NULL AND n.subject IS NOT NULL
+                    AND n.created_at > %(now)s - interval '1 day')) AS is_emailed
+        FROM accounts_user WHERE id = %(user_id)s
     ), told AS (
-        INSERT INTO accounts_notice (user_id, type, key, data, subject, body, created_at, email_due_at)
-        VALUES (%(user_id)s, %(type)s, %(key)s, %(data)s::jsonb, %(subject)s, %(body)s, %(now)s,
-            (SELECT %(now)s FROM customer WHERE is_active AND has_email AND %(subject)s::text IS NOT NULL))
+        INSERT INTO accounts_notice (user_id, type, key, data, subject, body, email_to, created_at, email_due_at)
+        VALUES (%(user_id)s, %(type)s, %(key)s, %(data)s::jsonb, %(subject)s, %(body)s, %(email_to)s, %(now)s,
+            (SELECT %(now)s FROM customer WHERE is_active AND is_emailed AND %(subject)s::text IS NOT NULL))
         ON CONFLICT (user_id, type, key) DO NOTHING
         RETURNING id
     ), queued AS (
@@ -38,6 +46,7 @@ _TELL = """
         SELECT %(user_id)s, e.id, told.id, 'pending', 0, 0, %(now)s, %(now)s, %(now)s
         FROM told, accounts_webhookendpoint e
         WHERE e.user_id = %(user_id)s AND e.is_active AND (SELECT is_active FROM customer)
+            AND %(email_to)s::text IS NULL
             AND CASE WHEN %(endpoint_id)s::bigint IS NULL
                 THEN cardinality(e.event_types) = 0 OR %(type)s = ANY(e.event_types)
                 ELSE e.id = %(endpoint_id)s END
@@ -54,6 +63,13 @@ _CLAIM = """
 """
 
 
+class _Email(NamedTuple):
+    subject: str | None
+    body: str | None
+    to: str | None
+    most_a_day: int | None
+
+
 def tell_customer(
     *,
     user_id: int,
@@ -63,6 +79,8 @@ def tell_customer(
     subject: str | None,
     body: str | None,
     now: dt.datetime,
+    email_to: str | None = None,
+    most_emails_a_day: int | None = None,
 ) -> bool:
     """Note, in the caller's transaction, that a customer is to be told something; answers whether it is news.
 
@@ -70,16 +88,20 @@ def tell_customer(
     want this type (`deliver_webhooks`), and by email (`send_notice_emails`); without subject and body by none. `data`
     may hold decimals and instants; they are written as the API writes them.
 
+    `email_to` sends the email there, and to no webhook: for an address that the account no longer has. Beyond
+    `most_emails_a_day` of this type to the account's own address, the rest of a day are noted without an email.
+
     :raises ValueError: if the type stands in no registry, or only one of subject and body is given
     """
-    return _tell(user_id, None, type, key, data, (subject, body), now) is not None
+    email = _Email(subject, body, email_to, most_emails_a_day)
+    return _tell(user_id, None, type, key, data, email, now) is not None
 
 
 def tell_endpoint(
     *, user_id: int, endpoint_id: int, type: str, key: str, data: Mapping[str, Any], now: dt.datetime
 ) -> int:
     """Note that one endpoint, which is on, is to be told something, and by no email; answers the delivery's id."""
-    told = _tell(user_id, endpoint_id, type, key, data, (None, None), now)
+    told = _tell(user_id, endpoint_id, type, key, data, _Email(None, None, None, None), now)
     assert told is not None  # noqa: S101  for the type checker: the key is a new one
     return told[1]
 
@@ -90,10 +112,10 @@ def _tell(
     type: str,
     key: str,
     data: Mapping[str, Any],
-    text: tuple[str | None, str | None],
+    email: _Email,
     now: dt.datetime,
 ) -> tuple[int, int] | None:
-    subject, body = text
+    subject, body = email.subject, email.body
     if type not in NOTICE_TYPES:
         raise ValueError(f"{type} is no type of notice: add it to NOTICE_TYPES.")
     if (subject is None) != (body is None):
@@ -106,6 +128,8 @@ def _tell(
         "data": exact_json(_plainly(data)),
         "subject": None if subject is None else " ".join(subject.split())[:LONGEST_SUBJECT],
         "body": body,
+        "email_to": email.to,
+        "most_emails": email.most_a_day,
         "now": now,
     }
     with connection.cursor() as cursor:
@@ -139,7 +163,7 @@ def send_notice_emails(customers: Round, *, now: dt.datetime, most: int, types: 
             if notice is None:  # another sender was quicker
                 continue
             try:
-                send_email(to=notice.user.email, subject=notice.subject or "", body=notice.body or "")
+                _send(notice, now)
             except EmailNotSent as error:
                 _note_failure(notice, error, now)
                 is_server_away = error.is_about_server
@@ -149,6 +173,13 @@ def send_notice_emails(customers: Round, *, now: dt.datetime, most: int, types: 
         if is_server_away:
             break
     return sent
+
+
+def _send(notice: Notice, now: dt.datetime) -> None:
+    body = notice.body or ""
+    if notice.type == RESET_LINK:
+        body = body.replace(RESET_LINK_HERE, reset_link(notice.user, now=now))
+    send_email(to=notice.email_to or notice.user.email, subject=notice.subject or "", body=body)
 
 
 def _plainly(value: Any) -> Any:

@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.errors import InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
-from accounts.models import TokenFamily, User
+from accounts.models import ApiKey, TokenFamily, User
+from accounts.services.account_notices import tell_password_changed
 from accounts.services.devices import device_of
 from accounts.services.login_guard import (
     forget_places,
@@ -46,8 +47,10 @@ def check_credentials(
     return user
 
 
-def change_password(*, user: User, current: str, new: str, address: str | None, now: dt.datetime) -> None:
-    """Replace the password of a person who knows the current one; every token dies.
+def change_password(
+    *, user: User, current: str, new: str, address: str | None, now: dt.datetime, revoke_keys: bool = False
+) -> None:
+    """Replace the password of a person who knows the current one; every token dies, and every API key if so asked.
 
     Guesses at the current one count as failed sign-ins of the account.
 
@@ -55,19 +58,42 @@ def change_password(*, user: User, current: str, new: str, address: str | None, 
     :raises WrongCurrentPassword: if `current` is another, or was replaced meanwhile
     :raises PasswordTooWeak: if the validators refuse `new`
     """
+    prove_password(user=user, current=current, address=address, now=now)
+    refuse_weak_password(new, user=user, field="new_password")
+    # Of two changes at once, the second no longer knows the current password.
+    if not store_password(user=user, encoded=hashers.make_password(new), now=now, revoke_keys=revoke_keys):
+        raise WrongCurrentPassword
+
+
+def prove_password(*, user: User, current: str, address: str | None, now: dt.datetime) -> None:
+    """Look at one guess of a person who has signed in at their own password; it counts as a sign-in.
+
+    :raises TooManyLoginFailures: if too many failed of late
+    :raises WrongCurrentPassword: if it is another one
+    """
     attempt = reserve_attempt(email=user.email, address=address, now=now)
     if not password_fits(user, current):
         raise WrongCurrentPassword
     forgive_attempts(attempt)
-    refuse_weak_password(new, user=user, field="new_password")
-    encoded = hashers.make_password(new)
-    with transaction.atomic():
-        # Of two changes at once, the second no longer knows the current password.
-        if not User.objects.filter(pk=user.pk, password=user.password).update(password=encoded):
-            raise WrongCurrentPassword
-        TokenFamily.objects.filter(user_id=user.pk, revoked_at=None).update(revoked_at=now)
-        forget_places(user_id=user.pk)
+
+
+@transaction.atomic
+def store_password(
+    *, user: User, encoded: str, now: dt.datetime, revoke_keys: bool = False, is_by_staff: bool = False
+) -> bool:
+    """Put a password hash in the place of the one that `user` was read with; answers whether that was still there.
+
+    Every token and sign-in dies, every API key if so asked; no address is known any more; the person is told.
+    """
+    if not User.objects.filter(pk=user.pk, password=user.password).update(password=encoded):
+        return False
+    TokenFamily.objects.filter(user_id=user.pk, revoked_at=None).update(revoked_at=now)
+    forget_places(user_id=user.pk)
+    keys = ApiKey.objects.of(user.pk).filter(revoked_at=None) if revoke_keys else ApiKey.objects.none()
+    revoked = keys.update(revoked_at=now)
+    tell_password_changed(user_id=user.pk, revoked_keys=revoked, is_by_staff=is_by_staff, now=now)
     user.password = encoded
+    return True
 
 
 def refuse_weak_password(password: str, *, user: User, field: str) -> None:

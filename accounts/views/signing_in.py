@@ -18,13 +18,14 @@ from accounts.serializers import (
     FieldErrorsSerializer,
     LoginSerializer,
     PasswordChangeSerializer,
+    PasswordResetSerializer,
     RefreshBodySerializer,
     RefreshTokenSerializer,
     RegisteredSerializer,
     RegistrationSerializer,
     TokenPairSerializer,
 )
-from accounts.services import passwords, registration, sessions
+from accounts.services import password_reset, passwords, registration, sessions
 from config.http.client_address import client_address
 
 
@@ -111,7 +112,7 @@ class PasswordView(APIView):
     @extend_schema(
         operation_id="change_password",
         summary="Change the password",
-        description="Every token of the account stops working, the one of this call included.",
+        description="Every token of the account stops working, the one of this call too; the person is told by email.",
         tags=["auth"],
         request=PasswordChangeSerializer,
         responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
@@ -123,7 +124,30 @@ class PasswordView(APIView):
             user=cast(User, request.user),
             current=asked.validated_data["current_password"],
             new=asked.validated_data["new_password"],
+            revoke_keys=asked.validated_data["revoke_keys"],
             address=client_address(request),
+            now=timezone.now(),
+        )
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class PasswordResetView(PublicView):
+    @extend_schema(
+        operation_id="confirm_password_reset",
+        summary="Set a new password by a mailed link",
+        description="The token is good for one use within an hour. Every token of the account stops working.",
+        tags=["auth"],
+        auth=[],
+        request=PasswordResetSerializer,
+        responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        asked = PasswordResetSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        password_reset.reset_password(
+            token=asked.validated_data["token"],
+            new=asked.validated_data["new_password"],
+            revoke_keys=asked.validated_data["revoke_keys"],
             now=timezone.now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)

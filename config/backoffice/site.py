@@ -17,7 +17,12 @@ class BackOfficeSite(AdminSite):
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
         self.front_page: Callable[[HttpRequest], dict[str, Any]] = lambda _: {}
+        self.own_password: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().password_change
         self.sign_in_answer: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = lambda _, answer: answer
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        request.current_app = self.name
+        return self.own_password(request, {**self.each_context(request), **(extra_context or {})})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
         return self.sign_in_answer(request, super().login(request, extra_context))

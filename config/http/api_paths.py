@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 _BUSY_PATHS = ("/v2/", "/auth/", "/api/")  # asked about first, for speed alone
-_HTML_PATHS = ("/admin", "/docs")
+_HTML_PATHS = ("/admin", "/docs", "/reset-password")
 
 
 def is_api_path(path: str) -> bool:

@@ -13,7 +13,10 @@ from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/accounts/user/"
-MANAGING = ("accounts.view_user", "accounts.add_user", "accounts.change_user", "accounts.delete_user")
+MANAGING = (
+    "accounts.view_user", "accounts.add_user", "accounts.change_user", "accounts.delete_user",
+    "accounts.change_email", "accounts.set_password",
+)  # fmt: skip
 
 
 def person_form(user, **changed):

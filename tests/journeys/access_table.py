@@ -118,7 +118,7 @@ def unlimited(settings: Any) -> None:
     """Let any number of calls and failures pass."""
     for name in ("RATE_LIMIT_PER_KEY", "RATE_LIMIT_PER_USER", "RATE_LIMIT_PER_ADDRESS"):
         setattr(settings, name, 10**9)
-    for name in ("LOGIN_FAILURES_PER_ACCOUNT", "LOGIN_FAILURES_PER_ADDRESS"):
+    for name in ("LOGIN_FAILURES_PER_ACCOUNT", "LOGIN_FAILURES_PER_ADDRESS", "LOGIN_FAILURES_EVERYWHERE"):
         setattr(settings, name, 10**9)
 
 
@@ -196,6 +196,10 @@ def _login(world: World) -> dict[str, Any]:
     return {"email": world.owner.email, "password": PASSWORD}
 
 
+def _reset(world: World) -> dict[str, Any]:
+    return {"token": "none", "new_password": "a fine long phrase"}
+
+
 def _refresh(world: World) -> dict[str, Any]:
     return {"refresh": world.refresh_token}
 
@@ -232,6 +236,7 @@ TABLE: dict[Route, Row] = {
     Route("POST", "/auth/refresh"): Row(anybody(200), _refresh),
     Route("POST", "/auth/logout"): Row(anybody(204), _refresh),
     Route("POST", "/auth/password"): Row(by_token(204), _new_password),
+    Route("POST", "/auth/password-reset/confirm"): Row(anybody(401), _reset),
     Route("GET", "/auth/account/api-keys"): Row(by_token(200)),
     Route("POST", "/auth/account/api-keys"): Row(by_token(201), lambda world: {"name": "laptop"}),
     Route("PATCH", "/auth/account/api-keys/{id}"): Row(owner_alone(200), lambda world: {"name": "new"}, of="api key"),

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.admin.api_keys import status_of
 from accounts.admin.issuing import may_issue_key
+from accounts.admin.resetting import PERMISSION as MAY_SEND_RESET_LINK
 from accounts.admin.touching import may_touch
 from accounts.models import ApiKey, Subscription, User
 from config.backoffice.credits import shown, shown_signed
@@ -45,6 +46,7 @@ class Overview:
     may_issue_key: bool
     may_freeze: bool
     may_set_overdraft: bool
+    may_send_reset_link: bool
     is_frozen: bool
     figures: list[tuple[str, str]] | None = None
     tables: list[Table] = field(default_factory=list)
@@ -74,6 +76,7 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
         may_issue_key=may_issue_key(viewer, customer),
         may_freeze=is_touchable and viewer.has_perm(Freezing.permission),
         may_set_overdraft=is_touchable and viewer.has_perm(Overdraft.permission),
+        may_send_reset_link=is_touchable and viewer.has_perm(MAY_SEND_RESET_LINK),
         is_frozen=terms.frozen_at is not None,
     )
     if viewer.has_perm("ledger.view_balance"):

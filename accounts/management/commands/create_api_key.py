@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope
 from accounts.selectors import user_named
+from accounts.services.account_notices import tell_key_created
 from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
 from accounts.services.key_limits import COLUMNS as LIMITS
 from accounts.services.key_limits import KeyLimits
@@ -87,7 +89,10 @@ class Command(OperatorCommand):
         if name is None:
             raise CommandError("--user also needs --name.", returncode=EXIT_USAGE)
         user = user_named(options["user"])
-        return issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
+        with transaction.atomic():
+            issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
+            tell_key_created(issued.api_key, is_by_staff=True, now=now)
+        return issued
 
 
 def _days(text: str) -> int:

@@ -1,0 +1,67 @@
+"""Staff change their own password: guesses at the current one are counted like those of any sign-in."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.admin.forms import AdminPasswordChangeForm
+from django.contrib.auth import hashers
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.admin.signing_in import with_wait
+from accounts.backends import too_many
+from accounts.errors import TooManyLoginFailures, WrongCurrentPassword
+from accounts.forms import bound_passwords
+from accounts.models import User
+from accounts.services.passwords import prove_password, store_password
+from config.backoffice.site import BackOfficeSite
+from config.http.client_address import client_address
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    """The current password, and the new one twice."""
+
+    def __init__(self, *args: Any, address: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.address = address
+        bound_passwords(self, "new_password1", "new_password2")
+
+    def clean_old_password(self) -> str:
+        current: str = self.cleaned_data["old_password"]
+        user = self.user
+        try:
+            prove_password(user=user, current=current, address=self.address, now=timezone.now())
+        except WrongCurrentPassword as refusal:
+            raise ValidationError(refusal.errors["current_password"], code="password_incorrect") from None
+        except TooManyLoginFailures as refusal:
+            raise too_many(refusal) from None
+        return current
+
+    def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002, ARG002  as Django calls it
+        """Store it, as over the API: tokens and other sessions end, and the person is told."""
+        user = self.user
+        store_password(user=user, encoded=hashers.make_password(self.cleaned_data["new_password1"]), now=timezone.now())
+        return user
+
+
+class OwnPasswordView(PasswordChangeView):
+    form_class = OwnPasswordForm
+    template_name = "registration/password_change_form.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "address": client_address(self.request)}
+
+
+def own_password(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
+    """Answer the page on which staff change their own password."""
+    view = OwnPasswordView.as_view(success_url=reverse("admin:password_change_done"), extra_context=context)
+    return with_wait(view(request))
+
+
+cast(BackOfficeSite, admin.site).own_password = own_password

@@ -1,0 +1,99 @@
+"""What people are told about their own account: new passwords, emails and keys, and how to set a password.
+
+No email here has a word in it that its reader's account chose, such as a key's name: until an address is verified,
+whoever registered it may be somebody else, and these are emails of the company.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+
+from accounts.models import ApiKey, User
+from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, tell_customer
+from config.http.timestamps import instant_text
+
+PASSWORD_CHANGED, EMAIL_CHANGED, KEY_CREATED = "account.password_changed", "account.email_changed", "api_key.created"
+MOST_EMAILS_A_DAY = 5  # of each type: whoever changes a password a hundred times need not be told each time
+_NOT_YOU = "If this was not you, answer to this email or write to our support at once.\n"
+
+
+def tell_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: bool, now: dt.datetime) -> None:
+    """Tell somebody, in the caller's transaction, that their password is another one now."""
+    by = "by our staff " if is_by_staff else ""
+    keys = f" {revoked_keys} API keys were revoked with it." if revoked_keys else ""
+    _tell(
+        user_id,
+        PASSWORD_CHANGED,
+        {"by_staff": is_by_staff, "revoked_keys": revoked_keys},
+        "Your password was changed",
+        f"The password of your account was changed {by}at {_shown(now)}. Every sign-in has ended.{keys}\n\n{_NOT_YOU}",
+        now,
+    )
+
+
+def tell_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.datetime) -> None:
+    """Tell somebody, at the new address and at the old one, that their account has another email now."""
+    by = "by our staff " if is_by_staff else ""
+    subject, data = "The email of your account was changed", {"by_staff": is_by_staff}
+    said = f"The email address of your account was changed {by}at {_shown(now)}."
+    _tell(user_id, EMAIL_CHANGED, data, subject, f"{said} From now on we write to this one.\n\n{_NOT_YOU}", now)
+    _tell(user_id, EMAIL_CHANGED, data, subject, f"{said} We no longer write to this one.\n\n{_NOT_YOU}", now, to=old)
+
+
+def tell_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) -> None:
+    """Tell a customer that there is a new key of theirs; services have nobody to be told."""
+    if api_key.user_id is None:
+        return
+    by = "by our staff " if is_by_staff else ""
+    _tell(
+        api_key.user_id,
+        KEY_CREATED,
+        {"api_key_id": api_key.pk, "prefix": api_key.prefix, "last4": api_key.last4, "by_staff": is_by_staff},
+        "A new API key of your account",
+        f"The API key {api_key} was made {by}for your account at {_shown(now)}.\n\n{_NOT_YOU}",
+        now,
+    )
+
+
+def send_reset_link(*, user: User, now: dt.datetime) -> None:
+    """Note that somebody is to be sent a link that sets a new password; it is made when the email goes out.
+
+    So no text that is stored has it: staff who may read notices cannot use it.
+    """
+    _tell(
+        user.pk,
+        RESET_LINK,
+        {},
+        "Set a new password",
+        f"Set a new password for your account here, within an hour of this email:\n\n  {RESET_LINK_HERE}\n\n"
+        "The link is good for one use. If you did not ask for it, there is nothing to do: your password stays.\n",
+        now,
+    )
+
+
+def _tell(
+    user_id: int,
+    type: str,
+    data: Mapping[str, object],
+    subject: str,
+    body: str,
+    now: dt.datetime,
+    to: str | None = None,
+) -> None:
+    tell_customer(
+        user_id=user_id,
+        type=type,
+        key=uuid.uuid4().hex,
+        data={**data, "at": instant_text(now)},
+        subject=subject,
+        body=body,
+        now=now,
+        email_to=to,
+        most_emails_a_day=MOST_EMAILS_A_DAY if to is None else None,
+    )
+
+
+def _shown(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
