@@ -14,11 +14,11 @@ from psycopg.types.json import Jsonb
 from accounts.models import Subscription
 from accounts.models.plan import LIVE_STATUSES
 from config.db.calls import call
-from ledger.models import EntryReason, Grant, GrantCategory
+from ledger.models import Balance, EntryReason, Grant, GrantCategory
 from ledger.services.entries import Posted, posted_of, raise_refusal
 from ledger.services.idempotency import fingerprint
 
-ENTRIES_AT_ONCE = 2_000
+ENTRIES_AT_ONCE = 1_500
 """How many entries other than debits are settled in one transaction: a charge of that customer waits some hundredths of
 a second. Debits between them are settled by their sum, however many they are."""
 
@@ -103,15 +103,24 @@ def settle_grants(*, user_id: int) -> int:
 
 
 def customers_with_lots_to_settle() -> list[int]:
-    """Name the customers of whom a lot's time has come, or not every entry is reckoned that should be.
+    """Name the customers of whom a grant's time has come, or not every entry is settled that should be.
 
-    It should be for all with lots that expire, and with subscriptions: their renewals reckon what is left to reckon.
+    It should be for all with credits that end, and with subscriptions, whose renewals settle what is left to settle;
+    and for all others once their history is longer than what a call settles.
     """
     expiring = Grant.objects.filter(expires_at__isnull=False, remaining__gt=0)
     behind = Q(user__balance__seq__gt=Coalesce(F("user__grant_progress__seq"), 0))
     found = expiring.filter(behind | Q(expires_at__lte=Now())).values_list("user_id", flat=True)
     renewing = Subscription.objects.filter(anchor_at__isnull=False, status__in=LIVE_STATUSES)
-    return sorted({*found, *renewing.filter(behind).values_list("user_id", flat=True)})
+    settled = Coalesce(F("user__grant_progress__seq"), 0)
+    far_behind = Balance.objects.annotate(ahead=F("seq") - settled).filter(ahead__gt=ENTRIES_AT_ONCE)
+    return sorted(
+        {
+            *found,
+            *renewing.filter(behind).values_list("user_id", flat=True),
+            *far_behind.values_list("user_id", flat=True),
+        }
+    )
 
 
 def lots_due(*, user_id: int) -> int:

@@ -31,8 +31,8 @@ CREATE TYPE ledger_grants_standing AS (
     seq bigint, overdrawn numeric, grants ledger_grant_state[], draws ledger_grant_draw[], lapses ledger_lapse[]
 );
 
--- How many moves are settled in one transaction. A charge may have to wait for as many.
-CREATE FUNCTION ledger_moves_at_once() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 2000';
+-- How many moves are settled in one transaction: more than the entries after which `balance_notes_crossing` has it done.
+CREATE FUNCTION ledger_moves_at_once() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1500';
 
 CREATE FUNCTION ledger_balance_at(p_user_id bigint, p_seq bigint) RETURNS numeric LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT balance_after FROM ledger_entry WHERE user_id = p_user_id AND seq = p_seq), 0)
@@ -64,6 +64,24 @@ BEGIN
             v_high := v_middle;
         ELSE
             v_low := v_middle + 1;
+        END IF;
+    END LOOP;
+    RETURN v_low;
+END $$;
+
+-- How many of rising values are at most `p_value`: what width_bucket() tells, which copies the array first.
+CREATE FUNCTION ledger_places_to(p_values bigint[], p_value bigint) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_low integer := 0;
+    v_high integer := cardinality(p_values);
+    v_middle integer;
+BEGIN
+    WHILE v_low < v_high LOOP
+        v_middle := (v_low + v_high + 1) / 2;
+        IF p_values[v_middle] <= p_value THEN
+            v_low := v_middle;
+        ELSE
+            v_high := v_middle - 1;
         END IF;
     END LOOP;
     RETURN v_low;
@@ -183,7 +201,7 @@ DECLARE
     v_draws ledger_grant_draw[] := '{}';
     v_ends bigint[] := '{}';    -- where each of them ends
     v_ids bigint[];         -- of the grants, rising, and
-    v_places integer[];     -- their places in v_grants: width_bucket() finds one in O(log n)
+    v_places integer[];     -- their places in v_grants: width_bucket() finds one
     v_left numeric[];
     v_out boolean[];
     v_many integer;
@@ -201,9 +219,13 @@ DECLARE
     v_until numeric;
     v_bottom numeric;
     v_own numeric;          -- what of a refund no grant had paid
+    v_takings ledger_grant_move[];
+    v_first_seq bigint;     -- of the debits that draw together
+    v_last_seq bigint;
+    v_captures boolean;
+    v_own_id bigint;        -- the grant that they draw on first
     m ledger_grant_move;
-    d record;
-    t record;
+    t ledger_grant_move;
     i integer;
     j integer;
 BEGIN
@@ -249,30 +271,38 @@ BEGIN
     END IF;
 
     FOREACH m IN ARRAY v_moves LOOP
-        -- The run of debits before the move, and the move itself if it is one. While grants keep something for holds
+        -- The debits before the move, together, and the move itself if it is one. While grants keep something for holds
         -- captures and other debits differ, so each is looked at.
-        FOR d IN
-            SELECT v_at + 1 AS first_seq, m.seq - 1 AS last_seq, v_total - m.before AS credits,
-                false AS captures, NULL::bigint AS own_id
-            WHERE v_kept = 0 AND v_total > m.before
-            UNION ALL
-            SELECT seq, seq, -amount, reason = 'capture', NULL FROM ledger_entry
-            WHERE v_kept > 0 AND v_total > m.before AND user_id = p_user_id AND seq > v_at AND seq < m.seq
-            UNION ALL
-            SELECT m.seq, m.seq, -m.amount, false, coalesce(m.grant_id, m.reverses_id) WHERE m.amount < 0
-            ORDER BY first_seq
         LOOP
-            v_need := d.credits;
+            v_captures := false;
+            v_own_id := NULL;
+            v_first_seq := v_at + 1;
+            IF v_first_seq < m.seq THEN
+                IF v_kept = 0 THEN
+                    v_last_seq := m.seq - 1;
+                    v_need := v_total - m.before;
+                ELSE
+                    v_last_seq := v_first_seq;
+                    SELECT -amount, reason = 'capture' INTO v_need, v_captures
+                    FROM ledger_entry WHERE user_id = p_user_id AND seq = v_first_seq;
+                END IF;
+            ELSIF m.kind = 1 AND v_first_seq = m.seq AND m.amount < 0 THEN
+                v_last_seq := m.seq;
+                v_need := -m.amount;
+                v_own_id := coalesce(m.grant_id, m.reverses_id);
+            ELSE
+                EXIT;
+            END IF;
             v_done := 0;
-            v_next := d.first_seq;
-            FOR v_pass IN CASE WHEN d.own_id IS NOT NULL THEN 0 WHEN d.captures THEN 1 ELSE 2 END
-                .. CASE WHEN m.grant_id IS NOT NULL AND d.own_id IS NOT NULL THEN 0 ELSE 2 END
+            v_next := v_first_seq;
+            FOR v_pass IN CASE WHEN v_own_id IS NOT NULL THEN 0 WHEN v_captures THEN 1 ELSE 2 END
+                .. CASE WHEN m.grant_id IS NOT NULL AND v_own_id IS NOT NULL THEN 0 ELSE 2 END
             LOOP
-                CONTINUE WHEN v_pass = 1 AND NOT d.captures;
-                i := CASE v_pass WHEN 1 THEN 1 WHEN 2 THEN v_first ELSE 0 END;
+                CONTINUE WHEN v_pass = 1 AND NOT v_captures;
+                i := CASE v_pass WHEN 1 THEN 1 ELSE v_first END;
                 IF v_pass = 0 THEN
-                    j := width_bucket(d.own_id, v_ids);
-                    IF v_ids[j] IS DISTINCT FROM d.own_id THEN
+                    j := width_bucket(v_own_id, v_ids);
+                    IF v_ids[j] IS DISTINCT FROM v_own_id THEN
                         CONTINUE WHEN NOT p_skips OR m.grant_id IS NOT NULL;
                         j := 1;  -- grant 0 stands for it
                     END IF;
@@ -281,12 +311,12 @@ BEGIN
                 WHILE v_need > 0 AND i <= v_many LOOP
                     IF v_left[i] > 0 AND (v_pass = 0 OR v_out[i] = (v_pass = 1)) THEN
                         v_part := least(v_left[i], v_need);
-                        IF m.grant_id IS NULL OR d.own_id IS NULL THEN
-                            v_row := ROW(v_grants[i].entry_id, v_next, d.last_seq, v_part, v_part, v_part);
-                            IF d.first_seq < d.last_seq THEN
+                        IF m.grant_id IS NULL OR v_own_id IS NULL THEN
+                            v_row := ROW(v_grants[i].entry_id, v_next, v_last_seq, v_part, v_part, v_part);
+                            IF v_first_seq < v_last_seq THEN
                                 IF v_part < v_need THEN
                                     v_row.last_seq := ledger_place_of_draw(
-                                        p_user_id, v_next, d.last_seq, v_total, v_done + v_part);
+                                        p_user_id, v_next, v_last_seq, v_total, v_done + v_part);
                                 END IF;
                                 IF v_row.first_seq < v_row.last_seq THEN
                                     v_row.first_credits := least(
@@ -302,16 +332,15 @@ BEGIN
                             END IF;
                             v_draws := array_append(v_draws, v_row);
                             v_ends := array_append(v_ends, v_row.last_seq);
+                        ELSE
+                            v_grants[i].expired := v_grants[i].expired + v_part;
+                            v_grants[i].expired_at := m.created_at;
                         END IF;
                         v_left[i] := v_left[i] - v_part;
                         v_need := v_need - v_part;
                         v_done := v_done + v_part;
                         IF v_out[i] THEN
                             v_kept := v_kept - v_part;
-                        END IF;
-                        IF m.grant_id IS NOT NULL AND d.own_id IS NOT NULL THEN
-                            v_grants[i].expired := v_grants[i].expired + v_part;
-                            v_grants[i].expired_at := m.created_at;
                         END IF;
                     ELSIF i = v_first AND v_left[i] = 0 THEN
                         v_first := i + 1;
@@ -321,11 +350,16 @@ BEGIN
                 END LOOP;
             END LOOP;
             r.overdrawn := r.overdrawn + v_need;
+            v_total := v_total - v_done - v_need;
+            v_at := v_last_seq;
         END LOOP;
+        IF m.kind = 1 THEN
+            v_at := m.seq;
+        END IF;
         v_total := m.before + m.amount;
-        v_at := CASE m.kind WHEN 1 THEN m.seq ELSE m.seq - 1 END;
         IF m.kind = 0 THEN
-            i := v_places[width_bucket(m.grant_id, v_ids)];
+            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.grant_id, v_ids)
+                ELSE ledger_places_to(v_ids, m.grant_id) END];
             v_out[i] := true;
             v_kept := v_kept + v_left[i];
         END IF;
@@ -334,7 +368,8 @@ BEGIN
         v_part := least(r.overdrawn, m.amount);  -- what is overdrawn is paid first, whatever comes in
         r.overdrawn := r.overdrawn - v_part;
         IF m.reverses_id IS NULL THEN
-            i := v_places[width_bucket(m.id, v_ids)];
+            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.id, v_ids)
+                ELSE ledger_places_to(v_ids, m.id) END];
             v_left[i] := m.amount - v_part;
             v_first := least(v_first, i);
             IF v_part > 0 THEN
@@ -358,13 +393,14 @@ BEGIN
         v_need := m.amount - v_part;
         v_own := 0;
         v_bottom := v_low + m.amount;
-        FOR t IN
-            SELECT m.reversed_seq AS seq, m.reversed_amount AS amount WHERE m.reversed_amount < 0
-            UNION ALL
-            SELECT seq, amount FROM ledger_entry
-            WHERE m.reversed_amount > 0 AND reverses_id = m.reverses_id AND seq < m.seq
-            ORDER BY seq DESC
-        LOOP
+        v_takings := ARRAY[ROW(m.reversed_seq, 0, NULL, m.reversed_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+            ::ledger_grant_move];
+        IF m.reversed_amount > 0 THEN
+            v_takings := ARRAY(
+                SELECT ROW(seq, 0, NULL, amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
+                FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq ORDER BY seq DESC);
+        END IF;
+        FOREACH t IN ARRAY v_takings LOOP
             EXIT WHEN v_need = 0;
             IF m.reversed_amount < 0 THEN
                 v_bottom := 0;
@@ -374,7 +410,8 @@ BEGIN
             END IF;
             IF t.seq > v_from THEN
                 v_shares := '{}';
-                j := width_bucket(t.seq - 1, v_ends) + 1;
+                j := 1 + CASE WHEN v_many < 4096 THEN width_bucket(t.seq - 1, v_ends)
+                    ELSE ledger_places_to(v_ends, t.seq - 1) END;
                 WHILE v_draws[j].first_seq <= t.seq LOOP
                     v_shares := array_append(v_shares, v_draws[j]);
                     j := j + 1;
@@ -400,7 +437,8 @@ BEGIN
                     v_own := v_own + v_part;
                     CONTINUE;
                 END IF;
-                i := v_places[width_bucket(v_row.entry_id, v_ids)];
+                i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(v_row.entry_id, v_ids)
+                    ELSE ledger_places_to(v_ids, v_row.entry_id) END];
                 v_left[i] := v_left[i] + v_part;
                 v_first := least(v_first, i);
                 IF v_out[i] THEN
@@ -427,7 +465,8 @@ BEGIN
                 v_need USING ERRCODE = 'data_corrupted';
         END IF;
         IF v_own > 0 THEN
-            i := v_places[width_bucket(m.id, v_ids)];
+            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.id, v_ids)
+                ELSE ledger_places_to(v_ids, m.id) END];
             v_grants[i].amount := v_own;
             v_left[i] := v_own;
             v_first := least(v_first, i);

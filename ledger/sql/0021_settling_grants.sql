@@ -188,7 +188,7 @@ END $$;
 -- and what a period brings one credit or two, made at their own times, though never before the entry before them.
 --
 -- A history that is longer than what is settled at once is settled so far, and what has expired is settled without the
--- rest of it, if that may be skipped; its turn comes with later calls. `balance_notes_crossing` lets one come every 2048
+-- rest of it, if that may be skipped; its turn comes with later calls. `balance_notes_crossing` lets one come every 1024
 -- entries, so that it never grows longer.
 CREATE OR REPLACE FUNCTION ledger_settle_expired(p_user_id bigint) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
@@ -210,15 +210,19 @@ BEGIN
         v_periods := ARRAY(SELECT due FROM ledger_periods_due(p_user_id, v_now) AS due);
     END IF;
     SELECT * INTO b FROM ledger_balance WHERE user_id = p_user_id;
-    IF cardinality(v_periods) > 0 OR ledger_has_grants_that_end(p_user_id) OR b.seq >= 2048 + coalesce(
+    IF cardinality(v_periods) > 0 OR ledger_has_grants_that_end(p_user_id) OR b.seq >= 1024 + coalesce(
         (SELECT seq FROM ledger_grantprogress WHERE user_id = p_user_id), 0)
     THEN
-        r := ledger_burn_down(p_user_id, v_now, ledger_moves_at_once());
-        IF r.seq < b.seq THEN
+        LOOP
+            r := ledger_burn_down(p_user_id, v_now, ledger_moves_at_once());
+            EXIT WHEN r.seq = b.seq;
             PERFORM ledger_note_grants(p_user_id, r);
             v_skips := ledger_may_skip(p_user_id);
-            r := ledger_burn_down(p_user_id, v_now, NULL, v_skips);
-        END IF;
+            IF v_skips THEN
+                r := ledger_burn_down(p_user_id, v_now, NULL, true);
+                EXIT;
+            END IF;
+        END LOOP;
         r := ledger_lapse_grants(p_user_id, v_now, r);
         IF v_skips THEN
             r.draws := '{}';

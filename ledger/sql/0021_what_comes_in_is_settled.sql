@@ -135,7 +135,8 @@ BEGIN
     RETURN r;
 END $$;
 
--- Give back what an open hold still holds; what expired grants had kept for it is gone with it. Repeating the call with its key answers `replayed`.
+-- Give back what an open hold still holds; what expired grants had kept for it is gone with it. Repeating the call with
+-- its key answers `replayed`.
 CREATE OR REPLACE FUNCTION ledger_release_hold(
     p_hold_id bigint, p_user_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_hold_outcome
@@ -245,7 +246,7 @@ BEGIN
     END IF;
 END $$;
 
--- Note which armed thresholds a move has fallen below, and watch the next lower one. Every 2048 entries let the next
+-- Note which armed thresholds a move has fallen below, and watch the next lower one. Every 1024 entries let the next
 -- call look whether something expires: it settles grants on that occasion, so that no history grows longer than that.
 CREATE OR REPLACE FUNCTION ledger_note_crossing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -255,14 +256,14 @@ BEGIN
         NEW.watch_below := (
             SELECT max(below) FROM ledger_threshold WHERE user_id = NEW.user_id AND crossed_at IS NULL);
     END IF;
-    IF NEW.seq >> 11 <> OLD.seq >> 11 THEN
+    IF NEW.seq >> 10 <> OLD.seq >> 10 THEN
         NEW.next_expiry_at := least(NEW.next_expiry_at, clock_timestamp());
     END IF;
     RETURN NEW;
 END $$;
 
 CREATE OR REPLACE TRIGGER balance_notes_crossing BEFORE UPDATE ON ledger_balance
-    FOR EACH ROW WHEN (NEW.balance - NEW.reserved < NEW.watch_below OR NEW.seq >> 11 <> OLD.seq >> 11)
+    FOR EACH ROW WHEN (NEW.balance - NEW.reserved < NEW.watch_below OR NEW.seq >> 10 <> OLD.seq >> 10)
     EXECUTE FUNCTION ledger_note_crossing();
 
 DROP FUNCTION ledger_reckon, ledger_note_reckoning, ledger_shares;

@@ -121,6 +121,7 @@ INNER_ROOMS = {
     "ledger_moves_at_once",
     "ledger_note_grants",
     "ledger_place_of_draw",
+    "ledger_places_to",
     "ledger_settle_what_came_in",
     "ledger_settle_what_is_due",
     "ledger_capture_hold",
