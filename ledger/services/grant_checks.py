@@ -71,8 +71,10 @@ GRANT_CHECKS = (
         f"""SELECT user_id, entry_id, g.expired, coalesce(posted.credits, 0) AS expected
             FROM (SELECT user_id, entry_id, expired FROM ledger_grant) g
             FULL JOIN (
-                SELECT user_id, (metadata ->> 'grant_id')::bigint AS entry_id, -sum(amount) AS credits
-                FROM ledger_entry WHERE reason = 'expiry' GROUP BY 1, 2
+                -- What was posted beyond the progress is counted in its turn.
+                SELECT e.user_id, (metadata ->> 'grant_id')::bigint AS entry_id, -sum(amount) AS credits
+                FROM ledger_entry e JOIN ledger_grantprogress p ON p.user_id = e.user_id AND p.seq >= e.seq
+                WHERE reason = 'expiry' GROUP BY 1, 2
             ) posted USING (user_id, entry_id)
             WHERE {_OF_USER} AND coalesce(g.expired, 0) <> coalesce(posted.credits, 0)""",
         "Of lot {entry_id} {expired} credits expired, but entries say {expected}.",

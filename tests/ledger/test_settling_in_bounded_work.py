@@ -15,6 +15,7 @@ from ledger.selectors import balance_of
 from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.grants import ENTRIES_AT_ONCE, settle_grants
 from ledger.services.reconciliation import LEDGER_CHECKS, Scope
+from ledger.services.reversal_checks import REVERSAL_CHECKS
 from ledger.services.reversals import settle_reversals
 from tests.factories import customer_with, give
 from tests.ledger.bulk import write_debits, write_refunded_debits
@@ -36,7 +37,11 @@ def alice(transactional_db):
 @pytest.fixture(autouse=True)
 def _books_are_right(transactional_db):
     yield
-    assert [found for check in (*LEDGER_CHECKS, *GRANT_CHECKS) for found in check.run(Scope())] == []
+    _check_books()
+
+
+def _check_books():
+    assert [found for check in (*LEDGER_CHECKS, *GRANT_CHECKS, *REVERSAL_CHECKS) for found in check.run(Scope())] == []
 
 
 def has(user):
@@ -71,6 +76,7 @@ class TestTwentyThousandRefunds:
             assert has(alice) == 999
             charge(alice, credits=1)
 
+        _check_books()
         expired = Entry.objects.of(alice.pk).get(reason="expiry")
         assert expired.amount == -30
         assert 0 < progress(alice) < 2 * PAIRS

@@ -19,6 +19,7 @@ from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.payment_checks import PAYMENT_CHECKS
 from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
 from ledger.services.reload_checks import RELOAD_CHECKS
+from ledger.services.reversal_checks import REVERSAL_CHECKS
 from ledger.services.subscription_checks import SUBSCRIPTION_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
@@ -146,7 +147,8 @@ USAGE_CHECKS = (
 )
 
 ALL_CHECKS = (
-    *LEDGER_CHECKS, *GRANT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *SUBSCRIPTION_CHECKS, *USAGE_CHECKS, *ALERT_CHECKS,
+    *LEDGER_CHECKS, *GRANT_CHECKS, *REVERSAL_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *SUBSCRIPTION_CHECKS,
+    *USAGE_CHECKS, *ALERT_CHECKS,
 )  # fmt: skip
 
 
