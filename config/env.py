@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 Value = TypeVar("Value")
 
@@ -112,15 +114,42 @@ def email(name: str, default: str) -> dict[str, Any]:
 def database(name: str) -> dict[str, Any] | None:
     """Read a PostgreSQL address, as Django's DATABASES wants it; None when unset.
 
-    `postgres://user:password@host:port/name`; a socket folder goes percent-encoded in the host's place, or as
-    a path before the name: `postgres://user@:5432//var/run/postgresql/name`.
+    `postgres://user:password@host:port/name?option=value`, as libpq itself reads it: several hosts, and every option
+    that libpq knows. A socket folder goes percent-encoded in the host's place, or as a path before the name:
+    `postgres://user@:5432//var/run/postgresql/name`.
     """
-    if not text(name):
+    raw = text(name)
+    if not raw:
         return None
+    asked = _postgres_parts(name, raw)
+    if asked.keys() & _NOT_TO_CHOOSE:
+        refused = ", ".join(sorted(asked.keys() & _NOT_TO_CHOOSE))
+        raise ImproperlyConfigured(f"{name} must not set {refused}: Tollbook needs its own.")
+    if asked.get("dbname", "").startswith("/") and not asked.get("host"):
+        asked["host"], _, asked["dbname"] = asked["dbname"].rpartition("/")
+    if not asked.get("dbname"):
+        raise ImproperlyConfigured(f"{name} must look like {_DATABASE_FORM}.")
+    place = {setting: asked.pop(part, "") for setting, part in _PLACES.items()}
+    return {"ENGINE": "django.db.backends.postgresql", **place, "OPTIONS": asked}
+
+
+_DATABASE_FORM = "postgres://user:password@host:5432/name"
+_PLACES = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+_NOT_TO_CHOOSE = {"client_encoding", "replication"}
+
+
+def _postgres_parts(name: str, raw: str) -> dict[str, str]:
+    """Let libpq take an address apart; its complaint may quote the password, so only the option's name is kept."""
+    scheme, separator, rest = raw.partition("://")
+    if scheme not in {"postgres", "postgresql", "psql", "pgsql"} or not separator:
+        raise ImproperlyConfigured(f"{name} must look like {_DATABASE_FORM}.")
+    options = [part.partition("=") for part in rest.partition("?")[2].split("&") if part]
+    names = [option for option, _, _ in options]
+    if len(names) != len(set(names)) or not all(value for _, _, value in options):
+        raise ImproperlyConfigured(f"{name} has an option that is given twice, or without a value.")
     try:
-        config: dict[str, Any] = _env.db_url(name)
-    except (ValueError, ImproperlyConfigured):
-        config = {}
-    if config.get("ENGINE") != "django.db.backends.postgresql" or not config.get("NAME"):
-        raise ImproperlyConfigured(f"{name} must look like postgres://user:password@host:5432/name.")
-    return config | {"HOST": unquote(config["HOST"])}
+        return {part: str(value) for part, value in conninfo_to_dict(f"postgresql://{rest}").items()}
+    except ProgrammingError as error:
+        unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+        wrong = f"has an option that libpq does not know: {unknown[1]}" if unknown else "cannot be read"
+        raise ImproperlyConfigured(f"{name} {wrong}. It must look like {_DATABASE_FORM}?option=value.") from None

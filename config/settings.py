@@ -61,13 +61,16 @@ _connection = {
     "CONN_HEALTH_CHECKS": False,
     # PgBouncer in transaction mode hands each transaction to any server connection: no cursor outlives one.
     "DISABLE_SERVER_SIDE_CURSORS": True,
-    "OPTIONS": {"prepare_threshold": 0},  # lets config/db/calls.py prepare; Django's own cursors never do
 }
+# Lets config/db/calls.py prepare; Django's own cursors never do. Beside the options of the address: TLS, hosts, limits.
+_OPTIONS = {"prepare_threshold": 0}
 DATABASE_PREPARED_STATEMENTS = env.flag("DATABASE_PREPARED_STATEMENTS", default=True)
 DATABASES = {
     "default": {**_application, **_connection, "TEST": {"MIRROR": "owner"}},
     "owner": {**(_owner or _application), **_connection, "CONN_MAX_AGE": 0},
 }
+for _login in DATABASES.values():
+    _login["OPTIONS"] = {**_login.get("OPTIONS", {}), **_OPTIONS}
 if IN_PRODUCTION and DATABASES["owner"]["USER"] == DATABASES["default"]["USER"]:
     raise ImproperlyConfigured(
         "DATABASE_OWNER_URL must name another login than DATABASE_URL in production: "

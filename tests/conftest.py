@@ -51,12 +51,14 @@ def _new_minute() -> None:
 
 def owner_connection(**options: object) -> psycopg.Connection:
     """Connect to the test database as the role that owns its tables."""
-    parameters = connections["default"].get_connection_params()
-    keep = {name: parameters[name] for name in ("host", "port", "dbname", "password") if parameters.get(name)}
+    application = connections["default"].settings_dict
+    address = {**settings.DATABASES["owner"]["OPTIONS"]}
+    named = {"host": "HOST", "port": "PORT", "dbname": "NAME", "password": "PASSWORD"}
+    address |= {part: application[setting] for part, setting in named.items() if application.get(setting)}
     owner = settings.DATABASES["owner"]
     if owner.get("PASSWORD"):
-        keep["password"] = owner["PASSWORD"]
-    return psycopg.connect(**keep, user=owner["USER"], **options)
+        address["password"] = owner["PASSWORD"]
+    return psycopg.connect(**address, user=owner["USER"], **options)
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port: int = found.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        database = os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
+        address, question, options = os.environ["DATABASE_URL"].partition("?")
+        database = f"{address.rpartition('/')[0]}/{connection.settings_dict['NAME']}{question}{options}"
         settled = {"DATABASE_URL": database, "TOLLBOOK_ENV": "development", "LOG_FORMAT": "json"}
         command = [sys.executable, "-m", "config.server", "--port", str(self.port), "--workers", str(workers)]
         self.process = subprocess.Popen(

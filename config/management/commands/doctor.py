@@ -9,7 +9,7 @@ from django import db
 from django.db import connection
 
 from config.cli.command import OperatorCommand, Result
-from config.doctor import installation, rights, server, structure
+from config.doctor import installation, rights, server, structure, transport
 from config.doctor.finding import Finding
 
 Check = Callable[[], Iterator[Finding]]
@@ -21,6 +21,7 @@ CHECKS: dict[str, Check] = {
     "durability": server.durability,
     "timeouts": server.timeouts,
     "clock": server.clock,
+    "transport": transport.transport,
     "logins": rights.logins,
     "rights": rights.tables,
     "doors": rights.functions,
