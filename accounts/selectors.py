@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
@@ -21,6 +24,7 @@ from accounts.models import (
 )
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
+from config.db.statements import Place, Statement
 from config.http.numbers import LARGEST_ID
 
 
@@ -46,6 +50,26 @@ def live_subscription_of(*, user_id: int) -> Subscription | None:
         .filter(user_id=user_id, status__in=LIVE_STATUSES)
         .first()
     )
+
+
+_SUBSCRIPTION = [field.attname for field in Subscription._meta.concrete_fields]
+_PLAN = ["id", "code", "name"]
+
+
+@lru_cache(maxsize=1)
+def live_subscription_statement() -> Statement:
+    """Build the statement of a customer's running subscription, for `subscription_of_row`; its place is `user_id`."""
+    running = Subscription.objects.filter(user_id=Place("user_id"), status__in=LIVE_STATUSES)
+    return Statement.of(running.values_list(*_SUBSCRIPTION, *(f"plan__{name}" for name in _PLAN)))
+
+
+def subscription_of_row(row: Sequence[Any]) -> Subscription | None:
+    """Read what `live_subscription_statement` found, the plan's code and name with it; None of nothing but nulls."""
+    if row[0] is None:
+        return None
+    subscription = Subscription.from_db("default", _SUBSCRIPTION, row[: len(_SUBSCRIPTION)])
+    subscription.plan = Plan.from_db("default", _PLAN, row[len(_SUBSCRIPTION) :])
+    return subscription
 
 
 def plan_with_code(code: str) -> Plan:

@@ -125,20 +125,23 @@ class LedgerPages:
             return everything - self._in_range().exclude(type=EntryType.DEBIT).count()
         return self._entries().count()
 
-    def page(self, *, limit: int, offset: int) -> list[Entry]:
+    def page(self, *, limit: int, offset: int) -> list[Any]:
         """Give `limit` entries after the `offset` newest."""
         if self.type is None and self.reference is None:
-            newest = self.last_seq - offset
-            oldest = max(newest - limit + 1, self.first_seq)
-            return list(self._in_range().filter(seq__lte=newest, seq__gte=oldest).newest_first())
-        return list(self._entries().newest_first()[offset : offset + limit])
+            return self.newest(self.last_seq - offset, limit=limit)
+        return self.newest(self.last_seq, limit=limit, offset=offset)
 
-    def after(self, position: list[int], *, limit: int) -> list[Entry]:
+    def after(self, position: list[int], *, limit: int) -> list[Any]:
         """Give `limit` entries older than the one at a position; the cost does not grow with depth."""
         (seq,) = position
-        return list(self._entries().filter(seq__lt=seq).newest_first()[:limit])
+        return self.newest(min(seq - 1, self.last_seq), limit=limit)
 
-    def position_of(self, entry: Entry) -> list[int]:
+    def newest(self, last_seq: int, *, limit: int, offset: int = 0) -> list[Any]:
+        """Give `limit` of the entries up to a place in the ledger, the newest first, after the first `offset`."""
+        entries = self._entries().filter(seq__lte=last_seq).newest_first()
+        return list(entries[offset : offset + limit])
+
+    def position_of(self, entry: Any) -> list[int]:
         return [entry.seq]
 
     def every(self, *, chunk: int = 1000) -> Iterator[Entry]:

@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.serializers import ErrorSerializer
+from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
 from config.http.numbers import plain
 from ledger.models import Entry, EntryType, Grant, GrantCategory, GrantStatus, Hold, HoldStatus
@@ -32,20 +33,7 @@ class CreditBalanceSerializer(serializers.Serializer[CreditBalance]):
     )
 
 
-def balance_answer(balance: CreditBalance) -> dict[str, Any]:
-    """Give a balance in the form of CreditBalanceSerializer, at a fraction of its time: programs ask for it often."""
-    threshold, amount = balance.auto_reload_threshold, balance.auto_reload_amount
-    return {
-        "user_id": balance.user_id,
-        "balance": plain(balance.balance),
-        "reserved": plain(balance.reserved),
-        "available": plain(balance.available),
-        "currency": balance.currency,
-        "last_updated": balance.last_updated,
-        "auto_reload_enabled": balance.auto_reload_enabled,
-        "auto_reload_threshold": None if threshold is None else plain(threshold),
-        "auto_reload_amount": None if amount is None else plain(amount),
-    }
+balance_answer = Answer(CreditBalanceSerializer).of
 
 
 class EntrySerializer(serializers.ModelSerializer[Entry]):

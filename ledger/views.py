@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
-from accounts.models import User
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
-from config.http.lean import LeanAnswer, LeanRequest, LeanViewSet
+from config.http.filters import asked_of
+from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
 from config.http.pagination import csv_items
-from config.http.parameters import choice, path_number, strict_filters, strict_parameters, wants_csv
+from config.http.parameters import choice, path_number, strict_parameters, wants_csv
 from ledger.filters import LedgerFilter
+from ledger.listings import ENTRIES, GRANTS, HOLDS, LedgerRows, printed_grants_of, printed_holds_of
 from ledger.models import Entry, Grant, Hold, HoldStatus
 from ledger.selectors import LedgerPages, balance_of, grants_of, holds_of, ledger_of
 from ledger.serializers import (
@@ -53,7 +48,7 @@ class CreditsViewSet(LeanViewSet):
 CSV_HEADER = ("id", "created_at", "type", "amount", "balance_after", "description", "reference", "metadata")
 
 
-class LedgerViewSet(GenericViewSet[Entry]):
+class LedgerViewSet(LeanListViewSet):
     """How the customer's balance came to be, newest first."""
 
     serializer_class = EntrySerializer
@@ -73,13 +68,12 @@ class LedgerViewSet(GenericViewSet[Entry]):
             **REFUSALS,
         },
     )
-    def list(self, request: Request) -> Response | StreamingHttpResponse:
+    def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
         pages = self._pages(request)
         if wants_csv(request):
             rows = ([getattr(entry, name) for name in CSV_HEADER] for entry in csv_items(request, pages))
             return csv_answer(filename="ledger.csv", header=CSV_HEADER, rows=rows)
-        entries = self.paginate_queryset(cast(Any, pages))  # a PageSource serves as well as a queryset
-        return self.get_paginated_response(self.get_serializer(entries, many=True).data)
+        return self.page_of(request, LedgerRows(**vars(pages)), ENTRIES)
 
     @extend_schema(
         operation_id="ledger_entry",
@@ -89,17 +83,13 @@ class LedgerViewSet(GenericViewSet[Entry]):
         parameters=[OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The entry's id.")],
         responses={200: EntrySerializer, 404: ErrorSerializer, **REFUSALS},
     )
-    def retrieve(self, request: Request, id: str) -> Response:
-        entry = get_object_or_404(Entry.objects.of(cast(User, request.user).pk), pk=path_number(id))
-        return Response(EntrySerializer(entry).data)
+    def retrieve(self, request: LeanRequest, id: str) -> LeanAnswer:
+        entry = get_object_or_404(Entry.objects.of(request.user.pk), pk=path_number(id))
+        return LeanAnswer(EntrySerializer(entry).data)
 
-    def _pages(self, request: Request) -> LedgerPages:
-        strict_filters(request, LedgerFilter)
-        filters = LedgerFilter(request.query_params, queryset=Entry.objects.none())
-        if not filters.is_valid():
-            raise ValidationError(filters.errors)
-        asked = filters.form.cleaned_data
-        user_id = cast(User, request.user).pk
+    def _pages(self, request: LeanRequest) -> LedgerPages:
+        asked = asked_of(request, LedgerFilter)
+        user_id = request.user.pk
         wanted = {
             "type": asked["type"] or None,
             "reference": asked["reference"] or None,
@@ -118,7 +108,7 @@ HOLDS_CSV_HEADER = (
 )  # fmt: skip
 
 
-class HoldsViewSet(GenericViewSet[Hold]):
+class HoldsViewSet(LeanListViewSet):
     """Credits that are, or were, set aside for work under way."""
 
     serializer_class = AccountHoldSerializer
@@ -141,15 +131,15 @@ class HoldsViewSet(GenericViewSet[Hold]):
             **REFUSALS,
         },
     )
-    def list(self, request: Request) -> Response | StreamingHttpResponse:
+    def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
         asked = choice(strict_parameters(request, {"status"}), "status", HoldStatus.values, default="")
-        holds = holds_of(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
+        wanted = {"user_id": request.user.pk, "now": timezone.now(), "status": asked or None}
         if wants_csv(request):
+            holds = holds_of(**wanted)
             rows = ([getattr(hold, name) for name in HOLDS_CSV_HEADER] for hold in csv_items(request, holds))
             header = [name.removesuffix("_now") for name in HOLDS_CSV_HEADER]
             return csv_answer(filename="holds.csv", header=header, rows=rows)
-        page = self.paginate_queryset(holds)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(request, printed_holds_of(**wanted), HOLDS)
 
 
 GRANTS_CSV_HEADER = (
@@ -158,7 +148,7 @@ GRANTS_CSV_HEADER = (
 )  # fmt: skip
 
 
-class GrantsViewSet(GenericViewSet[Grant]):
+class GrantsViewSet(LeanListViewSet):
     """The lots that the customer's credits came in."""
 
     serializer_class = GrantSerializer
@@ -180,13 +170,13 @@ class GrantsViewSet(GenericViewSet[Grant]):
             **REFUSALS,
         },
     )
-    def list(self, request: Request) -> Response | StreamingHttpResponse:
-        user_id = cast(User, request.user).pk
+    def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
+        user_id = request.user.pk
         settle_grants(user_id=user_id)
-        grants = grants_of(user_id=user_id, now=timezone.now())
+        wanted = {"user_id": user_id, "now": timezone.now()}
         if wants_csv(request):
+            grants = grants_of(**wanted)
             rows = ([getattr(grant, name) for name in GRANTS_CSV_HEADER] for grant in csv_items(request, grants))
             header = ["id", *(name.removesuffix("_now") for name in GRANTS_CSV_HEADER[1:])]
             return csv_answer(filename="grants.csv", header=header, rows=rows)
-        page = self.paginate_queryset(grants)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(request, printed_grants_of(**wanted), GRANTS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from django.db import connection
-
+from config.db.arrays import plain_array
+from config.db.statements import Statement
 from config.http.cursors import BrokenCursor
 from usage.models import Outcome, RequestLog
 from usage.selectors import DAY, cover
@@ -54,7 +54,7 @@ _COUNT = """
 # Newest first: of each run at most a page. The comparison of pairs is the place in the index to start from, the
 # one before it lets PostgreSQL leave out partitions.
 _PAGE = """
-    SELECT found.*, key.prefix AS api_key_prefix
+    SELECT {columns}
     FROM unnest(
         %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(below)s::bigint[], %(skips)s::bigint[]
     ) AS run(starts, ends, below, skip)
@@ -67,6 +67,7 @@ _PAGE = """
     LEFT JOIN accounts_apikey key ON key.id = found.api_key_id
     ORDER BY found.occurred_at DESC, found.id DESC LIMIT %(limit)s
 """
+_ALL_COLUMNS = "found.*, key.prefix AS api_key_prefix"
 _BY_ENDPOINT = " AND endpoint = %(endpoint)s"
 # Another customer's key finds nothing, and an unknown one is noticed before the log is looked at.
 _KEY = "(SELECT k.id FROM accounts_apikey k WHERE k.user_id = %(user)s AND k.prefix = %(api_key)s)"
@@ -117,11 +118,10 @@ class RequestPages:
             return self._in_all
         if self._in_all > COUNTABLE:
             return None
-        with connection.cursor() as cursor:
-            cursor.execute(_COUNT.format(where=self._where), self._asked)
-            return int(cursor.fetchone()[0])
+        ((count,),) = _statement(_COUNT.format(where=self._where)).read(self._asked)
+        return int(count)
 
-    def page(self, *, limit: int, offset: int) -> list[RequestLog]:
+    def page(self, *, limit: int, offset: int) -> list[Any]:
         """Give `limit` requests after the `offset` newest; by key, the cost grows with the offset."""
         if self.api_key is not None:
             return self._read([_Run(self._start, self._end, skip=offset)], limit) if self._days else []
@@ -133,7 +133,7 @@ class RequestPages:
             skip -= day.n
         return []
 
-    def after(self, position: list[Any], *, limit: int) -> list[RequestLog]:
+    def after(self, position: list[Any], *, limit: int) -> list[Any]:
         """Give `limit` requests older than the one at a position; the cost does not grow with depth.
 
         :raises BrokenCursor: if this is no position in a request log
@@ -146,7 +146,7 @@ class RequestPages:
         earlier = [each for each in self._days if each.day < at.date()]
         return self._read(_before(self._runs([*own, *earlier], wanted=limit), at, below), limit)
 
-    def position_of(self, log: RequestLog) -> list[Any]:
+    def position_of(self, log: Any) -> list[Any]:
         return [log.occurred_at.isoformat(), log.pk]
 
     @cached_property
@@ -165,9 +165,7 @@ class RequestPages:
             slices="".join(_SLICE.format(i=i, where=where) for i in range(len(slices))),
             where=where,
         )
-        with connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            return [_Day(*row) for row in cursor.fetchall()]
+        return [_Day(*row) for row in _statement(query).read(parameters)]
 
     @property
     def _in_all(self) -> int:
@@ -219,14 +217,25 @@ class RequestPages:
                 break
         return runs
 
-    def _read(self, runs: list[_Run], limit: int) -> list[RequestLog]:
+    def _read(self, runs: list[_Run], limit: int) -> list[Any]:
         if not runs:
             return []
-        starts, ends, below, skips = (list(column) for column in zip(*runs, strict=True))
-        parameters = {
-            **self._asked, "starts": starts, "ends": ends, "below": below, "skips": skips, "limit": limit
-        }  # fmt: skip
-        return list(RequestLog.objects.raw(_PAGE.format(where=self._where), parameters))
+        starts, ends, below, skips = map(plain_array, zip(*runs, strict=True))
+        asked = {**self._asked, "starts": starts, "ends": ends, "below": below, "skips": skips, "limit": limit}
+        return self._rows(asked)
+
+    def _rows(self, asked: dict[str, Any]) -> list[Any]:
+        return list(RequestLog.objects.raw(page_query(_ALL_COLUMNS, where=self._where), asked))
+
+
+def page_query(columns: str, *, where: str) -> str:
+    """Write the query of a page: of each request, `found`, and its `key` so much."""
+    return _PAGE.format(columns=columns, where=where)
+
+
+@lru_cache(maxsize=256)
+def _statement(text: str) -> Statement:
+    return Statement.named(text)
 
 
 def _before(runs: list[_Run], at: dt.datetime, below: int) -> list[_Run]:

@@ -11,8 +11,10 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Max
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Subscription
+from accounts.selectors import live_subscription_of, live_subscription_statement, subscription_of_row
 from config.db.prepared import read_prepared
+from config.db.snapshot import snapshot
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
 from usage.errors import CustomerKeyInvalid
 from usage.models import DroppedMonth, ReconciliationRun, RequestLog
@@ -128,6 +130,26 @@ def usage_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.date
 
 def _usage_in(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Usage | None:
     """Sum a window; None when log is needed that is gone."""
+    sums = _sums_of(user_id, start, end, now)
+    return sums.usage(read_prepared(sums.query, sums.parameters))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The statement that sums a window, and what its rows mean."""
+
+    query: str
+    parameters: list[Any]
+    reads_log: bool
+
+    def usage(self, rows: list[tuple[str, int, int, Decimal]]) -> Usage | None:
+        """Read its rows; None when log is needed that is gone."""
+        if self.reads_log and rows.pop()[1]:
+            return None
+        return _usage(rows)
+
+
+def _sums_of(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> _Sums:
     first_day, day_after, slices = cover(start, end, now)
     parameters: list[Any] = [user_id, first_day, day_after]
     for part in slices:
@@ -135,10 +157,8 @@ def _usage_in(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.dateti
         parameters += [part.sign, part.sign, part.sign, *stretch, -part.sign, *stretch]
     if slices:
         parameters.append([part.start.date().replace(day=1) for part in slices])
-    rows = read_prepared(_SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else ""), parameters)
-    if slices and rows.pop()[1]:
-        return None
-    return _usage(rows)
+    query = _SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else "")
+    return _Sums(query, parameters, reads_log=bool(slices))
 
 
 def _to_whole_days(start: dt.datetime, end: dt.datetime, gone: Collection[dt.date]) -> tuple[dt.datetime, dt.datetime]:
@@ -198,6 +218,9 @@ _LIFE = f"""
 """
 
 
+_LIFE_COLUMNS = 9
+
+
 @dataclass(frozen=True)
 class Life:
     """What a customer has, and all they ever asked for, at one moment."""
@@ -213,8 +236,52 @@ class Life:
 
 def life_of(*, user_id: int) -> Life:
     """Give a customer's credits and the number of their requests since the beginning, in one statement."""
-    ((*balance, successful, failed),) = read_prepared(_LIFE, [user_id, user_id])
+    (row,) = read_prepared(_LIFE, [user_id, user_id])
+    return _life(user_id, row)
+
+
+def _life(user_id: int, row: tuple[Any, ...]) -> Life:
+    *balance, successful, failed = row
     return Life(credit_balance(user_id, *balance), successful, failed)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a customer has and used, in a window and in all, and on which plan, at one moment."""
+
+    life: Life
+    usage: Usage
+    subscription: Subscription | None
+
+
+# The sums of a window have a row an endpoint: here they come as columns. A query for the plan is put beside them.
+_OVERVIEW = f"""
+    SELECT life.*, sums.*, running.* FROM ({_LIFE}) life, (
+        SELECT array_agg(endpoint), array_agg(successful), array_agg(failed), array_agg(credits)
+        FROM ({{sums}}) sums (endpoint, successful, failed, credits)
+    ) sums LEFT JOIN ({{running}}) running ON true
+"""
+
+
+def overview_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Overview:
+    """Give `life_of`, `usage_of` and `live_subscription_of` of one moment, in one statement.
+
+    Where log is gone that the window's edges would need, in one snapshot, with a window that is widened.
+    """
+    sums = _sums_of(user_id, start, end, now)
+    running = live_subscription_statement()
+    query = _OVERVIEW.format(sums=sums.query, running=running.text)
+    (row,) = read_prepared(query, [user_id, user_id, *sums.parameters, *running.filled({"user_id": user_id})])
+    life, columns, subscription = row[:_LIFE_COLUMNS], row[_LIFE_COLUMNS : _LIFE_COLUMNS + 4], row[_LIFE_COLUMNS + 4 :]
+    usage = sums.usage(list(zip(*columns, strict=True)) if columns[0] is not None else [])
+    if usage is None:
+        with snapshot():
+            return Overview(
+                life_of(user_id=user_id),
+                usage_of(user_id=user_id, start=start, end=end, now=now),
+                live_subscription_of(user_id=user_id),
+            )
+    return Overview(_life(user_id, life), usage, subscription_of_row(subscription))
 
 
 def _usage(rows: list[tuple[str, int, int, Decimal]]) -> Usage:

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django_filters import Filter, FilterSet
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ValidationError as RefusedParameters
 
+from config.http.parameters import strict_filters
 from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
+
+
+def asked_of(request: Any, filters: Any) -> Mapping[str, Any]:
+    """Give what a request asks a list to be narrowed by, as its FilterSet reads it; blanks for what was not given.
+
+    :raises ValidationError: naming each parameter at fault
+    """
+    if not strict_filters(request, filters):
+        return _nothing_asked(filters)
+    return _read(filters, request.query_params)
+
+
+@lru_cache(maxsize=64)
+def _nothing_asked(filters: Any) -> Mapping[str, Any]:
+    return _read(filters, QueryDict())
+
+
+def _read(filters: Any, query: QueryDict) -> Mapping[str, Any]:
+    asked = filters(query, queryset=filters.Meta.model.objects.none())
+    if not asked.is_valid():
+        raise RefusedParameters(asked.errors)
+    return asked.form.cleaned_data  # type: ignore[no-any-return]
 
 
 class InstantFormField(forms.CharField):

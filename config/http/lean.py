@@ -15,9 +15,12 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import GenericViewSet, ViewSet
 
+from config.http.page_sources import PageSource
+from config.http.pagination import StrictLimitOffsetPagination
 from config.http.renderers import exact_json
+from config.http.rows import PrintedRows
 
 
 class LeanRequest:
@@ -42,6 +45,18 @@ class LeanRequest:
     def query_params(self) -> QueryDict:
         return self._request.GET
 
+    @property
+    def GET(self) -> QueryDict:  # noqa: N802  as Django names it
+        return self._request.GET
+
+    @property
+    def path(self) -> str:
+        return self._request.path
+
+    def build_absolute_uri(self, path: str) -> str:
+        """Name a path of this site by the host that was asked."""
+        return self._request.build_absolute_uri(path)
+
     @cached_property
     def data(self) -> Any:
         """Read the body by the parser of its media type; none at all counts as `{}`.
@@ -58,8 +73,14 @@ class LeanRequest:
         raise UnsupportedMediaType(sent)
 
 
+class Printed(str):
+    """An answer's body, as JSON text already."""
+
+    __slots__ = ()
+
+
 class LeanAnswer:
-    """A view's answer: plain data (None for no body), a status and headers."""
+    """A view's answer: plain data (None for no body; a Printed as it is), a status and headers."""
 
     __slots__ = ("data", "headers", "status")
 
@@ -70,7 +91,7 @@ class LeanAnswer:
 
 
 class LeanViewSet(ViewSet):
-    """A viewset whose actions take a LeanRequest and give a LeanAnswer."""
+    """A viewset whose actions take a LeanRequest and give a LeanAnswer, or any other answer as it is."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         action = getattr(self, self.action_map.get((request.method or "").lower(), ""), None)
@@ -110,8 +131,24 @@ class LeanViewSet(ViewSet):
         return self.finalize_response(full, answer, *args, **kwargs)
 
 
-def _printed(answer: LeanAnswer) -> HttpResponse:
-    body = b"" if answer.data is None else exact_json(answer.data).encode()
+class LeanListViewSet(LeanViewSet, GenericViewSet[Any]):
+    """A lean viewset with a list, which is printed from its rows; its filters and pages are declared as DRF's are."""
+
+    def page_of(self, request: LeanRequest, source: PageSource, rows: PrintedRows) -> LeanAnswer:
+        """Answer the page that was asked for.
+
+        :raises ValidationError: naming `limit`, `offset` or `cursor`
+        """
+        pages = cast(StrictLimitOffsetPagination, self.paginator)
+        page = pages.paginate_queryset(source, cast(Request, request))
+        return LeanAnswer(Printed(pages.printed(rows.printed(page))))
+
+
+def _printed(answer: LeanAnswer | HttpResponseBase) -> HttpResponseBase:
+    if isinstance(answer, HttpResponseBase):
+        return answer
+    data = answer.data
+    body = b"" if data is None else (data if isinstance(data, Printed) else exact_json(data)).encode()
     printed = HttpResponse(body, status=answer.status, content_type="application/json")
     if answer.data is None:
         del printed.headers["Content-Type"]

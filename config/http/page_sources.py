@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
+from config.db.statements import Place, Statement
 from config.http.cursors import BrokenCursor
+from config.http.rows import PrintedRows
 
 
 @runtime_checkable
@@ -54,13 +57,30 @@ class QuerySetSource:
         return list(self._queryset[offset : offset + limit])
 
     def after(self, position: list[Any], *, limit: int) -> Sequence[Any]:
-        if len(position) != len(self._fields):
-            raise BrokenCursor
-        values = [self._column_value(name, value) for name, value in zip(self._fields, position, strict=True)]
-        return list(self._queryset.filter(self._behind(values))[:limit])
+        return list(self._queryset.filter(self._behind(self.column_values(position)))[:limit])
 
     def position_of(self, item: Model) -> list[Any]:
-        return [_json_value(getattr(item, name.lstrip("-"))) for name in self._fields]
+        return [json_value(getattr(item, name.lstrip("-"))) for name in self._fields]
+
+    def column_values(self, position: list[Any]) -> list[Any]:
+        """Give a position's values as those of its columns.
+
+        :raises BrokenCursor: if they are not
+        """
+        if len(position) != len(self._fields):
+            raise BrokenCursor
+        return [self._column_value(name, value) for name, value in zip(self._fields, position, strict=True)]
+
+    def statements(self, rows: PrintedRows) -> tuple[Statement, Statement, Statement]:
+        """Give what counts the list, what reads a page at an offset, and what reads one behind a position.
+
+        A row has its columns printed, then those of its position.
+        """
+        columns = [*rows.as_texts(), *(name.lstrip("-") for name in self._fields)]
+        listed = self._queryset.values_list(*columns)
+        behind = listed.filter(self._behind([Place(f"position_{i}") for i in range(len(self._fields))]))
+        counted = Statement.of(self._queryset.order_by().values_list("pk")).counted()
+        return counted, Statement.of(listed).cut(), Statement.of(behind).cut()
 
     def _behind(self, values: list[Any]) -> Q:
         """Say "later than this position": each column decides only among equals of those before it."""
@@ -85,7 +105,57 @@ class QuerySetSource:
             raise BrokenCursor from None
 
 
-def _json_value(value: Any) -> Any:
+class PreparedPages:
+    """A list that is the same for everybody but for its values: its statements are built once, its pages are rows.
+
+    The list is a queryset in which Places stand for the values; a row is printed by `rows`.
+    """
+
+    def __init__(self, queryset: QuerySet[Any], rows: PrintedRows) -> None:
+        self._source = QuerySetSource(queryset)
+        self._width = len(rows.columns)
+        self._count, self._page, self._after = self._source.statements(rows)
+
+    def of(self, **values: Any) -> _PagesOf:
+        """Give the list of these values."""
+        return _PagesOf(self, values)
+
+    def count(self, values: Mapping[str, Any]) -> int:
+        ((count,),) = self._count.read(values)
+        return int(count)
+
+    def page(self, values: Mapping[str, Any], *, limit: int, offset: int) -> Sequence[Any]:
+        return self._page.read({**values, "limit": limit, "offset": offset})
+
+    def after(self, values: Mapping[str, Any], position: list[Any], *, limit: int) -> Sequence[Any]:
+        at = {f"position_{i}": value for i, value in enumerate(self._source.column_values(position))}
+        return self._after.read({**values, **at, "limit": limit, "offset": 0})
+
+    def position_of(self, row: Sequence[Any]) -> list[Any]:
+        return [json_value(value) for value in row[self._width :]]
+
+
+@dataclass(frozen=True)
+class _PagesOf:
+    """Prepared pages with their values: a page source."""
+
+    pages: PreparedPages
+    values: Mapping[str, Any]
+
+    def count(self) -> int:
+        return self.pages.count(self.values)
+
+    def page(self, *, limit: int, offset: int) -> Sequence[Any]:
+        return self.pages.page(self.values, limit=limit, offset=offset)
+
+    def after(self, position: list[Any], *, limit: int) -> Sequence[Any]:
+        return self.pages.after(self.values, position, limit=limit)
+
+    def position_of(self, row: Sequence[Any]) -> list[Any]:
+        return self.pages.position_of(row)
+
+
+def json_value(value: Any) -> Any:
     if isinstance(value, dt.datetime | dt.date):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value

@@ -7,15 +7,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from simplejson import RawJSON
 
 from config.http.cursors import LONGEST_CURSOR, BrokenCursor, open_cursor, seal_cursor
 from config.http.page_sources import PageSource, QuerySetSource
-from config.http.parameters import LARGEST_NUMBER, strict_parameters, whole_number
+from config.http.parameters import LARGEST_NUMBER, Asking, strict_parameters, whole_number
+from config.http.renderers import exact_json
 
 if TYPE_CHECKING:  # views.py itself imports what the settings name
     from rest_framework.views import APIView
@@ -75,6 +76,17 @@ class StrictLimitOffsetPagination(BasePagination):
                 "next_cursor": self.next_cursor,
             }
         )
+
+    def printed(self, results: str) -> str:
+        """Print the same answer as JSON, around results that are printed already."""
+        around = {
+            "count": self.count,
+            "next": self.get_next_link(),
+            "previous": self.get_previous_link(),
+            "results": RawJSON(results),
+            "next_cursor": self.next_cursor,
+        }
+        return exact_json(around)
 
     def get_next_link(self) -> str | None:
         if self.next_cursor is None:
@@ -159,7 +171,7 @@ class LongListPagination(StrictLimitOffsetPagination):
     }
 
 
-def csv_items(request: Request | HttpRequest, source: QuerySet[Any] | PageSource) -> Iterator[Any]:
+def csv_items(request: Asking, source: QuerySet[Any] | PageSource) -> Iterator[Any]:
     """Give what a CSV of a list holds, fetched in chunks, so that any number streams in little memory.
 
     :raises ValidationError: naming `limit` or `offset`; at once, and not when the first item is asked for
@@ -170,7 +182,7 @@ def csv_items(request: Request | HttpRequest, source: QuerySet[Any] | PageSource
     return items if limit is None else islice(items, limit)
 
 
-def csv_bounds(request: Request | HttpRequest) -> tuple[int | None, int]:
+def csv_bounds(request: Asking) -> tuple[int | None, int]:
     """Give `(limit, offset)` for a CSV: all that the filter selects, cut only as far as the caller asks.
 
     :raises ValidationError: naming `limit` or `offset`

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any, Protocol
 
-from django.http import HttpRequest
 from django_filters import FilterSet
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.request import Request
 
 from config.http.numbers import LARGEST_ID
 from config.http.ranges import NotARange, TimeRange
@@ -16,10 +15,18 @@ from config.http.text import HOSTILE, is_hostile
 
 LARGEST_NUMBER = 2_147_483_647
 
+
+class Asking(Protocol):
+    """A request of whatever kind: one that has query parameters."""
+
+    @property
+    def GET(self) -> Any: ...  # noqa: N802  as Django names it
+
+
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-def strict_parameters(request: Request | HttpRequest, known: Collection[str]) -> dict[str, str]:
+def strict_parameters(request: Asking, known: Collection[str]) -> dict[str, str]:
     """Give the known parameters that were sent; unknown ones are ignored.
 
     :raises ValidationError: naming each known one that is given twice, empty, or holds NUL
@@ -42,7 +49,7 @@ def strict_parameters(request: Request | HttpRequest, known: Collection[str]) ->
     return given
 
 
-def strict_filters(request: Request | HttpRequest, filters: type[FilterSet], *more: str) -> dict[str, str]:
+def strict_filters(request: Asking, filters: type[FilterSet], *more: str) -> dict[str, str]:
     """Check every parameter that a FilterSet knows, and `more`, as `strict_parameters` does."""
     return strict_parameters(request, {*filters.base_filters, *more})
 
@@ -82,7 +89,7 @@ def time_range(given: dict[str, str]) -> TimeRange:
         raise ValidationError({name: [message] for name, message in error.errors.items()}) from error
 
 
-def wants_csv(request: Request | HttpRequest) -> bool:
+def wants_csv(request: Asking) -> bool:
     """Tell whether `format=csv` was asked for.
 
     :raises ValidationError: on any other format than csv and json

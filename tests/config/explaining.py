@@ -67,7 +67,7 @@ def _read(statement: str, values: Sequence[Any] | Mapping[str, Any] | None, *, p
         plan = _explain(cursor, statement, values or (), prepare=prepare)
         scanned = [table for table, rows in _row_by_row(cursor).items() if rows > scans.get(table, 0)]
     transaction.savepoint_rollback(before)
-    return Reading(" ".join(statement.split())[:1_000], plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], scanned)
+    return Reading(" ".join(statement.split())[:4_000], plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], scanned)
 
 
 def _explain(

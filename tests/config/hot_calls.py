@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.callers import api_key_of_hash
 from accounts.key_format import hash_of
 from accounts.models import ApiKey
+from ledger.listings import LedgerRows, printed_holds_of
 from ledger.models import EntryReason, EntryType
 from ledger.selectors import balance_of, holds_of, ledger_of
 from ledger.services.entries import post_entry
@@ -25,8 +26,9 @@ from tests.config.long_histories import Account
 from tests.usage.batches import asked
 from usage.forecasts import forecast_of
 from usage.key_verdicts import verdict_on
+from usage.listings import RequestRows
 from usage.request_pages import RequestPages
-from usage.selectors import life_of, spending_of_key, usage_of
+from usage.selectors import life_of, overview_of, spending_of_key, usage_of
 from usage.services.charge_calls import charge_together
 from usage.services.charging import charge_request
 from usage.services.events import Event, record_events
@@ -83,6 +85,18 @@ def entries(account: Account, **filters: Any) -> Any:
 
 def log(account: Account, **filters: Any) -> RequestPages:
     return RequestPages(user_id=account.id, now=NOW, **filters)
+
+
+def printed_entries(account: Account, **filters: Any) -> LedgerRows:
+    return LedgerRows(**vars(entries(account, **filters)))
+
+
+def printed_log(account: Account, **filters: Any) -> RequestRows:
+    return RequestRows(user_id=account.id, now=NOW, **filters)
+
+
+def printed_holds(account: Account, status: str | None = None) -> Any:
+    return printed_holds_of(user_id=account.id, now=NOW, status=status)
 
 
 def charged(account: Account, **fields: Any) -> Any:
@@ -199,6 +213,26 @@ CALLS = {
         lambda account: log(account, endpoint="search").page(limit=50, offset=3_000), within_a_day=True
     ),
     "requests, days": Call(lambda account: log(account, start=DAYS_AGO[30], end=DAYS_AGO[20]).page(limit=50, offset=0)),
+    "ledger, printed": Call(lambda account: printed_entries(account).page(limit=50, offset=0)),
+    "ledger, printed, deep": Call(lambda account: printed_entries(account).page(limit=50, offset=45_000)),
+    "ledger, printed, deep cursor": Call(lambda account: printed_entries(account).after([5_000], limit=50)),
+    "ledger, printed, credits": Call(lambda account: printed_entries(account, type="credit").page(limit=50, offset=0)),
+    "ledger, printed, reference": Call(
+        lambda account: printed_entries(account, reference="request-777").page(limit=50, offset=0)
+    ),
+    "requests, printed": Call(lambda account: printed_log(account).page(limit=50, offset=0)),
+    "requests, printed, deep": Call(
+        lambda account: printed_log(account).page(limit=50, offset=45_000), within_a_day=True
+    ),
+    "requests, printed, cursor": Call(
+        lambda account: printed_log(account).after([DAYS_AGO[30].isoformat(), 2**60], limit=50), within_a_day=True
+    ),
+    "holds, printed": Call(lambda account: printed_holds(account).page(limit=50, offset=0)),
+    "holds, printed, deep cursor": Call(lambda account: printed_holds(account).after([1_000], limit=50)),
+    "open holds, printed": Call(lambda account: printed_holds(account, status="open").page(limit=50, offset=0)),
+    "overview": Call(
+        lambda account: overview_of(user_id=account.id, start=start_of_period("monthly", NOW), end=NOW, now=NOW)
+    ),
     "holds": Call(lambda account: list(holds_of(user_id=account.id, now=NOW)[:50])),
     "open holds": Call(lambda account: list(holds_of(user_id=account.id, now=NOW, status="open")[:50])),
     "key": Call(lambda account: api_key_of_hash(hash_of(account.key))),

@@ -25,6 +25,13 @@ class Outcome(models.TextChoices):
     REJECTED = "rejected", "Rejected before any work"
 
 
+def outcome_of(status: int) -> Outcome:
+    """Tell what came of a request by its HTTP status."""
+    if status < 400:
+        return Outcome.SUCCESSFUL
+    return Outcome.REJECTED if status in REJECTED_STATUSES else Outcome.FAILED
+
+
 class RequestLog(models.Model):
     """One request of one customer, as it happened; never altered, dropped only by whole months.
 
@@ -103,6 +110,4 @@ class RequestLog(models.Model):
 
     @property
     def outcome(self) -> Outcome:
-        if self.status < 400:
-            return Outcome.SUCCESSFUL
-        return Outcome.REJECTED if self.status in REJECTED_STATUSES else Outcome.FAILED
+        return outcome_of(self.status)

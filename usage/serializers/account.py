@@ -9,11 +9,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.models import BillingInterval, Subscription, SubscriptionStatus
+from accounts.models import BillingInterval, Subscription, SubscriptionStatus, User
+from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
 from ledger.serializers import CreditBalanceSerializer
 from usage.models import Outcome, RequestLog
-from usage.selectors import Usage
+from usage.selectors import Overview, Usage
 from usage.windows import PERIODS
 
 
@@ -67,17 +68,33 @@ class SubscriptionSerializer(serializers.Serializer[Subscription]):
     canceled_at = InstantField(allow_null=True)
 
 
-class AccountSummarySerializer(serializers.Serializer[Any]):
+@dataclass(frozen=True)
+class AccountSummary:
+    """A customer, what they have and used at one moment, and their usage of the running month."""
+
+    user: User
+    overview: Overview
+    usage_this_month: UsageStats
+
+    @property
+    def subscription(self) -> Subscription | None:
+        return self.overview.subscription
+
+
+class AccountSummarySerializer(serializers.Serializer[AccountSummary]):
     """The whole account on one page, at one moment."""
 
-    user_id = serializers.IntegerField()
-    email = serializers.EmailField()
-    credit_balance = CreditBalanceSerializer()
+    user_id = serializers.IntegerField(source="user.pk")
+    email = serializers.EmailField(source="user.email")
+    credit_balance = CreditBalanceSerializer(source="overview.life.credits")
     subscription = SubscriptionSerializer(allow_null=True)
     usage_this_month = UsageStatsSerializer()
-    total_requests_all_time = serializers.IntegerField()
-    account_created_at = InstantField()
-    last_login_at = InstantField(allow_null=True)
+    total_requests_all_time = serializers.IntegerField(source="overview.life.total_requests")
+    account_created_at = InstantField(source="user.created_at")
+    last_login_at = InstantField(allow_null=True, source="user.last_login")
+
+
+SUMMARY = Answer(AccountSummarySerializer)
 
 
 @extend_schema_field({"type": "number", "minimum": 0, "maximum": 100, "examples": [25.0]})

@@ -13,27 +13,29 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet, ViewSet
+from rest_framework.viewsets import ViewSet
 
 from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
-from accounts.selectors import live_subscription_of
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from config.db.snapshot import snapshot
 from config.http.csv import csv_answer
-from config.http.lean import LeanAnswer, LeanRequest, LeanViewSet
+from config.http.filters import asked_of
+from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
 from config.http.numbers import percentage
 from config.http.pagination import LongListPagination, csv_items
-from config.http.parameters import choice, strict_filters, strict_parameters, time_range, wants_csv
+from config.http.parameters import choice, strict_parameters, time_range, wants_csv
 from ledger.services.grants import settle_grants
 from ledger.services.renewals import is_due
 from usage.filters import RequestFilter
+from usage.listings import REQUESTS, RequestRows
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
-from usage.selectors import Life, life_of, usage_of
+from usage.selectors import Life, Usage, life_of, overview_of, usage_of
 from usage.serializers.account import (
+    SUMMARY,
+    AccountSummary,
     AccountSummarySerializer,
     KeySummarySerializer,
     RequestSerializer,
@@ -46,8 +48,12 @@ RESOLUTION = "X-Usage-Resolution"
 
 
 def usage_stats(user_id: int, period: str, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> UsageStats:
+    """Sum a window and put its usage together with what was asked."""
+    return stats_of(user_id, period, start, end, usage_of(user_id=user_id, start=start, end=end, now=now))
+
+
+def stats_of(user_id: int, period: str, start: dt.datetime, end: dt.datetime, usage: Usage) -> UsageStats:
     """Put a window's usage together with what was asked; a window that had to be widened is answered as such."""
-    usage = usage_of(user_id=user_id, start=start, end=end, now=now)
     return UsageStats(user_id, period, usage, *(usage.widened_to or (start, end)))
 
 
@@ -100,7 +106,7 @@ CSV_HEADER = (
 )  # fmt: skip
 
 
-class RequestsViewSet(GenericViewSet[RequestLog]):
+class RequestsViewSet(LeanListViewSet):
     """The customer's request log."""
 
     serializer_class = RequestSerializer
@@ -127,33 +133,28 @@ class RequestsViewSet(GenericViewSet[RequestLog]):
             **REFUSALS,
         },
     )
-    def list(self, request: Request) -> Response | StreamingHttpResponse:
-        pages = self._pages(request)
+    def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
+        asked = self._asked(request)
         if wants_csv(request):
-            rows = ([getattr(log, name) for name in CSV_HEADER] for log in csv_items(request, pages))
+            rows = ([getattr(log, name) for name in CSV_HEADER] for log in csv_items(request, RequestPages(**asked)))
             header = [name.removesuffix("_prefix") for name in CSV_HEADER]
             return csv_answer(filename="requests.csv", header=header, rows=rows)
-        page = self.paginate_queryset(cast(Any, pages))  # a PageSource serves as well as a queryset
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(request, RequestRows(**asked), REQUESTS)
 
-    def _pages(self, request: Request) -> RequestPages:
-        strict_filters(request, RequestFilter)
-        filters = RequestFilter(request.query_params, queryset=RequestLog.objects.none())
-        if not filters.is_valid():
-            raise ValidationError(filters.errors)
-        asked = filters.form.cleaned_data
-        return RequestPages(
-            user_id=cast(User, request.user).pk,
-            now=timezone.now(),
-            endpoint=asked["endpoint"] or None,
-            outcome=asked["status"] or None,
-            api_key=asked["api_key"].removeprefix(key_format.KEY_START) or None,
-            start=asked["from"],
-            end=asked["to"],
-        )
+    def _asked(self, request: LeanRequest) -> dict[str, Any]:
+        asked = asked_of(request, RequestFilter)
+        return {
+            "user_id": request.user.pk,
+            "now": timezone.now(),
+            "endpoint": asked["endpoint"] or None,
+            "outcome": asked["status"] or None,
+            "api_key": asked["api_key"].removeprefix(key_format.KEY_START) or None,
+            "start": asked["from"],
+            "end": asked["to"],
+        }
 
 
-class SummaryViewSet(ViewSet):
+class SummaryViewSet(LeanViewSet):
     """The whole account on one page."""
 
     @extend_schema(
@@ -163,31 +164,18 @@ class SummaryViewSet(ViewSet):
         tags=["account"],
         responses={200: AccountSummarySerializer, **REFUSALS},
     )
-    def retrieve(self, request: Request) -> Response:
-        user = cast(User, request.user)
+    def retrieve(self, request: LeanRequest) -> LeanAnswer:
         now = timezone.now()
-        summary = self._of(user, now)
-        subscription = summary["subscription"]
-        if subscription is not None and is_due(subscription, now=now):
-            settle_grants(user_id=user.pk)
-            summary = self._of(user, now)
-        return Response(AccountSummarySerializer(summary).data)
+        summary = self._of(request.user, now)
+        if summary.subscription is not None and is_due(summary.subscription, now=now):
+            settle_grants(user_id=request.user.pk)
+            summary = self._of(request.user, now)
+        return LeanAnswer(SUMMARY.of(summary))
 
-    def _of(self, user: User, now: dt.datetime) -> dict[str, Any]:
-        with snapshot():
-            life = life_of(user_id=user.pk)
-            month = usage_stats(user.pk, "monthly", start_of_period("monthly", now), now, now)
-            subscription = live_subscription_of(user_id=user.pk)
-        return {
-            "user_id": user.pk,
-            "email": user.email,
-            "credit_balance": life.credits,
-            "subscription": subscription,
-            "usage_this_month": month,
-            "total_requests_all_time": life.total_requests,
-            "account_created_at": user.created_at,
-            "last_login_at": user.last_login,
-        }
+    def _of(self, user: User, now: dt.datetime) -> AccountSummary:
+        start = start_of_period("monthly", now)
+        overview = overview_of(user_id=user.pk, start=start, end=now, now=now)
+        return AccountSummary(user, overview, stats_of(user.pk, "monthly", start, now, overview.usage))
 
 
 class KeySummaryViewSet(LeanViewSet):
