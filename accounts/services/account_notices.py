@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, DisabledReason, User, WebhookEndpoint
 from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, tell_customer
 from config.http.timestamps import instant_text
 
@@ -54,6 +55,28 @@ def tell_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) ->
         "A new API key of your account",
         f"The API key {api_key} was made {by}for your account at {_shown(now)}.\n\n{_NOT_YOU}",
         now,
+    )
+
+
+def tell_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *, now: dt.datetime) -> None:
+    """Tell a customer that an endpoint of theirs was turned off.
+
+    The address is the customer's own text. Its host stands in the email if somebody has shown that they read that
+    address; else the endpoint is called by its number.
+    """
+    user = User.objects.only("email_verified_at").get(pk=endpoint.user_id)
+    named = f"number {endpoint.pk}" if user.email_verified_at is None else f"at {urlsplit(endpoint.url).hostname}"
+    why = "it answered 410 Gone" if reason == DisabledReason.GONE else "nothing could be delivered to it for five days"
+    tell_customer(
+        user_id=endpoint.user_id,
+        type="webhook.disabled",
+        key=f"{endpoint.pk} at {instant_text(now)}",
+        data={"endpoint_id": endpoint.pk, "url": endpoint.url, "reason": str(reason)},
+        subject="A webhook endpoint was turned off",
+        body=f"Your webhook endpoint {named} was turned off, because {why}.\n\n"
+        "Nothing is sent to it any more. When it works again, turn it on and send again what it missed.\n",
+        now=now,
+        most_emails_a_day=MOST_EMAILS_A_DAY,
     )
 
 

@@ -22,7 +22,7 @@ from accounts.models import (
     WebhookEndpoint,
 )
 from accounts.providers.webhook_post import Answer
-from accounts.services.notices import tell_customer
+from accounts.services.account_notices import tell_webhook_disabled
 from accounts.services.webhook_schedule import asked_wait, next_attempt
 from config.http.timestamps import instant_text
 from config.rounds import Round
@@ -287,14 +287,4 @@ def _turn_off(endpoint: WebhookEndpoint, reason: DisabledReason, now: dt.datetim
         return
     endpoint.is_active, endpoint.disabled_at, endpoint.disabled_reason = False, now, reason
     endpoint.save(update_fields=["is_active", "disabled_at", "disabled_reason"])
-    why = "it answered 410 Gone" if reason == DisabledReason.GONE else "nothing could be delivered to it for five days"
-    tell_customer(
-        user_id=endpoint.user_id,
-        type="webhook.disabled",
-        key=f"{endpoint.pk} at {instant_text(now)}",
-        data={"endpoint_id": endpoint.pk, "url": endpoint.url, "reason": str(reason)},
-        subject="A webhook endpoint was turned off",
-        body=f"Your webhook endpoint {endpoint.url} was turned off, because {why}.\n\n"
-        "Nothing is sent to it any more. When it works again, turn it on and send again what it missed.\n",
-        now=now,
-    )
+    tell_webhook_disabled(endpoint, reason, now=now)
