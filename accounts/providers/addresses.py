@@ -15,13 +15,33 @@ Resolver = Callable[[str, int], Sequence[Address]]
 LOWEST_FREE_PORT = 1024
 _WELL_KNOWN_PORTS = (80, 443)
 _UNICAST = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is assigned to anybody (RFC 4291, 2.4)
-# Public by the letter of the registry, but they lead to whatever IPv4 address is written inside them, or to the
-# nearest relay: 6to4 (RFC 7526), its anycast address, Teredo. NAT64 and mapped addresses are outside of 2000::/3.
-_TUNNELS: tuple[Network, ...] = (
-    ipaddress.IPv6Network("2002::/16"),
-    ipaddress.IPv6Network("2001::/32"),
-    ipaddress.IPv4Network("192.88.99.0/24"),
-)
+# IANA's registries of special-purpose addresses, IPv4 and IPv6, as of November 2026 (RFC 6890): a list of our own,
+# since Python's `is_global` is that of the day its version was made, and lets some of these pass. Those of them that are
+# "globally reachable" are refused as well: they are relays, sinks and anycast services, and nobody's web server.
+_SPECIAL_IPV4 = (
+    "0.0.0.0/8",  # this network
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # private use
+    "100.64.0.0/10",  # shared by customers of a carrier
+    "127.0.0.0/8",  # loopback
+    "168.63.129.16/32",  # in no registry: the host that an Azure machine runs on
+    "169.254.0.0/16",  # link-local, metadata of clouds
+    "192.0.0.0/24",  # protocol assignments, metadata of clouds
+    "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",  # documentation
+    "192.31.196.0/24", "192.175.48.0/24",  # AS112
+    "192.52.193.0/24",  # AMT
+    "192.88.99.0/24",  # relays of 6to4
+    "198.18.0.0/15",  # benchmarks
+    "224.0.0.0/4",  # multicast
+    "240.0.0.0/4",  # reserved, and broadcast
+)  # fmt: skip
+_SPECIAL_IPV6 = (  # within 2000::/3; all else is refused anyhow
+    "2001::/23",  # protocol assignments: Teredo, benchmarks, AMT, AS112, ORCHID, DRIP
+    "2001:db8::/32", "3fff::/20",  # documentation
+    "2002::/16",  # 6to4, which leads to the IPv4 address inside it
+    "2620:4f:8000::/48",  # AS112
+    "3ffe::/16",  # the former 6bone
+)  # fmt: skip
+_SPECIAL: tuple[Network, ...] = tuple(ipaddress.ip_network(each) for each in (*_SPECIAL_IPV4, *_SPECIAL_IPV6))
 
 
 class AddressRefused(Exception):
@@ -30,11 +50,9 @@ class AddressRefused(Exception):
 
 def is_public(address: Address) -> bool:
     """Tell whether an address belongs to one machine of the public internet."""
-    if any(address.version == tunnel.version and address in tunnel for tunnel in _TUNNELS):
-        return False
     if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
         return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return not any(address.version == network.version and address in network for network in _SPECIAL)
 
 
 def may_reach(address: Address) -> bool:
