@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,12 @@ from config.http.numbers import plain
 from config.http.renderers import exact_json
 from config.http.timestamps import instant_text
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet takes for a formula: one of these, of full width too, behind any blanks or marks that it skips.
+_SIGNS = "[=+\\-@\uff1d\uff0b\uff0d\uff20]"
+_BLANKS = "[\\s\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*"
+_FORMULA = re.compile(f"[\t\r\n]|{_BLANKS}{_SIGNS}")
+# Some programs part a line at other signs than commas, and then a quoted cell ends there too.
+_INNER_FORMULA = re.compile(f"([;|\t\r\n])({_BLANKS})({_SIGNS})")
 _ROWS_A_CHUNK = 200
 
 
@@ -39,7 +45,10 @@ def csv_answer(*, filename: str, header: Sequence[str], rows: Iterable[Sequence[
 
 
 def cell(value: Any) -> str:
-    """Write one cell: numbers stay numbers; text that would start a formula gets a leading apostrophe."""
+    """Write one cell: numbers stay numbers; text that would start a formula gets an apostrophe where it would.
+
+    Wherever a program may part the line: `x;=1+1` is two cells to a spreadsheet of many countries.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -51,7 +60,8 @@ def cell(value: Any) -> str:
     if isinstance(value, (int, dt.date)):
         return str(value)
     text = exact_json(value) if isinstance(value, (dict, list)) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    text = _INNER_FORMULA.sub(r"\1\2'\3", text)
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:

@@ -14,11 +14,48 @@ def test_text_that_would_start_a_formula_gets_an_apostrophe(text):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [" =1", "   @SUM(A1)", "\u00a0=1", "\u3000+1", "\ufeff=1", "\u200b=1", "\u202e=1", "\uff1d1+1", "\uff0b1",
+     "\uff0d1", "\uff20SUM(A1)", " \uff1d1"],
+)  # fmt: skip
+def test_blanks_and_full_width_signs_do_not_hide_a_formula(text):
+    assert cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("x;=1+1", "x;'=1+1"),
+        ("x; =1+1", "x; '=1+1"),
+        ("x\t=1+1", "x\t'=1+1"),
+        ("x\n=1+1", "x\n'=1+1"),
+        ("x\r\n@SUM(A1)", "x\r\n'@SUM(A1)"),
+        ("x|+1", "x|'+1"),
+        ("x;;\uff1d1;-1", "x;;'\uff1d1;'-1"),
+        ("\t=1", "'\t'=1"),
+        (";=1", ";'=1"),
+    ],
+)
+def test_a_formula_behind_another_separator_gets_an_apostrophe_too(text, written):
+    assert cell(text) == written
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a=b", "a-b", "x, -5", "x,=1", "a; b", "2026-11-28", "GET /v1/a-b?c=d", "a@example.com", "1-2", "x;5", "", ";"],
+)
+def test_text_that_starts_no_formula_stays_as_it_is(text):
+    assert cell(text) == text
+
+
+@pytest.mark.parametrize(
     ("value", "written"),
     [
         (Decimal("-12.5"), "-12.5"),
         (Decimal("1E+2"), "100"),
         (-3, "-3"),
+        (Decimal("-0.000001"), "-0.000001"),
+        ({"a": [1, -2], "b": Decimal("-1.5")}, '{"a":[1,-2],"b":-1.5}'),
         (None, ""),
         (True, "true"),
         (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "2026-01-01T00:00:00Z"),

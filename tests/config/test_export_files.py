@@ -14,7 +14,7 @@ from import_export.formats.base_formats import CSV
 
 from config.backoffice.export_files import write_csv, write_xlsx
 
-FORMULAS = ['=HYPERLINK("http://x")', "==1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"]
+FORMULAS = ['=HYPERLINK("http://x")', "==1+1", "+1+1", "-1+1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1+1", "\uff1d1"]
 
 
 def csv_of(rows):
