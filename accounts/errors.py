@@ -210,8 +210,16 @@ class PlanNotFound(AccountsRefusal):
 
 
 class TooManyWebhookTests(AccountsRefusal):
-    """An endpoint is tried out so many times a minute and not more."""
+    """A customer tries endpoints out so many times a minute, and a day, and not more."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
-        super().__init__("This webhook endpoint was tried out too often. Please try again later.")
+        super().__init__("Your webhook endpoints were tried out too often. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class WebhooksMadeTooOften(AccountsRefusal):
+    """A customer makes so many endpoints a day and not more, deleted ones included."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("You have made too many webhook endpoints within a day. Please try again later.")
         self.retry_after_seconds = retry_after_seconds

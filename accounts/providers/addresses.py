@@ -16,8 +16,8 @@ LOWEST_FREE_PORT = 1024
 _WELL_KNOWN_PORTS = (80, 443)
 _UNICAST = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is assigned to anybody (RFC 4291, 2.4)
 # IANA's registries of special-purpose addresses, IPv4 and IPv6, as of November 2026 (RFC 6890): a list of our own,
-# since Python's `is_global` is that of the day its version was made, and lets some of these pass. Those of them that are
-# "globally reachable" are refused as well: they are relays, sinks and anycast services, and nobody's web server.
+# since Python's `is_global` is that of the day its version was made, and lets some of these pass. Those of them that
+# are "globally reachable" are refused as well: they are relays, sinks and anycast services, and nobody's web server.
 _SPECIAL_IPV4 = (
     "0.0.0.0/8",  # this network
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # private use

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import math
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.errors import (
     TokenInvalid,
@@ -21,8 +23,9 @@ from accounts.errors import (
     WebhookDisabled,
     WebhookNotFound,
     WebhookRefused,
+    WebhooksMadeTooOften,
 )
-from accounts.models import NOTICE_TYPES, DisabledReason, User, WebhookEndpoint
+from accounts.models import NOTICE_TYPES, DisabledReason, Notice, User, WebhookEndpoint
 from accounts.services.notices import tell_endpoint
 from accounts.services.webhook_urls import refuse_url
 from config.http.text import HOSTILE, is_hostile
@@ -30,7 +33,9 @@ from config.http.text import HOSTILE, is_hostile
 OLD_SECRET_SIGNS_FOR = dt.timedelta(hours=24)
 LONGEST_DESCRIPTION = 200
 TEST = "webhook.test"
-MOST_TESTS, TESTS_WINDOW = 10, dt.timedelta(minutes=1)  # or we would be a means to flood somebody else
+# Of one customer, whatever endpoints are made and deleted: or we would be a means to flood somebody else.
+MOST_TESTS = ((10, dt.timedelta(minutes=1)), (200, dt.timedelta(days=1)))
+MADE_A_DAY = 5  # times as many as a customer may have at once
 _SECRET_BYTES = 32  # the standard asks for 24 to 64
 
 
@@ -42,11 +47,16 @@ def create_endpoint(
 
     :raises WebhookRefused: naming what no endpoint may be
     :raises TooManyWebhooks: if the customer has as many as anybody may have
+    :raises WebhooksMadeTooOften: if the customer has made too many within a day, whatever became of them
     :raises TokenInvalid: if the customer was deactivated meanwhile
     """
     _lock_customer(user_id)
     refuse_url(url)
     limit: int = settings.WEBHOOKS_PER_CUSTOMER
+    made = WebhookEndpoint.objects.filter(user_id=user_id, created_at__gt=now - dt.timedelta(days=1))
+    wait = _seconds_to_wait(made, MADE_A_DAY * limit, dt.timedelta(days=1), now)
+    if wait > 0:
+        raise WebhooksMadeTooOften(retry_after_seconds=wait)
     if WebhookEndpoint.objects.of(user_id).count() >= limit:
         raise TooManyWebhooks(limit=limit)
     return WebhookEndpoint.objects.create(
@@ -117,14 +127,17 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
 
     :raises WebhookNotFound: if the customer has no such endpoint
     :raises WebhookDisabled: if it is off
-    :raises TooManyWebhookTests: if it was tried out too often within a minute
+    :raises TooManyWebhookTests: if the customer tried endpoints out too often within a minute or a day
+    :raises TokenInvalid: if the customer was deactivated meanwhile
     """
+    _lock_customer(user_id)
     endpoint = _lock_endpoint(user_id, endpoint_id)
     if not endpoint.is_active:
         raise WebhookDisabled
-    tests = endpoint.deliveries.filter(notice__type=TEST, created_at__gt=now - TESTS_WINDOW)
-    if tests.count() >= MOST_TESTS:
-        raise TooManyWebhookTests(retry_after_seconds=int(TESTS_WINDOW.total_seconds()))
+    tests = Notice.objects.of(user_id).filter(type=TEST)
+    wait = max(_seconds_to_wait(tests, most, window, now) for most, window in MOST_TESTS)
+    if wait > 0:
+        raise TooManyWebhookTests(retry_after_seconds=wait)
     return tell_endpoint(
         user_id=user_id,
         endpoint_id=endpoint_id,
@@ -138,6 +151,12 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
 def new_secret() -> str:
     """Make a secret in the form that Standard Webhooks gives it."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
+
+
+def _seconds_to_wait(made: QuerySet[Any], most: int, window: dt.timedelta, now: dt.datetime) -> int:
+    """Say in how many whole seconds fewer than `most` will have been made within the window; 0 when that is so now."""
+    times = made.filter(created_at__gt=now - window).order_by("-created_at").values_list("created_at", flat=True)
+    return max((math.ceil((at + window - now).total_seconds()) for at in times[most - 1 : most]), default=0)
 
 
 def _switch(endpoint: WebhookEndpoint, *, is_active: bool, now: dt.datetime) -> None:

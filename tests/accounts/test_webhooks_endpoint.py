@@ -9,7 +9,7 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from accounts.models import WebhookEndpoint
-from accounts.services.webhook_endpoints import create_endpoint
+from accounts.services.webhook_endpoints import create_endpoint, send_test
 from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
@@ -178,6 +178,47 @@ def test_a_test_is_queued_whatever_the_types_are_and_for_this_endpoint_alone(ali
     assert client_of(alice).get(f"{PATH}/{other['id']}/deliveries").json()["count"] == 0
 
 
+def test_a_customers_endpoints_are_tried_out_ten_times_a_minute_together_deleted_ones_too(alice):
+    client = client_of(alice)
+    first, second = made(alice)["id"], made(alice)["id"]
+    codes = [client.post(f"{PATH}/{id}/test").status_code for id in [first, second] * 5]
+    client.delete(f"{PATH}/{first}")
+    third = made(alice)["id"]
+
+    answer = client.post(f"{PATH}/{third}/test")
+
+    assert codes == [202] * 10
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    assert 0 < int(answer["Retry-After"]) <= 60
+    other = UserFactory()
+    assert client_of(other).post(f"{PATH}/{made(other)['id']}/test").status_code == 202
+
+
+def test_a_customers_endpoints_are_tried_out_two_hundred_times_a_day_and_not_more(alice):
+    endpoint = endpoint_of(alice)
+    start = timezone.now() - dt.timedelta(hours=23)
+    for number in range(200):
+        send_test(user_id=alice.pk, endpoint_id=endpoint.pk, now=start + dt.timedelta(seconds=6 * number))
+
+    answer = client_of(alice).post(f"{PATH}/{endpoint.pk}/test")
+
+    assert answer.status_code == 429
+    assert 3500 < int(answer["Retry-After"]) <= 3600
+
+
+def test_endpoints_are_not_made_and_deleted_without_end(alice, settings):
+    settings.WEBHOOKS_PER_CUSTOMER = 2
+    client = client_of(alice)
+    for _ in range(10):
+        client.delete(f"{PATH}/{made(alice)['id']}")
+
+    answer = client.post(PATH, {"url": "https://example.com/hooks"})
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    assert 86_000 < int(answer["Retry-After"]) <= 86_400
+    assert WebhookEndpoint.objects.count() == 10
+
+
 def test_an_endpoint_is_tried_out_ten_times_a_minute_and_not_more(alice):
     path = f"{PATH}/{made(alice)['id']}/test"
     client = client_of(alice)
@@ -187,7 +228,6 @@ def test_an_endpoint_is_tried_out_ten_times_a_minute_and_not_more(alice):
     assert [answer.status_code for answer in answers] == [202] * 10 + [429]
     assert answers[-1].json()["code"] == "rate_limited"
     assert answers[-1]["Retry-After"]
-    assert client.post(f"{PATH}/{made(alice)['id']}/test").status_code == 202
 
 
 def test_nothing_is_tried_out_on_an_endpoint_that_is_off(alice):
