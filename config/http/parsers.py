@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any, ClassVar
@@ -15,6 +16,7 @@ from rest_framework.exceptions import APIException, ParseError, UnsupportedMedia
 from rest_framework.parsers import BaseParser
 
 from config.http.body_limits import too_large
+from config.http.encodings import Inflated, encoding_of, inflate
 from config.http.text import HOSTILE, hostile_places
 
 DEEPEST_NESTING = 20
@@ -59,7 +61,7 @@ class StrictJsonParser(BaseParser):
     ) -> Any:
         """Read and check the whole body; an empty one counts as `{}`."""
         self._refuse_other_charsets(media_type or "")
-        body = self._read(stream, parser_context or {})
+        body = self._decoded(self._read(stream, parser_context or {}), parser_context or {})
         if not body:
             return {}
         value = parse_strictly(body)
@@ -85,6 +87,22 @@ class StrictJsonParser(BaseParser):
         if len(body) > limit:
             raise BodyTooLarge(limit)
         return body
+
+    def _decoded(self, body: bytes, context: Mapping[str, Any]) -> bytes:
+        request = context.get("request")
+        named = request.META.get("HTTP_CONTENT_ENCODING") if request is not None else None
+        encoding = encoding_of(named) if named else "identity"
+        if encoding == "identity":
+            return body
+        if encoding != "gzip":
+            raise UnsupportedMediaType(encoding, detail="Content-Encoding must be gzip, or left out.")
+        limit = self.body_bytes or settings.JSON_BODY_BYTES
+        try:
+            return inflate(body, limit=limit)
+        except Inflated:
+            raise BodyTooLarge(limit) from None
+        except zlib.error:
+            raise MalformedJson("The body is not the whole and valid gzip that its Content-Encoding says.") from None
 
 
 def parse_strictly(body: bytes) -> Any:
