@@ -21,6 +21,8 @@ _SECRETS = (
         r"\1\2…",
     ),
 )
+# What a caller chose and may stand in a line as it is: it ends at the next blank, and is not the `-` of no request.
+_PLAIN = re.compile(r"(?!-$)[\w.:/+=@{}~%-]+", re.ASCII)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029) if code != 10}
 
 
@@ -50,19 +52,33 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)  # ASCII: nothing in it can end the line
 
 
+def quoted(text: str) -> str:
+    """Put what a caller chose into quotes unless it is one plain word: it must not look like the fields around it."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
 class LineFormatter(logging.Formatter):
-    """One readable line, and a traceback below it."""
+    """One readable line, and a traceback below it. What callers chose, their request id and path, is quoted."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = f"{dt.datetime.fromtimestamp(record.created, dt.UTC):%H:%M:%S.%f}"[:-3]
-        message = without_secrets(record.getMessage())
+        message = without_secrets(_message_of(record))
         if record.name == "tollbook.access":
             caller = f" user {record.user_id}" if record.user_id is not None else ""  # type: ignore[attr-defined]
             key = f" key {record.api_key}" if record.api_key else ""  # type: ignore[attr-defined]
             message += f" {record.duration_ms} ms{caller}{key}"  # type: ignore[attr-defined]
-        line = f"{at} {record.levelname} {getattr(record, 'request_id', '-')} {record.name} {message}"
+        request_id = getattr(record, "request_id", "-")
+        shown = quoted(request_id) if getattr(record, "in_request", request_id != "-") else request_id
+        line = f"{at} {record.levelname} {shown} {record.name} {message}"
         line = line.replace("\n", "\\n").translate(_CONTROLS)
         return f"{line}\n{without_secrets(self.formatException(record.exc_info))}" if record.exc_info else line
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    """Say a record's message; Django's own are about paths, which callers choose."""
+    if record.name.startswith("django.") and isinstance(record.args, tuple):
+        return str(record.msg) % tuple(quoted(each) if isinstance(each, str) else each for each in record.args)
+    return record.getMessage()
 
 
 class NotOfOneJob(logging.Filter):

@@ -330,6 +330,7 @@ LOGGING = {
     },
     "loggers": {
         "django.request": {"filters": ["server_errors"]},
+        "django.security": {"level": "CRITICAL"},  # a bad host or form is its caller's: the access line has it
         "psycopg.pool": {"level": "ERROR"},  # a worker says once that the database is away
         "procrastinate": {"level": "WARNING"},
         "procrastinate.worker": {"filters": ["not_of_one_job"]},

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -88,8 +88,9 @@ class JsonErrorsMiddleware:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer a 400 that Django raised outside any view (URLconf `handler400`)."""
-    status = 413 if isinstance(exception, RequestDataTooBig) else 400
-    return _page_or_json(request, status)
+    if isinstance(exception, DisallowedHost):
+        return _page_or_json(request, 400, detail="The Host header names none of this site's hosts.")
+    return _page_or_json(request, 413 if isinstance(exception, RequestDataTooBig) else 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
@@ -111,8 +112,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _page_or_json(request, 503)
 
 
-def _page_or_json(request: HttpRequest, status: int) -> HttpResponse:
-    answer = error_answer(status)
+def _page_or_json(request: HttpRequest, status: int, *, detail: str = "") -> HttpResponse:
+    answer = error_answer(status, detail=detail)
     if is_api_path(request.path_info):
         return answer
     # Without the request: whoever asks who has signed in asks the database, which may be what is broken.
@@ -152,8 +153,8 @@ def _refused_unread(request: HttpRequest) -> HttpResponse | None:
     if UNFINISHED in request.META:
         return error_answer(408, headers={"Connection": "close"})
     _take_in_chunks(request)
-    length = request.META.get("CONTENT_LENGTH")
-    if not length or length == "0" or int(length) <= body_limit(request.path_info):
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not (length.isascii() and length.isdigit()) or int(length) <= body_limit(request.path_info):
         return None
     return error_answer(413, detail=too_large(body_limit(request.path_info)))
 

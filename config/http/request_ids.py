@@ -12,7 +12,8 @@ from contextvars import ContextVar
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}", re.ASCII)
 _ACCEPTED = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
 
-current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
+# None outside a request. Within, it is the caller's to choose: no value of it says anything else.
+current_request_id: ContextVar[str | None] = ContextVar("current_request_id", default=None)
 
 
 def chosen_request_id(sent: str | None) -> str:
@@ -24,7 +25,7 @@ def chosen_request_id(sent: str | None) -> str:
 
 def is_in_request() -> bool:
     """Tell whether this code runs for a call that somebody waits for, and not in a command or a job."""
-    return current_request_id.get() != "-"
+    return current_request_id.get() is not None
 
 
 def request_uuid(request_id: str) -> uuid.UUID:
@@ -50,5 +51,7 @@ class RequestIdFilter(logging.Filter):
     """Adds `request_id` to log records, `-` outside a request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
+        request_id = current_request_id.get()
+        record.request_id = "-" if request_id is None else request_id
+        record.in_request = request_id is not None
         return True

@@ -7,7 +7,7 @@ import logging
 import pytest
 from django.test import Client
 
-from config.http.request_ids import RequestIdFilter
+from config.http.request_ids import RequestIdFilter, current_request_id
 from config.logs import JsonFormatter, LineFormatter, ServerErrorsOnly, without_secrets
 from tests.account import client_of
 from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory
@@ -119,6 +119,21 @@ class TestAFailure:
         assert "two\nlines" in line["exception"]
 
 
+class TestABadHost:
+    @pytest.mark.parametrize("host", ["evil.example", "a b", "[::1", "127.0.0.1,evil.example"])
+    @pytest.mark.parametrize("path", ["/livez", "/auth/login", "/admin/login/"])
+    def test_is_a_400_and_its_access_line_and_no_error(self, log, host, path):
+        answer = Client().get(path, HTTP_HOST=host)
+
+        (line,) = log.lines
+        assert answer.status_code == 400
+        assert (line["logger"], line["level"], line["status"]) == ("tollbook.access", "INFO", 400)
+        if path.startswith("/admin"):
+            assert answer.headers["Content-Type"].startswith("text/html")
+        else:
+            assert (answer.json()["code"], "Host" in answer.json()["detail"]) == ("bad_request", True)
+
+
 class TestSecrets:
     def test_of_no_kind_reach_the_log(self, log, edge, caplog):
         logging.getLogger().setLevel(logging.DEBUG)
@@ -183,6 +198,33 @@ class TestLinesForPeople:
         line = LineFormatter().format(record)
 
         assert line.endswith(" INFO call-7 tollbook.access GET usage 200 1.5 ms user 3 key abc")
+
+    @pytest.mark.parametrize(
+        ("request_id", "shown"),
+        [
+            ("call-7", "call-7"),
+            ("a INFO b", '"a INFO b"'),
+            ("x tollbook.access GET usage 200 1 ms user 1", '"x tollbook.access GET usage 200 1 ms user 1"'),
+            ('"', '"\\""'),
+            ("-", '"-"'),
+        ],
+    )
+    def test_quote_a_request_id_that_looks_like_the_fields_around_it(self, record, request_id, shown):
+        token = current_request_id.set(request_id)
+        RequestIdFilter().filter(record)
+        current_request_id.reset(token)
+
+        line = LineFormatter().format(record)
+
+        assert line.split(" ", 2)[2] == f"{shown} tollbook.access GET usage 200 1.5 ms user 3 key abc"
+
+    def test_quote_a_path_of_djangos_messages(self):
+        path = "/v2/x tollbook.access GET usage 200 1 ms user 1"
+        record = logging.makeLogRecord(
+            {"name": "django.request", "levelname": "ERROR", "msg": "%s: %s", "args": ("Internal Server Error", path)}
+        )
+
+        assert LineFormatter().format(record).endswith(f'django.request "Internal Server Error": "{path}"')
 
     def test_cannot_be_forged_by_what_a_caller_sends(self):
         record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "a\nb\x1b[31m\u2028c"})

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from config.http.request_ids import RequestIdFilter, current_request_id, uuid7
+from config.http.request_ids import RequestIdFilter, current_request_id, is_in_request, uuid7
 
 
 @pytest.mark.parametrize("sent", ["a", "x" * 128, "A-b_c.d:e/f~!", "two words", "12345"])
@@ -37,3 +37,12 @@ def test_log_lines_carry_the_id_of_their_request():
 
     current_request_id.reset(token)
     assert record.request_id == "abc"
+
+
+def test_a_call_that_names_itself_by_a_dash_is_still_a_call(edge, monkeypatch):
+    seen = []
+    monkeypatch.setattr("config.health.OpenView.initial", lambda *_, **__: seen.append(is_in_request()))
+
+    answer = edge.get("/livez", HTTP_X_REQUEST_ID="-")
+
+    assert (answer.headers["X-Request-Id"], seen, is_in_request()) == ("-", [True], False)
