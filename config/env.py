@@ -66,12 +66,22 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
 
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Read a list of addresses and networks in CIDR form."""
-    return _parsed(
-        name,
-        [],
-        lambda raw: [ipaddress.ip_network(word.strip()) for word in raw.split(",") if word.strip()],
-        "addresses or networks such as 10.0.0.0/8, parted by commas",
-    )
+    return _networks(name, words(name), "addresses or networks such as 10.0.0.0/8, parted by commas")
+
+
+def proxies(name: str) -> tuple[list[ipaddress.IPv4Network | ipaddress.IPv6Network], bool]:
+    """Read the same, among which may be the word `unix`; the second value says whether it was."""
+    named = words(name)
+    others = [word for word in named if word != "unix"]
+    wanted = "addresses or networks such as 10.0.0.0/8, parted by commas, or unix for a Unix socket"
+    return _networks(name, others, wanted), "unix" in named
+
+
+def _networks(name: str, named: list[str], wanted: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    try:
+        return [ipaddress.ip_network(word) for word in named]
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {text(name)!r}.") from None
 
 
 def http_url(name: str, default: str) -> str:

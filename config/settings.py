@@ -211,7 +211,7 @@ TOP_UP_URL = env.http_url(
 SITE_URL = env.http_url(
     "SITE_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0].lstrip('.')}/"
 )
-TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+TRUSTED_PROXIES, TRUST_UNIX_SOCKET = env.proxies("TRUSTED_PROXIES")
 CHARGE_BATCHING = env.flag("CHARGE_BATCHING", default=True)
 RATE_LIMIT_PER_KEY = env.whole_number("RATE_LIMIT_PER_KEY", 6_000, least=1)
 RATE_LIMIT_PER_USER = env.whole_number("RATE_LIMIT_PER_USER", 6_000, least=1)

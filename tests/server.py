@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPMessage
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +20,8 @@ from django.db import connection
 class Server:
     """The server on a free port, with the test database unless the environment names another."""
 
-    def __init__(self, workers: int = 1, **environment: str) -> None:
+    def __init__(self, workers: int = 1, uds: Path | None = None, **environment: str) -> None:
+        self.uds = uds
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port: int = found.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -27,6 +29,7 @@ class Server:
         database = f"{address.rpartition('/')[0]}/{connection.settings_dict['NAME']}{question}{options}"
         settled = {"DATABASE_URL": database, "TOLLBOOK_ENV": "development", "LOG_FORMAT": "json"}
         command = [sys.executable, "-m", "config.server", "--port", str(self.port), "--workers", str(workers)]
+        command += ["--uds", str(uds)] if uds else []
         self.process = subprocess.Popen(
             command,
             env=os.environ | settled | environment,
@@ -58,6 +61,10 @@ class Server:
     ) -> tuple[int, bytes, HTTPMessage]:
         """Make one call on a connection of its own; answers status, body and headers."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        if self.uds:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(timeout)
+            connection.sock.connect(str(self.uds))
         sent = {"Content-Type": "application/json", **headers} if body else headers
         connection.request(method, route, json.dumps(body) if body else None, sent)
         answer = connection.getresponse()

@@ -27,7 +27,9 @@ def site_settings() -> Iterator[Finding]:
         if message.is_serious(checks.WARNING) and not message.is_silenced():
             hint = f" {message.hint}" if message.hint else ""
             yield Finding("settings", f"{message.msg}{hint} ({message.id})")
-    if getattr(settings, "SECURE_PROXY_SSL_HEADER", None) and not settings.TRUSTED_PROXIES:
+    if getattr(settings, "SECURE_PROXY_SSL_HEADER", None) and not (
+        settings.TRUSTED_PROXIES or settings.TRUST_UNIX_SOCKET
+    ):
         yield Finding(
             "settings",
             "BEHIND_TLS_PROXY is set but TRUSTED_PROXIES is not: all callers count as one address, the proxy's. "

@@ -13,22 +13,21 @@ UNKNOWN = "unknown"
 
 
 def client_address(request: HttpRequest | Request) -> str:
-    """Give the caller's address in its canonical form, or `unknown` (a Unix socket has none).
+    """Give the caller's address in its canonical form, or `unknown`.
 
     `X-Forwarded-For` is walked from the right, where trusted proxies append, to the first hop that is not
-    trusted. What lies left of that, or of something that is no address, is the caller's own claim.
+    trusted. What lies left of that, or of something that is no address, is the caller's own claim. Whoever calls
+    through a Unix socket has no address: it is a proxy on this machine if TRUSTED_PROXIES names `unix`, and unknown
+    otherwise.
     """
-    peer = read_address(str(request.META.get("REMOTE_ADDR", "")))
-    if peer is None:
-        return UNKNOWN
+    caller = read_address(str(request.META.get("REMOTE_ADDR", "")))
     hops = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
-    caller = peer
     for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
         claimed = read_address(hop)
         if claimed is None or not _is_trusted(caller):
             break
         caller = claimed
-    return str(caller)
+    return UNKNOWN if caller is None else str(caller)
 
 
 def address_to_count(request: HttpRequest | Request) -> str:
@@ -53,5 +52,7 @@ def read_address(text: str) -> Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
-def _is_trusted(address: Address) -> bool:
+def _is_trusted(address: Address | None) -> bool:
+    if address is None:
+        return bool(settings.TRUST_UNIX_SOCKET)
     return any(address in network for network in settings.TRUSTED_PROXIES)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import RequestFactory
 
+from config import env
 from config.http.client_address import address_to_count, client_address
 
 
@@ -43,6 +45,46 @@ def _trusted(settings):
 )
 def test_the_caller_is_the_first_hop_from_the_right_that_is_not_trusted(peer, forwarded, address):
     assert client_address(request(peer, forwarded)) == address
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("198.51.100.1", "198.51.100.1"),
+        ("1.1.1.1, 198.51.100.1", "198.51.100.1"),
+        ("1.1.1.1, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("198.51.100.1, junk", "unknown"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_unix_socket_is_a_proxy_when_it_is_trusted(settings, forwarded, address):
+    settings.TRUST_UNIX_SOCKET = True
+
+    assert client_address(request("", forwarded)) == address
+
+
+def test_trust_in_a_unix_socket_is_none_in_machines_without_a_name(settings):
+    settings.TRUST_UNIX_SOCKET = True
+
+    assert client_address(request("203.0.113.9", "198.51.100.1")) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("", ([], False)), ("unix", ([], True)), ("10.0.0.5, unix", ([ipaddress.ip_network("10.0.0.5")], True))],
+)
+def test_trusted_proxies_may_name_the_unix_socket(monkeypatch, said, read):
+    monkeypatch.setenv("TRUSTED_PROXIES", said)
+
+    assert env.proxies("TRUSTED_PROXIES") == read
+
+
+def test_trusted_proxies_names_what_it_cannot_read(monkeypatch):
+    monkeypatch.setenv("TRUSTED_PROXIES", "unix,socket")
+
+    with pytest.raises(ImproperlyConfigured, match="or unix for a Unix socket"):
+        env.proxies("TRUSTED_PROXIES")
 
 
 def test_a_whole_ipv6_network_counts_as_one_address():

@@ -63,6 +63,17 @@ def test_workers_and_threads_answer_side_by_side_and_keep_their_connections():
     assert 2 <= kept <= after <= 2 * 4 + 1
 
 
+@pytest.mark.parametrize(("trusted", "statuses"), [("unix", [404, 404, 429, 404]), ("", [404, 404, 429, 429])])
+def test_callers_behind_a_unix_socket_are_told_apart_when_its_proxy_is_trusted(tmp_path, trusted, statuses):
+    with Server(uds=tmp_path / "s", TRUSTED_PROXIES=trusted, RATE_LIMIT_PER_ADDRESS="2") as server:
+        answered = [
+            server.call("GET", "/v2/nothing", **{"X-Forwarded-For": f"198.51.100.{caller}"})[0]
+            for caller in (1, 1, 1, 2)
+        ]
+
+    assert answered == statuses
+
+
 def waiting_for_a_lock():
     """Wait until some other connection to this database waits for a lock."""
     for _ in range(100):
