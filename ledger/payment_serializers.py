@@ -74,6 +74,9 @@ class TopUpSerializer(serializers.ModelSerializer[Payment]):
     credits = CreditsField(help_text="Credits that it gives.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
     refunded = serializers.SerializerMethodField(help_text="What of it was given back.")
+    credits_owed = CreditsField(
+        help_text="Of its credits: to be taken back, but spent before. They are taken from whatever comes in."
+    )
     state = serializers.ChoiceField(choices=PaymentState.choices)
     next_step = serializers.SerializerMethodField(
         help_text="act: go on at `action_url`, or by `client_secret` with the provider's script. wait: the provider "
@@ -92,9 +95,9 @@ class TopUpSerializer(serializers.ModelSerializer[Payment]):
     class Meta:
         model = Payment
         fields: ClassVar = [
-            "id", "kind", "package", "credits", "price", "currency", "refunded", "state", "next_step",
-            "payment_method_id", "action_url", "client_secret", "failure_code", "failure_message", "entry_id",
-            "created_at", "expires_at", "settled_at",
+            "id", "kind", "package", "credits", "price", "currency", "refunded", "credits_owed", "state",
+            "next_step", "payment_method_id", "action_url", "client_secret", "failure_code", "failure_message",
+            "entry_id", "created_at", "expires_at", "settled_at",
         ]  # fmt: skip
 
     @extend_schema_field(MONEY)

@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Sum
 
 from config.db.prepared import read_prepared
 from ledger.errors import HoldNotFound
-from ledger.models import Balance, Entry, EntryType, Grant, Hold
+from ledger.models import Balance, Entry, EntryType, Grant, Hold, Payment
 from ledger.models.entry import EntryQuerySet
 from ledger.models.grant import GrantQuerySet
 from ledger.models.hold import HoldQuerySet
@@ -97,6 +98,12 @@ def terms_of(*, user_id: int) -> SpendingTerms:
     """Give the terms of a customer's balance as it stands."""
     found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit").first()
     return SpendingTerms() if found is None else SpendingTerms(*found)
+
+
+def credits_owed_by(*, user_id: int) -> Decimal:
+    """Sum what is to be taken back from a customer, since the money was, and was spent before."""
+    owing = Payment.objects.of(user_id).filter(credits_owed__gt=0)
+    return owing.aggregate(owed=Sum("credits_owed"))["owed"] or ZERO
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class PaymentStateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("open", "Under way"), *PaymentState.choices, ("disputed", "Disputed")]
+        return [("open", "Under way"), *PaymentState.choices, ("disputed", "Disputed"), ("owed", "Owed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:  # noqa: ARG002
         match self.value():
@@ -48,6 +48,8 @@ class PaymentStateFilter(admin.SimpleListFilter):
                 return queryset
             case "open":
                 return queryset.filter(state__in=OPEN_STATES)
+            case "owed":
+                return queryset.filter(credits_owed__gt=0)
             case "disputed":
                 open_disputes = PaymentDispute.objects.filter(status=DisputeStatus.OPEN)
                 return queryset.filter(pk__in=open_disputes.values("payment_id"))
@@ -72,6 +74,7 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "id", "customer", "kind", "package", "shown_amount", "shown_credits", "state", "shown_refunded", "taken_back",
+        "shown_owed",
         "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "paid_with",
         "failure_code", "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt",
         "idempotency_key", "learnt",
@@ -144,6 +147,10 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
         if told is None or told.subject is None:
             return NOTHING
         return "to be sent" if told.emailed_at is None else f"sent {told.emailed_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="credits owed")
+    def shown_owed(self, payment: Payment) -> str:
+        return shown(payment.credits_owed) if payment.credits_owed else NOTHING
 
     @admin.display(description="disputes")
     def taken_back(self, payment: Payment) -> str:

@@ -89,6 +89,13 @@ class Payment(models.Model):
     refunded_minor = models.BigIntegerField(
         db_default=0, help_text="What the provider has given back of it, disputes apart; never falls."
     )
+    credits_owed = models.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        default=0,
+        db_default=0,
+        help_text="Of its credits: to be taken back, but spent before; taken from whatever comes in.",
+    )
     entry = models.ForeignKey(
         Entry,
         null=True,
@@ -135,11 +142,16 @@ class Payment(models.Model):
                 & Q(refunded_minor__lte=F("amount_minor")),
                 name="payment_refunds_at_most_what_was_paid",
             ),
+            models.CheckConstraint(
+                condition=Q(credits_owed__gte=0, credits_owed__lte=F("credits")),
+                name="payment_owes_at_most_its_credits",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["user", "id"], name="payments_of_user"),
             models.Index(fields=["user", "created_at"], name="reloads_of_user", condition=Q(kind="auto_reload")),
             models.Index(fields=["user", "created_at"], name="top_ups_of_user", condition=Q(kind="top_up")),
+            models.Index(fields=["user"], name="payments_that_owe", condition=Q(credits_owed__gt=0)),
             models.Index(
                 fields=["asked_at"], name="payments_in_doubt", condition=Q(state__in=["pending", "requires_action"])
             ),

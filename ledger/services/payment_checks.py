@@ -29,6 +29,15 @@ PAYMENT_CHECKS = (
         "Entry {entry_id} gave {amount} credits for a payment that did not succeed.",
     ),
     Check(
+        "what_is_owed_is_noted",
+        f"""SELECT p.user_id, p.id AS payment_id, paid.credits_owed AS noted, greatest(expected - reversed, 0) AS owed
+            FROM ({REVERSALS}) p JOIN ledger_payment paid USING (id)
+            WHERE (%(user)s::bigint IS NULL OR p.user_id = %(user)s)
+                AND (%(since)s::timestamptz IS NULL OR p.created_at >= %(since)s)
+                AND paid.credits_owed <> greatest(expected - reversed, 0)""",
+        "Of payment {payment_id}, {owed} credits are still to be taken back, but {noted} are noted.",
+    ),
+    Check(
         "reversals_follow_the_money",
         f"""SELECT user_id, id AS payment_id, reversed, expected FROM ({REVERSALS}) p
             WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)

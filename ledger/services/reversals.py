@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,23 +17,18 @@ from ledger.services.grants import settle_grants
 from ledger.services.reload_switching import hold_balance
 
 
-@transaction.atomic
 def note_refund(*, payment_id: int, refunded_minor: int, now: dt.datetime) -> None:
     """Note how much of a payment the provider has given back in all, and take back the credits.
 
     The sum never falls, so what arrives late or twice changes nothing. A refund of what auto-reload bought turns
     auto-reload off, in the same transaction.
     """
-    payment = _held_payment(payment_id)
-    is_news = Payment.objects.filter(pk=payment_id, refunded_minor__lt=Least(refunded_minor, "amount_minor")).update(
-        refunded_minor=Least(refunded_minor, "amount_minor")
-    )
-    settle_reversals(payment_id=payment_id)
-    if is_news:
-        distrust_refunded(payment, now=now)
+    with _noting(payment_id) as payment:
+        rows = Payment.objects.filter(pk=payment_id, refunded_minor__lt=Least(refunded_minor, "amount_minor"))
+        if rows.update(refunded_minor=Least(refunded_minor, "amount_minor")):
+            distrust_refunded(payment, now=now)
 
 
-@transaction.atomic
 def note_dispute(
     *, payment_id: int, provider_dispute_id: str, amount_minor: int, status: DisputeStatus, now: dt.datetime
 ) -> None:
@@ -40,31 +37,39 @@ def note_dispute(
     A dispute that has come to its end stays there: what arrives late changes nothing. One that is heard of for the
     first time, and was not won, turns auto-reload off and is told to the staff, in the same transaction.
     """
-    payment = _held_payment(payment_id)
-    dispute, is_news = PaymentDispute.objects.get_or_create(
-        payment_id=payment_id,
-        provider_dispute_id=provider_dispute_id,
-        defaults={"amount_minor": amount_minor, "status": status},
-    )
-    PaymentDispute.objects.filter(pk=dispute.pk, status=DisputeStatus.OPEN).update(status=status)
-    settle_reversals(payment_id=payment_id)
-    if is_news and status != DisputeStatus.WON:
-        distrust_disputed(payment, dispute, now=now)
+    with _noting(payment_id) as payment:
+        dispute, is_news = PaymentDispute.objects.get_or_create(
+            payment_id=payment_id,
+            provider_dispute_id=provider_dispute_id,
+            defaults={"amount_minor": amount_minor, "status": status},
+        )
+        PaymentDispute.objects.filter(pk=dispute.pk, status=DisputeStatus.OPEN).update(status=status)
+        if is_news and status != DisputeStatus.WON:
+            distrust_disputed(payment, dispute, now=now)
 
 
-def _held_payment(payment_id: int) -> Payment:
-    """Give a payment whose customer's balance is held until the transaction ends."""
-    payment = Payment.objects.select_related("user").get(pk=payment_id)
-    hold_balance(user_id=payment.user_id)
-    return payment
+@contextmanager
+def _noting(payment_id: int) -> Iterator[Payment]:
+    """Let something be noted of a payment while its customer's balance is held, and take or give what follows.
+
+    All in one transaction; only where a long history has to be settled first, which takes several, credits follow it.
+    """
+    with transaction.atomic():
+        payment = Payment.objects.select_related("user").get(pk=payment_id)
+        hold_balance(user_id=payment.user_id)
+        yield payment
+        outcome = settle_reversals(payment_id=payment_id)
+    if outcome == "unsettled":
+        settle_reversals(payment_id=payment_id)
 
 
 def settle_reversals(*, payment_id: int) -> str:
     """Bring the credits taken back in line with the money taken back; answers the outcome.
 
-    `posted`, `nothing`, or `insufficient` when the customer has spent them: a later call takes the rest. Repetition
-    does nothing. What of the purchase's own grant is left has to be known; a long history is settled first, in
-    transactions of its own, or within another transaction left for a later call (`unsettled`).
+    `posted`, `nothing`, or `insufficient` when the customer has spent them: the rest is owed, and taken in the
+    transaction of whatever comes in. Repetition does nothing. What of the purchase's own grant is left has to be
+    known; a long history is settled first, in transactions of its own, or within another transaction left for a later
+    call (`unsettled`).
     """
     outcome: Any = call("ledger_settle_reversals", p_payment_id=payment_id)
     if outcome.outcome == "unsettled" and not connection.in_atomic_block:

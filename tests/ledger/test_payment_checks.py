@@ -20,6 +20,7 @@ TAMPERINGS = {
     f"UPDATE ledger_payment SET state = 'failed', entry_id = NULL WHERE id = {PAID}": "entry_has_its_payment",
     f"DELETE FROM ledger_payment WHERE id = {PAID}": "entry_has_its_payment",
     f"UPDATE ledger_payment SET refunded_minor = 0 WHERE id = {PAID}": "reversals_follow_the_money",
+    f"UPDATE ledger_payment SET credits_owed = 1 WHERE id = {PAID}": "what_is_owed_is_noted",
 }
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Notice
 from accounts.services.notices import tell_customer
 from config.cli.run_lock import run_lock
-from ledger.models import Payment
+from ledger.models import Payment, PaymentDispute
 from ledger.providers import fake as cards
 from ledger.services.reversals import note_refund
 from tests.ledger.paying import LATER, bought, fake, purchases
@@ -72,9 +72,15 @@ def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
     assert run("settle_payments", "--json").json == NOTHING | {"reversals_already_spent": 1, "receipts": 1}
     post(bob, 1500)
 
-    ran = run("settle_payments", "--json")
+    assert purchases(bob) == [1000, -1000]  # without waiting for the round
+    assert run("settle_payments", "--json").json == NOTHING
 
-    assert ran.json == NOTHING | {"reversals": 1}
+
+def test_what_was_noted_and_not_taken_is_taken_by_the_round(bob):
+    payment = bought(bob, cards.APPROVE)
+    PaymentDispute.objects.create(payment=payment, provider_dispute_id="dp_1", amount_minor=1250, status="open")
+
+    assert run("settle_payments", "--json").json == NOTHING | {"reversals": 1, "receipts": 1}
     assert purchases(bob) == [1000, -1000]
 
 

@@ -19,7 +19,7 @@ from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
 from ledger.admin.subscribing import actions_for
 from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Entry, Hold, HoldStatus
-from ledger.selectors import balance_of, terms_of
+from ledger.selectors import SpendingTerms, balance_of, credits_owed_by, terms_of
 from ledger.services.renewals import current_subscription_of
 
 ROWS = 10
@@ -80,16 +80,7 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
         is_frozen=terms.frozen_at is not None,
     )
     if viewer.has_perm("ledger.view_balance"):
-        credits = balance_of(user_id=customer.pk)
-        overview.figures = [
-            ("Available", shown(credits.available)),
-            ("Balance", shown(credits.balance)),
-            ("Reserved", shown(credits.reserved)),
-        ]
-        if terms.overdraft_limit:
-            overview.figures.append(("Overdraft limit", shown(terms.overdraft_limit)))
-        if terms.frozen_at is not None:
-            overview.figures.append(("Frozen since", shown_at(terms.frozen_at) or ""))
+        overview.figures = _figures(customer, terms)
     if viewer.has_perm("ledger.view_entry"):
         overview.tables.append(_entries(customer))
     if viewer.has_perm("ledger.view_hold"):
@@ -103,6 +94,24 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
         (title, list_url(model, user=customer.pk)) for permission, model, title in _LISTS if viewer.has_perm(permission)
     ]
     return overview
+
+
+def _figures(customer: User, terms: SpendingTerms) -> list[tuple[str, str]]:
+    """Give what there is, and of the rest what is not as usual."""
+    credits = balance_of(user_id=customer.pk)
+    figures = [
+        ("Available", shown(credits.available)),
+        ("Balance", shown(credits.balance)),
+        ("Reserved", shown(credits.reserved)),
+    ]
+    owed = credits_owed_by(user_id=customer.pk)
+    if owed:
+        figures.append(("Owed", shown(owed)))
+    if terms.overdraft_limit:
+        figures.append(("Overdraft limit", shown(terms.overdraft_limit)))
+    if terms.frozen_at is not None:
+        figures.append(("Frozen since", shown_at(terms.frozen_at) or ""))
+    return figures
 
 
 def _entries(customer: User) -> Table:
