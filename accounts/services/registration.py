@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from accounts.emails import canonical_email, validate_mailbox, validate_name
+from accounts.emails import canonical_email, validate_claim, validate_mailbox, validate_name
 from accounts.errors import EmailTaken, FieldsRefused, RegistrationClosed
 from accounts.models import User
 from accounts.services.passwords import refuse_weak_password
@@ -20,6 +20,10 @@ def register(*, email: str, password: str, full_name: str) -> User:
     """
     if not settings.REGISTRATION_OPEN:
         raise RegistrationClosed
+    try:
+        validate_claim(email)
+    except ValidationError as refusal:
+        raise FieldsRefused({"email": refusal.messages}) from None
     refuse_weak_password(password, user=User(email=email, full_name=full_name), field="password")
     return create_customer(email=email, full_name=full_name, password=password)
 

@@ -67,6 +67,26 @@ def test_what_is_no_address_is_refused(email):
     assert list(answer.json()["errors"]) == ["email"]
 
 
+@pytest.mark.parametrize(
+    "email",
+    [
+        *("203.0.113.7@gateway.invalid", "203.0.113.7@GATEWAY.INVALID", "acme@edge.Invalid", "a@b.c.invalid"),
+        *("acme@gateway\u3002invalid", "acme@gateway\uff0einvalid", "acme@gateway.\uff49nvalid", " acme@x.invalid "),
+        "acme@gateway.invalid.",
+    ],
+)
+def test_an_address_that_imports_name_customers_by_is_refused(email):
+    answer = register(email=email)
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["email"])
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("email", ["user@example.com", "user@invalid.example.org", "invalid@company.example"])
+def test_other_addresses_of_examples_may_be_registered(email):
+    assert register(email=email).status_code == 201
+
+
 @pytest.mark.parametrize("password", ["", "short", "12345678901", "password123", "alice@example", "x" * 129, None])
 def test_a_weak_password_is_refused(password):
     answer = register(password=password)
