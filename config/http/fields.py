@@ -12,8 +12,9 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
-from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, plain
-from config.http.ranges import NotAnInstant, is_date, parse_instant
+from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, plain, whole_milliseconds
+from config.http.ranges import NotAnInstant
+from config.http.timestamps import parse_timestamp
 
 
 class NotPlain(ValueError):
@@ -63,22 +64,26 @@ class InstantField(serializers.DateTimeField):
 
 
 class MomentField(serializers.CharField):
-    """An instant in a request, in the form of `from` and `to`; a date alone would leave open when it is meant."""
+    """An instant in a body, in any form of RFC 3339; a date alone would leave open when it is meant."""
 
     def to_internal_value(self, data: Any) -> Any:  # a str to DRF's types, a datetime here
         text = super().to_internal_value(data)
         try:
-            moment = parse_instant(text)
+            moment = parse_timestamp(text)
         except NotAnInstant as error:
             raise serializers.ValidationError(str(error), code="invalid") from error
-        if is_date(text):
+        if _is_date(text):
             raise serializers.ValidationError("Give the time of the day as well.", code="invalid")
         return moment
 
     def plainly(self, data: Any) -> Any:
-        if type(data) is not str or is_date(data):
+        if type(data) is not str or _is_date(data):
             raise NotPlain
-        return parse_instant(data)
+        return parse_timestamp(data)
+
+
+def _is_date(text: str) -> bool:
+    return len(text) == len("2026-11-28")
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -93,6 +98,15 @@ class WholeNumberField(serializers.IntegerField):
         if type(data) is not int or (self.min_value or 0) > data or data > (self.max_value or 0):
             raise NotPlain  # without a bound of its own, only the field can tell
         return data
+
+
+class LatencyField(serializers.Field[Any, Any, Any, Any]):
+    """How long a request took, for the log alone: whole milliseconds, or None where what was sent says nothing."""
+
+    def to_internal_value(self, data: Any) -> int | None:
+        return whole_milliseconds(data)
+
+    plainly = to_internal_value
 
 
 class TextField(serializers.CharField):
@@ -145,6 +159,15 @@ class MomentFieldSchema(OpenApiSerializerFieldExtension):
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:  # noqa: ARG002
         return {"type": "string", "format": "date-time"}
+
+
+class LatencyFieldSchema(OpenApiSerializerFieldExtension):
+    """Shows a number; whatever else comes is no reason to refuse a request."""
+
+    target_class = "config.http.fields.LatencyField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:  # noqa: ARG002
+        return {"type": "number", "format": "double", "examples": [12]}
 
 
 class CreditsFieldSchema(OpenApiSerializerFieldExtension):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from math import floor
 
@@ -12,6 +12,9 @@ LARGEST = Decimal("999999999.999999")
 LARGEST_ID = 2**63 - 1
 """As large as an id can be."""
 
+LONGEST_MILLISECONDS = 2**31 - 1
+
+_DURATION_TEXT = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _DECIMAL_TEXT = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
 
 
@@ -53,6 +56,22 @@ def plain(value: Decimal) -> Decimal:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return Decimal("0" if text in {"-0", ""} else text)
+
+
+def whole_milliseconds(value: object) -> int | None:
+    """Read a duration as gateways write it: a number of milliseconds, or a text of one; rounded half-up.
+
+    None where it says nothing: negative (`-1` for unknown), not finite, longer than 24 days, or no number at all. How
+    long a request took is for the log alone, so an odd value is never a reason to refuse the request.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        value = Decimal(text) if _DURATION_TEXT.fullmatch(text) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = Decimal(value)
+    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= LONGEST_MILLISECONDS:
+        return None
+    return int(value.to_integral_value(ROUND_HALF_UP))
 
 
 def percentage(part: Decimal | int, whole: Decimal | int) -> Decimal:

@@ -1,8 +1,23 @@
-"""Instants as answers print them: RFC 3339 in UTC with `Z`."""
+"""Instants in bodies, logs and answers: RFC 3339. Answers print UTC with `Z`; what others write is read in any form.
+
+`from` and `to` are narrower: `config.http.ranges`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
+
+from config.http.ranges import FIRST_YEAR, LAST_YEAR, NotAnInstant
+
+_FORM = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]++))?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<ahead_hours>[0-9]{2}):?(?P<ahead_minutes>[0-9]{2}))?)?",
+    re.ASCII,
+)
+_WANTED = "Write a time as RFC 3339 has it, such as 2026-11-20T10:00:00.123Z or 2026-11-20T11:00:00+01:00."
+_MOST_AHEAD = dt.timedelta(hours=14)
 
 
 def instant_text(instant: dt.datetime) -> str:
@@ -13,3 +28,37 @@ def instant_text(instant: dt.datetime) -> str:
     if instant.utcoffset() is None:
         raise ValueError("An instant without a zone cannot be printed.")
     return instant.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def parse_timestamp(text: str) -> dt.datetime:
+    """Read an instant as gateways and client libraries write it, in UTC. A date means its midnight.
+
+    RFC 3339: a fraction of any number of digits, `t` and `z` in either case, a blank for the `T`, a leap second (read
+    as the second after it). Besides, as logs have it: offsets without a colon, no seconds, no zone (UTC). Digits
+    beyond a microsecond are cut, not rounded: no request moves into the next day.
+
+    :raises NotAnInstant: if the text has another form, or names no moment from 2000 to 2100
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise NotAnInstant(_WANTED)
+    try:
+        date = dt.date.fromisoformat(form["date"])
+        hour, minute, second = (int(form[name] or 0) for name in ("hour", "minute", "second"))
+        is_leap = (minute, second) == (59, 60)
+        microsecond = 0 if is_leap else int((form["fraction"] or "")[:6].ljust(6, "0"))
+        moment = dt.datetime.combine(date, dt.time(hour, minute, 59 if is_leap else second, microsecond), dt.UTC)
+    except ValueError:
+        raise NotAnInstant("There is no such date or time.") from None
+    if not FIRST_YEAR <= date.year <= LAST_YEAR:
+        raise NotAnInstant(f"The year must lie from {FIRST_YEAR} to {LAST_YEAR}.")
+    return moment - _ahead_of_utc(form) + dt.timedelta(seconds=is_leap)
+
+
+def _ahead_of_utc(form: re.Match[str]) -> dt.timedelta:
+    if form["sign"] is None:
+        return dt.timedelta(0)
+    ahead = dt.timedelta(hours=int(form["ahead_hours"]), minutes=int(form["ahead_minutes"]))
+    if int(form["ahead_minutes"]) > 59 or ahead > _MOST_AHEAD:
+        raise NotAnInstant("An offset from UTC is at most 14:00 either way.")
+    return -ahead if form["sign"] == "-" else ahead

@@ -186,7 +186,6 @@ def test_a_capture_without_an_idempotency_key_is_refused(gateway, alice, path):
         ({"status_code": 99}, ["status_code"]),
         ({"status_code": None}, ["status_code"]),
         ({"method": ""}, ["method"]),
-        ({"latency_ms": 2**31}, ["latency_ms"]),
         ({"reference": ""}, ["reference"]),
         ({"metadata": None}, ["metadata"]),
     ],

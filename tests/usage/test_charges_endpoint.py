@@ -318,3 +318,13 @@ def test_a_charge_takes_two_statements():
         gateway.post(PATH, {"user_id": alice.pk, "endpoint": "search"})
 
     assert len(queries) == 2  # whose key it is, and the charge
+
+
+@pytest.mark.parametrize(("latency", "kept"), [(12.5, 13), ("12", 12), (-1, None), ("fast", None), ({}, None)])
+def test_a_latency_that_says_nothing_refuses_no_charge(gateway, alice, latency, kept):
+    price("search", 1)
+
+    answer = gateway.post(PATH, {"user_id": alice.pk, "endpoint": "search", "latency_ms": latency})
+
+    assert answer.status_code == 201, answer.content
+    assert RequestLog.objects.get().latency_ms == kept

@@ -52,6 +52,37 @@ def results(answer):
     return [(each["status"], each.get("code")) for each in answer.json()["results"]]
 
 
+FORMS = ["%S.1669530Z", "%S.166953033Z", "%S.16Z", "%S.000000000000Z", "%Sz", "%S.5+00:00", "%S.123456789+0000", "%SZ"]
+
+
+@pytest.mark.parametrize("route", ["/v2/events", "/api/v1/events"])
+@pytest.mark.parametrize("separator", ["T", "t"])
+def test_times_are_read_in_every_form_of_rfc_3339(gateway, alice, route, separator):
+    at = NOW - dt.timedelta(minutes=5)
+    sent = [
+        {**event(alice, str(n), specversion="1.0", time=at.strftime(f"%Y-%m-%d{separator}%H:%M:{form}")), "data": {}}
+        for n, form in enumerate(FORMS)
+    ]
+
+    answer = gateway.client.post(route, json.dumps(sent), content_type="application/cloudevents-batch+json")
+
+    assert answer.status_code == (202 if route == "/v2/events" else 204), answer.content
+    logged = RequestLog.objects.order_by("reference")
+    assert [log.occurred_at.replace(microsecond=0) for log in logged] == [at.replace(microsecond=0)] * len(FORMS)
+    assert [log.occurred_at.microsecond for log in logged] == [166_953, 166_953, 160_000, 0, 0, 500_000, 123_456, 0]
+
+
+@pytest.mark.parametrize(
+    ("latency", "kept"),
+    [(12, 12), (12.7, 13), ("12", 12), (0.008, 0), (-1, None), ("fast", None), (2**31, None), (True, None), ([], None)],
+)
+def test_a_latency_that_says_nothing_refuses_no_event(gateway, alice, latency, kept):
+    answer = send(gateway, event(alice, data={"latency_ms": latency}))
+
+    assert results(answer) == [("accepted", None)]
+    assert RequestLog.objects.get().latency_ms == kept
+
+
 def test_one_event_is_logged_priced_and_debited(gateway, alice):
     at = NOW - dt.timedelta(days=2)
     data = {"status_code": 404, "units": "3", "latency_ms": 12, "method": "get", "endpoint": "search"}
@@ -193,7 +224,6 @@ def test_the_price_is_that_of_the_events_own_time(gateway, alice):
         ({"data": {"units": 0}}, "data.units"),
         ({"data": {"units": "1e5"}}, "data.units"),
         ({"data": {"status_code": 99}}, "data.status_code"),
-        ({"data": {"latency_ms": -1}}, "data.latency_ms"),
         ({"data": {"method": "G E T"}}, "data.method"),
         ({"type": None}, "data.endpoint"),
         ({"specversion": "0.3"}, "specversion"),

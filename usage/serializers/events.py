@@ -11,7 +11,7 @@ from rest_framework import serializers
 from config.http.bodies import Body
 from config.http.field_errors import flattened
 from config.http.fields import MomentField, ObjectField, TextField, WholeNumberField
-from usage.serializers.metering import LARGEST_DURATION, MethodField, endpoint_field, units_field
+from usage.serializers.metering import MethodField, endpoint_field, latency_field, units_field
 from usage.services.events import Event, Result, rejected
 
 _CLOUD_EVENTS = "1.0"
@@ -24,7 +24,7 @@ class EventDataSerializer(serializers.Serializer[Any]):
     endpoint = endpoint_field(default=None, allow_null=True)
     status_code = WholeNumberField(default=200, min_value=100, max_value=599)
     units = units_field(default=Decimal(1))
-    latency_ms = WholeNumberField(default=None, allow_null=True, min_value=0, max_value=LARGEST_DURATION)
+    latency_ms = latency_field()
     method = MethodField(default=str)
 
 

@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from config.http.fields import (
     CreditsField,
+    LatencyField,
     NotPlain,
     ObjectField,
     TextField,
@@ -18,7 +19,6 @@ from config.http.fields import (
 )
 from config.http.numbers import LARGEST_ID
 
-LARGEST_DURATION = 2**31 - 1
 _EITHER = "Name the customer by one of user_id and api_key."
 _METHOD_FORM = re.compile(r"\A[A-Za-z]{1,10}\Z")
 _METHOD = RegexValidator(_METHOD_FORM, "A method is a word of at most 10 letters, such as GET or POST.")
@@ -75,6 +75,14 @@ def credits_field(help_text: str) -> CreditsField:
     return CreditsField(default=None, allow_null=True, help_text=help_text)
 
 
+def latency_field() -> LatencyField:
+    return LatencyField(
+        default=None,
+        allow_null=True,
+        help_text="How long it took; a fraction is rounded, and what says nothing, such as -1, is not kept.",
+    )
+
+
 def reference_field() -> TextField:
     return TextField(max_length=255, default=None, allow_null=True, help_text="Your own name for it.")
 
@@ -113,8 +121,6 @@ class ReportSerializer(serializers.Serializer[Any]):
     status_code = WholeNumberField(
         default=200, min_value=100, max_value=599, help_text="401, 402 and 429 cost nothing, others ≥ 400 hardly ever."
     )
-    latency_ms = WholeNumberField(
-        default=None, allow_null=True, min_value=0, max_value=LARGEST_DURATION, help_text="How long it took."
-    )
+    latency_ms = latency_field()
     reference = reference_field()
     metadata = metadata_field()
