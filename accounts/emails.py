@@ -48,7 +48,7 @@ def validate_claim(email: str) -> None:
     """Take an address that somebody may say is theirs.
 
     :raises ValidationError: for what ends in `.invalid` (RFC 2606): imports name the customers of a log so, and a
-        person with such an address could be taken for one (docs/decisions/0042)
+        person with such an address could be taken for one (docs/decisions/0043)
     """
     if canonical_email(email).rstrip(".").lower().endswith((".invalid", "@invalid")):
         raise ValidationError("Enter an email address of your own: .invalid is nobody's.", code="invalid")

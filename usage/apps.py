@@ -25,8 +25,8 @@ class UsageConfig(AppConfig):
         "usage_keyspending",
         "usage_refund",
     )
-    # Old versions of a price stay as they were, and what an audit found.
-    insert_only_tables = ("usage_price", "usage_reconciliationrun")
+    # Old versions of a price stay as they were, what an audit found, and whom a name in a log stands for.
+    insert_only_tables = ("usage_price", "usage_reconciliationrun", "usage_importedcustomer")
     # The SQL functions that the application's role may call.
     doors = (
         "usage_charge",

@@ -17,7 +17,8 @@ from config.http.cursors import BrokenCursor, open_cursor, seal_cursor
 from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, percentage, plain
 from config.http.parsers import MalformedJson, parse_strictly
 from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
-from usage.services.log_formats import LineRejected, ReportedRequest, combined_parser, csv_parser, jsonl_parser
+from usage.services.combined_logs import combined_parser
+from usage.services.log_formats import LineRejected, ReportedRequest, csv_parser, jsonl_parser
 
 quickly = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 ANY_TEXT = st.text(st.characters(), max_size=60)  # lone surrogates and NUL among them

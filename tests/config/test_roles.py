@@ -49,7 +49,7 @@ PAYMENTS = {
     "ledger_topuppackage",
 }
 CHANGES = {"ledger_subscriptionchange"}  # rows are added and never altered
-WRITABLE = {"usage_alert", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES
+WRITABLE = {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES
 DOORS = {
     "ledger_correct_drift",
     "ledger_extend_hold",

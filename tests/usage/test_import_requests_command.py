@@ -76,9 +76,9 @@ def test_people_read_names_and_values(alice, log):
 def test_only_the_first_rejected_lines_are_told(log, db):
     ran = import_log(log(*["junk"] * 30))
 
-    assert (ran.code, ran.json["rejected"]) == (0, 30)
+    assert (ran.code, ran.json["rejected"]) == (1, 30)
     assert ran.err.count("\n") == 21
-    assert ran.err.endswith("… and 10 more rejected lines\n")
+    assert "… and 10 more rejected lines\n" in ran.err
 
 
 def test_combined_lines_of_hosts_make_customers(log):

@@ -1,5 +1,3 @@
-import csv
-import json
 from decimal import Decimal
 
 import pytest
@@ -7,40 +5,15 @@ import pytest
 from accounts.models import User
 from ledger.models import Entry
 from ledger.selectors import balance_of
-from tests.factories import ApiKeyFactory, UserFactory, customer_with, give
+from tests.factories import UserFactory, customer_with, give
 from tests.ledger.posting import hold
+from tests.usage.logs import combined, figures, jsonl, run
 from tests.usage.metering import price, rolled_up
 from usage.models import DailyUsage, ImportedLine, RequestLog
 from usage.services import importing
-from usage.services.importing import Customers, Import, read_customer_map
-from usage.services.log_formats import combined_parser, jsonl_parser
+from usage.services.log_files import LONGEST_LINE
 
 pytestmark = pytest.mark.django_db
-
-
-def combined(host="203.0.113.9", user="-", path="/v1/search", status=200, second=0):
-    at = f"01/Mar/2026:12:00:{second:02d} +0000"
-    return f'{host} - {user} [{at}] "GET {path} HTTP/1.1" {status} 512 "-" "client/1.0"\n'.encode()
-
-
-def jsonl(user, *, field="user_id", **fields):
-    named = {"user_id": getattr(user, "pk", user), "email": getattr(user, "email", user)}.get(field, user)
-    record = {field: named, "time": "2026-03-01T12:00:00Z", "endpoint": "search", "status": 200} | fields
-    return (json.dumps(record) + "\n").encode()
-
-
-def run(lines, *, field="user_id", source="gateway", charged=False, rehearsed=False, create=False, named=None):
-    parse = combined_parser(field) if field in {"host", "user"} else jsonl_parser(field)
-    customers = Customers(customer_field=field, source=source, create=create, named=named or {})
-    once = Import(source, parse, customers, charged)
-    report = once.rehearse(lines) if rehearsed else once.run(lines)
-    assert report.read == report.accepted + report.duplicates + report.rejected
-    assert len(report.first_rejections) == min(report.rejected, importing.REJECTIONS_KEPT)
-    return report
-
-
-def figures(report):
-    return report.read, report.accepted, report.duplicates, report.rejected
 
 
 class TestLinesAreKnown:
@@ -91,20 +64,50 @@ class TestLinesAreKnown:
         assert figures(run(lines)) == (4, 2, 0, 2)
         assert figures(run(lines)) == (4, 0, 2, 2)
 
-    def test_a_line_that_is_still_being_written_waits_for_its_end(self, alice):
-        whole = combined(host="203.0.113.9")
-        first = run([whole, whole[:-8]], field="host", named={"203.0.113.9": alice.email})
+    @pytest.mark.parametrize("field", ["host", "user_id"])
+    def test_a_last_line_waits_for_its_end_wherever_it_breaks_off(self, alice, field):
+        named = {"203.0.113.9": alice.email}
+        line = combined() if field == "host" else jsonl(alice)
+        for length in range(1, len(line)):
+            first = run([line, line[:length]], field=field, source=f"cut-{length}", named=named)
+            second = run([line, line], field=field, source=f"cut-{length}", named=named)
 
-        second = run([whole, whole], field="host", named={"203.0.113.9": alice.email})
+            assert first.rejected == second.rejected == 0
+            assert first.accepted + second.accepted == 2, length
+            assert first.read + first.incomplete == 2
+            assert (second.read, second.incomplete) == (2, 0)
 
-        assert figures(first) == (2, 1, 0, 1)
-        assert "still being written" in first.first_rejections[0][1]
-        assert figures(second) == (2, 1, 1, 0)
+    def test_a_carriage_return_is_no_end_of_a_line(self, alice):
+        line = combined().rstrip(b"\n") + b"\r"
 
-    def test_a_last_line_without_an_end_is_read(self, alice):
-        report = run([combined().rstrip(b"\n")], field="host", named={"203.0.113.9": alice.email})
+        report = run([line], field="host", named={"203.0.113.9": alice.email})
+
+        assert (report.read, report.incomplete) == (0, 1)
+
+    def test_a_last_line_that_waits_is_not_counted_among_its_equals(self, alice):
+        named, cut = {"203.0.113.9": alice.email}, combined()[:-5]
+        run([combined(), cut], field="host", named=named)
+
+        assert figures(run([combined(), cut + b"\n", cut + b"\n"], field="host", named=named))[2] == 1
+
+    def test_a_json_line_that_can_be_read_is_whole(self, alice):
+        line = jsonl(alice)
+
+        assert figures(run([line, line.rstrip(b"\n")])) == (2, 2, 0, 0)
+        assert figures(run([line, line])) == (2, 0, 2, 0)
+
+    def test_a_last_line_without_an_end_is_read_where_nobody_writes_any_more(self, alice):
+        line = combined().rstrip(b"\n")
+
+        report = run([line], field="host", named={"203.0.113.9": alice.email}, is_complete=True)
 
         assert report.accepted == 1
+        assert run([line + b"\n"], field="host", named={"203.0.113.9": alice.email}).duplicates == 1
+
+    def test_a_line_longer_than_may_be_kept_is_rejected(self, alice):
+        report = run([jsonl(alice, endpoint="x" * LONGEST_LINE)])
+
+        assert report.first_rejections == [(1, "it is longer than 1 MiB")]
 
     def test_bytes_that_are_no_text_are_read_and_known_by_what_they_are(self, alice):
         lines = [combined(path="/caf\u00e9").replace("é".encode(), byte) for byte in (b"\xe9", b"\xff")]
@@ -124,91 +127,6 @@ class TestLinesAreKnown:
         report = run([b"junk\n"] * 50)
 
         assert (report.rejected, report.first_rejections[-1][0]) == (50, 20)
-
-
-class TestCustomersAreFound:
-    def test_by_id(self, alice):
-        run([jsonl(alice), jsonl(str(alice.pk))])
-
-        assert RequestLog.objects.filter(user=alice).count() == 2
-
-    def test_by_email_in_any_case(self, alice):
-        run([jsonl("ALICE@example.com", field="email")], field="email")
-
-        assert RequestLog.objects.get().user == alice
-
-    @pytest.mark.parametrize("start", ["", "tb_live_"])
-    def test_by_the_prefix_of_a_key_even_a_revoked_one(self, alice, start):
-        api_key = ApiKeyFactory(user=alice).api_key
-        type(api_key).objects.update(revoked_at=api_key.created_at)
-
-        run([jsonl(start + api_key.prefix, field="api_key_prefix")], field="api_key_prefix")
-
-        logged = RequestLog.objects.get()
-        assert (logged.user, logged.api_key) == (alice, api_key)
-
-    def test_by_the_operators_map(self, alice):
-        bob = UserFactory(email="bob@example.com")
-        lines = [combined(host="::1"), combined(host="::2"), combined(host="::3")]
-
-        report = run(lines, field="host", named={"::1": "Alice@example.com", "::2": str(bob.pk), "::3": "gone@x.y"})
-
-        assert figures(report) == (3, 2, 0, 1)
-        assert "gone@x.y" in report.first_rejections[0][1]
-        assert {logged.user for logged in RequestLog.objects.all()} == {alice, bob}
-
-    def test_by_making_them(self, db):
-        lines = [combined(host="::1"), combined(host="203.0.113.9"), combined(host="::1", second=1)]
-
-        report = run(lines, field="host", create=True)
-
-        assert report.accepted == 3
-        made = User.objects.order_by("email")
-        assert [user.email for user in made] == ["203.0.113.9@gateway.invalid", "::1@gateway.invalid"]
-        assert not any(user.has_usable_password() for user in made)
-
-    def test_by_having_been_made_before(self, db):
-        run([combined()], field="host", create=True)
-
-        report = run([combined(), combined(second=1)], field="host")
-
-        assert (report.accepted, report.duplicates, User.objects.count()) == (1, 1, 1)
-
-    @pytest.mark.parametrize("user", ["Jane Doe", "x" * 250])
-    def test_but_not_made_of_what_cannot_be_an_address(self, db, user):
-        report = run([combined(user=user)], field="user", create=True)
-
-        assert report.rejected == 1
-        assert not User.objects.exists()
-
-    @pytest.mark.parametrize(
-        ("field", "value"),
-        [
-            ("user_id", "987654321"),
-            ("user_id", "99999999999999999999"),
-            ("user_id", "alice@example.com"),
-            ("user_id", "x"),
-            ("email", "nobody@example.com"),
-            ("email", "1"),
-            ("api_key_prefix", "AAAAAAAAAAAA"),
-            ("api_key_prefix", "%"),
-            ("host", "203.0.113.9"),
-            ("user", "acme"),
-        ],
-    )
-    def test_or_their_lines_are_rejected(self, alice, field, value):
-        line = combined(**{field: value}) if field in {"host", "user"} else jsonl(value, field=field)
-
-        report = run([line] * 2, field=field)
-
-        assert report.rejected == 2
-        assert len({reason for _, reason in report.first_rejections}) == 1
-
-    def test_and_looked_up_once_each(self, alice, django_assert_max_num_queries):
-        run([jsonl(alice)])
-
-        with django_assert_max_num_queries(8):
-            run([jsonl(alice)] * 50 + [jsonl(987_654_321)] * 50)
 
 
 class TestCharging:
@@ -295,6 +213,32 @@ class TestCharging:
 
         assert figures(run([jsonl(alice)] * 2, charged=True)) == (2, 0, 1, 1)
 
+    def test_lines_recorded_without_charging_stay_free_and_are_told(self, alice):
+        price("search", 2)
+        price("free", 0)
+        lines = [
+            jsonl(alice),
+            jsonl(alice, endpoint="free"),
+            jsonl(alice, endpoint="unpriced"),
+            jsonl(alice, status=500),
+        ]
+        run([jsonl(alice), *lines])
+
+        later = run([jsonl(alice), *lines, jsonl(alice)], charged=True)
+
+        assert (later.accepted, later.duplicates, later.credits_charged) == (1, 5, 2)
+        assert (later.uncharged, later.uncharged_credits) == (2, 4)
+        assert balance_of(user_id=alice.pk).balance == 98
+
+    def test_lines_that_were_charged_before_are_not_told_as_uncharged(self, alice):
+        price("search", 2)
+        run([jsonl(alice)], charged=True)
+
+        again, uncharged = run([jsonl(alice)], charged=True), run([jsonl(alice)])
+
+        assert (again.duplicates, again.uncharged) == (1, 0)
+        assert (uncharged.duplicates, uncharged.uncharged) == (1, 0)
+
     def test_without_charging_no_price_is_needed_and_nothing_is_paid(self, alice):
         price("search", 1)
 
@@ -332,20 +276,3 @@ def test_a_rehearsal_tells_all_and_keeps_nothing(alice):
     assert User.objects.get() == alice
     assert balance_of(user_id=alice.pk).balance == 100
     assert run(lines, field="host", named=named, create=True, charged=True) == rehearsed
-
-
-def test_a_customer_map_is_two_columns(tmp_path):
-    path = tmp_path / "map.csv"
-    path.write_text('\ufeff::1,alice@example.com\n\n"Doe, Jane" , 7\n', encoding="utf-8")
-
-    assert read_customer_map(path) == {"::1": "alice@example.com", "Doe, Jane": "7"}
-
-
-@pytest.mark.parametrize("row", [["::1"], ["::1", ""], ["", "x"], ["a", "b", "c"]])
-def test_a_customer_map_of_another_form_is_refused_by_line(tmp_path, row):
-    path = tmp_path / "map.csv"
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([["ok", "alice@example.com"], row])
-
-    with pytest.raises(ValueError, match="Line 2 of"):
-        read_customer_map(path)

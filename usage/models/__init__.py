@@ -4,6 +4,7 @@ from usage.models.alert import Alert, AlertKind
 from usage.models.daily_usage import DailyUsage
 from usage.models.dropped_month import DroppedMonth
 from usage.models.event_key import EventKey
+from usage.models.imported_customer import ImportedCustomer
 from usage.models.imported_line import ImportedLine
 from usage.models.key_spending import KeySpending
 from usage.models.price import Price, PriceKind
@@ -17,6 +18,7 @@ __all__ = [
     "DailyUsage",
     "DroppedMonth",
     "EventKey",
+    "ImportedCustomer",
     "ImportedLine",
     "KeySpending",
     "Outcome",

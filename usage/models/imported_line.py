@@ -21,6 +21,9 @@ class ImportedLine(models.Model):
         help_text="The customer.",
     )
     occurred_at = models.DateTimeField(help_text="When the request was made.")
+    is_charged = models.BooleanField(
+        null=True, help_text="Whether it was recorded by an import that charges; empty: by one that did not say."
+    )
 
     def __str__(self) -> str:
         return f"{self.source} {bytes(self.line_key).hex()[:12]}"

@@ -24,13 +24,18 @@ class Line(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What came of a batch. `rejected` are places in the batch that no price names; `credits` were debited."""
+    """What came of a batch. `rejected` are places in the batch that no price names; `credits` were debited.
+
+    `uncharged` are duplicates that an earlier call recorded without `charge`, though they have a price: they stay free.
+    """
 
     accepted: int
     duplicates: int
     rejected: list[int]
     unpaid: int
     credits: Decimal
+    uncharged: int = 0
+    uncharged_credits: Decimal = Decimal(0)
 
 
 def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bool) -> Recorded:
@@ -66,5 +71,11 @@ def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bo
     )[0]
     answer = json.loads(answered, parse_float=Decimal)
     return Recorded(
-        answer["accepted"], answer["duplicates"], answer["rejected"], answer["unpaid"], Decimal(answer["credits"])
+        answer["accepted"],
+        answer["duplicates"],
+        answer["rejected"],
+        answer["unpaid"],
+        Decimal(answer["credits"]),
+        answer["uncharged"],
+        Decimal(answer["uncharged_credits"]),
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,15 @@ from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.http.numbers import plain
 from config.rounds import Round
-from usage.services.importing import Customers, Import, Report, read_customer_map
-from usage.services.log_formats import CUSTOMER_FIELDS, LineParser, combined_parser, csv_parser, jsonl_parser
+from usage.services.combined_logs import combined_parser
+from usage.services.imported_customers import Customers, read_customer_map
+from usage.services.importing import Import, Report
+from usage.services.log_files import STDIN, LogFile, UnreadableLog, open_log
+from usage.services.log_formats import CUSTOMER_FIELDS, LineParser, csv_parser, jsonl_parser
 
 _SOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
+_ALWAYS = ("read", "accepted", "duplicates", "rejected", "credits_charged", "unpaid")
+_SOMETIMES = ("failed", "incomplete", "uncharged", "uncharged_credits")  # shown where there is something to tell
 
 
 def source_argument(text: str) -> str:
@@ -38,13 +41,16 @@ class Command(OperatorCommand):
     )
 
     def take(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", type=Path, help="gzip, bzip2 and xz are read too; - reads stdin")
         parser.add_argument("--format", choices=["combined", "jsonl", "csv"], required=True)
         parser.add_argument("--customer-field", choices=CUSTOMER_FIELDS, required=True)
         parser.add_argument("--source", metavar="NAME", type=source_argument, required=True)
         parser.add_argument("--customers", metavar="MAP.csv", type=Path, help="VALUE,CUSTOMER (email or id) a line")
         parser.add_argument("--create-customers", action="store_true", help="<value>@<source>.invalid for unknown ones")
         parser.add_argument("--charge", action="store_true", help="price and debit the requests")
+        parser.add_argument(
+            "--complete", action="store_true", help="nobody writes the log any more: take a last line without an end"
+        )
         parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and keep nothing")
 
     def run(self, options: Mapping[str, Any]) -> Result:
@@ -57,47 +63,75 @@ class Command(OperatorCommand):
             create=options["create_customers"],
             named=read_customer_map(options["customers"]) if options["customers"] else {},
         )
-        with (
-            run_lock(f"import_requests of {options['source']}"),
-            options["file"].open("rb") as file,
-            self._read_bytes(options["file"]) as note_bytes,
-        ):
-            parse, lines = self._open(options["format"], field, file)
-            header_lines = 1 if options["format"] == "csv" else 0
-            importing = Import(options["source"], parse, customers, options["charge"], header_lines)
-            importing.customers_served = Round(say=self.say, in_transaction=options["dry_run"])
-            counted = _counted(lines, note_bytes)
-            report = importing.rehearse(counted) if options["dry_run"] else importing.run(counted)
-        self._tell_rejections(report)
-        figures = asdict(report) | {"credits_charged": plain(report.credits_charged)}
-        del figures["first_rejections"]
-        if not report.failed:
-            del figures["failed"]
-        failure = importing.customers_served.failure
-        return Result(figures | ({"dry_run": True} if options["dry_run"] else {}), failure=failure)
-
-    def _open(self, format: str, field: str, file: Iterable[bytes]) -> tuple[LineParser, Iterable[bytes]]:
-        lines = iter(file)
+        name = "standard input" if options["file"] == STDIN else str(options["file"])
         try:
-            if format == "combined":
-                return combined_parser(field), lines
-            if format == "jsonl":
-                return jsonl_parser(field), lines
-            header = next(lines, b"").rstrip(b"\r\n").decode("utf-8", errors="replace")
-            return csv_parser(field, header), lines
-        except ValueError as error:
-            raise CommandError(str(error), returncode=EXIT_USAGE) from None
+            with run_lock(f"import_requests of {options['source']}"), open_log(options["file"]) as log:
+                importing = self._import(options, customers, log)
+                importing.customers_served = Round(say=self.say, in_transaction=options["dry_run"])
+                with self.progress(f"Reading {name}", total=log.size) as advance:
+                    lines = _counted(log.lines, advance)
+                    report = importing.rehearse(lines) if options["dry_run"] else importing.run(lines)
+        except UnreadableLog as reason:
+            raise CommandError(f"{name} cannot be read. {reason}") from None
+        self._tell(report, lines_before=importing.lines_before)
+        figures = {name: plain(value) if "credits" in name else value for name, value in _figures(report).items()}
+        unreadable = f"No line of {name} could be read as {options['format']}." if _is_unreadable(report) else None
+        return Result(
+            figures | ({"dry_run": True} if options["dry_run"] else {}),
+            failure=importing.customers_served.failure or unreadable,
+        )
 
-    @contextmanager
-    def _read_bytes(self, path: Path) -> Iterator[Callable[[int], None]]:
-        with self.progress(f"Reading {path.name}", total=path.stat().st_size) as advance:
-            yield advance
+    def _import(self, options: Mapping[str, Any], customers: Customers, log: LogFile) -> Import:
+        format = options["format"]
+        return Import(
+            options["source"],
+            _parser(format, options["customer_field"], log.lines),
+            customers,
+            options["charge"],
+            lines_before=1 if format == "csv" else 0,
+            is_complete=options["complete"] or log.is_packed,
+            proves_its_end=format == "jsonl",
+        )
 
-    def _tell_rejections(self, report: Report) -> None:
+    def _tell(self, report: Report, *, lines_before: int) -> None:
         for number, reason in report.first_rejections:
             self.say(f"line {number}: {reason}")
         if report.rejected > len(report.first_rejections):
             self.say(f"… and {report.rejected - len(report.first_rejections)} more rejected lines")
+        if report.incomplete:
+            self.say(
+                f"line {lines_before + report.read + 1}: it has no end, so it may still be in the making: left for the "
+                "next run (--complete takes it)"
+            )
+        if report.uncharged:
+            self.say(
+                f"{report.uncharged} requests were recorded earlier by an import without --charge and stay free: they "
+                f"would have cost {plain(report.uncharged_credits)} credits, which adjust_credits can take."
+            )
+
+
+def _parser(format: str, field: str, lines: Iterator[bytes]) -> LineParser:
+    """Give the parser of a format; of CSV by the header, which is the first of the lines.
+
+    :raises CommandError: if the log has no such field
+    """
+    try:
+        if format == "combined":
+            return combined_parser(field)
+        if format == "jsonl":
+            return jsonl_parser(field)
+        return csv_parser(field, next(lines, b"").rstrip(b"\r\n").decode("utf-8", errors="replace"))
+    except ValueError as error:
+        raise CommandError(str(error), returncode=EXIT_USAGE) from None
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    figures = {name: getattr(report, name) for name in (*_ALWAYS, *_SOMETIMES)}
+    return {name: value for name, value in figures.items() if name in _ALWAYS or value}
+
+
+def _is_unreadable(report: Report) -> bool:
+    return report.read > 0 and report.unreadable == report.read
 
 
 def _counted(lines: Iterable[bytes], note_bytes: Callable[[int], None]) -> Iterator[bytes]:

@@ -1,0 +1,125 @@
+"""Apache's and nginx's "combined" log format, and the shorter "common" one.
+
+https://httpd.apache.org/docs/2.4/mod/mod_log_config.html
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from config.http.client_address import read_address
+from usage.services.log_formats import LineParser, LineRejected, ReportedRequest, reported
+
+# Quoted fields escape " and \ by a backslash, and what is not printable as \xHH.
+_COMBINED = re.compile(
+    r"(?P<host>\S+) (?P<identity>\S+) (?P<user>.+?) \[(?P<time>[^\]]+)\] "
+    r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?:\d+|-)'
+    r'(?: "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*")?(?: .*)?',
+    re.ASCII,
+)
+_METHOD = re.compile(r"[A-Za-z][A-Za-z-]*", re.ASCII)
+_VERSION = re.compile(r"HTTP/\d(?:\.\d)?", re.ASCII)
+_ESCAPED = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_LETTERS_ESCAPED = {"b": "\b", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "f": "\f"}
+_TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(0\d|1[0-4])([0-5]\d)", re.ASCII)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LONGEST_FRONT = 500
+
+
+def combined_parser(customer_field: str) -> LineParser:
+    """Give a parser of the combined log format, whose customer is the `host` or the `user`.
+
+    A line in which something stands before the host is rejected: a site (vhost_combined), addresses of proxies, what
+    syslog or a container's log puts before each line. Taken as it stands, that would be the customer.
+
+    :raises ValueError: if the format has no such field
+    """
+    if customer_field not in {"host", "user"}:
+        raise ValueError(f"The combined format has no {customer_field}: use host or user.")
+
+    def parse(line: str) -> ReportedRequest:
+        form = _COMBINED.fullmatch(line)
+        if form is None:
+            raise LineRejected(_why_not(line))
+        if form["identity"] != "-" or " " in form["user"]:
+            _refuse_columns_before_the_host(form)
+        customer = form[customer_field]
+        if customer == "-":
+            raise LineRejected(f"it names no {customer_field}")
+        method, path = read_request_line(form["request"])
+        return reported(
+            customer,
+            path=path,
+            method=method,
+            status=int(form["status"]),
+            occurred_at=combined_time(form["time"]),
+        )
+
+    return parse
+
+
+def _refuse_columns_before_the_host(form: re.Match[str]) -> None:
+    """Refuse a line whose identity or user can be none.
+
+    Hardly anybody logs an identity (RFC 1413), and then it is one word; a user may have blanks, but neither an address
+    nor a lone hyphen within.
+    """
+    words = form["user"].split(" ")
+    is_identity = form["identity"] == "-" or (len(words) == 1 and read_address(form["identity"]) is None)
+    is_user = len(words) == 1 or not any(word in {"-", ""} or read_address(word) is not None for word in words)
+    if not (is_identity and is_user):
+        raise LineRejected(
+            f"something stands before the host, as in vhost_combined or behind a syslog prefix: {form['host'][:80]!r}"
+        )
+
+
+def _why_not(line: str) -> str:
+    if line.startswith("{"):
+        return "it is not in the combined log format, but looks like JSON: use --format jsonl"
+    front, bracket, rest = line.partition("[")
+    words = front[:_LONGEST_FRONT].split()
+    if len(words) > 3 and _COMBINED.fullmatch(" ".join([*words, bracket + rest])):
+        return "something stands before the host, such as a syslog prefix"
+    return "it is not in the combined log format"
+
+
+def read_request_line(request: str) -> tuple[str, str]:
+    """Give method and path of a request line, in which a client may write any number of blanks.
+
+    What is no request line, such as a TLS handshake on the wrong port, is a path as a whole.
+    """
+    method, blank, rest = request.partition(" ")
+    target, is_parted, version = rest.strip(" ").rpartition(" ")
+    has_version = bool(is_parted) and _VERSION.fullmatch(version) is not None
+    path = target.rstrip(" ") if has_version else rest.strip(" ")
+    is_method = _METHOD.fullmatch(method) and (has_version or method.isupper())
+    if not (blank and path and is_method):
+        return "", request or "-"
+    return method, _ESCAPED.sub(_percent_encoded, path) if "\\" in path else path
+
+
+def _percent_encoded(escape: re.Match[str]) -> str:
+    if escape[1] is not None:
+        return f"%{escape[1]}"
+    meant = _LETTERS_ESCAPED.get(escape[2], escape[2])
+    return "".join(f"%{byte:02X}" for byte in meant.encode(errors="replace"))
+
+
+def combined_time(text: str) -> dt.datetime:
+    """Read a time as the format writes it.
+
+    :raises LineRejected: if it has another form, or there is no such time
+    """
+    form = _TIME.fullmatch(text)
+    if form is None or form[2] not in _MONTHS:
+        raise LineRejected(f"its time {text[:80]!r} is not like 17/May/2015:10:05:03 +0000")
+    day, _, year, hour, minute, second, sign, ahead_hours, ahead_minutes = form.groups()
+    is_leap = (minute, second) == ("59", "60")
+    try:
+        offset = dt.timedelta(hours=int(ahead_hours), minutes=int(ahead_minutes)) * (1 if sign == "+" else -1)
+        date = dt.date(int(year), _MONTHS.index(form[2]) + 1, int(day))
+        moment = dt.datetime.combine(date, dt.time(int(hour), int(minute), int(second) - is_leap), dt.UTC)
+        return moment - offset + dt.timedelta(seconds=is_leap)
+    except (ValueError, OverflowError):
+        raise LineRejected(f"there is no such time as {text!r}") from None

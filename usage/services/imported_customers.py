@@ -1,0 +1,134 @@
+"""Customers of logs: whom a host, a user name, a key or an email in a line stands for."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+
+from accounts.errors import UserNotFound
+from accounts.models import ApiKey, User
+from accounts.selectors import user_named
+from config.http.client_address import read_address
+from usage.models import ImportedCustomer
+from usage.services.log_formats import LineRejected
+
+_LONGEST_EMAIL = 254
+
+
+class Customer(NamedTuple):
+    """Whose requests these are, and by which of their keys, when that named them."""
+
+    user_id: int
+    api_key_id: int | None = None
+
+
+class Customers:
+    """Finds the customer that a line names, each name once.
+
+    First the operator's own map, then by what the field is; hosts and user names stand for the customers
+    that an earlier run made of them, or with `create` for new ones.
+    """
+
+    def __init__(self, *, customer_field: str, source: str, create: bool, named: dict[str, str]) -> None:
+        self._field = customer_field
+        self._source = source
+        self._create = create
+        self._named = {self._one_spelling(value): customer for value, customer in named.items()} | named
+        self._known: dict[str, Customer] = {}
+        self._unknown: dict[str, str] = {}
+
+    def find(self, value: str) -> Customer:
+        """Find (or make) the customer.
+
+        :raises LineRejected: if there is none
+        """
+        if value in self._unknown:
+            raise LineRejected(self._unknown[value])
+        if value not in self._known:
+            try:
+                self._known[value] = self._look_up(value)
+            except LineRejected as reason:
+                self._unknown[value] = str(reason)
+                raise
+        return self._known[value]
+
+    def _look_up(self, value: str) -> Customer:
+        value = value if value in self._named else self._one_spelling(value)
+        try:
+            if value in self._named:
+                return Customer(user_named(self._named[value]).pk)
+            match self._field:
+                case "api_key_prefix":
+                    return self._by_prefix(value)
+                case "user_id" | "email":
+                    if (self._field == "email") != ("@" in value):
+                        raise LineRejected(f"{value!r} is no {self._field}")
+                    return Customer(user_named(value).pk)
+            return self._by_row(value)
+        except UserNotFound:
+            raise LineRejected(f"there is no customer {self._named.get(value, value)!r}") from None
+
+    def _one_spelling(self, value: str) -> str:
+        """Write a host or a user name as the row of its customer has it; others stay as they are."""
+        if self._field == "host":
+            return host_in_one_spelling(value)
+        return value.strip().lower() if self._field == "user" else value
+
+    def _by_prefix(self, value: str) -> Customer:
+        key = ApiKey.objects.filter(prefix=value.removeprefix("tb_live_"), user__isnull=False).first()
+        if key is None or key.user_id is None:
+            raise LineRejected(f"no customer has an API key with the prefix {value!r}")
+        return Customer(key.user_id, key.pk)
+
+    def _by_row(self, value: str) -> Customer:
+        row = ImportedCustomer.objects.filter(source=self._source, value=value).first()
+        return Customer(row.user_id if row is not None else self._entered(value).pk)
+
+    def _entered(self, value: str) -> User:
+        """Enter under this name the customer whom an operator made for it, or a new one."""
+        email = f"{value}@{self._source}.invalid"
+        user = User.objects.with_email(email).first()
+        if user is None and not self._create:
+            raise LineRejected(f"there is no customer for {self._field} {value!r}")
+        is_name = value.isprintable() and not any(each.isspace() or each == "," for each in value)
+        if not is_name or len(email) > _LONGEST_EMAIL:
+            raise LineRejected(f"no customer can be named {value[:80]!r}")
+        try:
+            with transaction.atomic():
+                # Not a person's registration: an address such as ::1@gateway.invalid is a name, never a mailbox.
+                user = user or User.objects.create_user(email)
+                ImportedCustomer.objects.create(source=self._source, value=value, user=user)
+        except IntegrityError:  # another import has just made it
+            row = ImportedCustomer.objects.select_related("user").get(source=self._source, value=value)
+            user = row.user
+        return user
+
+
+def host_in_one_spelling(host: str) -> str:
+    """Write an address as proxies and listeners mean it, without port or zone, and a host name in lower case.
+
+    `::ffff:203.0.113.7`, `203.0.113.7:51234` and `203.0.113.7` are one client, and so are all spellings of one IPv6
+    address (RFC 5952).
+    """
+    host = host.strip()
+    address = read_address(host)
+    return str(address) if address is not None else host.lower().rstrip(".") or host
+
+
+def read_customer_map(path: Path) -> dict[str, str]:
+    """Read a CSV of two columns: the value in the log, and the customer's email or id.
+
+    :raises ValueError: naming the line that has not two values
+    """
+    named: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if not row:
+                continue
+            if len(row) != 2 or not all(cell.strip() for cell in row):
+                raise ValueError(f"Line {number} of {path} is not VALUE,CUSTOMER.")
+            named[row[0].strip()] = row[1].strip()
+    return named

@@ -1,0 +1,63 @@
+-- Lines that were recorded without being charged.
+
+-- Log a batch of one customer's requests from a gateway's log, count them and, with `p_charge`, debit them: one
+-- entry for the batch, and each row of the log knows it. All or nothing, and in any number of repetitions only
+-- once: a line is known by its source and key (SHA-256 of text and ordinal).
+-- `p_rows` is a JSON array of {n, key (hex), path, method, status, units, latency_ms, api_key_id, reference,
+-- occurred_at}. What the available credits do not cover, in the order of the rows, is logged as unpaid. With
+-- `p_charge`, a row that no price names is rejected and not stored, unless it is in already.
+-- Each line knows whether it was recorded with `p_charge`: one that was not stays free, and a later call with
+-- `p_charge` says how many of these have a price, and what they would have cost.
+-- Returns {accepted, duplicates, rejected: [n …], unpaid, credits, uncharged, uncharged_credits}.
+CREATE OR REPLACE FUNCTION usage_record_lines(p_user_id bigint, p_source text, p_charge boolean, p_rows jsonb)
+RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_all usage_reported[];
+    v_rows usage_reported[];
+    v_rejected integer[];
+    v_balance ledger_balance;
+    v_settled usage_settled;
+    v_uncharged integer := 0;
+    v_uncharged_credits numeric := 0;
+BEGIN
+    -- The balance first, so that batches of one customer follow each other and what is left is certain.
+    v_balance := ledger_lock_balance(p_user_id);
+
+    SELECT array_agg(ROW(
+            line.n, decode(line.key, 'hex'), coalesce(price.endpoint, '*'), line.path, line.method, line.status,
+            line.units, line.latency_ms, line.api_key_id, line.reference, line.occurred_at, price.id,
+            CASE WHEN p_charge THEN usage_cost(price, NULL, line.units, line.status) ELSE 0 END, false, p_source
+        )::usage_reported ORDER BY line.n) FILTER (WHERE price.id IS NOT NULL OR NOT p_charge),
+        coalesce(array_agg(line.n ORDER BY line.n) FILTER (WHERE price.id IS NULL AND p_charge AND NOT EXISTS (
+            SELECT FROM usage_importedline i WHERE i.source = p_source AND i.line_key = decode(line.key, 'hex'))), '{}')
+    INTO v_all, v_rejected
+    FROM jsonb_to_recordset(p_rows) AS line(
+        n integer, key text, path text, method text, status integer, units numeric, latency_ms integer,
+        api_key_id bigint, reference text, occurred_at timestamptz)
+    CROSS JOIN LATERAL usage_find_price(line.path, line.method, line.occurred_at) AS price;
+
+    WITH fresh AS (
+        INSERT INTO usage_importedline (source, line_key, user_id, occurred_at, is_charged)
+        SELECT p_source, line_key, p_user_id, occurred_at, p_charge FROM unnest(v_all) ORDER BY line_key
+        ON CONFLICT DO NOTHING
+        RETURNING line_key
+    )
+    SELECT array_agg(line ORDER BY line.n) INTO v_rows FROM unnest(v_all) AS line JOIN fresh USING (line_key);
+    v_settled := usage_settle_reported(v_balance, v_rows, 'record_lines', p_source);
+
+    IF p_charge AND cardinality(v_all) > coalesce(cardinality(v_rows), 0) THEN
+        SELECT count(*), coalesce(sum(line.cost), 0) INTO v_uncharged, v_uncharged_credits
+        FROM unnest(v_all) AS line
+        JOIN usage_importedline i ON i.source = p_source AND i.line_key = line.line_key
+        WHERE NOT i.is_charged AND line.cost > 0;
+    END IF;
+
+    RETURN jsonb_build_object(
+        'accepted', coalesce(cardinality(v_rows), 0),
+        'duplicates', jsonb_array_length(p_rows) - coalesce(cardinality(v_rows), 0) - cardinality(v_rejected),
+        'rejected', to_jsonb(v_rejected),
+        'unpaid', cardinality(v_settled.unpaid),
+        'credits', v_settled.credits,
+        'uncharged', v_uncharged,
+        'uncharged_credits', v_uncharged_credits);
+END $$;

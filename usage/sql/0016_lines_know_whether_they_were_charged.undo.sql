@@ -1,0 +1,1 @@
+DROP FUNCTION usage_record_lines(bigint, text, boolean, jsonb);
