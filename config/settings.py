@@ -176,6 +176,7 @@ PROVIDER_CALLS_AT_ONCE = env.whole_number("PROVIDER_CALLS_AT_ONCE", max(1, SERVE
 PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", "fake", "stripe"))
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two while one takes the other's place
+STRIPE_ACCOUNT = env.text("STRIPE_ACCOUNT")  # only where messages name it
 STRIPE_API_URL = env.http_url("STRIPE_API_URL", "")  # another than Stripe's own: for tests
 # What auto-reload takes for 1,000 credits; None: it is not offered (docs/decisions/0033).
 AUTO_RELOAD_PRICE = env.price("AUTO_RELOAD_PRICE", None if IN_PRODUCTION else (Decimal("10.00"), "USD"))

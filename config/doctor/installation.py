@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
+from ledger.providers.stripe_events import is_live_key
 from ledger.services.auto_reload import reloads_due
 from ledger.services.payment_rounds import payments_in_doubt
 from ledger.services.renewals import customers_due
@@ -34,6 +35,18 @@ def site_settings() -> Iterator[Finding]:
             "settings",
             "BEHIND_TLS_PROXY is set but TRUSTED_PROXIES is not: all callers count as one address, the proxy's. "
             "Name the proxy's address there.",
+        )
+
+
+def stripe_key() -> Iterator[Finding]:
+    """Where customers pay, they pay real money."""
+    if settings.PAYMENT_PROVIDER != "stripe" or not settings.IN_PRODUCTION:
+        return
+    if is_live_key(settings.STRIPE_SECRET_KEY) is not True:
+        yield Finding(
+            "stripe_key",
+            "STRIPE_SECRET_KEY is not a live key (sk_live_… or rk_live_…): credits are given for payments that are "
+            "only tests. Take the live key from Stripe's dashboard.",
         )
 
 

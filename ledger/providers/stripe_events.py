@@ -83,6 +83,35 @@ def news_of(event: Any) -> News | None:
     return None
 
 
+def not_ours(event: Any, *, secret_key: str, account: str) -> str | None:
+    """Say why a message is none of this site's, whoever signed it; None: nothing speaks against it.
+
+    Of a key whose kind is unknown nothing is expected. `account` is what Stripe calls ours, where messages name it:
+    those that name another, or any while ours is not known, come from connected accounts.
+    Source: https://docs.stripe.com/api/events/object, https://docs.stripe.com/connect/webhooks.
+    """
+    is_live = is_live_key(secret_key)
+    if is_live is not None and bool(field(event, "livemode")) is not is_live:
+        return "it is of a test, and our key is live" if is_live else "it is live, and our key is of a test"
+    named = field(event, "account")
+    if named is not None and named != account:
+        return f"it is of account {named}"
+    return None
+
+
+def is_live_key(secret_key: str) -> bool | None:
+    """Tell whether a key of Stripe's takes real money; None: it does not say.
+
+    Source: https://docs.stripe.com/keys (`sk_live_…`, `rk_live_…`, `sk_test_…`, `rk_test_…`).
+    """
+    match secret_key.split("_")[:2]:
+        case ["sk" | "rk", "live"]:
+            return True
+        case ["sk" | "rk", "test"]:
+            return False
+    return None
+
+
 _OF_INTENTS = {
     f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "processing", "requires_action", "canceled")
 }

@@ -59,16 +59,20 @@ def start_saving_card(*, user_id: int, email: str, now: dt.datetime) -> CardSavi
 
 
 def remember_card(*, user_id: int, provider_name: str, method_id: str) -> PaymentMethod | None:
-    """Keep a card that the provider has saved; answers it, or None when the provider does not say what it is.
+    """Keep a card that the provider has saved; answers it, or None when the provider knows no such card (any more).
 
     Repetition keeps it once, and a card that its customer removed stays removed.
+
+    :raises PaymentProviderAway: if the provider does not say
     """
     known = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id).first()
     if known is not None:
         return known
     try:
         card = provider_named(provider_name).card(method_id)
-    except (NoAnswer, Refused, errors.PaymentsOff, errors.PaymentProviderBusy) as error:
+    except NoAnswer as silence:
+        raise errors.PaymentProviderAway from silence
+    except (Refused, errors.PaymentsOff) as error:
         logger.warning("A saved card of customer %s is not known: %s", user_id, error)
         return None
     fresh = PaymentMethod(

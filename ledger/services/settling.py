@@ -103,6 +103,7 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
 
     :raises PaymentMismatch: if it is about another amount, currency or customer; nothing is credited then
     :raises BalanceLimitExceeded: if the balance cannot take the credits
+    :raises PaymentProviderAway: if a message names a card that cannot be looked at now; all else is recorded
     """
     payment = Payment.objects.select_related("method").get(pk=payment_id)
     _refuse_mismatch(payment, answer, source)
@@ -117,8 +118,18 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
     if answer.state == PaymentState.SUCCEEDED and payment.method_id is None and answer.method_id is not None:
         # Of several messages about a success only one may name the card that was saved with it.
         Payment.objects.filter(pk=payment_id, paid_with__isnull=True).update(paid_with=answer.method_id)
-        remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=answer.method_id)
+        _keep_card(payment, answer.method_id, source)
     return Payment.objects.select_related("package", "method").get(pk=payment_id)
+
+
+def _keep_card(payment: Payment, method_id: str, source: OutcomeSource) -> None:
+    """Keep the card that a payment has saved. Money is not held up by it; a message is sent again instead."""
+    try:
+        remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=method_id)
+    except errors.PaymentProviderAway:
+        if source == OutcomeSource.WEBHOOK:
+            raise
+        logger.warning("The card that payment %s has saved is not known yet: its webhook will tell.", payment.pk)
 
 
 def note_outcome(payment_id: int, source: OutcomeSource, outcome: str, detail: str) -> None:

@@ -6,9 +6,11 @@ import datetime as dt
 import logging
 from typing import Any
 
+from django.conf import settings
+
 from ledger import errors
 from ledger.models import OutcomeSource, Payment, PaymentCustomer
-from ledger.providers.stripe_events import CardNews, DisputeNews, PaymentNews, RefundNews, Which, news_of
+from ledger.providers.stripe_events import CardNews, DisputeNews, PaymentNews, RefundNews, Which, news_of, not_ours
 from ledger.providers.stripe_shapes import ShapeNotUnderstood
 from ledger.services.cards import forget_card, remember_card
 from ledger.services.reversals import note_dispute, note_refund
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 def take_stripe_event(event: Any, *, now: dt.datetime) -> bool:
     """Record what a message of Stripe's says; answers whether it was about anything of ours.
 
+    One of another account, or of a test while we take real money (or the other way round), is not: Stripe sends test
+    messages to live endpoints of platforms, so it is taken without a word, or Stripe would turn the endpoint off.
+
     Whatever is raised leaves the message to be sent again: nothing is answered with success that was not done.
 
     :raises WebhookNotUnderstood: if its form is unknown
@@ -29,6 +34,10 @@ def take_stripe_event(event: Any, *, now: dt.datetime) -> bool:
     :raises PaymentProviderAway: if more has to be asked, and Stripe does not answer
     """
     kind, name = event.get("type"), event.get("id")
+    stranger = not_ours(event, secret_key=settings.STRIPE_SECRET_KEY, account=settings.STRIPE_ACCOUNT)
+    if stranger is not None:
+        logger.warning("Webhook %s of type %s is not believed: %s", name, kind, stranger)
+        return False
     try:
         news = news_of(event)
     except ShapeNotUnderstood as error:

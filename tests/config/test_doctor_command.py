@@ -368,3 +368,23 @@ def test_a_subscription_that_nobody_renews_is_named_with_the_command_that_does()
     let_time_pass(alice, days=1)
 
     assert details(installation.subscriptions) == ["1 subscriptions were due an hour ago: run renew_subscriptions."]
+
+
+@pytest.mark.parametrize(
+    ("in_production", "provider", "key", "is_found"),
+    [
+        (True, "stripe", "sk_test_1", True),
+        (True, "stripe", "rk_test_1", True),
+        (True, "stripe", "something", True),
+        (True, "stripe", "sk_live_1", False),
+        (True, "none", "sk_test_1", False),
+        (False, "stripe", "sk_test_1", False),
+    ],
+)
+def test_a_test_key_of_stripes_is_found_in_production(settings, in_production, provider, key, is_found):
+    settings.IN_PRODUCTION, settings.PAYMENT_PROVIDER, settings.STRIPE_SECRET_KEY = in_production, provider, key
+
+    said = details(installation.stripe_key)
+
+    assert bool(said) is is_found
+    assert key not in "".join(said)

@@ -15,6 +15,7 @@ from ledger.authentication import sign
 from ledger.models import Payment, PaymentCustomer, PaymentMethod, PaymentOutcome
 from tests.accounts.races import at_once
 from tests.ledger.paying import package, purchases
+from tests.ledger.stripes import Recorded
 from tests.usage.outages import database_away
 from usage.services.reconciliation import Scope, reconcile
 
@@ -312,3 +313,61 @@ def test_with_the_database_away_the_message_is_to_be_sent_again(payment, bob):
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert send(message).status_code == 200
     assert purchases(bob) == [1000]
+
+
+LIVE, TEST = "sk_live_1", "sk_test_1"
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "is_believed"),
+    [
+        (LIVE, {"livemode": True}, True),
+        (LIVE, {"livemode": False}, False),
+        (LIVE, {}, False),
+        ("rk_live_1", {"livemode": False}, False),
+        (TEST, {"livemode": False}, True),
+        (TEST, {"livemode": True}, False),
+        ("rk_test_1", {"livemode": True}, False),
+        (LIVE, {"livemode": True, "account": "acct_other"}, False),
+        (TEST, {"account": "acct_other"}, False),
+        (TEST, {"account": "acct_ours"}, True),
+    ],
+)
+@pytest.mark.parametrize("make", [intent, lambda payment: checkout(payment)])
+def test_a_message_of_a_test_or_of_another_account_is_taken_and_not_believed(
+    payment, bob, settings, caplog, key, said, is_believed, make
+):
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_ACCOUNT = key, "acct_ours"
+
+    answer = send(make(payment) | said)
+
+    assert (answer.status_code, answer.json()) == (200, {"received": True, "applied": is_believed})
+    assert purchases(bob) == [1000] * is_believed
+    assert ("is not believed" in caplog.text) is not is_believed
+
+
+@pytest.mark.parametrize("news", [refunded(), dispute("created", "needs_response")])
+def test_neither_is_what_it_says_of_refunds_and_disputes(payment, bob, settings, news):
+    send(intent(payment))
+    settings.STRIPE_SECRET_KEY = LIVE
+
+    assert send(news | {"livemode": False}).json()["applied"] is False
+    assert send(news | {"livemode": True, "account": "acct_other"}).json()["applied"] is False
+    assert purchases(bob) == [1000]
+    assert send(news | {"livemode": True}).json()["applied"] is True
+    assert purchases(bob) == [1000, -1000]
+
+
+def test_a_card_that_only_this_message_names_is_told_again_when_it_cannot_be_looked_at(payment, bob, settings):
+    settings.STRIPE_SECRET_KEY = TEST
+    message = intent(payment, payment_method="pm_1")
+    card = {"brand": "visa", "last4": "4242", "exp_month": 1, "exp_year": 2040, "fingerprint": "plastic"}
+    with Recorded(None, (200, {"id": "pm_1", "object": "payment_method", "card": card})) as stripe:
+        settings.STRIPE_API_URL = stripe.url
+        first, again = send(message), send(message)
+
+    assert (first.status_code, again.status_code) == (503, 200)
+    assert purchases(bob) == [1000]
+    assert (PaymentMethod.objects.get().user, PaymentMethod.objects.get().fingerprint) == (bob, "plastic")
+    payment.refresh_from_db()
+    assert payment.paid_with == "pm_1"

@@ -15,6 +15,7 @@ from config.doctor.finding import Finding
 Check = Callable[[], Iterator[Finding]]
 CHECKS: dict[str, Check] = {
     "settings": installation.site_settings,
+    "stripe_key": installation.stripe_key,
     "spool": installation.spool,
     "version": server.version,
     "migrations": structure.migrations,
