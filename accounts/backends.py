@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.errors import InvalidCredentials, TooManyLoginFailures
+from accounts.errors import HashingBusy, InvalidCredentials, TooManyLoginFailures
 from accounts.models import User
 from accounts.services.passwords import check_credentials
 from config.http.client_address import client_address
@@ -19,7 +19,7 @@ DEVICE_COOKIE = "tollbook_device"
 TOO_MANY = "too_many_login_failures"
 
 
-def too_many(refusal: TooManyLoginFailures) -> ValidationError:
+def too_many(refusal: TooManyLoginFailures | HashingBusy) -> ValidationError:
     """Say it as a form does; `params` has the seconds to wait."""
     return ValidationError(str(refusal), code=TOO_MANY, params={"retry_after_seconds": refusal.retry_after_seconds})
 
@@ -45,7 +45,7 @@ class GuardedEmailBackend(ModelBackend):
             )
         except InvalidCredentials:
             return None
-        except TooManyLoginFailures as refusal:
+        except (TooManyLoginFailures, HashingBusy) as refusal:
             raise too_many(refusal) from refusal
 
     async def aauthenticate(

@@ -27,6 +27,23 @@ class TooManyLoginFailures(AccountsRefusal):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyRegistrations(AccountsRefusal):
+    """The address has made as many accounts as it may in a minute."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("Too many registrations. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class HashingBusy(AccountsRefusal):
+    """Too many passwords are being looked at just now."""
+
+    retry_after_seconds = 5
+
+    def __init__(self) -> None:
+        super().__init__("Too many people are signing in at this moment. Please try again.")
+
+
 class RegistrationClosed(AccountsRefusal):
     """This site takes no sign-ups of its own."""
 

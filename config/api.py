@@ -26,6 +26,8 @@ from usage import errors as usage_errors
 STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     accounts_errors.InvalidCredentials: (401, "invalid_credentials"),
     accounts_errors.TooManyLoginFailures: (429, "rate_limited"),
+    accounts_errors.TooManyRegistrations: (429, "rate_limited"),
+    accounts_errors.HashingBusy: (503, "unavailable"),
     accounts_errors.RegistrationClosed: (403, "registration_closed"),
     accounts_errors.FieldsRefused: (400, "invalid"),
     accounts_errors.CannotBeMailed: (409, "cannot_be_mailed"),

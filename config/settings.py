@@ -135,8 +135,8 @@ TEMPLATES = [
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.GuardedEmailBackend"]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "accounts.hashers.Argon2",
+    "accounts.hashers.PBKDF2",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -151,6 +151,7 @@ JWT_SIGNING_KEY = env.text("JWT_SIGNING_KEY", SECRET_KEY)
 if len(JWT_SIGNING_KEY.encode()) < 32:
     raise ImproperlyConfigured("JWT_SIGNING_KEY must have at least 32 bytes (RFC 7518, 3.2), or be left unset.")
 REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", default=True)
+REGISTRATIONS_PER_ADDRESS = env.whole_number("REGISTRATIONS_PER_ADDRESS", 30, least=1)  # a minute
 LOGIN_WINDOW = timedelta(minutes=15)
 LOGIN_FAILURES_PER_ACCOUNT = env.whole_number("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
 LOGIN_FAILURES_EVERYWHERE = env.whole_number("LOGIN_FAILURES_EVERYWHERE", 50, least=1)

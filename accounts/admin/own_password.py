@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.admin.signing_in import with_wait
 from accounts.backends import too_many
-from accounts.errors import TooManyLoginFailures, WrongCurrentPassword
+from accounts.errors import HashingBusy, TooManyLoginFailures, WrongCurrentPassword
 from accounts.forms import bound_passwords
 from accounts.models import User
 from accounts.services.passwords import prove_password, store_password
@@ -39,7 +39,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
             prove_password(user=user, current=current, address=self.address, now=timezone.now())
         except WrongCurrentPassword as refusal:
             raise ValidationError(refusal.errors["current_password"], code="password_incorrect") from None
-        except TooManyLoginFailures as refusal:
+        except (TooManyLoginFailures, HashingBusy) as refusal:
             raise too_many(refusal) from None
         return current
 

@@ -9,8 +9,8 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.errors import InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
-from accounts.models import ApiKey, TokenFamily, User
+from accounts.errors import HashingBusy, InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
+from accounts.models import ApiKey, LoginAttempt, TokenFamily, User
 from accounts.services.account_notices import tell_password_changed
 from accounts.services.devices import device_of
 from accounts.services.login_guard import (
@@ -36,11 +36,12 @@ def check_credentials(
 
     :raises InvalidCredentials: if there is none
     :raises TooManyLoginFailures: if too many failed of late; then no password is looked at
+    :raises HashingBusy: if too many are being looked at; the attempt is not counted
     """
     user = User.objects.with_email(email).first() if "\0" not in email else None
     attempt = reserve_attempt(email=email, address=address, now=now, device=device_of(device_token, user))
     purge_old_attempts(now=now)
-    if not password_fits(user, password) or user is None:  # in this order: the hasher runs for nobody, too
+    if not _looked_at(attempt, user, password) or user is None:  # in this order: the hasher runs for nobody, too
         raise InvalidCredentials
     forgive_attempts(attempt)
     remember_place(user_id=user.pk, address=address, now=now)
@@ -72,9 +73,18 @@ def prove_password(*, user: User, current: str, address: str | None, now: dt.dat
     :raises WrongCurrentPassword: if it is another one
     """
     attempt = reserve_attempt(email=user.email, address=address, now=now)
-    if not password_fits(user, current):
+    if not _looked_at(attempt, user, current):
         raise WrongCurrentPassword
     forgive_attempts(attempt)
+
+
+def _looked_at(attempt: LoginAttempt, user: User | None, password: str) -> bool:
+    """Look at a password for the place that was taken; where there was no look at all, the place is given back."""
+    try:
+        return password_fits(user, password)
+    except HashingBusy:
+        attempt.delete()
+        raise
 
 
 @transaction.atomic

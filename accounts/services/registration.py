@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -12,8 +14,10 @@ from accounts.models import User
 from accounts.services.passwords import refuse_weak_password
 
 
-def register(*, email: str, password: str, full_name: str) -> User:
+def register(*, email: str, password: str, full_name: str, admit: Callable[[], None] | None = None) -> User:
     """Make an account for somebody who asks for one.
+
+    `admit` is called when all else is well, before the password is hashed, which is dear; it raises to refuse.
 
     :raises RegistrationClosed: if the site has it off
     :raises FieldsRefused, EmailTaken, PasswordTooWeak: for what was given
@@ -25,13 +29,15 @@ def register(*, email: str, password: str, full_name: str) -> User:
     except ValidationError as refusal:
         raise FieldsRefused({"email": refusal.messages}) from None
     refuse_weak_password(password, user=User(email=email, full_name=full_name), field="password")
-    return create_customer(email=email, full_name=full_name, password=password)
+    return create_customer(email=email, full_name=full_name, password=password, admit=admit)
 
 
-def create_customer(*, email: str, full_name: str, password: str | None = None) -> User:
+def create_customer(
+    *, email: str, full_name: str, password: str | None = None, admit: Callable[[], None] | None = None
+) -> User:
     """Make an account; without a password, one can only be set by reset.
 
-    How strong the password is was for the caller to decide.
+    How strong the password is was for the caller to decide. `admit` is as for `register`.
 
     :raises FieldsRefused: if this is no email address, or too long
     :raises EmailTaken: if somebody has it, in whatever case; also when two ask at once
@@ -40,13 +46,18 @@ def create_customer(*, email: str, full_name: str, password: str | None = None) 
     refuse_person(email=email, full_name=full_name)
     if User.objects.with_email(email).exists():  # before the hash is paid for; the unique index decides a race
         raise EmailTaken
+    if admit is not None:
+        admit()
+    user = User(email=email, full_name=full_name)
+    user.set_password(password)  # outside of any transaction: it takes its time
     try:
         with transaction.atomic():
-            return User.objects.create_user(email, password, full_name=full_name)
+            user.save(force_insert=True)
     except IntegrityError:
         if User.objects.with_email(email).exists():
             raise EmailTaken from None
         raise
+    return user
 
 
 def refuse_person(*, email: str, full_name: str) -> None:

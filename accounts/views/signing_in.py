@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
+from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -12,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.errors import TooManyRegistrations
 from accounts.models import User
 from accounts.serializers import (
     ErrorSerializer,
@@ -27,6 +30,7 @@ from accounts.serializers import (
 )
 from accounts.services import password_reset, passwords, registration, sessions
 from config.http.client_address import client_address
+from config.http.throttling import count_apart
 
 
 class PublicView(APIView):
@@ -48,13 +52,20 @@ class RegisterView(PublicView):
             400: FieldErrorsSerializer,
             403: ErrorSerializer,
             429: ErrorSerializer,
+            503: ErrorSerializer,
         },
     )
     def post(self, request: Request) -> Response:
         asked = RegistrationSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        user = registration.register(**asked.validated_data)
+        user = registration.register(**asked.validated_data, admit=partial(_count_registration, request))
         return Response(RegisteredSerializer(user).data, status=status.HTTP_201_CREATED)
+
+
+def _count_registration(request: Request) -> None:
+    count = count_apart(request, "register", settings.REGISTRATIONS_PER_ADDRESS)
+    if not count.allowed:
+        raise TooManyRegistrations(retry_after_seconds=count.reset_seconds)
 
 
 class LoginView(PublicView):

@@ -106,6 +106,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nobody caught (URLconf `handler500`): a 503 when the database is away, else a 500."""
     error = sys.exc_info()[1]
+    if hasattr(error, "retry_after_seconds"):
+        return _page_or_json(request, 503)
     if error is None or not is_database_away(error):
         return _page_or_json(request, 500)
     count_database_error(error)

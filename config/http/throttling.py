@@ -51,6 +51,18 @@ def count_address(request: HttpRequest) -> Count | None:
     return count_of(request)
 
 
+def count_apart(request: Request, what: str, limit: int) -> Count:
+    """Count a call that is dear against a limit of its own a minute for its address, besides its ordinary one.
+
+    When it is refused, its headers tell of this limit.
+    """
+    plain = request._request
+    count = windows.count(f"{what}:{address_to_count(plain)}", limit)
+    if not count.allowed:
+        _remember(plain, count)
+    return count
+
+
 def count_refusal(request: Request, status: int) -> Count | None:
     """Count a call that was refused, perhaps before the throttle was asked; a 401 counts against the address.
 

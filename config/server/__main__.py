@@ -20,7 +20,6 @@ from config.server.door import DoorTaken, clear_socket, hold_port
 
 STOPPING_SECONDS = 30  # in which what has begun is finished after SIGTERM
 HEADER_SECONDS = 30  # in which a connection sends its next headers; a silent one is closed then
-MOST_CONNECTIONS = 16_384  # a worker's: each costs some kilobytes, and no thread
 _OTHER_FILES = 256
 
 
@@ -29,6 +28,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("TOLLBOOK_ENV", "production")
     try:
+        from config.server.calls import MOST_CONNECTIONS  # noqa: PLC0415  the same
         from config.server.worker import threads, work  # noqa: PLC0415  reads the settings, which may refuse
 
         # Held for the whole life of this process: another server must not share the place.
@@ -46,7 +46,7 @@ def main() -> None:
         workers=asked.workers,
         http=HTTPModes.http1,  # cleartext HTTP/2 lets one stranger stop a worker: docs/decisions/0038
         websockets=False,
-        backpressure=_connections(),
+        backpressure=_connections(MOST_CONNECTIONS),
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
         runtime_blocking_threads=threads(),
         log_level=LogLevels.error,
@@ -65,14 +65,14 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _connections() -> int:
+def _connections(most: int) -> int:
     """Allow this process and its workers the files that many connections are, as far as the system does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + _OTHER_FILES
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
+    wanted = most + _OTHER_FILES
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
     files = wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
     return max(files - _OTHER_FILES, files // 2)
 

@@ -22,8 +22,14 @@ from config.server.threads import Lane, Threads
 
 BODY_SECONDS = 10.0
 MOST_WAITING = 1_000  # calls without a thread yet: beyond it, waiting would outlast the caller's patience
+MOST_HASHES_WAITING = 50  # calls that are about a password, each some 0.2 s of a core
+MOST_CONNECTIONS = 16_384  # of a worker: each costs some kilobytes, and no thread
 MOST_BODY_BYTES = 256 * 1024 * 1024  # of all bodies of some size that are here, whole or in part
 _SMALL_BYTES = 64 * 1024
+# Where passwords are hashed: a flood of these calls waits in line by itself (accounts/hashers.py).
+_HASHING_PATHS = frozenset(
+    {"/auth/register", "/auth/login", "/auth/password", "/admin/login/", "/admin/password_change/"}
+)
 
 WsgiApplication = Callable[..., Iterable[bytes]]
 
@@ -35,8 +41,10 @@ class Front:
 
     def __init__(self, application: WsgiApplication, *, threads: int) -> None:
         self.application = application
-        self.threads = Threads(threads)
-        self.streams = Lane(self.threads, max(1, threads // 4))
+        a_quarter = max(1, threads // 4)
+        self.threads = Threads(threads, most_waiting=MOST_WAITING)
+        self.streams = Lane(self.threads, a_quarter, most_waiting=MOST_CONNECTIONS)
+        self.hashing = Lane(self.threads, a_quarter, most_waiting=MOST_HASHES_WAITING)
         self.deadlines = Deadlines()
         self._body_bytes = 0
         self._lock = threading.Lock()
@@ -141,9 +149,9 @@ class Call:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        if self.front.threads.waiting() < MOST_WAITING:
-            self.front.threads.run(self._answer)
-        else:
+        is_hashing = self.environ["PATH_INFO"] in _HASHING_PATHS and self.environ["REQUEST_METHOD"] == "POST"
+        line = self.front.hashing if is_hashing else self.front.threads
+        if not line.run(self._answer):
             self._refuse()
 
     def _answer(self) -> None:

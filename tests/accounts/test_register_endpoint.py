@@ -163,3 +163,22 @@ def test_get_is_not_allowed(client):
 
 def test_the_path_with_a_slash_is_not_found(client):
     assert client.post("/auth/register/", BODY).status_code == 404
+
+
+def test_an_address_makes_so_many_accounts_a_minute_and_no_more(settings):
+    settings.REGISTRATIONS_PER_ADDRESS = 2
+
+    def register(n, address="198.51.100.1", **changes):
+        body = {"email": f"new{n}@example.com", "password": "a-long-enough-one-7"} | changes
+        return APIClient(REMOTE_ADDR=address).post("/auth/register", body)
+
+    refused = [register(n, password="short") for n in range(3)]
+    made = [register(n) for n in range(3)]
+    elsewhere = register(3, "198.51.100.2")
+
+    assert [answer.status_code for answer in refused] == [400] * 3
+    assert [answer.status_code for answer in made] == [201, 201, 429]
+    assert made[-1].json()["code"] == "rate_limited"
+    assert int(made[-1].headers["Retry-After"]) > 0
+    assert made[-1].headers["X-RateLimit-Limit"] == "2"
+    assert elsewhere.status_code == 201

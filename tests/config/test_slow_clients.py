@@ -143,6 +143,16 @@ class TestACallBeside:
         assert heads.count(b"HTTP/1.1 200") == len(customers)
         assert heads.count(b"HTTP/1.1 429") == CLIENTS - len(customers)
 
+    def test_a_flood_of_sign_ins_waits_for_none_of_its_hashes(self, server):
+        body = b'{"email": "nobody@example.com", "password": "a-long-enough-one-7"}'
+        head = f"POST /auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Content-Length: {len(body)}\r\n\r\n".encode()
+
+        with beside(server, sent=head + body, number=9) as clients:
+            assert_undisturbed(server)
+            heads = [answer_on(client)[0][:12] for client in clients]
+
+        assert heads == [b"HTTP/1.1 401"] * 9
+
     def test_two_thousand_silent_connections_is_undisturbed(self, server):
         with beside(server, sent=b"", number=2050):
             assert_undisturbed(server)
