@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
+from config.http.operators import may_look
 from config.http.timestamps import instant_text
 from usage.selectors import last_full_audit
 
@@ -24,7 +25,9 @@ OK = "ok"
 
 _ALIVE = inline_serializer("Alive", {"status": serializers.CharField(help_text="Always ok.")})
 _CHECKS = serializers.DictField(
-    child=serializers.CharField(), help_text="Each check: ok, or what is wrong; and the last audit."
+    child=serializers.CharField(),
+    required=False,
+    help_text="Each check: ok, or what is wrong; and the last audit. For this machine, or with METRICS_TOKEN.",
 )
 _READY = inline_serializer("Ready", {"status": serializers.CharField(), "checks": _CHECKS})
 _NOT_READY = inline_serializer(
@@ -52,16 +55,21 @@ class ReadyView(OpenView):
     @extend_schema(
         operation_id="readyz",
         summary="Can the process take work?",
+        description="What was checked is told to this machine, and to whoever has METRICS_TOKEN.",
         tags=["operations"],
         auth=[],
         responses={200: _READY, 503: _NOT_READY},
     )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        checks = run_checks()
+    def get(self, request: Request) -> Response:
+        checks, is_told = run_checks(), may_look(request._request)
         if all(result == OK for result in checks.values()):
-            return Response({"status": OK, "checks": checks | {"last_audit": audit_line()}})
+            return Response(
+                {"status": OK, "checks": checks | {"last_audit": audit_line()}} if is_told else {"status": OK}
+            )
         return Response(
-            error_body(503, detail="The service is not ready to take work.", extra={"checks": checks}),
+            error_body(
+                503, detail="The service is not ready to take work.", extra={"checks": checks} if is_told else {}
+            ),
             status=503,
             headers={"Retry-After": RETRY_AFTER_SECONDS},
         )

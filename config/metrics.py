@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import hmac
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from django import db
-from django.conf import settings
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -22,23 +20,13 @@ from prometheus_client.registry import Collector
 
 from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
-from config.http.client_address import client_address, read_address
 from config.http.meters import REGISTRY
+from config.http.operators import may_look
 from usage.selectors import last_full_audit, log_months
 
 SCRAPE_MILLISECONDS = 2_000
 MOST_COUNTED = 10_000
 FAILED_WITHIN_HOURS = 48  # a delivery takes up to 24 until it is given up
-
-# What a proxy adds: a call with one of these came from elsewhere, unless the proxy is one that is believed.
-_FORWARDED = (
-    "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_PROTO",
-    "HTTP_X_FORWARDED_HOST",
-    "HTTP_FORWARDED",
-    "HTTP_X_REAL_IP",
-    "HTTP_VIA",
-)
 
 
 class MetricsView(View):
@@ -47,31 +35,10 @@ class MetricsView(View):
     http_method_names = ("get", "head")
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        if not (is_local(request) or has_token(request)):
+        if not may_look(request):
             return error_answer(403)
         body = generate_latest(_processes()) + generate_latest(_State())
         return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)
-
-
-def is_local(request: HttpRequest) -> bool:
-    """Tell whether a call comes from this machine, and was not passed on for somebody else."""
-    peer = read_address(str(request.META.get("REMOTE_ADDR", "")))
-    if peer is None or not peer.is_loopback:
-        return False
-    if not any(request.META.get(name) for name in _FORWARDED):
-        return True
-    # A proxy on this machine: it must be one that is believed, and say for whom it speaks.
-    last_hop = read_address(request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
-    caller = read_address(client_address(request))
-    is_believed = any(peer in network for network in settings.TRUSTED_PROXIES)
-    return is_believed and last_hop is not None and caller is not None and caller.is_loopback
-
-
-def has_token(request: HttpRequest) -> bool:
-    """Tell whether a call carries METRICS_TOKEN."""
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    wanted: str = settings.METRICS_TOKEN
-    return bool(wanted) and scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), wanted.encode())
 
 
 def _processes() -> CollectorRegistry:

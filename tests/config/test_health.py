@@ -27,6 +27,31 @@ def test_readyz_names_its_checks(edge):
     }
 
 
+STRANGER = {"REMOTE_ADDR": "203.0.113.7"}
+
+
+@pytest.mark.parametrize(
+    "more", [STRANGER, {"HTTP_X_FORWARDED_FOR": "203.0.113.7"}, STRANGER | {"HTTP_AUTHORIZATION": "x"}]
+)
+def test_readyz_tells_a_stranger_whether_it_is_ready_and_no_more(edge, monkeypatch, more):
+    ready = edge.get("/readyz", **more)
+    monkeypatch.setattr(health, "_known_migrations", lambda: frozenset({("config", "9999_next")}))
+    not_ready = edge.get("/readyz", **more)
+
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
+    assert not_ready.status_code == 503
+    assert not_ready.json() == {"detail": "The service is not ready to take work.", "code": "unavailable"}
+    assert int(not_ready.headers["Retry-After"]) > 0
+
+
+def test_readyz_tells_all_to_whoever_has_the_token_of_the_metrics(edge, settings):
+    settings.METRICS_TOKEN = "a-token-for-scraping"
+
+    told = edge.get("/readyz", **STRANGER, HTTP_AUTHORIZATION="Bearer a-token-for-scraping")
+
+    assert told.json()["checks"]["database"] == "ok"
+
+
 def test_readyz_tells_what_the_last_full_reconciliation_found(edge):
     call_command("reconcile", "--since", "2026-01-01")
     partial = edge.get("/readyz").json()["checks"]["last_audit"]
