@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 Value = TypeVar("Value")
 
 _env = environ.Env()
+_FEWEST_CHARACTERS = 8  # different ones: a random text of 16 hexadecimal digits has fewer once in a thousand times
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -106,6 +107,17 @@ def price(name: str, default: tuple[Decimal, str] | None) -> tuple[Decimal, str]
         return Decimal(found[1]), found[2]
 
     return _parsed(name, default, parse, "an amount and its currency, such as 10.00 USD")
+
+
+def refuse_weak(name: str, value: str, *, least: int, known: str = "") -> None:
+    """Refuse a secret that somebody might guess: too short, published, or of few characters over and over.
+
+    :raises ImproperlyConfigured: naming the setting, and not the secret
+    """
+    is_repeated = re.fullmatch(r"(.{1,10})\1+.{0,10}", value, re.DOTALL) is not None
+    is_weak = len(value) < least or value == known or len(set(value)) < _FEWEST_CHARACTERS or is_repeated
+    if is_weak or value.startswith("django-insecure"):
+        raise ImproperlyConfigured(f"{name} must be a secret of at least {least} random characters in production.")
 
 
 def email(name: str, default: str) -> dict[str, Any]:

@@ -27,10 +27,11 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", () if IN_PRODUCTION else (".localhost
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
 if IN_PRODUCTION:
+    if "*" in ALLOWED_HOSTS:
+        raise ImproperlyConfigured("ALLOWED_HOSTS must name this site's host names in production, not *.")
     if DEBUG:
         raise ImproperlyConfigured("DEBUG must be off in production: unset it, or set TOLLBOOK_ENV=development.")
-    if len(SECRET_KEY) < 50 or SECRET_KEY == DEVELOPMENT_KEY:
-        raise ImproperlyConfigured("SECRET_KEY must be set in production, to at least 50 random characters.")
+    env.refuse_weak("SECRET_KEY", SECRET_KEY, least=50, known=DEVELOPMENT_KEY)
     if not ALLOWED_HOSTS:
         raise ImproperlyConfigured("ALLOWED_HOSTS must name this site's host names in production.")
 
@@ -104,6 +105,7 @@ MIDDLEWARE = [
     "config.http.observation.ObservationMiddleware",
     "config.http.content_security.ContentSecurityMiddleware",
     "config.http.middleware.JsonErrorsMiddleware",
+    "config.http.plain_http.PlainHttpMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.http.pages.PageSessions",
@@ -150,6 +152,8 @@ AUTH_PASSWORD_VALIDATORS = [
 JWT_SIGNING_KEY = env.text("JWT_SIGNING_KEY", SECRET_KEY)
 if len(JWT_SIGNING_KEY.encode()) < 32:
     raise ImproperlyConfigured("JWT_SIGNING_KEY must have at least 32 bytes (RFC 7518, 3.2), or be left unset.")
+if IN_PRODUCTION:
+    env.refuse_weak("JWT_SIGNING_KEY", JWT_SIGNING_KEY, least=32, known=DEVELOPMENT_KEY)
 REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", default=True)
 REGISTRATIONS_PER_ADDRESS = env.whole_number("REGISTRATIONS_PER_ADDRESS", 30, least=1)  # a minute
 LOGIN_WINDOW = timedelta(minutes=15)
@@ -203,6 +207,8 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")
 # --- Webhooks to customers (docs/webhooks.md) -----------------------------------------------------------------
 WEBHOOKS_PER_CUSTOMER = env.whole_number("WEBHOOKS_PER_CUSTOMER", 10, least=1)
 WEBHOOKS_MAY_REACH = env.networks("WEBHOOKS_MAY_REACH")  # besides the public internet
+if IN_PRODUCTION and any(not network.prefixlen for network in WEBHOOKS_MAY_REACH):
+    raise ImproperlyConfigured("WEBHOOKS_MAY_REACH must not be everything in production: name the networks meant.")
 WEBHOOKS_HTTPS_ONLY = IN_PRODUCTION
 
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------
@@ -214,6 +220,8 @@ SITE_URL = env.http_url(
     "SITE_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0].lstrip('.')}/"
 )
 TRUSTED_PROXIES, TRUST_UNIX_SOCKET = env.proxies("TRUSTED_PROXIES")
+if IN_PRODUCTION and any(not network.prefixlen for network in TRUSTED_PROXIES):
+    raise ImproperlyConfigured("TRUSTED_PROXIES must not be everybody in production: then anybody chooses an address.")
 CHARGE_BATCHING = env.flag("CHARGE_BATCHING", default=True)
 RATE_LIMIT_PER_KEY = env.whole_number("RATE_LIMIT_PER_KEY", 6_000, least=1)
 RATE_LIMIT_PER_USER = env.whole_number("RATE_LIMIT_PER_USER", 6_000, least=1)
@@ -284,6 +292,9 @@ if IN_PRODUCTION:
 # Django's own CSRF middleware by name and does not know PageForms, its child.
 SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W005", "security.W021"]
 SESSION_COOKIE_HTTPONLY = True
+ADMIN_IDLE_MINUTES = env.whole_number("ADMIN_IDLE_MINUTES", 30, least=1, most=720)
+ADMIN_SESSION_HOURS = env.whole_number("ADMIN_SESSION_HOURS", 12, least=1, most=336)
+SESSION_COOKIE_AGE = ADMIN_SESSION_HOURS * 3600
 X_FRAME_OPTIONS = "DENY"
 
 # What a page may load and do: our own files, nothing inline, nothing from elsewhere (config/http/content_security.py).
@@ -340,6 +351,8 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
 }
 METRICS_TOKEN = env.text("METRICS_TOKEN")
+if IN_PRODUCTION and METRICS_TOKEN:
+    env.refuse_weak("METRICS_TOKEN", METRICS_TOKEN, least=16)
 METRICS_FOLDER = env.text("PROMETHEUS_MULTIPROC_DIR")  # read by prometheus_client itself, which takes "" for a folder
 if not METRICS_FOLDER:
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
+from config.http.session_ends import begin_session
+
 
 class BackOfficeSite(AdminSite):
     """Knows no app: who has something for a page says so when it is loaded, as with `register`."""
@@ -25,7 +27,10 @@ class BackOfficeSite(AdminSite):
         return self.own_password(request, {**self.each_context(request), **(extra_context or {})})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
-        return self.sign_in_answer(request, super().login(request, extra_context))
+        answer = super().login(request, extra_context)
+        if request.method == "POST" and request.user.is_authenticated:
+            begin_session(request)
+        return self.sign_in_answer(request, answer)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**self.front_page(request), **(extra_context or {})})

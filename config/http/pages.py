@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
 from config.http.api_paths import is_api_path
+from config.http.session_ends import end_stale_session
 
 
 class _PagesOnly:
@@ -41,7 +42,11 @@ class PageForms(_PagesOnly, CsrfViewMiddleware):
 
 
 class PagePeople(_PagesOnly, AuthenticationMiddleware):
-    pass
+    """Says who has signed in, unless that was too long ago."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        end_stale_session(request)
+        super().process_request(request)
 
 
 class PageMessages(_PagesOnly, MessageMiddleware):

@@ -7,6 +7,8 @@ import sys
 import pytest
 from django.conf import settings
 
+from config.settings import DEVELOPMENT_KEY
+
 SOUND = {
     "TOLLBOOK_ENV": "production",
     "SECRET_KEY": "s" * 25 + "0123456789abcdefghijklmnop",
@@ -29,7 +31,14 @@ def manage(*command, **environment):
     )
 
 
-@pytest.mark.parametrize("more", [{}, {"BEHIND_TLS_PROXY": "true", "TRUSTED_PROXIES": "10.0.0.1"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"BEHIND_TLS_PROXY": "true", "TRUSTED_PROXIES": "10.0.0.1"},
+        {"METRICS_TOKEN": "0f1e2d3c4b5a6978", "JWT_SIGNING_KEY": "0123456789abcdef0123456789abcdef"},
+    ],
+)
 def test_a_sound_installation_passes_djangos_deployment_checks(more):
     ran = manage("check", "--deploy", "--fail-level", "WARNING", **SOUND, **more)
 
@@ -41,6 +50,22 @@ def test_a_sound_installation_passes_djangos_deployment_checks(more):
     [
         ({"SECRET_KEY": None}, "SECRET_KEY"),
         ({"SECRET_KEY": "short"}, "SECRET_KEY"),
+        ({"SECRET_KEY": "a" * 50}, "SECRET_KEY"),
+        ({"SECRET_KEY": "ab" * 40}, "SECRET_KEY"),
+        ({"SECRET_KEY": "change-me-" * 6}, "SECRET_KEY"),
+        ({"SECRET_KEY": "1234567890" * 5 + "123"}, "SECRET_KEY"),
+        ({"SECRET_KEY": "django-insecure-" + SOUND["SECRET_KEY"]}, "SECRET_KEY"),
+        ({"SECRET_KEY": DEVELOPMENT_KEY}, "SECRET_KEY"),
+        ({"JWT_SIGNING_KEY": DEVELOPMENT_KEY}, "JWT_SIGNING_KEY"),
+        ({"JWT_SIGNING_KEY": "a" * 50}, "JWT_SIGNING_KEY"),
+        ({"JWT_SIGNING_KEY": "x" * 31}, "JWT_SIGNING_KEY"),
+        ({"METRICS_TOKEN": "x"}, "METRICS_TOKEN"),
+        ({"METRICS_TOKEN": "x" * 40}, "METRICS_TOKEN"),
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
+        ({"ALLOWED_HOSTS": "credits.example.com, *"}, "ALLOWED_HOSTS"),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "10.0.0.1, ::/0"}, "TRUSTED_PROXIES"),
+        ({"WEBHOOKS_MAY_REACH": "0.0.0.0/0"}, "WEBHOOKS_MAY_REACH"),
         ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS"),
         ({"DEBUG": "true"}, "DEBUG"),
         ({"DATABASE_URL": None, "DATABASE_OWNER_URL": None}, "DATABASE_URL"),
@@ -65,6 +90,7 @@ def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(wrong, n
     assert ran.stderr.startswith("Tollbook cannot start: ")
     assert named in ran.stderr
     assert "Traceback" not in ran.stderr
+    assert not any(secret in ran.stderr for secret in wrong.values() if secret and len(secret) > 30)
 
 
 def test_the_demo_companys_own_api_is_not_there_in_production():

@@ -1,0 +1,39 @@
+"""Calls of the API over plain http, where https is demanded: refused rather than sent on.
+
+A redirect would be followed in silence, and nobody would notice that a key goes over the network in clear each time.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from config.http.answers import error_answer
+from config.http.api_paths import is_api_path
+
+_CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")
+
+
+class PlainHttpMiddleware:
+    """Stands before Django's SecurityMiddleware, which redirects what is left: pages, and reads without credentials."""
+
+    def __init__(self, get_response: object) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if settings.SECURE_SSL_REDIRECT and not request.is_secure() and _is_call(request):
+            return error_answer(
+                403,
+                code="https_required",
+                detail="This API is for https alone. Use an https address, and replace a key that was sent without.",
+            )
+        answer: HttpResponseBase = self.get_response(request)  # type: ignore[operator]
+        return answer
+
+
+def _is_call(request: HttpRequest) -> bool:
+    """Tell whether a program asks for something: with a body or with credentials, at a path of the API."""
+    is_reading = request.method in ("GET", "HEAD")
+    has_credentials = any(request.META.get(name) for name in _CREDENTIALS)
+    return (not is_reading or has_credentials) and is_api_path(request.path_info)
