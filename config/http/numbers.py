@@ -14,6 +14,7 @@ LARGEST_ID = 2**63 - 1
 
 LONGEST_MILLISECONDS = 2**31 - 1
 
+_LONGEST_DURATION = Decimal(10) ** 20
 _DURATION_TEXT = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _DECIMAL_TEXT = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
 
@@ -58,20 +59,22 @@ def plain(value: Decimal) -> Decimal:
     return Decimal("0" if text in {"-0", ""} else text)
 
 
-def whole_milliseconds(value: object) -> int | None:
-    """Read a duration as gateways write it: a number of milliseconds, or a text of one; rounded half-up.
+def whole_milliseconds(value: object, *, per_unit: Decimal = Decimal(1)) -> int | None:
+    """Read a duration as gateways write it: a number, or a text of one, in units of so many milliseconds each.
 
-    None where it says nothing: negative (`-1` for unknown), not finite, longer than 24 days, or no number at all. How
-    long a request took is for the log alone, so an odd value is never a reason to refuse the request.
+    It is rounded half-up to whole milliseconds. None where it says nothing: negative (`-1` for unknown), not finite,
+    longer than 24 days, or no number at all. How long a request took is for the log alone, so an odd value is never a
+    reason to refuse the request.
     """
     if isinstance(value, str):
         text = value.strip()
         value = Decimal(text) if _DURATION_TEXT.fullmatch(text) else None
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = Decimal(value)
-    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= LONGEST_MILLISECONDS:
+    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= _LONGEST_DURATION:
         return None
-    return int(value.to_integral_value(ROUND_HALF_UP))
+    milliseconds = (value * per_unit).to_integral_value(ROUND_HALF_UP)
+    return int(milliseconds) if milliseconds <= LONGEST_MILLISECONDS else None
 
 
 def percentage(part: Decimal | int, whole: Decimal | int) -> Decimal:

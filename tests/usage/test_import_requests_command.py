@@ -114,6 +114,14 @@ def test_a_map_names_the_customers(alice, log):
     assert RequestLog.objects.get().user == alice
 
 
+def test_a_map_that_cannot_be_read_is_told_in_one_sentence(alice, log):
+    ran = import_log(log(line_of(alice)), "--customers", log("::1", name="map.csv"), field="host")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("Line 1 of ")
+    assert ran.err.endswith("map.csv is not VALUE,CUSTOMER.")
+
+
 def test_a_dry_run_says_so_and_keeps_nothing(alice, log):
     price("search", 1)
 

@@ -8,7 +8,7 @@ from accounts.models import User
 from tests.factories import ApiKeyFactory, UserFactory
 from tests.usage.logs import combined, figures, jsonl, run
 from usage.models import RequestLog
-from usage.services.imported_customers import read_customer_map
+from usage.services.imported_customers import Customers, read_customer_map
 
 pytestmark = pytest.mark.django_db
 
@@ -113,3 +113,31 @@ def test_a_customer_map_of_another_form_is_refused_by_line(tmp_path, row):
 
     with pytest.raises(ValueError, match="Line 2 of"):
         read_customer_map(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_customer_map_may_be_parted_as_spreadsheets_do_it(tmp_path, separator):
+    path = tmp_path / "map.csv"
+    path.write_text(f"::1{separator}alice@example.com\r\n203.0.113.9{separator}7\r\n")
+
+    assert read_customer_map(path) == {"::1": "alice@example.com", "203.0.113.9": "7"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"::1,7\n::1,7\n::1,8\n", "Line 3 of .* names another customer for '::1'"), (b"\xe9,7\n", "is not UTF-8")],
+)
+def test_a_customer_map_that_means_nothing_certain_is_refused(tmp_path, content, reason):
+    path = tmp_path / "map.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=reason):
+        read_customer_map(path)
+
+
+def test_a_customer_map_of_two_customers_for_one_host_is_refused():
+    named = {"::ffff:203.0.113.9": "7", "203.0.113.9": "8"}
+
+    with pytest.raises(ValueError, match=r"two customers for '203\.0\\.113\\.9'"):
+        Customers(customer_field="host", source="gateway", create=False, named=named)
+    Customers(customer_field="user", source="gateway", create=False, named=named)

@@ -9,7 +9,9 @@ import datetime as dt
 import re
 
 from config.http.client_address import read_address
+from config.http.ranges import NotAnInstant
 from usage.services.log_formats import LineParser, LineRejected, ReportedRequest, reported
+from usage.services.log_times import common_log_time
 
 # Quoted fields escape " and \ by a backslash, and what is not printable as \xHH.
 _COMBINED = re.compile(
@@ -22,8 +24,6 @@ _METHOD = re.compile(r"[A-Za-z][A-Za-z-]*", re.ASCII)
 _VERSION = re.compile(r"HTTP/\d(?:\.\d)?", re.ASCII)
 _ESCAPED = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _LETTERS_ESCAPED = {"b": "\b", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "f": "\f"}
-_TIME = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(0\d|1[0-4])([0-5]\d)", re.ASCII)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LONGEST_FRONT = 500
 
 
@@ -53,7 +53,7 @@ def combined_parser(customer_field: str) -> LineParser:
             path=path,
             method=method,
             status=int(form["status"]),
-            occurred_at=combined_time(form["time"]),
+            occurred_at=_time(form["time"]),
         )
 
     return parse
@@ -106,20 +106,8 @@ def _percent_encoded(escape: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in meant.encode(errors="replace"))
 
 
-def combined_time(text: str) -> dt.datetime:
-    """Read a time as the format writes it.
-
-    :raises LineRejected: if it has another form, or there is no such time
-    """
-    form = _TIME.fullmatch(text)
-    if form is None or form[2] not in _MONTHS:
-        raise LineRejected(f"its time {text[:80]!r} is not like 17/May/2015:10:05:03 +0000")
-    day, _, year, hour, minute, second, sign, ahead_hours, ahead_minutes = form.groups()
-    is_leap = (minute, second) == ("59", "60")
+def _time(text: str) -> dt.datetime:
     try:
-        offset = dt.timedelta(hours=int(ahead_hours), minutes=int(ahead_minutes)) * (1 if sign == "+" else -1)
-        date = dt.date(int(year), _MONTHS.index(form[2]) + 1, int(day))
-        moment = dt.datetime.combine(date, dt.time(int(hour), int(minute), int(second) - is_leap), dt.UTC)
-        return moment - offset + dt.timedelta(seconds=is_leap)
-    except (ValueError, OverflowError):
-        raise LineRejected(f"there is no such time as {text!r}") from None
+        return common_log_time(text)
+    except NotAnInstant as error:
+        raise LineRejected(f"its time {text[:80]!r} cannot be read: {error}") from None

@@ -18,6 +18,10 @@ from usage.services.log_formats import LineRejected
 _LONGEST_EMAIL = 254
 
 
+class CustomerMapRefused(ValueError):
+    """An operator's map of customers means nothing certain; the sentence says where."""
+
+
 class Customer(NamedTuple):
     """Whose requests these are, and by which of their keys, when that named them."""
 
@@ -36,9 +40,20 @@ class Customers:
         self._field = customer_field
         self._source = source
         self._create = create
-        self._named = {self._one_spelling(value): customer for value, customer in named.items()} | named
+        self._named = self._in_one_spelling(named) | named
         self._known: dict[str, Customer] = {}
         self._unknown: dict[str, str] = {}
+
+    def _in_one_spelling(self, named: dict[str, str]) -> dict[str, str]:
+        """Let each spelling of a mapped name stand for its customer.
+
+        :raises CustomerMapRefused: if two spellings of one name are mapped to two customers
+        """
+        found: dict[str, str] = {}
+        for value, customer in named.items():
+            if found.setdefault(self._one_spelling(value), customer) != customer:
+                raise CustomerMapRefused(f"The map names two customers for {value!r}, which it spells in two ways.")
+        return found
 
     def find(self, value: str) -> Customer:
         """Find (or make) the customer.
@@ -121,14 +136,26 @@ def host_in_one_spelling(host: str) -> str:
 def read_customer_map(path: Path) -> dict[str, str]:
     """Read a CSV of two columns: the value in the log, and the customer's email or id.
 
-    :raises ValueError: naming the line that has not two values
+    Commas, semicolons or tabs part them, as spreadsheets save them.
+
+    :raises CustomerMapRefused: naming the line that has not two values, or names another customer for a value
     """
     named: dict[str, str] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            if not row:
-                continue
-            if len(row) != 2 or not all(cell.strip() for cell in row):
-                raise ValueError(f"Line {number} of {path} is not VALUE,CUSTOMER.")
-            named[row[0].strip()] = row[1].strip()
+        try:
+            lines = file.read().splitlines()
+        except UnicodeDecodeError:
+            raise CustomerMapRefused(f"{path} is not UTF-8: save it so.") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        rows = (next(csv.reader([line], delimiter=each), []) for each in ",;\t")
+        row = next((row for row in rows if len(row) == 2 and all(cell.strip() for cell in row)), None)
+        if row is None:
+            raise CustomerMapRefused(f"Line {number} of {path} is not VALUE,CUSTOMER.")
+        value, customer = row[0].strip(), row[1].strip()
+        if named.setdefault(value, customer) != customer:
+            raise CustomerMapRefused(
+                f"Line {number} of {path} names another customer for {value!r} than a line before it."
+            )
     return named

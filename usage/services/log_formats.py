@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,10 +14,17 @@ from typing import Any
 from config.http.numbers import NotACreditAmount, parse_credits, whole_milliseconds
 from config.http.ranges import FIRST_YEAR, LAST_YEAR, NotAnInstant
 from config.http.text import HOSTILE, is_hostile
-from config.http.timestamps import parse_timestamp
+from usage.services.log_times import log_time
 
 CUSTOMER_FIELDS = ("host", "user", "api_key_prefix", "user_id", "email")
-_FIELDS = ("time", "endpoint", "path", "method", "status", "units", "latency_ms", "reference")
+# How many milliseconds one of each is.
+_LATENCIES = {
+    "latency_ms": Decimal(1),
+    "latency_s": Decimal(1_000),
+    "latency_us": Decimal("0.001"),
+    "latency_ns": Decimal("0.000001"),
+}
+FIELDS = ("time", "endpoint", "path", "method", "status", "units", *_LATENCIES, "reference")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _METHOD = re.compile(r"[A-Za-z]{1,10}", re.ASCII)
 _LONGEST_REFERENCE = 255
@@ -44,13 +51,15 @@ class ReportedRequest:
 LineParser = Callable[[str], ReportedRequest]
 
 
-def jsonl_parser(customer_field: str) -> LineParser:
+def jsonl_parser(customer_field: str, places: Mapping[str, str] | None = None) -> LineParser:
     """Give a parser of JSON objects, one a line.
 
     Fields: the customer field, `time`, `endpoint` (or `path`), `method`, `status`, `units`, `latency_ms`,
     `reference`; the customer, time, endpoint and status are required, others may be absent or null. An odd method,
-    latency or reference is left out: it is no reason to lose the request.
+    latency or reference is left out: it is no reason to lose the request. `places` tells where a field stands when it
+    is not under its own name, such as `request.uri` for the member `uri` of the member `request`.
     """
+    steps = {name: (place, place.split(".")) for name, place in (places or {}).items()}
 
     def parse(line: str) -> ReportedRequest:
         try:
@@ -59,22 +68,31 @@ def jsonl_parser(customer_field: str) -> LineParser:
             raise LineRejected("it is not JSON") from None
         if not isinstance(record, dict):
             raise LineRejected("it is not a JSON object")
+        for name, (place, path) in steps.items():
+            record[name] = record[place] if place in record else _member(record, path)
         return _from_record(record, customer_field)
 
     return parse
 
 
-def csv_parser(customer_field: str, header: str) -> LineParser:
+def _member(record: Any, path: list[str]) -> Any:
+    for step in path:
+        record = record.get(step) if isinstance(record, dict) else None
+    return record
+
+
+def csv_parser(customer_field: str, header: str, places: Mapping[str, str] | None = None) -> LineParser:
     """Give a parser of lines under a header that names the fields as in JSON lines, in whatever case.
 
-    Commas, semicolons, tabs or bars part them: whichever finds the most names in the header.
+    Commas, semicolons, tabs or bars part them: whichever finds the most names in the header. `places` tells the name
+    of a column that is not the field's own.
 
     :raises ValueError: if the header lacks a required field
     """
-    wanted = (customer_field, *_FIELDS)
+    wanted = {name: name for name in (customer_field, *FIELDS)} | dict(places or {})
     separator, names = max(
         ((each, next(csv.reader([header], delimiter=each), [])) for each in _SEPARATORS),
-        key=lambda read: len(set(wanted) & {name.strip().lower() for name in read[1]}),
+        key=lambda read: len(_columns(read[1], wanted)),
     )
     columns = _columns(names, wanted)
     missing = [name for name in (customer_field, "time", "status") if name not in columns]
@@ -98,30 +116,34 @@ def csv_parser(customer_field: str, header: str) -> LineParser:
     return parse
 
 
-def _columns(names: list[str], wanted: tuple[str, ...]) -> dict[str, int]:
-    """Find the columns of the wanted names; one that is spelt exactly so comes before one in another case."""
-    found: dict[str, int] = {}
-    for at, name in enumerate(names):
-        found.setdefault(name.strip().lower(), at)
-    found |= {name.strip(): at for at, name in enumerate(names)}
-    return {name: found[name] for name in wanted if name in found}
+def _columns(names: list[str], wanted: Mapping[str, str]) -> dict[str, int]:
+    """Find the fields' columns by their names; one that is spelt exactly so comes before one in another case."""
+    exactly = {name.strip(): at for at, name in enumerate(names)}
+    loosely = {name.strip().lower(): at for at, name in reversed(list(enumerate(names)))}
+    found = {field: exactly.get(name, loosely.get(name.lower())) for field, name in wanted.items()}
+    return {field: at for field, at in found.items() if at is not None}
 
 
 def _from_record(record: dict[str, Any], customer_field: str) -> ReportedRequest:
-    time = _text(record, "time")
+    time = record.get("time")
+    if time is None or time == "":
+        raise LineRejected("it has no time")
     try:
-        occurred_at = parse_timestamp(time)
+        occurred_at = log_time(time)
     except NotAnInstant as error:
-        raise LineRejected(f"its time {time[:80]!r} cannot be read: {error}") from None
+        raise LineRejected(f"its time {str(time)[:80]!r} cannot be read: {error}") from None
     endpoint = _text(record, "endpoint" if record.get("endpoint") is not None else "path")
+    customer = _text(record, customer_field)
+    if customer == "-":
+        raise LineRejected(f"it names no {customer_field}")
     return reported(
-        _text(record, customer_field),
+        customer,
         path=endpoint,
         method=record.get("method"),
         status=_status(record),
         occurred_at=occurred_at,
         units=_units(record.get("units")),
-        latency_ms=whole_milliseconds(record.get("latency_ms")),
+        latency_ms=_latency(record),
         reference=_reference(record.get("reference")),
     )
 
@@ -155,6 +177,13 @@ def _units(value: object) -> Decimal:
         return parse_credits(value)
     except NotACreditAmount as error:
         raise LineRejected(f"its units cannot be read: {error}") from None
+
+
+def _latency(record: dict[str, Any]) -> int | None:
+    for name, milliseconds in _LATENCIES.items():
+        if record.get(name) is not None:
+            return whole_milliseconds(record[name], per_unit=milliseconds)
+    return None
 
 
 def _reference(value: object) -> str | None:

@@ -18,7 +18,7 @@ from usage.services.combined_logs import combined_parser
 from usage.services.imported_customers import Customers, read_customer_map
 from usage.services.importing import Import, Report
 from usage.services.log_files import STDIN, LogFile, UnreadableLog, open_log
-from usage.services.log_formats import CUSTOMER_FIELDS, LineParser, csv_parser, jsonl_parser
+from usage.services.log_formats import CUSTOMER_FIELDS, FIELDS, LineParser, csv_parser, jsonl_parser
 
 _SOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
 _ALWAYS = ("read", "accepted", "duplicates", "rejected", "credits_charged", "unpaid")
@@ -30,6 +30,14 @@ def source_argument(text: str) -> str:
     if not _SOURCE.fullmatch(text):
         raise ArgumentTypeError("A source is a name of letters, digits, dots and hyphens, such as gateway-1.")
     return text
+
+
+def place_argument(text: str) -> tuple[str, str]:
+    """Read which field stands where."""
+    name, _, place = text.partition("=")
+    if name not in {*CUSTOMER_FIELDS, *FIELDS} or not place:
+        raise ArgumentTypeError(f"Write NAME=PLACE; a name is one of {', '.join((*CUSTOMER_FIELDS, *FIELDS))}.")
+    return name, place
 
 
 class Command(OperatorCommand):
@@ -44,6 +52,14 @@ class Command(OperatorCommand):
         parser.add_argument("file", metavar="FILE", type=Path, help="gzip, bzip2 and xz are read too; - reads stdin")
         parser.add_argument("--format", choices=["combined", "jsonl", "csv"], required=True)
         parser.add_argument("--customer-field", choices=CUSTOMER_FIELDS, required=True)
+        parser.add_argument(
+            "--field",
+            metavar="NAME=PLACE",
+            type=place_argument,
+            action="append",
+            default=[],
+            help="where a field of JSON lines or CSV stands, such as path=request.uri or latency_ns=Duration",
+        )
         parser.add_argument("--source", metavar="NAME", type=source_argument, required=True)
         parser.add_argument("--customers", metavar="MAP.csv", type=Path, help="VALUE,CUSTOMER (email or id) a line")
         parser.add_argument("--create-customers", action="store_true", help="<value>@<source>.invalid for unknown ones")
@@ -57,6 +73,8 @@ class Command(OperatorCommand):
         field = options["customer_field"]
         if options["create_customers"] and field not in {"host", "user"}:
             raise CommandError("--create-customers goes with --customer-field host or user.", returncode=EXIT_USAGE)
+        if options["field"] and options["format"] == "combined":
+            raise CommandError("--field goes with --format jsonl or csv.", returncode=EXIT_USAGE)
         customers = Customers(
             customer_field=field,
             source=options["source"],
@@ -85,7 +103,7 @@ class Command(OperatorCommand):
         format = options["format"]
         return Import(
             options["source"],
-            _parser(format, options["customer_field"], log.lines),
+            _parser(format, options["customer_field"], dict(options["field"]), log.lines),
             customers,
             options["charge"],
             lines_before=1 if format == "csv" else 0,
@@ -110,7 +128,7 @@ class Command(OperatorCommand):
             )
 
 
-def _parser(format: str, field: str, lines: Iterator[bytes]) -> LineParser:
+def _parser(format: str, field: str, places: Mapping[str, str], lines: Iterator[bytes]) -> LineParser:
     """Give the parser of a format; of CSV by the header, which is the first of the lines.
 
     :raises CommandError: if the log has no such field
@@ -119,8 +137,8 @@ def _parser(format: str, field: str, lines: Iterator[bytes]) -> LineParser:
         if format == "combined":
             return combined_parser(field)
         if format == "jsonl":
-            return jsonl_parser(field)
-        return csv_parser(field, next(lines, b"").rstrip(b"\r\n").decode("utf-8", errors="replace"))
+            return jsonl_parser(field, places)
+        return csv_parser(field, next(lines, b"").rstrip(b"\r\n").decode("utf-8", errors="replace"), places)
     except ValueError as error:
         raise CommandError(str(error), returncode=EXIT_USAGE) from None
 
