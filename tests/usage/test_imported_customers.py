@@ -138,6 +138,6 @@ def test_a_customer_map_that_means_nothing_certain_is_refused(tmp_path, content,
 def test_a_customer_map_of_two_customers_for_one_host_is_refused():
     named = {"::ffff:203.0.113.9": "7", "203.0.113.9": "8"}
 
-    with pytest.raises(ValueError, match=r"two customers for '203\.0\\.113\\.9'"):
+    with pytest.raises(ValueError, match="which it spells in two ways"):
         Customers(customer_field="host", source="gateway", create=False, named=named)
     Customers(customer_field="user", source="gateway", create=False, named=named)
