@@ -58,6 +58,8 @@ class LedgerConfig(AppConfig):
         "payment_dispute_stays",
         "payment_keeps_its_kind",
         "payment_outcome_is_append_only",
+        "payment_refund_stays",
+        "payment_refund_stays_what_it_is",
         "payment_stays",
         "payment_stays_what_it_is",
         "reload_event_is_append_only",

@@ -15,6 +15,7 @@ from ledger.models.payment import (
     PaymentDispute,
     PaymentKind,
     PaymentOutcome,
+    PaymentRefund,
     PaymentState,
 )
 from ledger.models.payment_method import CardSaving, PaymentCustomer, PaymentMethod
@@ -49,6 +50,7 @@ __all__ = [
     "PaymentKind",
     "PaymentMethod",
     "PaymentOutcome",
+    "PaymentRefund",
     "PaymentState",
     "ReloadEventKind",
     "SubscriptionChange",

@@ -87,7 +87,10 @@ class Payment(models.Model):
     failure_code = models.CharField(max_length=100, null=True, help_text="Why it failed, as a word.")
     failure_message = models.TextField(null=True, help_text="Why it failed, as a sentence for the customer.")
     refunded_minor = models.BigIntegerField(
-        db_default=0, help_text="What the provider has given back of it, disputes apart; never falls."
+        db_default=0, help_text="What the provider has given back of it, disputes apart, and what failed of that."
+    )
+    refunded_said_minor = models.BigIntegerField(
+        db_default=0, help_text="The most that the provider has ever said that it gave back in all; never falls."
     )
     credits_owed = models.DecimalField(
         max_digits=15,
@@ -178,6 +181,25 @@ class PaymentOutcome(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outcome} by {self.source}"
+
+
+class PaymentRefund(models.Model):
+    """One refund that the provider has told of by itself, as one that may still fail."""
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds", help_text="Of which.")
+    provider_refund_id = models.CharField(max_length=255, help_text="The provider's name for it.")
+    amount_minor = models.BigIntegerField(help_text="How much of it, in the currency's smallest unit.")
+    has_failed = models.BooleanField(default=False, help_text="Whether the money did not arrive; never cleared.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When we learnt of it.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["payment", "provider_refund_id"], name="refund_is_noted_once"),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="refund_is_about_money"),
+        ]
+
+    def __str__(self) -> str:
+        return f"refund {self.provider_refund_id} ({'failed' if self.has_failed else 'made'})"
 
 
 class DisputeStatus(models.TextChoices):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ledger.models import PaymentState
+from ledger.models import DisputeStatus, PaymentState
 
 
 class NoAnswer(Exception):
@@ -71,6 +71,17 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class DisputeStatement:
+    """One dispute in the provider's own books."""
+
+    provider_dispute_id: str
+    provider_payment_id: str
+    amount_minor: int
+    currency: str
+    status: DisputeStatus
+
+
+@dataclass(frozen=True)
 class Card:
     """A saved card, as far as anybody but the provider may know it."""
 
@@ -113,6 +124,9 @@ class Provider(Protocol):
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:
         """Tell of every payment of ours that was begun since, also of those that are not among our `orders`."""
+
+    def disputes(self, *, since: dt.datetime) -> Iterator[DisputeStatement] | None:
+        """Tell of every dispute that was begun since, of whichever payments; None: it keeps no list."""
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:
         """Begin to save a card without charging it."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, Card, CardSaving, NoAnswer, Order, Refused, Statement
+from ledger.providers.base import Answer, Card, CardSaving, DisputeStatement, NoAnswer, Order, Refused, Statement
 
 APPROVE, DECLINE, AUTHENTICATE = "fake_card_approve", "fake_card_decline", "fake_card_authenticate"
 TIME_OUT, ANSWER_LOST = "fake_card_time_out", "fake_card_answer_lost"
@@ -80,6 +80,10 @@ class FakeProvider:
                 yield Statement(
                     order.key, answer.state, answer.amount_minor, answer.currency, None, answer.provider_payment_id
                 )
+
+    def disputes(self, *, since: dt.datetime) -> Iterator[DisputeStatement] | None:  # noqa: ARG002
+        """Nobody disputes what cost nothing."""
+        return None
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:  # noqa: ARG002
         return CardSaving(f"fake_setup_{key}", f"fake_setup_{key}_secret")

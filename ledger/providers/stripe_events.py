@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.models import DisputeStatus, PaymentState
-from ledger.providers.base import Answer
+from ledger.providers.base import Answer, DisputeStatement
 from ledger.providers.stripe_shapes import (
     ORDER_KEY,
     ShapeNotUnderstood,
@@ -41,6 +41,15 @@ class RefundNews:
 
 
 @dataclass(frozen=True)
+class SingleRefundNews:
+    which: Which
+    provider_refund_id: str
+    amount_minor: int
+    currency: str
+    has_failed: bool
+
+
+@dataclass(frozen=True)
 class DisputeNews:
     which: Which
     provider_dispute_id: str
@@ -57,7 +66,7 @@ class CardNews:
     customer_id: str | None
 
 
-News = PaymentNews | RefundNews | DisputeNews | CardNews
+News = PaymentNews | RefundNews | SingleRefundNews | DisputeNews | CardNews
 
 
 def news_of(event: Any) -> News | None:
@@ -72,10 +81,8 @@ def news_of(event: Any) -> News | None:
         return PaymentNews(_which(thing, provider_payment_id=_text(thing, "id")), answer_of_intent(thing))
     if kind in _OF_CHECKOUTS:
         return _of_checkout(kind, thing)
-    if kind == "charge.refunded":
-        return RefundNews(_of_charge(thing), _number(thing, "amount_refunded"), _currency(thing))
-    if kind.startswith("charge.dispute."):
-        return _of_dispute(kind, thing)
+    if kind.startswith(("charge.", "refund.")):
+        return _of_money_back(kind, thing)
     if kind == "setup_intent.succeeded":
         return CardNews(str(id_of(field(thing, "payment_method"))), id_of(field(thing, "customer")))
     if kind == "payment_method.detached":
@@ -120,6 +127,29 @@ _OF_CHECKOUTS = {
 }
 
 
+def _of_money_back(kind: str, thing: Any) -> RefundNews | SingleRefundNews | DisputeNews | None:
+    if kind == "charge.refunded":
+        return RefundNews(_of_charge(thing), _number(thing, "amount_refunded"), _currency(thing))
+    if kind.startswith("charge.dispute."):
+        return _of_dispute(kind, thing)
+    return _of_refund(thing) if kind in _OF_REFUNDS else None
+
+
+_OF_REFUNDS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
+
+
+def _of_refund(refund: Any) -> SingleRefundNews:
+    status = _text(refund, "status")
+    if status not in _REFUNDS:
+        raise ShapeNotUnderstood(f"A refund in the state {status!r} is unknown.")
+    amount = _number(refund, "amount")
+    return SingleRefundNews(_of_charge(refund), _text(refund, "id"), amount, _currency(refund), _REFUNDS[status])
+
+
+# Whether it has failed. Source: https://docs.stripe.com/refunds (failed refunds).
+_REFUNDS = {"pending": False, "requires_action": False, "succeeded": False, "failed": True, "canceled": True}
+
+
 def _of_checkout(kind: str, session: Any) -> PaymentNews | None:
     if field(session, "mode") != "payment":
         return None
@@ -152,6 +182,18 @@ _DISPUTES = {
 }
 # Inquiries: the money is still there. One that becomes a dispute keeps its name.
 _NO_DISPUTES = {"warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+
+
+def statement_of_dispute(dispute: Any) -> DisputeStatement | None:
+    """Read a dispute of Stripe's list; None if the money is still there.
+
+    :raises ShapeNotUnderstood: if it is in a state that we do not know
+    """
+    news = _of_dispute("", dispute)
+    if news is None:
+        return None
+    payment_id = news.which.provider_payment_id or ""
+    return DisputeStatement(news.provider_dispute_id, payment_id, news.amount_minor, news.currency, news.status)
 
 
 def _which(thing: Any, **names: str) -> Which:

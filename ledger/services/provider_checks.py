@@ -12,6 +12,7 @@ from ledger.models.payment import PaymentQuerySet
 from ledger.money import shown_money
 from ledger.providers.base import Statement
 from ledger.providers.registry import provider_named
+from ledger.services.dispute_checks import dispute_differences
 from ledger.services.reconciliation import Finding, Scope
 from ledger.services.settling import CALL_MAY_TAKE, order_of
 
@@ -34,9 +35,9 @@ def providers_used(scope: Scope, *, now: dt.datetime) -> list[str]:
 def compare_with_provider(provider_name: str, scope: Scope, *, now: dt.datetime) -> Compared:
     """Hold our payments against what the provider says of them: those of the scope, or of the last 31 days.
 
-    What was credited, the provider has the money of; what it has the money of was credited; what it gave back is
-    noted here. Payments that were begun minutes ago may be on their way. Nothing is changed on either side, and no
-    transaction may be open: this asks over the network.
+    What was credited, the provider has the money of; what it has the money of was credited; what it gave back, and
+    what was disputed there, is noted here. Payments that were begun minutes ago may be on their way. Nothing is changed
+    on either side, and no transaction may be open: this asks over the network.
 
     :raises PaymentsOff: if the provider is not set up any more
     :raises NoAnswer, Refused: if the provider does not say
@@ -56,6 +57,7 @@ def compare_with_provider(provider_name: str, scope: Scope, *, now: dt.datetime)
     ]
     if scope.user_id is None:
         findings += _unknown_to_us(provider_name, said)
+    findings += dispute_differences(provider, scope, since=since, clocks_differ_by=_CLOCKS_DIFFER_BY)
     return Compared(len(payments), findings)
 
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models.functions import Least
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce, Greatest, Least
 
 from config.db.calls import call
-from ledger.models import DisputeStatus, Payment, PaymentDispute
+from ledger.models import DisputeStatus, Payment, PaymentDispute, PaymentRefund
 from ledger.services.distrust import distrust_disputed, distrust_refunded
 from ledger.services.grants import settle_grants
 from ledger.services.reload_switching import hold_balance
@@ -20,13 +21,48 @@ from ledger.services.reload_switching import hold_balance
 def note_refund(*, payment_id: int, refunded_minor: int, now: dt.datetime) -> None:
     """Note how much of a payment the provider has given back in all, and take back the credits.
 
-    The sum never falls, so what arrives late or twice changes nothing. A refund of what auto-reload bought turns
-    auto-reload off, in the same transaction.
+    A lower sum is an older one, so what arrives late or twice changes nothing. A refund of what auto-reload bought
+    turns auto-reload off, in the same transaction.
     """
     with _noting(payment_id) as payment:
-        rows = Payment.objects.filter(pk=payment_id, refunded_minor__lt=Least(refunded_minor, "amount_minor"))
-        if rows.update(refunded_minor=Least(refunded_minor, "amount_minor")):
-            distrust_refunded(payment, now=now)
+        rows = Payment.objects.filter(pk=payment_id)
+        rows.update(refunded_said_minor=Greatest("refunded_said_minor", Least(refunded_minor, "amount_minor")))
+        _sum_refunds(payment, now)
+
+
+def note_single_refund(
+    *, payment_id: int, provider_refund_id: str, amount_minor: int, has_failed: bool, now: dt.datetime
+) -> None:
+    """Note one refund, and whether it has failed: then its money is ours again, and the credits the customer's.
+
+    Once failed it stays so. Messages of single refunds and of sums come in any order, and any number of times.
+    """
+    with _noting(payment_id) as payment:
+        refund, _ = PaymentRefund.objects.get_or_create(
+            payment_id=payment_id, provider_refund_id=provider_refund_id, defaults={"amount_minor": amount_minor}
+        )
+        if has_failed:
+            PaymentRefund.objects.filter(pk=refund.pk).update(has_failed=True)
+        _sum_refunds(payment, now)
+
+
+def _sum_refunds(payment: Payment, now: dt.datetime) -> None:
+    """Bring what was given back in line with what was heard of it.
+
+    The provider's sum is the most that it ever was, failures included; where only some refunds are known by
+    themselves it says more than they do, and after a failure they say more than it does.
+    """
+    refunds = PaymentRefund.objects.filter(payment_id=payment.pk)
+    sums = refunds.aggregate(
+        failed=Coalesce(Sum("amount_minor", filter=Q(has_failed=True)), 0),
+        made=Coalesce(Sum("amount_minor", filter=Q(has_failed=False)), 0),
+    )
+    before, said = Payment.objects.values_list("refunded_minor", "refunded_said_minor").get(pk=payment.pk)
+    refunded = min(max(said - sums["failed"], sums["made"], 0), payment.amount_minor)
+    if refunded != before:
+        Payment.objects.filter(pk=payment.pk).update(refunded_minor=refunded)
+    if refunded > before:
+        distrust_refunded(payment, now=now)
 
 
 def note_dispute(

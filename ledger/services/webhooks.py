@@ -10,10 +10,19 @@ from django.conf import settings
 
 from ledger import errors
 from ledger.models import OutcomeSource, Payment, PaymentCustomer
-from ledger.providers.stripe_events import CardNews, DisputeNews, PaymentNews, RefundNews, Which, news_of, not_ours
+from ledger.providers.stripe_events import (
+    CardNews,
+    DisputeNews,
+    PaymentNews,
+    RefundNews,
+    SingleRefundNews,
+    Which,
+    news_of,
+    not_ours,
+)
 from ledger.providers.stripe_shapes import ShapeNotUnderstood
 from ledger.services.cards import forget_card, remember_card
-from ledger.services.reversals import note_dispute, note_refund
+from ledger.services.reversals import note_dispute, note_refund, note_single_refund
 from ledger.services.settling import note_outcome, record_answer
 
 PROVIDER = "stripe"
@@ -52,7 +61,7 @@ def take_stripe_event(event: Any, *, now: dt.datetime) -> bool:
     return is_ours
 
 
-def _take_payment(news: PaymentNews | RefundNews | DisputeNews, now: dt.datetime) -> bool:
+def _take_payment(news: PaymentNews | RefundNews | SingleRefundNews | DisputeNews, now: dt.datetime) -> bool:
     payment = _payment(news.which)
     if payment is None:
         return False
@@ -60,7 +69,15 @@ def _take_payment(news: PaymentNews | RefundNews | DisputeNews, now: dt.datetime
         record_answer(payment_id=payment.pk, answer=news.answer, source=OutcomeSource.WEBHOOK, now=now)
         return True
     _refuse_other_currency(payment, news)
-    if isinstance(news, RefundNews):
+    if isinstance(news, SingleRefundNews):
+        note_single_refund(
+            payment_id=payment.pk,
+            provider_refund_id=news.provider_refund_id,
+            amount_minor=news.amount_minor,
+            has_failed=news.has_failed,
+            now=now,
+        )
+    elif isinstance(news, RefundNews):
         note_refund(payment_id=payment.pk, refunded_minor=news.refunded_minor, now=now)
     else:
         note_dispute(
@@ -96,7 +113,7 @@ def _payment(which: Which) -> Payment | None:
     return None
 
 
-def _refuse_other_currency(payment: Payment, news: RefundNews | DisputeNews) -> None:
+def _refuse_other_currency(payment: Payment, news: RefundNews | SingleRefundNews | DisputeNews) -> None:
     if news.currency != payment.currency:
         said = f"currency: {news.currency} instead of {payment.currency}"
         note_outcome(payment.pk, OutcomeSource.WEBHOOK, "mismatch", said)

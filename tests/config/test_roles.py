@@ -43,6 +43,7 @@ PAYMENTS = {
     "ledger_payment",
     "ledger_cardsaving",
     "ledger_paymentcustomer",
+    "ledger_paymentrefund",
     "ledger_paymentdispute",
     "ledger_paymentmethod",
     "ledger_paymentoutcome",

@@ -18,6 +18,7 @@ from ledger.models import Entry, PaymentMethod, PaymentOutcome, PaymentState
 from ledger.providers import fake as cards
 from ledger.services import auto_reload, payments
 from ledger.services.cards import remove_card
+from ledger.services.reversals import note_single_refund
 from ledger.services.settling import record_answer
 from tests.ledger.paying import bought, buy, entries_of, fake, package, paid_answer, purchases, settled
 from tests.ledger.posting import post
@@ -233,12 +234,20 @@ def test_a_receipt_is_due_with_the_credit_and_sent_once(bob):
         "UPDATE ledger_payment SET credits = 1",
         "UPDATE ledger_payment SET state = 'failed', entry_id = NULL",
         "DELETE FROM ledger_paymentdispute",
+        "DELETE FROM ledger_paymentrefund",
+        "UPDATE ledger_payment SET refunded_said_minor = -1",
+        "UPDATE ledger_paymentrefund SET has_failed = false",
+        "UPDATE ledger_paymentrefund SET amount_minor = 1",
+        "UPDATE ledger_paymentrefund SET provider_refund_id = 'x'",
         "UPDATE ledger_paymentoutcome SET detail = ''",
         "DELETE FROM ledger_paymentoutcome",
     ],
 )
 def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statement):
-    bought(bob, cards.APPROVE)
+    payment = bought(bob, cards.APPROVE)
+    note_single_refund(
+        payment_id=payment.pk, provider_refund_id="re_1", amount_minor=5, has_failed=True, now=timezone.now()
+    )
 
     with pytest.raises((ProgrammingError, IntegrityError), match=r"refused|denied"), connection.cursor() as cursor:
         cursor.execute(statement)

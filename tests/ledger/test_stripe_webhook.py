@@ -20,7 +20,7 @@ from tests.usage.outages import database_away
 from usage.services.reconciliation import Scope, reconcile
 
 PATH = "/webhooks/stripe"
-OLD, NEW = "whsec_old", "whsec_new"
+SECRETS = OLD, NEW = "whsec_old", "whsec_new"
 pytestmark = pytest.mark.django_db
 
 

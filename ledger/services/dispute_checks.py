@@ -1,0 +1,88 @@
+"""Reconciliation of disputes with the provider's own books, in both directions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from ledger.models import DisputeStatus, Payment, PaymentDispute
+from ledger.money import shown_money
+from ledger.providers.base import DisputeStatement, Provider, Refused
+from ledger.services.reconciliation import Finding, Scope
+
+
+def dispute_differences(
+    provider: Provider, scope: Scope, *, since: dt.datetime, clocks_differ_by: dt.timedelta
+) -> list[Finding]:
+    """Hold the disputes that were begun since against those that are noted here; a dispute may be of an older payment.
+
+    One that was won and never heard of has taken nothing, and is none of ours to find.
+
+    :raises NoAnswer: if the provider does not say
+    """
+    try:
+        told = provider.disputes(since=since - clocks_differ_by)
+    except Refused as refusal:
+        detail = f"Disputes were not compared with {provider.name}, which refuses to tell them: let our key read them."
+        return [Finding("disputes_can_be_read", None, detail, {"refusal": str(refusal)})]
+    if told is None:
+        return []
+    said = {one.provider_dispute_id: one for one in told}
+    payments = Payment.objects.filter(
+        provider=provider.name, provider_payment_id__in={one.provider_payment_id for one in said.values()}
+    )
+    ours = {payment.provider_payment_id: payment for payment in payments}
+    noted = _noted(provider, said, since)
+    found = [*_not_as_told(provider, said, ours, noted), *_not_told(provider, said, noted, since)]
+    return [finding for finding in found if scope.user_id in (None, finding.user_id)]
+
+
+def _noted(provider: Provider, said: dict[str, DisputeStatement], since: dt.datetime) -> dict[str, PaymentDispute]:
+    """Give what is noted now of these disputes, and of payments that were begun since."""
+    disputes = PaymentDispute.objects.filter(payment__provider=provider.name).select_related("payment")
+    of_these = disputes.filter(provider_dispute_id__in=list(said))
+    return {one.provider_dispute_id: one for one in of_these | disputes.filter(payment__created_at__gte=since)}
+
+
+def _not_as_told(
+    provider: Provider,
+    said: dict[str, DisputeStatement],
+    ours: dict[str | None, Payment],
+    noted: dict[str, PaymentDispute],
+) -> Iterator[Finding]:
+    for dispute_id, statement in said.items():
+        payment, dispute = ours.get(statement.provider_payment_id), noted.get(dispute_id)
+        if payment is None:  # of a payment that is none of ours
+            continue
+        money = shown_money(statement.amount_minor, statement.currency)
+        if dispute is None and statement.status != DisputeStatus.WON:
+            yield _finding(
+                "dispute_is_noted", payment, dispute_id,
+                f"{provider.name} has a dispute of payment {payment.pk} about {money} ({statement.status}), "
+                f"{dispute_id}, that is not noted here: let it send its message again.",
+            )  # fmt: skip
+        elif dispute is not None and (dispute.amount_minor, dispute.status) != (
+            statement.amount_minor, statement.status,
+        ):  # fmt: skip
+            yield _finding(
+                "dispute_is_as_at_the_provider", payment, dispute_id,
+                f"Dispute {dispute_id} of payment {payment.pk} is {dispute.status} here, about "
+                f"{shown_money(dispute.amount_minor, payment.currency)}, but {statement.status} at {provider.name}, "
+                f"about {money}: let it send its message again.",
+            )  # fmt: skip
+
+
+def _not_told(
+    provider: Provider, said: dict[str, DisputeStatement], noted: dict[str, PaymentDispute], since: dt.datetime
+) -> Iterator[Finding]:
+    for dispute_id, dispute in noted.items():
+        if dispute_id not in said and dispute.payment.created_at >= since:
+            yield _finding(
+                "dispute_is_at_the_provider", dispute.payment, dispute_id,
+                f"Dispute {dispute_id} of payment {dispute.payment_id} is noted here, but {provider.name} does not "
+                "know it.",
+            )  # fmt: skip
+
+
+def _finding(check: str, payment: Payment, dispute_id: str, detail: str) -> Finding:
+    return Finding(check, payment.user_id, detail, {"payment_id": payment.pk, "provider_dispute_id": dispute_id})
