@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -42,6 +45,13 @@ def signed_in(user: User | None) -> Client:
     if user is not None:
         client.force_login(user)
     return client
+
+
+def noted_about(thing: Model) -> list[str]:
+    """Give what the record of staff says about one object, in order."""
+    kind = ContentType.objects.get_for_model(thing)
+    about = LogEntry.objects.filter(content_type=kind, object_id=str(thing.pk))
+    return list(about.order_by("pk").values_list("change_message", flat=True))
 
 
 def list_of(model: str) -> str:

@@ -97,7 +97,9 @@ def _post(request: HttpRequest, customer: User, form: AdjustmentForm) -> Posted:
     if not posted.is_replay:
         entry = posted.entry
         message = f"Adjusted credits by {shown_signed(entry.amount)} ({entry.reason}): entry {entry.pk}."
-        record_change(request, [customer], message)
+        record_change(request, [entry], message)
+        # Whoever may see people sees their history, and not for that reason amounts.
+        record_change(request, [customer], f"Adjusted credits: entry {entry.pk}.")
     return posted
 
 

@@ -154,7 +154,8 @@ def _switch_off(request: HttpRequest, reload: AutoReload, form: SwitchOffForm) -
         now=timezone.now(),
     )
     if switched.event is not None and not switched.is_replay:
-        record_change(request, [reload, reload.user], f"Switched auto-reload off: {note}")
+        record_change(request, [reload], f"Switched auto-reload off: {note}")
+        record_change(request, [reload.user], "Switched auto-reload off.")
     return switched
 
 

@@ -201,7 +201,10 @@ class _Page:
         """Do it, and note in the record of staff who did and why."""
         done = self._do(form)
         if not done.is_replay:
-            record_change(self.request, [self.customer], f"{said_of(done.change)}: {done.change.note}")
+            change = done.change
+            record_change(self.request, [change], f"{said_of(change)}: {change.note}")
+            # Whoever may see people sees their history, and not for that reason plans and reasons.
+            record_change(self.request, [self.customer], f"{self.action.title}: change of subscription {change.pk}.")
         return done
 
     @transaction.atomic

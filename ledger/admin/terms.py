@@ -159,7 +159,10 @@ def _post(request: HttpRequest, action: TermsAction, customer: User, form: OnceF
     """Change the terms, and note in the record of staff who did and why."""
     changed = _do(request, action, customer, form)
     if not changed.is_replay:
-        record_change(request, [customer], f"{said_of(changed.change)}: {changed.change.note}")
+        change = changed.change
+        record_change(request, [change], f"{said_of(change)}: {change.note}")
+        # Whoever may see people sees their history, and not for that reason limits and reasons.
+        record_change(request, [customer], f"{change.get_kind_display()}: change of terms {change.pk}.")
     return changed
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
 from ledger.models import AutoReloadEvent, OffReason
-from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
+from tests.backoffice import list_of, noted_about, page_of, rows_of, signed_in, staff_with, superuser
 from tests.ledger.reloading import change, low, reload_of, run_all, told
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +64,8 @@ def test_staff_switch_it_off_with_a_reason_that_customers_do_not_see(user):
     notice = user.notices.get(type="auto_reload.disabled")
     assert "Our staff turned it off." in notice.body
     assert "called" not in notice.body
-    assert LogEntry.objects.filter(change_message__contains="The customer called.").count() == 2
+    assert noted_about(reload_of(user)) == ["Switched auto-reload off: The customer called."]
+    assert noted_about(user) == ["Switched auto-reload off."]
 
 
 def test_the_same_form_sent_again_leaves_on_what_the_customer_turned_on_since(user):

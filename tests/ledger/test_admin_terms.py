@@ -1,6 +1,7 @@
 """Freezing balances and setting overdraft limits in the back office: form, preview, confirmation, one record."""
 
 import re
+import uuid
 from decimal import Decimal
 
 import pytest
@@ -10,7 +11,7 @@ from django.urls import reverse
 
 from ledger.models import TermsChange
 from ledger.selectors import terms_of
-from tests.backoffice import list_of, page_of, signed_in, staff_with
+from tests.backoffice import list_of, noted_about, page_of, signed_in, staff_with
 from tests.factories import customer_with
 from tests.ledger.posting import allow_overdraft, freeze, post
 
@@ -104,16 +105,32 @@ def test_back_leads_to_the_form_with_all_that_was_typed(client, customer, way):
 def test_confirming_freezes_once_and_says_so_on_the_customers_page(client, staff, customer):
     answer = client.post(address(customer, "freeze"), sent("freeze", note="Two\r\nlines"), follow=True)
 
-    change, noted = TermsChange.objects.get(), LogEntry.objects.get()
+    change = TermsChange.objects.get()
     said = answer.content.decode()
     assert is_frozen(customer)
     assert answer.redirect_chain == [(page_of("accounts_user", customer.pk), 302)]
     assert (change.kind, change.note, change.actor) == ("freeze", "Two\nlines", staff)
-    assert (noted.user, noted.object_id) == (staff, str(customer.pk))
-    assert noted.change_message == "Froze the balance: Two\nlines"
+    assert set(LogEntry.objects.values_list("user_id", flat=True)) == {staff.pk}
+    assert noted_about(change) == ["Froze the balance: Two\nlines"]
+    assert noted_about(customer) == [f"Frozen: change of terms {change.pk}."]
     assert "Froze the balance." in said
     assert "Frozen since" in said
     assert ">Unfreeze</a>" in said
+
+
+def test_the_history_of_a_person_has_no_reasons_and_no_amounts(client, customer):
+    client.post(address(customer, "freeze"), sent("freeze", note="Suspected of fraud"))
+    client.post(
+        address(customer, "overdraft"), sent("overdraft", note="Suspected of fraud", form_key=str(uuid.uuid4()))
+    )
+
+    history = reverse("admin:accounts_user_history", args=[customer.pk])
+    said = signed_in(staff_with("accounts.view_user")).get(history).content.decode()
+
+    assert "Frozen: change of terms" in said
+    assert "Overdraft limit: change of terms" in said
+    assert "fraud" not in said
+    assert " 25" not in said
 
 
 def test_a_frozen_balance_is_offered_to_be_unfrozen(client, customer):
@@ -125,7 +142,7 @@ def test_a_frozen_balance_is_offered_to_be_unfrozen(client, customer):
     assert "Unfreeze balance" in page
     assert 'name="frozen" value="no"' in page
     assert not is_frozen(customer)
-    assert LogEntry.objects.get().change_message == "Unfroze the balance: Chargeback"
+    assert noted_about(TermsChange.objects.latest("pk")) == ["Unfroze the balance: Chargeback"]
 
 
 def test_confirming_sets_the_limit_and_says_what_it_was(client, customer):
@@ -134,7 +151,7 @@ def test_confirming_sets_the_limit_and_says_what_it_was(client, customer):
     answer = client.post(address(customer, "overdraft"), sent("overdraft"), follow=True)
 
     assert limit(customer) == 25
-    assert LogEntry.objects.get().change_message == "Set the overdraft limit from 7.5 to 25: Chargeback"
+    assert noted_about(TermsChange.objects.latest("pk")) == ["Set the overdraft limit from 7.5 to 25: Chargeback"]
     assert "Set the overdraft limit from 7.5 to 25." in answer.content.decode()
     assert "<span>Overdraft limit</span><strong>25</strong>" in answer.content.decode()
 
@@ -147,7 +164,7 @@ def test_the_same_form_sent_again_changes_nothing_and_says_so(client, customer, 
     answer = client.post(address(customer, way), sent(way, step), follow=True)
 
     assert "This form was sent before" in answer.content.decode()
-    assert (TermsChange.objects.count(), LogEntry.objects.count()) == (1, 1)
+    assert (TermsChange.objects.count(), LogEntry.objects.count()) == (1, 2)
 
 
 @pytest.mark.parametrize("step", ["confirm", "preview"])
