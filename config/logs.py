@@ -77,7 +77,9 @@ class LineFormatter(logging.Formatter):
 def _message_of(record: logging.LogRecord) -> str:
     """Say a record's message; Django's own are about paths, which callers choose."""
     if record.name.startswith("django.") and isinstance(record.args, tuple):
-        return str(record.msg) % tuple(quoted(each) if isinstance(each, str) else each for each in record.args)
+        paths = (isinstance(each, str) and each.startswith("/") for each in record.args)
+        shown = (quoted(str(each)) if is_path else each for each, is_path in zip(record.args, paths, strict=True))
+        return str(record.msg) % tuple(shown)
     return record.getMessage()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
@@ -25,12 +27,17 @@ from config.backoffice.links import list_url
 from config.backoffice.model_admin import ModelAdmin, has_hostile_address
 from config.backoffice.record import record_export
 
-MOST_ROWS = {"xlsx": 20_000, "csv": 50_000}  # some five seconds either way; nobody else waits longer than that
+MOST_ROWS = {"xlsx": 20_000, "csv": 50_000}  # some five seconds either way
 _IN_MEMORY_BYTES = 1024 * 1024
 _FORMATS = {
     "xlsx": ("Excel (.xlsx)", write_xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     "csv": ("CSV", write_csv, "text/csv; charset=utf-8"),
 }
+
+_RETRY_AFTER_SECONDS = 5
+
+# Files are written a quarter of the threads at a time: the others are for everybody else's calls.
+turns = threading.BoundedSemaphore(max(1, settings.SERVER_THREADS // 4))
 
 if TYPE_CHECKING:
 
@@ -97,9 +104,18 @@ class Exportable(_ExportMixin, ModelAdmin):
         except (DataError, IncorrectLookupParameters):  # an address typed by hand
             return self._back_to_list()
         form = ExportForm(request.POST if request.method == "POST" else None, rows=rows)
-        if form.is_valid():
+        if not form.is_valid():
+            return self._page(request, form, rows)
+        if not turns.acquire(blocking=False):
+            form.add_error("format", "Another export is being written just now. Try again in a moment.")
+            busy = self._page(request, form, rows)
+            busy.status_code = 429
+            busy.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+            return busy
+        try:
             return self._file(request, listed, form.cleaned_data["format"])
-        return self._page(request, form, rows)
+        finally:
+            turns.release()
 
     def _back_to_list(self) -> HttpResponse:
         return HttpResponseRedirect(f"{list_url(self._model())}?{ERROR_FLAG}=1")

@@ -224,7 +224,7 @@ class TestLinesForPeople:
             {"name": "django.request", "levelname": "ERROR", "msg": "%s: %s", "args": ("Internal Server Error", path)}
         )
 
-        assert LineFormatter().format(record).endswith(f'django.request "Internal Server Error": "{path}"')
+        assert LineFormatter().format(record).endswith(f'django.request Internal Server Error: "{path}"')
 
     def test_cannot_be_forged_by_what_a_caller_sends(self):
         record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "a\nb\x1b[31m\u2028c"})

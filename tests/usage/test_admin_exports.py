@@ -2,6 +2,7 @@
 
 import csv
 import io
+import threading
 from decimal import Decimal
 
 import openpyxl
@@ -201,3 +202,30 @@ def test_an_export_takes_a_fixed_number_of_statements(alice, model, many):
 
     assert len(rows) > many
     assert len(statements) <= 8, [statement["sql"] for statement in statements]
+
+
+def test_an_export_beside_another_is_to_be_tried_again_and_says_so(alice, monkeypatch):
+    client = signed_in(superuser())
+    turns = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(exports, "turns", turns)
+
+    with turns:
+        beside = client.post(export_of("ledger_entry"), {"format": "csv"})
+    rows = as_csv(client, "ledger_entry")
+
+    assert (beside.status_code, int(beside.headers["Retry-After"]) > 0) == (429, True)
+    assert "Another export is being written" in beside.content.decode()
+    assert LogEntry.objects.count() == 1
+    assert rows
+
+
+def test_an_export_that_fails_gives_its_turn_back(alice, monkeypatch):
+    client = signed_in(superuser())
+    client.raise_request_exception = False
+    monkeypatch.setattr(exports, "turns", threading.BoundedSemaphore(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(exports, "record_export", lambda *_, **__: 1 / 0)
+        failed = client.post(export_of("ledger_entry"), {"format": "csv"})
+
+    assert failed.status_code == 500
+    assert as_csv(client, "ledger_entry")
