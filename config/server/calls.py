@@ -31,6 +31,9 @@ _HASHING_PATHS = frozenset(
     {"/auth/register", "/auth/login", "/auth/password", "/admin/login/", "/admin/password_change/"}
 )
 
+_HEADERS_KEPT, _LONGEST_KEPT = 1_000, 500
+_encoded_before: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+
 WsgiApplication = Callable[..., Iterable[bytes]]
 
 logger = logging.getLogger(__name__)
@@ -207,4 +210,13 @@ class Call:
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    """Write headers as granian takes them. Most are the same in every answer."""
+    return [_encoded_before.get(pair) or _encoded(pair) for pair in headers]
+
+
+def _encoded(pair: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = pair
+    made = name.encode("latin-1"), value.encode("latin-1")
+    if len(_encoded_before) < _HEADERS_KEPT and len(value) < _LONGEST_KEPT and name != "X-Request-Id":
+        _encoded_before[pair] = made
+    return made

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from contextlib import suppress
@@ -34,9 +35,8 @@ def hold_port(host: str, port: int) -> socket.socket:
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         held.close()
-        raise DoorTaken(
-            f"port {port} of {host} is in use or not to be had ({error.strerror}). Set another PORT."
-        ) from None
+        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+        raise DoorTaken(f"port {port} of {host} {what}. Set another PORT.") from None
     return held
 
 
