@@ -7,6 +7,8 @@ class LedgerConfig(AppConfig):
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
     guarded_tables = (
+        "ledger_anchor",
+        "ledger_anchorplace",
         "ledger_balance",
         "ledger_entry",
         "ledger_grant",
@@ -22,6 +24,8 @@ class LedgerConfig(AppConfig):
     insert_only_tables = ("ledger_autoreloadevent", "ledger_paymentoutcome", "ledger_subscriptionchange")
     # The SQL functions that the application's role may call.
     doors = (
+        "ledger_begin_anchor",
+        "ledger_sign_anchor",
         "ledger_post_entry",
         "ledger_open_hold",
         "ledger_release_hold",

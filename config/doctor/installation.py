@@ -50,6 +50,16 @@ def stripe_key() -> Iterator[Finding]:
         )
 
 
+def anchors() -> Iterator[Finding]:
+    """The ends of the ledgers are signed by a key, and not by one that everybody knows."""
+    if settings.IN_PRODUCTION and not settings.ANCHOR_KEYS:
+        yield Finding(
+            "anchors",
+            "ANCHOR_KEYS is not set: reconcile cannot see a ledger whose end was cut off. Set it to 32 random "
+            "characters or more, which the database and its backups do not have.",
+        )
+
+
 def spool() -> Iterator[Finding]:
     """The spool of metered services can be written, and nothing waits in it."""
     spool = configured_spool()

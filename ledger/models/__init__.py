@@ -1,5 +1,6 @@
 """How much: what each customer has, every change of it, and what is set aside."""
 
+from ledger.models.anchor import Anchor, AnchorPlace
 from ledger.models.auto_reload import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
 from ledger.models.balance import Balance
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
@@ -26,6 +27,8 @@ from ledger.models.threshold import Threshold
 __all__ = [
     "OPEN_STATES",
     "AdjustmentReason",
+    "Anchor",
+    "AnchorPlace",
     "AutoReload",
     "AutoReloadEvent",
     "Balance",

@@ -16,6 +16,8 @@ from usage.services.partitions import ensure_partition
 pytestmark = pytest.mark.django_db
 
 GUARDED = {
+    "ledger_anchor",
+    "ledger_anchorplace",
     "ledger_balance",
     "ledger_entry",
     "ledger_grant",
@@ -52,6 +54,8 @@ PAYMENTS = {
 CHANGES = {"ledger_subscriptionchange"}  # rows are added and never altered
 WRITABLE = {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES
 DOORS = {
+    "ledger_begin_anchor",
+    "ledger_sign_anchor",
     "ledger_correct_drift",
     "ledger_extend_hold",
     "ledger_expire_holds",
@@ -111,6 +115,8 @@ DOORS_WITHOUT_RIGHTS = {
 # Fired by what the application may do; not to be called.
 TRIGGERS_WITH_RIGHTS = {"usage_begin_key_spending"}
 INNER_ROOMS = {
+    "ledger_oldest_anchor",
+    "ledger_refuse_to_forget_anchors",
     "ledger_balance_at",
     "ledger_burn_down",
     "ledger_draws_at",
@@ -159,6 +165,8 @@ INNER_ROOMS = {
     "usage_drop_month",
     "usage_rebuild_days",
 }
+# Where there is no user_id.
+COLUMN_OF = {"usage_droppedmonth": "month", "ledger_anchor": "customers"}
 A_MONTH = dt.datetime(2031, 5, 17, tzinfo=dt.UTC)
 ITS_PARTITION = "usage_requestlog_2031_05"
 
@@ -205,7 +213,7 @@ def test_the_tests_run_as_the_applications_role():
 def test_a_guarded_table_is_only_read(table, statement):
     ensure_partition(A_MONTH)
 
-    assert_denied(statement.format(table, column="month" if table == "usage_droppedmonth" else "user_id"))
+    assert_denied(statement.format(table, column=COLUMN_OF.get(table, "user_id")))
 
 
 @pytest.mark.parametrize("table", sorted(GUARDED))

@@ -16,6 +16,7 @@ Check = Callable[[], Iterator[Finding]]
 CHECKS: dict[str, Check] = {
     "settings": installation.site_settings,
     "stripe_key": installation.stripe_key,
+    "anchors": installation.anchors,
     "spool": installation.spool,
     "version": server.version,
     "migrations": structure.migrations,

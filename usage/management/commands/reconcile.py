@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.errors import PaymentsOff
 from ledger.providers.base import NoAnswer, Refused
+from ledger.services.anchoring import check_anchor, take_anchor
 from ledger.services.provider_checks import compare_with_provider, providers_used
 from ledger.services.reconciliation import Finding, Scope, correct_drift
 from usage.services.reconciliation import mend_sums, reconcile, remember_run
@@ -25,6 +27,7 @@ from usage.services.reconciliation import mend_sums, reconcile, remember_run
 class Command(OperatorCommand):
     help = (
         "Check every invariant of ledger, holds and statistics, and usage against the ledger, on one snapshot. "
+        "A full run notes where every ledger ends, signed (ANCHOR_KEYS), and looks for the ends noted before. "
         "Exit 3 with findings. --fix makes wrong statistics anew from the log; --fix-balances posts an entry for a "
         "balance that had moved without one. History is never edited. What fails to be fixed for one customer does not "
         "stop the others, and is exit 1."
@@ -49,6 +52,8 @@ class Command(OperatorCommand):
             fixed = self._fix(findings, customers, options) if options["fix"] and findings else 0
             if fixed:
                 checked, findings = reconcile(scope)
+        if scope == Scope():
+            findings = [*findings, *self._anchored(checked)]
         if not options["no_provider"]:
             findings = [*findings, *self._at_providers(scope, checked)]
         remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())
@@ -57,6 +62,18 @@ class Command(OperatorCommand):
             data |= {"fixed": fixed, "failed": len(customers.failed)}
         text = _report(checked, findings, fixed)
         return Result(data, text=text, findings=len(findings), failure=customers.failure)
+
+    def _anchored(self, checked: dict[str, int]) -> list[Finding]:
+        """Hold the ledgers against the anchor before, and take the next one unless that would hide what is wrong."""
+        if not settings.ANCHOR_KEYS:
+            self.say("The ends of the ledgers were not noted: ANCHOR_KEYS is not set.")
+            return []
+        before = check_anchor()
+        if before.is_trusted:
+            checked["anchored_customers"] = take_anchor(kept=before.kept).customers
+        else:
+            self.say("No new anchor was taken: the one before does not hold. manage.py anchor --renew takes one.")
+        return before.findings
 
     def _at_providers(self, scope: Scope, checked: dict[str, int]) -> Iterator[Finding]:
         """Hold payments against the providers' books; one that does not answer spoils nothing else."""
