@@ -39,6 +39,7 @@ class Bench:
         yield "events_vs_copy", self.events
         yield "http", self.http
         yield "http_charge", self.http_charges
+        yield "cpu", self.cpu
         yield "reads", self.reads
         yield "growth", self.growth
 
@@ -149,6 +150,12 @@ class Bench:
                 self._paired(least, charge, lambda: requests_a_second(empty, "/empty", {}, seconds=self.seconds)),
                 self._paired(naive, charge, charging(theirs, "/charge")),
             ]
+
+    def cpu(self) -> list[Row]:
+        """CPU time of a call, this process's and the database's, against the empty view's; lists against `credits`."""
+        from tests.bench.cpu import measured
+
+        return measured(pairs=self.pairs, seconds=self.seconds / 8)
 
     def reads(self) -> list[Row]:
         from tests.bench.reading import (

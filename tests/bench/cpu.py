@@ -1,7 +1,8 @@
 """CPU time of one call: of this process, which makes it in a WSGI loop, and of the database's process that it asks.
 
-Requests a second depend on whatever else runs on the machine; the time that a processor spent on a call hardly does.
-Calls are made in short blocks, and a figure is the cheapest block's: what disturbs a block can only make it dearer.
+Requests a second depend on all that runs on the machine; the time that a processor spent on a call does so far less. It
+still does, since others throw out of its caches what a call had there: so each call is measured by itself, and a figure
+is that of the cheapest fifth.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from django.db import connection
 from django.test import override_settings
 
 from tests.bench.callers import key_of, service_key, token_of
+from tests.bench.report import Row
 
-CALLS_A_BLOCK = 20
+LEAST_CALLS = 50
 ROWS = 60  # of each list: a page of fifty, and another to follow
 _CUSTOMER = 7
 
@@ -83,19 +85,66 @@ class Call:
             raise RuntimeError(f"{self.path}: {statuses[0]} {body[:300]!r}")
 
 
+# How many empty views a call may cost, in this process and in the database; and of what the rows are about.
+_BARS = {
+    "livez": (4, 0.1, "GET /livez"),
+    "credits": (8, 3, "GET /auth/account/credits"),
+    "key_summary": (9, 4, "GET /v2/account/summary"),
+    "summary": (13, 6, "GET /auth/account/summary"),
+    "usage": (14, 5, "GET /auth/account/usage"),
+    "ledger": (16, 6, "a page of 50 entries"),
+    "requests": (18, 14, "a page of 50 requests"),
+    "holds": (16, 6, "a page of 50 holds"),
+    "grants": (17, 8, "a page of 50 grants"),
+    "charge": (15, 14, "POST /v2/charges"),
+}
+_BESIDE_CREDITS = {"ledger": 2.5, "requests": 2.5, "holds": 2.5, "grants": 2.5, "summary": 2.2}
+
+
+def measured(*, pairs: int, seconds: float) -> list[Row]:
+    """Measure every call so many times, in turn with the empty view."""
+    made = calls()
+    web = {
+        name: Row(f"cpu_{name}", f"{what} / the empty view", f"<= {bar}", "µs")
+        for name, (bar, _, what) in _BARS.items()
+    }
+    database = {
+        name: Row(f"cpu_{name}_database", f"{what}, the database / the empty view", f"<= {bar}", "µs")
+        for name, (_, bar, what) in _BARS.items()
+    }
+    beside = {
+        name: Row(f"cpu_{name}_vs_credits", f"{_BARS[name][2]} / GET credits", f"<= {bar}", "µs")
+        for name, bar in _BESIDE_CREDITS.items()
+    }
+    for _ in range(pairs):
+        costs = {}
+        for name, call in made.items():
+            with empty_view() as view:
+                empty = cost_of(view, seconds=seconds / 4).web
+            costs[name] = cost = cost_of(call, seconds=seconds)
+            web[name].ours.append(cost.web)
+            database[name].ours.append(cost.database)
+            web[name].others.append(empty)
+            database[name].others.append(empty)
+        for name, row in beside.items():
+            row.ours.append(costs[name].web)
+            row.others.append(costs["credits"].web)
+    return [*web.values(), *database.values(), *beside.values()]
+
+
 def cost_of(call: Call, *, seconds: float) -> Cost:
-    """Make a call over and over; gives the CPU time of the cheapest block, this process's and the database's apart."""
-    call.make()
+    """Make a call over and over; gives what it took of CPU time, here and in the database."""
+    for _ in range(5):
+        call.make()
     costs: list[Cost] = []
     process = _database_process()
     until = time.monotonic() + seconds
-    while time.monotonic() < until or len(costs) < 3:
-        web, database = time.process_time(), _seconds_of(process)
-        for _ in range(CALLS_A_BLOCK):
-            call.make()
-        spent = Cost(time.process_time() - web, _seconds_of(process) - database)
-        costs.append(Cost(*(part / CALLS_A_BLOCK * 1e6 for part in spent)))
-    return Cost(min(cost.web for cost in costs), min(cost.database for cost in costs))
+    while time.monotonic() < until or len(costs) < LEAST_CALLS:
+        database, web = _seconds_of(process), time.process_time()
+        call.make()
+        web = time.process_time() - web
+        costs.append(Cost(web * 1e6, (_seconds_of(process) - database) * 1e6))
+    return Cost(*(sorted(part)[len(costs) // 5] for part in zip(*costs, strict=True)))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.config.migration_rules import BIG_TABLES, faults_of
 # when the history is squashed, it is the squash's last.
 BEFORE_THE_FIRST_RELEASE = {
     "accounts": "0014_taking_over_an_account_is_a_permission",
-    "ledger": "0024_anchors",
+    "ledger": "0025_anchors",
     "usage": "0016_lines_know_whether_they_were_charged",
 }
 

@@ -71,6 +71,8 @@ def test_a_sound_installation_passes_djangos_deployment_checks(more):
         ({"DATABASE_URL": None, "DATABASE_OWNER_URL": None}, "DATABASE_URL"),
         ({"DATABASE_OWNER_URL": None}, "DATABASE_OWNER_URL"),
         ({"DATABASE_OWNER_URL": SOUND["DATABASE_URL"]}, "DATABASE_OWNER_URL"),
+        ({"ANCHOR_KEYS": "short"}, "ANCHOR_KEYS"),
+        ({"ANCHOR_KEYS": "development-only-anchor-key-of-nobody"}, "ANCHOR_KEYS"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
         ({"PAYMENT_PROVIDER": "fake"}, "PAYMENT_PROVIDER"),
         ({"AUTO_RELOAD_PRICE": "10"}, "AUTO_RELOAD_PRICE"),
