@@ -86,6 +86,11 @@ def _state(result: pq.abc.PGresult) -> str:
 
 
 def _error(connection: psycopg.Connection[Any], result: pq.abc.PGresult) -> psycopg.Error:
-    if connection.pgconn.status == pq.ConnStatus.BAD and not _state(result):
+    """Make the error of a result that is not what was asked for.
+
+    The server names every error of its own by an SQLSTATE. One without comes from libpq itself, which has lost the
+    server; its connection may not say BAD yet, and psycopg would call it a plain DatabaseError.
+    """
+    if not _state(result):
         return psycopg.OperationalError(connection.pgconn.get_error_message())
     return errors.error_from_result(result, encoding="utf-8")

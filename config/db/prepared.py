@@ -13,12 +13,17 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from config.db import libpq
 from config.db.libpq import Rows
 
-_CONNECTION_LOST = ("08", "57P")  # classes: connection exceptions, operator intervention (shutdown)
+# Class 08 is connection exceptions, 57P operator intervention (shutdown, crash, still starting); 25P03 and 25P04 are
+# sessions ended for having been idle, or for a transaction that took too long; 25006 is a server that has become a
+# standby: a new connection may find the one that took its place.
+_CONNECTION_LOST = ("08", "57P", "25006", "25P03", "25P04")
+
+_WITHOUT_A_STATE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def sqlstate(error: BaseException) -> str:
@@ -27,9 +32,18 @@ def sqlstate(error: BaseException) -> str:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether the server hung up, so that a new connection may fare better."""
+    """Tell whether the server hung up, so that a new connection may fare better.
+
+    What libpq itself finds has no SQLSTATE: psycopg raises it as an OperationalError, an InterfaceError, or, when only
+    the result tells that the server has gone, as a plain DatabaseError.
+    """
+    if not isinstance(error, Error | psycopg.Error):
+        return False
     state = sqlstate(error)
-    return isinstance(error, OperationalError | InterfaceError) and (not state or state.startswith(_CONNECTION_LOST))
+    if state:
+        return state.startswith(_CONNECTION_LOST)
+    cause = error.__cause__ or error
+    return isinstance(cause, _WITHOUT_A_STATE) or type(cause) is psycopg.DatabaseError
 
 
 def run_prepared(statement: str, values: Sequence[Any]) -> Rows:
@@ -55,7 +69,7 @@ def read_prepared(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]
     """Read rows; a connection that was lost while it idled is made anew, once."""
     try:
         return run_prepared(statement, values).rows
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         if connection.in_atomic_block or not is_connection_lost(error):
             raise
     connection.close()

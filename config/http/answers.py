@@ -9,6 +9,7 @@ import psycopg
 from django import db
 from django.http import HttpResponse
 
+from config.db.prepared import is_connection_lost
 from config.http.renderers import exact_json
 
 RETRY_AFTER_SECONDS = "5"
@@ -26,11 +27,6 @@ WORDS_BY_STATUS: dict[int, tuple[str, str]] = {
     429: ("rate_limited", "Rate limit exceeded. Please try again later."),
     500: ("internal_error", "An internal error occurred."),
     503: ("unavailable", "The service is temporarily unavailable. Please try again."),
-}
-
-_AWAY_STATES = {
-    "25006",  # read-only: the server has just become a standby
-    "25P03",  # idle in transaction for too long
 }
 
 
@@ -62,5 +58,4 @@ def is_database_away(error: BaseException | None) -> bool:
     """Tell whether a later try may succeed: server gone or full, statement or lock timed out, deadlock."""
     if isinstance(error, (db.OperationalError, db.InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return True
-    cause = error.__cause__ if isinstance(error, db.Error) else error
-    return isinstance(cause, psycopg.Error) and cause.sqlstate in _AWAY_STATES
+    return error is not None and is_connection_lost(error)

@@ -12,7 +12,7 @@ from django import db
 from django.http import HttpRequest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from config.db.prepared import sqlstate
+from config.db.prepared import is_connection_lost, sqlstate
 
 REGISTRY = CollectorRegistry()
 
@@ -71,7 +71,7 @@ def count_answer(method: str, route: str, status: int, seconds: float) -> None:
 def count_database_error(error: BaseException) -> None:
     """Count an error for which a caller is told to come back."""
     known = _DATABASE_ERRORS.get(sqlstate(error))
-    lost = isinstance(error, db.OperationalError | db.InterfaceError)
+    lost = isinstance(error, db.OperationalError | db.InterfaceError) or is_connection_lost(error)
     _database_errors.labels(known or ("connection" if lost else "other")).inc()
 
 

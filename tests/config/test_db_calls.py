@@ -6,12 +6,13 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from django.db import IntegrityError, InternalError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InternalError, OperationalError, connection, transaction
 from django.db.transaction import TransactionManagementError
+from psycopg import pq
 
-from config.db import calls
+from config.db import calls, libpq
 from config.db.calls import call, call_rows
-from config.db.prepared import sqlstate
+from config.db.prepared import read_prepared, sqlstate
 from tests.accounts.races import at_once
 from tests.conftest import owner_connection
 
@@ -232,3 +233,65 @@ def test_the_pauses_between_tries_grow_and_differ(stumbling, monkeypatch):
     assert len(pauses) == 3
     assert pauses == sorted(set(pauses))
     assert sum(pauses) < 1
+
+
+SERVER_HAS_GONE = "server closed the connection unexpectedly"
+
+
+def test_a_result_without_sqlstate_is_a_lost_connection_though_the_connection_does_not_say_so_yet(stumbling):
+    with owner_connection() as server:
+        result = server.pgconn.make_empty_result(pq.ExecStatus.FATAL_ERROR)
+
+        error = libpq._error(server, result)
+
+        assert server.pgconn.status == pq.ConnStatus.OK
+    assert isinstance(error, psycopg.OperationalError)
+
+
+def failing_once(monkeypatch, error):
+    """Let the next statement of the fast path fail so; the connection stays as it is."""
+    run, failures = libpq.execute, [error]
+
+    def execute(*asked):
+        if failures:
+            raise failures.pop()
+        return run(*asked)
+
+    monkeypatch.setattr(libpq, "execute", execute)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.DatabaseError(SERVER_HAS_GONE),
+        psycopg.OperationalError(SERVER_HAS_GONE),
+        psycopg.InterfaceError("the connection is closed"),
+        psycopg.errors.AdminShutdown(),
+        psycopg.errors.CrashShutdown(),
+        psycopg.errors.CannotConnectNow(),
+        psycopg.errors.ConnectionFailure(),
+        psycopg.errors.ProtocolViolation(),
+        psycopg.errors.ReadOnlySqlTransaction(),
+        psycopg.errors.IdleInTransactionSessionTimeout(),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error.sqlstate}",
+)
+def test_whatever_says_that_the_server_has_gone_is_tried_again_on_a_new_connection(stumbling, monkeypatch, error):
+    name, lost = stumbling("40001", 0), backend_pid()
+    failing_once(monkeypatch, error)
+
+    assert call(name, p_word="yes").tries == 1
+    assert backend_pid() != lost
+    failing_once(monkeypatch, error)
+    assert read_prepared("SELECT %s::integer", [7]) == [(7,)]
+
+
+@pytest.mark.parametrize(
+    "error", [psycopg.ProgrammingError("2 parameters were expected"), psycopg.DataError("out of range")]
+)
+def test_a_mistake_that_has_no_sqlstate_either_is_raised(stumbling, monkeypatch, error):
+    name = stumbling("40001", 0)
+    failing_once(monkeypatch, error)
+
+    with pytest.raises(DatabaseError, match=str(error)):
+        call(name, p_word="yes")

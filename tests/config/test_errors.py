@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.test import Client
 
 from accounts import errors as accounts_errors
@@ -188,8 +189,14 @@ def test_a_missing_csrf_token_is_html_on_pages_only(db):
 
 
 def test_errors_that_pass_by_themselves_are_told_from_mistakes():
+    gone = DatabaseError("server closed the connection unexpectedly")
+    gone.__cause__ = psycopg.DatabaseError(str(gone))
+
     assert is_database_away(OperationalError())
+    assert is_database_away(gone)
+    assert is_database_away(psycopg.errors.ReadOnlySqlTransaction())
     assert not is_database_away(ValueError())
+    assert not is_database_away(DatabaseError("Save with update_fields did not affect any rows."))
 
 
 @pytest.mark.parametrize(
