@@ -92,6 +92,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     usage_errors.PriceNotUnderstood: (400, "price_not_understood"),
     usage_errors.PriceExists: (409, "price_exists"),
     usage_errors.CustomerKeyInvalid: (403, "customer_key_invalid"),
+    usage_errors.CustomerKeyRateLimited: (429, "rate_limited"),
     usage_errors.CustomerInactive: (403, "customer_inactive"),
     usage_errors.AlertNotFound: (404, "not_found"),
     usage_errors.AlertRefused: (400, "invalid"),

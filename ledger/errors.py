@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from config.http.numbers import plain
+from config.http.timestamps import instant_text
 
 
 class LedgerRefusal(Exception):
@@ -23,17 +24,47 @@ class IdempotencyKeyReused(LedgerRefusal):
         super().__init__("This idempotency key was already used with another payload.")
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How much may be spent in a window of time, and how much of it is spent and held; in credits."""
+
+    scope: str
+    window: str
+    limit: Decimal
+    spent: Decimal
+    held: Decimal
+    resets_at: dt.datetime
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return {
+            "scope": self.scope,
+            "window": self.window,
+            "limit": plain(self.limit),
+            "spent": plain(self.spent),
+            "held": plain(self.held),
+            "resets_at": self.resets_at,
+        }
+
+
 @dataclass
 class InsufficientCredits(LedgerRefusal):
-    """Not enough available credits; all amounts in credits."""
+    """Not enough available credits, or more than a budget leaves; all amounts in credits."""
 
     required: Decimal
     available: Decimal
     reserved: Decimal
     reason: str
     next_hold_expires_at: dt.datetime | None = None
+    budget: Budget | None = None
 
     def __str__(self) -> str:
+        if self.budget is not None:
+            return (
+                f"The API key's spending limit is {plain(self.budget.limit)} credit(s), of which "
+                f"{plain(self.budget.spent)} credit(s) are spent and {plain(self.budget.held)} held, but this request "
+                f"requires {plain(self.required)} credit(s). It begins anew at {instant_text(self.budget.resets_at)}."
+            )
         return (
             f"Insufficient credits. You have {plain(max(self.available, Decimal(0)))} credit(s) remaining, "
             f"but this request requires {plain(self.required)} credit(s)."
@@ -48,6 +79,7 @@ class InsufficientCredits(LedgerRefusal):
             "reason": self.reason,
             "next_hold_expires_at": self.next_hold_expires_at,
             "top_up_url": settings.TOP_UP_URL,
+            **({} if self.budget is None else {"budget": self.budget.extra}),
         }
 
 

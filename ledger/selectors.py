@@ -213,6 +213,11 @@ def grants_of(*, user_id: int, now: dt.datetime) -> GrantQuerySet:
     return Grant.objects.of(user_id).as_of(now).newest_first()
 
 
+def our_metadata(entry: Entry, name: str) -> Any:
+    """Give what we noted with an entry, such as `charge_id`: beside the caller's own metadata, whatever they name."""
+    return entry.metadata.get(f"tollbook_{name}", entry.metadata.get(name))
+
+
 def hold_with_id(hold_id: int) -> Hold:
     """Give one hold, whoever's it is.
 

@@ -163,6 +163,17 @@ class RefundSerializer(EntrySerializer):
         fields = (*EntrySerializer.Meta.fields, "reverses")
 
 
+class BudgetSerializer(serializers.Serializer[Any]):
+    """How much may be spent in a window of time, and how much of it is gone."""
+
+    scope = serializers.ChoiceField(choices=["api_key"], help_text="What it bounds: api_key, the customer's key.")
+    window = serializers.ChoiceField(choices=["month"], help_text="How long it runs before it begins anew.")
+    limit = CreditsField(help_text="Credits that may be spent in it.")
+    spent = CreditsField(help_text="Credits spent in it, less refunds; keys of one rotation spend as one.")
+    held = CreditsField(help_text="Credits in open holds that count towards it.")
+    resets_at = InstantField(help_text="When it begins anew.")
+
+
 class InsufficientCreditsSerializer(ErrorSerializer):
     """A refusal for want of credits."""
 
@@ -175,4 +186,5 @@ class InsufficientCreditsSerializer(ErrorSerializer):
         "hours. frozen: nothing may be spent. key_limit: the customer's key may not spend so much.",
     )
     next_hold_expires_at = InstantField(allow_null=True, help_text="When the first open hold runs out.")
+    budget = BudgetSerializer(required=False, help_text="With key_limit: where the key's spending limit stands.")
     top_up_url = serializers.CharField(help_text="Where to buy credits.")

@@ -8,6 +8,8 @@ class UsageConfig(AppConfig):
     # The triggers that stop even the owner's mistakes, and a constraint that no model declares; `doctor` looks.
     guards = (
         "a_new_key_has_spent_nothing",
+        "a_limit_is_counted_when_it_is_set",
+        "a_limited_key_goes_on_counting",
         "dropped_month_stays",
         "refund_stays",
         "request_log_is_append_only",
@@ -41,6 +43,12 @@ class UsageConfig(AppConfig):
         "usage_find_price",
         "usage_cost",
         "usage_spending_began",
+        "usage_spending_ends",
         "usage_key_spent",
         "usage_key_spent_in_log",
+        "usage_key_held",
+        "usage_key_standing",
+        "usage_count_key",
+        "usage_has_been_done",
+        "usage_number_repeat",
     )

@@ -30,6 +30,24 @@ class CustomerKeyInvalid(UsageRefusal):
         super().__init__("The customer's API key is unknown, expired or revoked.")
 
 
+class CustomerKeyRateLimited(UsageRefusal):
+    """The customer's key has made all the calls that it may make in this minute; the call costs nothing.
+
+    `reset_at` is in Unix seconds, as the answer's headers say it.
+    """
+
+    def __init__(self, *, limit: int, reset_at: int, reset_seconds: int) -> None:
+        super().__init__("Rate limit exceeded. Please try again later.")
+        self.retry_after_seconds = max(1, reset_seconds)
+        self.headers = {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": str(reset_at),
+            "RateLimit-Policy": f'"default";q={limit};w=60',
+            "RateLimit": f'"default";r=0;t={self.retry_after_seconds}',
+        }
+
+
 class CustomerInactive(UsageRefusal):
     def __init__(self) -> None:
         super().__init__("This customer is deactivated.")

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from config.db.prepared import read_prepared
 from config.http.paths import normal_endpoint
+from ledger.errors import Budget
 from ledger.selectors import BALANCE_QUERY
+from usage.standings import budget_of
 
 
 class Code(StrEnum):
@@ -20,6 +22,7 @@ class Code(StrEnum):
     API_KEY_REVOKED = "api_key_revoked"
     CUSTOMER_INACTIVE = "customer_inactive"
     PRICE_UNKNOWN = "price_unknown"
+    RATE_LIMITED = "rate_limited"
     INSUFFICIENT_CREDITS = "insufficient_credits"
 
 
@@ -32,33 +35,38 @@ class Verdict:
     scopes: list[str] | None
     credits_required: Decimal | None
     available: Decimal | None
+    budget: Budget | None
 
 
-# What is left of a key's spending limit, as `usage_key_left` would say, but without noting or settling anything.
-_SPENDING = """
-    SELECT key.spending_limit - usage_key_spent(
-            key.user_id, coalesce(key.original_id, key.id), usage_spending_began(key.spending_reset_day, asked.at)
-        ) - coalesce((
-            SELECT sum(credits - captured) FROM ledger_hold
-            WHERE user_id = key.user_id AND status = 'open' AND expires_at > asked.at AND api_key_id = ANY(ARRAY(
-                SELECT id FROM accounts_apikey
-                WHERE user_id = key.user_id AND coalesce(original_id, id) = coalesce(key.original_id, key.id)))
-        ), 0) AS left_of_limit
+# Where a key stands, as `usage_key_left` and `usage_take_call` would find it, but without noting or settling anything.
+# Inside CASE, since a function in a lateral join is called before the join's condition is looked at: of a key without a
+# limit nothing must be counted, which could read all of the customer's log.
+_LIMITS = """
+    SELECT CASE WHEN key.spending_limit IS NOT NULL THEN usage_key_standing(
+            key.user_id, coalesce(key.original_id, key.id), key.spending_limit, key.spending_reset_day, asked.at) END
+            AS standing,
+        CASE WHEN key.rate_limit_per_minute IS NOT NULL THEN EXISTS (
+            SELECT FROM config_ratewindow
+            WHERE subject = 'key:' || key.id AND minute = floor(extract(epoch FROM asked.at) / 60)
+                AND taken >= key.rate_limit_per_minute) END AS has_no_call_left
+    OFFSET 0
 """
 # A service's key is no customer's. What a charge would look at is looked at here: the same price, the same cost of a
 # request that succeeds, and the same bounds.
 _FACTS = f"""
-    SELECT key.user_id, key.scopes, price.cost, funds.available,
+    SELECT key.user_id, key.scopes, price.cost, funds.available, limits.standing::text,
         CASE
             WHEN key.user_id IS NULL THEN 'api_key_invalid'
             WHEN key.revoked_at IS NOT NULL THEN 'api_key_revoked'
             WHEN key.expires_at <= asked.at THEN 'api_key_expired'
             WHEN NOT customer.is_active THEN 'customer_inactive'
+            WHEN asked.endpoint IS NOT NULL AND price.cost IS NULL THEN 'price_unknown'
+            WHEN limits.has_no_call_left THEN 'rate_limited'
             WHEN asked.endpoint IS NULL OR price.cost = 0 THEN 'valid'
-            WHEN price.cost IS NULL THEN 'price_unknown'
             WHEN bounds.frozen_at IS NOT NULL
                 OR funds.available - price.cost < -coalesce(bounds.overdraft_limit, 0)
-                OR spending.left_of_limit < price.cost THEN 'insufficient_credits'
+                OR (limits.standing ->> 'limit')::numeric - (limits.standing ->> 'spent')::numeric
+                    - (limits.standing ->> 'held')::numeric < price.cost THEN 'insufficient_credits'
             ELSE 'valid'
         END
     FROM (
@@ -76,7 +84,7 @@ _FACTS = f"""
         FROM usage_find_price(asked.endpoint, asked.method, asked.at) found
         WHERE asked.endpoint IS NOT NULL AND found.id IS NOT NULL
     ) price ON true
-    LEFT JOIN LATERAL ({_SPENDING}) spending ON key.spending_limit IS NOT NULL
+    LEFT JOIN LATERAL ({_LIMITS}) limits ON true
 """
 
 
@@ -84,8 +92,10 @@ def verdict_on(*, key_hash: bytes | None, endpoint: str | None, method: str, uni
     """Tell whether `units` of an endpoint could be charged by the key with this SHA-256, which has a customer and may
     have a limit of its own.
 
-    Without an endpoint only the key and its customer are judged. One statement; nothing is noted or settled.
+    Without an endpoint only the key, its customer and its calls a minute are judged. One statement; nothing is noted,
+    settled or counted.
     """
     endpoint = None if endpoint is None else normal_endpoint(endpoint)
-    ((user_id, scopes, required, available, code),) = read_prepared(_FACTS, [key_hash, endpoint, method, units])
-    return Verdict(Code(code), user_id, scopes, required, available)
+    rows = read_prepared(_FACTS, [key_hash, endpoint, method, units])
+    ((user_id, scopes, required, available, standing, code),) = rows
+    return Verdict(Code(code), user_id, scopes, required, available, budget_of(standing))

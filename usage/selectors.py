@@ -6,12 +6,27 @@ import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Count, Max
+from django.db.models import (
+    Case,
+    Count,
+    DateField,
+    DateTimeField,
+    DecimalField,
+    Exists,
+    F,
+    Func,
+    Max,
+    OuterRef,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
 
 from accounts.models import ApiKey, Subscription
+from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import live_subscription_of, live_subscription_statement, subscription_of_row
 from config.db.prepared import read_prepared
 from config.db.snapshot import snapshot
@@ -293,28 +308,71 @@ def _usage(rows: list[tuple[str, int, int, Decimal]]) -> Usage:
     )
 
 
-def customer_of_key(*, key_hash: bytes, now: dt.datetime) -> int:
-    """Tell whose key has this SHA-256.
+class KeyOwner(NamedTuple):
+    """Whose key it is, and whether a charge by it could be let in at all."""
 
-    :raises CustomerKeyInvalid: if it is no customer's, or not live: what a charge by it would refuse too
+    user_id: int
+    is_live: bool
+
+
+def owner_of_key(*, key_hash: bytes, now: dt.datetime) -> KeyOwner:
+    """Tell whose key has this SHA-256, also of one that has ended.
+
+    :raises CustomerKeyInvalid: if it is no customer's
     """
-    live = ApiKey.objects.working(now).filter(key_hash=key_hash, user__is_active=True)
-    user_id = live.values_list("user_id", flat=True).first()
-    if user_id is None:
+    keys = ApiKey.objects.filter(key_hash=key_hash, user__isnull=False)
+    live = ApiKey.objects.working(now).filter(pk=OuterRef("pk"), user__is_active=True)
+    row = keys.values_list("user_id", Exists(live)).first()
+    if row is None:
         raise CustomerKeyInvalid
-    return user_id
+    return KeyOwner(*row)
 
 
-def spending_of_key(api_key: ApiKey, *, now: dt.datetime) -> tuple[Decimal, dt.date]:
-    """Tell the credits spent by a customer's key since its count began anew, and the UTC day of that.
+class KeySpent(NamedTuple):
+    """Credits spent by a key since the UTC day on which its count began; on `resets_on` it begins anew."""
+
+    credits: Decimal
+    began_on: dt.date
+    resets_on: dt.date
+
+
+def spending_of_key(api_key: ApiKey, *, now: dt.datetime) -> KeySpent:
+    """Tell what was spent by a customer's key since its count began.
 
     Keys that rotations put in each other's place spend as one.
     """
-    ((spent, began_on),) = read_prepared(
-        "SELECT usage_key_spent(%s, %s, began.on), began.on FROM (SELECT usage_spending_began(%s, %s) AS on) began",
-        [api_key.user_id, api_key.original_id or api_key.pk, api_key.spending_reset_day, now],
+    ((spent, began_on, resets_on),) = read_prepared(
+        "SELECT usage_key_spent(%s, %s, began.on), began.on, usage_spending_ends(%s, began.on)"
+        " FROM (SELECT usage_spending_began(%s, %s) AS on) began",
+        [
+            api_key.user_id, api_key.original_id or api_key.pk, api_key.spending_reset_day,
+            api_key.spending_reset_day, now,
+        ],
+    )  # fmt: skip
+    return KeySpent(spent, began_on, resets_on)
+
+
+def with_spending(keys: ApiKeyQuerySet, *, now: dt.datetime) -> ApiKeyQuerySet:
+    """Add `spent`, in credits, and `resets_at` to keys that have a limit; of others nothing is counted."""
+    began_on = Func(F("spending_reset_day"), Value(now), function="usage_spending_began", output_field=DateField())
+    spent = Func(
+        F("user_id"),
+        Coalesce(F("original_id"), F("id")),
+        began_on,
+        function="usage_key_spent",
+        output_field=DecimalField(max_digits=24, decimal_places=6),
     )
-    return spent, began_on
+    resets_at = Func(
+        F("spending_reset_day"),
+        began_on,
+        function="usage_spending_ends",
+        template="%(function)s(%(expressions)s)::timestamp AT TIME ZONE 'UTC'",
+        output_field=DateTimeField(),
+    )
+    return keys.annotate(
+        spent=Case(When(spending_limit__isnull=False, then=spent)),
+        resets_at=Case(When(spending_limit__isnull=False, then=resets_at)),
+    )
 
 
 def last_full_audit() -> ReconciliationRun | None:

@@ -10,13 +10,15 @@ from django.db import migrations
 
 
 def sql_file(migration_path: str, name: str, *, restores: Sequence[str] = ()) -> migrations.RunSQL:
-    """Run `<app>/sql/<name>.sql`, and `<name>.undo.sql` to reverse it.
+    """Run `<app>/sql/<name>.sql`, and `<name>.undo.sql`, where there is one, to reverse it.
 
     Once released such a file is frozen; a changed function is a new file with a new migration. Its undo file drops what
     `restores` makes again after it: all of an older file (`0004_charge`), or one function or type of it
     (`0003_move:ledger_move`), where others depend on the rest.
     """
     folder = Path(migration_path).resolve().parent.parent / "sql"
+    if not (folder / f"{name}.undo.sql").exists():
+        return migrations.RunSQL(sql=_text(folder, name), reverse_sql=migrations.RunSQL.noop)
     return migrations.RunSQL(
         sql=_text(folder, name),
         reverse_sql="\n".join(_text(folder, each) for each in (f"{name}.undo", *restores)),

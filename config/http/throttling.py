@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # views.py itself imports the throttle that the settings name
 UNCOUNTED_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/api/schema", "/api/docs"})
 
 _COUNT, _COUNTED, _ADDRESS_COUNTED = "rate_count", "rate_counted", "rate_address_counted"
+_BY_KEY = "rate_counted_by_key"
 
 
 class CallerThrottle(BaseThrottle):
@@ -38,6 +39,7 @@ def count_call(request: Request) -> Count | None:
     if not hasattr(plain, _COUNTED):
         subject, limit = _caller(request)
         _remember(plain, windows.count(subject, limit) if subject else None)
+        setattr(plain, _BY_KEY, subject.startswith("key:"))
         if subject and subject.startswith("address:"):
             setattr(plain, _ADDRESS_COUNTED, True)
     return count_of(plain)
@@ -85,6 +87,11 @@ def count_of(request: HttpRequest) -> Count | None:
     """Give the count that this call's headers show."""
     count: Count | None = getattr(request, _COUNT, None)
     return count
+
+
+def is_counted_by_key(request: HttpRequest) -> bool:
+    """Tell whether this call was counted among those that its API key may make in a minute."""
+    return getattr(request, _BY_KEY, False)
 
 
 def rate_headers(count: Count) -> dict[str, str]:

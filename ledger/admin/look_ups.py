@@ -21,7 +21,8 @@ _CUSTOMERS = """
 _ENTRIES = f"""SELECT found.id, found.charge_id {
     _CUSTOMERS.format(
         inner='''
-    SELECT e.id, (e.metadata ->> 'charge_id')::bigint AS charge_id FROM ledger_entry e
+    SELECT e.id, coalesce(e.metadata ->> 'tollbook_charge_id', e.metadata ->> 'charge_id')::bigint AS charge_id
+    FROM ledger_entry e
     WHERE e.user_id = b.user_id AND e.reference = %(term)s'''
     )
 }"""

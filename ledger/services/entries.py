@@ -90,14 +90,15 @@ def posted_of(outcome: Any, *, amount: Decimal) -> Posted:
     raise refusal_of(outcome, required=-amount)
 
 
-def refusal_of(outcome: Any, *, required: Decimal) -> errors.InsufficientCredits:
-    """Turn the ledger's `insufficient` into the refusal that says why."""
+def refusal_of(outcome: Any, *, required: Decimal, budget: errors.Budget | None = None) -> errors.InsufficientCredits:
+    """Turn the ledger's `insufficient` into the refusal that says why; `budget` is one that leaves too little."""
     return errors.InsufficientCredits(
         required=required,
         available=outcome.available,
         reserved=outcome.reserved,
         reason=outcome.reason,
         next_hold_expires_at=outcome.next_hold_expires_at,
+        budget=budget,
     )
 
 

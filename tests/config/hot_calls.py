@@ -177,6 +177,17 @@ def verified(account: Account, *_: Any) -> Any:
     return verdict_on(key_hash=hash_of(account.limited_key), endpoint="search", method="", units=Decimal(1))
 
 
+def verified_without_limit(account: Account) -> Any:
+    return verdict_on(key_hash=hash_of(account.key), endpoint="search", method="", units=Decimal(1))
+
+
+def limited_now(account: Account) -> None:
+    """Give a limit to a key that had none: what it has spent is counted here."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("UPDATE accounts_apikey SET spending_limit = 1000 WHERE key_hash = %s", [hash_of(account.key)])
+        cursor.execute("SELECT usage_count_key(%s)", [hash_of(account.key)])  # as the trigger does, which is off here
+
+
 def spent(account: Account) -> Any:
     found = ApiKey.objects.get(key_hash=hashlib.sha256(account.limited_key.encode()).digest())
     return spending_of_key(found, now=timezone.now())
@@ -263,7 +274,11 @@ CALLS = {
     "refund": Call(refunded, after=charged_by_key),
     "refund of what is left": Call(refunded, after=partly_refunded),
     "events": Call(reported, requests=20),
+    "charge by a key whose limit was just set": Call(
+        lambda account, _: charged(account, key_hash=hash_of(account.key)), after=limited_now
+    ),
     "verdict on a key": Call(verified),
+    "verdict on a key without a limit": Call(verified_without_limit),
     "verdict on a key, first of a month": Call(verified, after=a_month_ago),
     "spending of a key": Call(spent),
 }

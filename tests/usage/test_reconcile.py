@@ -80,6 +80,7 @@ TAMPERINGS = {
     },
     f"DELETE FROM usage_refund WHERE {OF_ALICE}": {"refund_is_in_the_statistics", "sums_are_the_log"},
     f"UPDATE usage_keyspending SET credits = credits - 0.000001 WHERE {OF_ALICE}": {"spending_of_a_key_is_the_log"},
+    f"UPDATE usage_keyspending SET next_credits = 1 WHERE {OF_ALICE}": {"spending_of_a_key_is_the_log"},
     f"UPDATE usage_keyspending SET began_on = began_on + 62 WHERE {OF_ALICE}": {"spending_of_a_key_is_the_log"},
     f"DELETE FROM usage_requestlog WHERE api_key_id IS NOT NULL AND {OF_ALICE}": {
         "spending_of_a_key_is_the_log",

@@ -191,7 +191,7 @@ class TestAKeyWithALimit:
         assert self.asked(gateway, limited, 1, "free") == "valid"
         assert code(gateway, limited) == "valid"
 
-    def test_has_spent_what_the_log_says_before_it_is_counted(self, gateway, alice):
+    def test_has_spent_what_the_log_says_when_the_limit_is_set(self, gateway, alice):
         price("search", 1)
         limited = ApiKeyFactory(user=alice)
         paid = charge(None, key_hash=hash_of(limited.raw), units=Decimal(6))
@@ -199,7 +199,7 @@ class TestAKeyWithALimit:
         charge(alice, units=Decimal(3))
         ApiKey.objects.filter(pk=limited.api_key.pk).update(spending_limit=10)
 
-        assert not KeySpending.objects.exists()
+        assert KeySpending.objects.get().credits == 5
         assert self.asked(gateway, limited, "5.000001") == "insufficient_credits"
         assert self.asked(gateway, limited, 5) == "valid"
 
@@ -244,7 +244,7 @@ def test_it_changes_nothing_and_takes_one_statement():
         ({"api_key": 7}, "api_key"),
         ({"api_key": "x", "endpoint": ""}, "endpoint"),
         ({"api_key": "x", "endpoint": "x" * 2_001}, "endpoint"),
-        ({"api_key": "x", "units": 0}, "units"),
+        ({"api_key": "x", "units": -1}, "units"),
         ({"api_key": "x", "units": None}, "units"),
         ({"api_key": "x", "method": "G T"}, "method"),
         ({"api_key": "\u0000"}, "api_key"),

@@ -29,5 +29,8 @@ class SpendingKeyAdmin(ApiKeyAdmin):
 
     @admin.display(description="spent of it")
     def spent(self, key: ApiKey) -> str:
-        spent, began_on = spending_of_key(key, now=timezone.now())
-        return f"{shown(spent)} credits since {began_on}, keys that it replaces or is replaced by included"
+        spent = spending_of_key(key, now=timezone.now())
+        return (
+            f"{shown(spent.credits)} credits since {spent.began_on}, anew on {spent.resets_on}; "
+            "keys that it replaces or is replaced by are included"
+        )

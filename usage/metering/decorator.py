@@ -17,6 +17,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from config.http.idempotency import REPLAYED
+from config.http.throttling import is_counted_by_key
 from usage.errors import MeteringUnavailable
 from usage.metering.incoming import Incoming, incoming
 from usage.metering.refusals import REFUSALS, refusal_answer, status_of_failure
@@ -35,6 +36,7 @@ def metered(
     customer: Asked | None = None,
     expires_in_seconds: int = 900,
     repeat_seconds: int = 600,
+    most_repeats: int = 10,
     fail_open: bool = False,
 ) -> Callable[[View], View]:
     """Let only those requests reach a view that can be paid, and take what they cost when it has answered.
@@ -52,6 +54,7 @@ def metered(
         customer=customer,
         expires_in_seconds=expires_in_seconds,
         repeat_seconds=repeat_seconds,
+        most_repeats=most_repeats,
         fail_open=fail_open,
     )
 
@@ -123,6 +126,7 @@ def _incoming(request: Any) -> Incoming:
         path=plain.path,
         body=lambda: _body_of(plain),
         request_id=getattr(plain, "request_id", None),
+        is_counted=is_counted_by_key(plain),
     )
 
 

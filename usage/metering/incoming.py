@@ -15,7 +15,10 @@ LONGEST_METHOD = 10
 
 @dataclass(frozen=True)
 class Incoming:
-    """`request` is what the terms' functions are given; `body` reads the whole body, and only once it is asked."""
+    """`request` is what the terms' functions are given; `body` reads the whole body, and only once it is asked.
+
+    `is_counted`: a throttle has counted it among the calls a minute of its key.
+    """
 
     request: Any
     method: str
@@ -25,6 +28,7 @@ class Incoming:
     idempotency_key: str | None
     request_id: str
     body: Callable[[], bytes]
+    is_counted: bool = False
 
     def digest(self) -> str:
         """Tell this request from any other: SHA-256 of method, address and body."""
@@ -34,7 +38,13 @@ class Incoming:
 
 
 def incoming(
-    request: Any, meta: Mapping[str, Any], *, path: str, body: Callable[[], bytes], request_id: str | None = None
+    request: Any,
+    meta: Mapping[str, Any],
+    *,
+    path: str,
+    body: Callable[[], bytes],
+    request_id: str | None = None,
+    is_counted: bool = False,
 ) -> Incoming:
     """Read what matters from a CGI-like environment, as WSGI's and Django's `META` are; `path` is the decoded one."""
     method = str(meta.get("REQUEST_METHOD", "")).upper()
@@ -48,4 +58,5 @@ def incoming(
         idempotency_key=meta.get("HTTP_IDEMPOTENCY_KEY") or None,
         request_id=request_id or chosen_request_id(meta.get("HTTP_X_REQUEST_ID")),
         body=body,
+        is_counted=is_counted,
     )

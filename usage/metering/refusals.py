@@ -14,6 +14,7 @@ from config.http.numbers import plain
 from ledger.errors import IdempotencyKeyReused, InsufficientCredits, LedgerRefusal, UnknownCustomer
 from usage.errors import (
     CustomerInactive,
+    CustomerKeyRateLimited,
     IdempotencyKeyRefused,
     IdempotencyKeySpent,
     MeteringUnavailable,
@@ -25,6 +26,7 @@ STATUS_BY_REFUSAL: dict[type[Exception], tuple[int, str]] = {
     ApiKeyMissing: (401, "api_key_missing"),
     ApiKeyInvalid: (401, "api_key_invalid"),
     InsufficientCredits: (402, "insufficient_credits"),
+    CustomerKeyRateLimited: (429, "rate_limited"),
     CustomerInactive: (403, "customer_inactive"),
     UnknownCustomer: (404, "customer_not_found"),
     IdempotencyKeyRefused: (400, "invalid"),
@@ -53,7 +55,9 @@ def refusal_answer(refusal: Exception) -> HttpResponse:
         for name, value in getattr(refusal, "extra", {}).items()
     }
     detail = f"Idempotency-Key: {refusal}" if isinstance(refusal, IdempotencyKeyRefused) else str(refusal)
-    answer = error_answer(status, code=code, detail=detail, extra=extra)
+    answer = error_answer(status, code=code, detail=detail, extra=extra, headers=getattr(refusal, "headers", {}))
+    if hasattr(refusal, "retry_after_seconds"):
+        answer.headers["Retry-After"] = str(refusal.retry_after_seconds)
     if status == 401:
         answer.headers["WWW-Authenticate"] = 'ApiKey realm="api"'
     answer.headers["Cache-Control"] = "no-store"

@@ -15,6 +15,7 @@ from config.http.paths import normal_endpoint
 
 MOST_SECONDS = 86_400
 LONGEST_ENDPOINT = 200
+MOST_REPEATS = 100
 
 Asked = Callable[[Any], Any]  # given the request, as its framework has it
 Amount = Decimal | int | str
@@ -33,6 +34,7 @@ class Terms:
     customer: Asked | None = None  # gives a user's id, or the SHA-256 of a key; None: the header X-API-KEY
     expires_in_seconds: int = 900
     repeat_seconds: int = 600
+    most_repeats: int = 10
     fail_open: bool = False
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class Terms:
             raise ImproperlyConfigured(f"A hold lives for 1 to {MOST_SECONDS} seconds.")
         if self.repeat_seconds < 0:
             raise ImproperlyConfigured("repeat_seconds must be 0 or more.")
+        if not 0 <= self.most_repeats <= MOST_REPEATS:
+            raise ImproperlyConfigured(f"most_repeats lies between 0 and {MOST_REPEATS}.")
         if self.fail_open and not settings.METERING_SPOOL:
             raise ImproperlyConfigured("fail_open needs METERING_SPOOL, a folder for what is charged later.")
 

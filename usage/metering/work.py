@@ -19,7 +19,6 @@ from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
 from config.http.meters import count_database_error
 from config.http.numbers import parse_credits
 from ledger.errors import LedgerRefusal
-from ledger.models import Hold
 from ledger.services.holds import extend_hold
 from usage.errors import (
     CustomerKeyInvalid,
@@ -31,7 +30,7 @@ from usage.errors import (
 )
 from usage.metering.incoming import Incoming
 from usage.metering.terms import Terms
-from usage.services.metered_requests import Announced, Opened, Outcome, open_request, settle_request
+from usage.services.metered_requests import Announced, Opened, Outcome, log_repeat, open_request, settle_request
 from usage.services.spool import SpoolFull, SpoolMissing, configured_spool, put_down
 from usage.services.spooled_lines import SpooledRequest, to_line
 
@@ -44,9 +43,10 @@ class Metering:
     `hold` is None while the database is away and the terms let the work run all the same.
     """
 
-    def __init__(self, announced: Announced, hold: Hold | None, *, is_repeat: bool, reference: str) -> None:
-        self.hold = hold
-        self.is_repeat = is_repeat
+    def __init__(self, announced: Announced, opened: Opened | None, *, reference: str) -> None:
+        self.hold = opened.hold if opened else None
+        self.is_repeat = opened.is_repeat if opened else False
+        self._opened = opened
         self._announced = announced
         self._reference = reference
         self._began = time.monotonic()
@@ -91,16 +91,17 @@ class Metering:
 
         :raises MeteringUnavailable: if what it cost can be put down nowhere
         """
-        if self._has_ended or self.is_repeat:
+        if self._has_ended:
             return
         self._has_ended = True
         latency_ms = int((time.monotonic() - self._began) * 1000)
         outcome = Outcome(status, self._units, self._credits, latency_ms, self._reference)
-        if self.hold is None:
+        if self.hold is None or self._opened is None:
             self._spool(outcome)
             return
         try:
-            settle_request(self._announced, outcome, self.hold, metadata={})
+            if self.is_repeat or settle_request(self._announced, outcome, self.hold, metadata={}).is_repeat:
+                self._log_repeat(outcome, self._opened)
         except Error as error:
             if not is_database_away(error):
                 raise
@@ -108,6 +109,18 @@ class Metering:
             self._spool(outcome)
         except (LedgerRefusal, UsageRefusal) as refusal:
             logger.error("Hold %s ran out before its work, which stays unpaid: %s", self.hold.pk, refusal)  # noqa: TRY400
+
+    def _log_repeat(self, outcome: Outcome, opened: Opened) -> None:
+        """Log a request that another one has paid for; it owes nothing, so its log row is all that can be lost."""
+        if not self._announced.is_shared:
+            return  # nobody else could have paid: the first answer to its settling was lost, that is all
+        try:
+            log_repeat(self._announced, outcome, opened)
+        except Error as error:
+            if not is_database_away(error):
+                raise
+            count_database_error(error)
+            logger.error("A repeated request to %s could not be logged: %s", self._announced.endpoint, error)  # noqa: TRY400
 
     def spooled(self, outcome: Outcome) -> SpooledRequest:
         """Put the request into the form in which it can wait."""
@@ -131,13 +144,14 @@ def begin(terms: Terms, call: Incoming) -> Metering:
     :raises ApiKeyMissing, ApiKeyInvalid: if nobody is there to pay
     :raises CustomerInactive, UnknownCustomer: if whom `customer` named may not be charged
     :raises InsufficientCredits: if less is available
+    :raises CustomerKeyRateLimited: if the key has made all its calls of this minute
     :raises IdempotencyKeyRefused, IdempotencyKeyReused, IdempotencyKeySpent: if the request is no repetition
     :raises MeteringUnavailable: if it cannot be charged now
     """
     announced = _announced(terms, call)
     now = timezone.now()
     try:
-        opened = open_request(announced, now=now)
+        opened = open_request(announced, now=now, most_repeats=terms.most_repeats)
     except CustomerKeyInvalid:
         raise ApiKeyInvalid from None
     except PriceUnknown as error:
@@ -151,7 +165,7 @@ def begin(terms: Terms, call: Incoming) -> Metering:
         return _without_database(terms, announced, call, error)
     if opened.is_repeat:
         _refuse_late_repeat(terms, opened, now)
-    return Metering(announced, opened.hold, is_repeat=opened.is_repeat, reference=call.request_id)
+    return Metering(announced, opened, reference=call.request_id)
 
 
 def end_for_good(metering: Metering, status: int) -> None:
@@ -171,12 +185,13 @@ def _announced(terms: Terms, call: Incoming) -> Announced:
         key_hash=key_hash,
         endpoint=terms.endpoint_of(call.request, call.path),
         method=call.method,
-        units=units or Decimal(1),
-        credits=credits if units else Decimal(0),
+        units=units,
+        credits=credits,
         expires_in_seconds=terms.expires_in_seconds,
         key=key or str(uuid.uuid4()),
         is_shared=key is not None,
         digest=digest,
+        is_admitted=terms.customer is None and call.is_counted,
     )
 
 
@@ -205,7 +220,7 @@ def _customer(terms: Terms, call: Incoming) -> tuple[int | None, bytes | None]:
 
 def _without_database(terms: Terms, announced: Announced, call: Incoming, error: Error) -> Metering:
     """Let the work run if the terms say so and it can be put down for later."""
-    metering = Metering(announced, None, is_repeat=False, reference=call.request_id)
+    metering = Metering(announced, None, reference=call.request_id)
     if terms.fail_open:
         spool = configured_spool()
         likely = metering.spooled(Outcome(200, announced.units, announced.credits, 1_000_000, call.request_id))

@@ -11,7 +11,8 @@ from accounts.models import ApiKey
 class KeySpending(models.Model):
     """What was spent since one day by one key and those that rotations put in its place; kept by SQL functions alone.
 
-    It is there from the moment on when a key with a limit is made, or first used since the count began anew.
+    It is there from the moment on when a limit is set, or first used since the count began anew; what is spent from the
+    next such day on is counted in it, too.
     """
 
     pk = models.CompositePrimaryKey("user", "api_key", "began_on")
@@ -34,6 +35,16 @@ class KeySpending(models.Model):
     began_on = models.DateField(help_text="The UTC day on which the count began.")
     counted_on = models.DateField(help_text="The latest UTC day of which something may have been counted.")
     credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits debited since, less refunds.")
+    next_on = models.DateField(
+        null=True, help_text="The UTC day on which the count begins anew; empty: not counted from there on."
+    )
+    next_credits = models.DecimalField(
+        max_digits=24,
+        decimal_places=6,
+        default=0,
+        db_default=0,
+        help_text="Credits debited since then, less refunds.",
+    )
 
     class Meta:
         verbose_name_plural = "key spending"

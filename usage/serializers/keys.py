@@ -8,8 +8,10 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import Scope
+from accounts.serializers import ApiKeySerializer
 from config.http.bodies import Body
-from config.http.fields import CreditsField
+from config.http.fields import CreditsField, InstantField
+from ledger.serializers import BudgetSerializer
 from usage.key_verdicts import Code
 from usage.serializers.metering import KeyField, endpoint_field, method_field, units_field
 
@@ -36,6 +38,24 @@ class VerdictSerializer(serializers.Serializer[Any]):
     )
     credits_required = CreditsField(allow_null=True, help_text="What the endpoint costs; null without a price.")
     available = CreditsField(allow_null=True, help_text="What the customer can spend.")
+    budget = BudgetSerializer(required=False, help_text="Where the key's spending limit stands, if it has one.")
+
+
+class SpendingKeySerializer(ApiKeySerializer):
+    """A key of the customer's own, with what was spent of its limit; its text is not stored."""
+
+    spent = CreditsField(
+        allow_null=True,
+        help_text="Credits spent of its limit since the count began, less refunds; keys of one rotation spend as one. "
+        "null: no limit.",
+    )
+    resets_at = InstantField(allow_null=True, help_text="When the count of its limit begins anew; null: no limit.")
+
+
+class NewSpendingKeySerializer(SpendingKeySerializer):
+    """A key that was just made."""
+
+    key = serializers.CharField(help_text="The whole key, shown this once: only its hash is stored.")
 
 
 VERDICT = Body(VerdictRequestSerializer)

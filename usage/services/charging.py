@@ -13,13 +13,14 @@ from django.db import connection
 from config.http.paths import endpoint_as_stored, normal_endpoint
 from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
-from ledger.selectors import balance_of
+from ledger.selectors import balance_of, our_metadata
 from ledger.services.entries import refusal_of
 from ledger.services.idempotency import fingerprint
 from usage import errors
 from usage.services.batching import Batcher
 from usage.services.charge_calls import AskedCharge, charge_one, charge_together
 from usage.services.customers import raise_customer_refusal
+from usage.standings import budget_of, rate_limited
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,18 @@ def charge_request(
     reference: str | None = None,
     metadata: dict[str, Any] | None = None,
     request_id: uuid.UUID | None = None,
+    is_admitted: bool = False,
 ) -> Charge:
     """Charge a customer, named by id or by the SHA-256 of one of their keys, for one request.
 
     `credits` (positive) overrides the price; otherwise the price of the endpoint in force applies, times
     `units`. What failed costs nothing unless its price says so or `credits` is given; 401, 402 and 429 never
-    cost. Repeating the call with its key answers with the charge made then.
+    cost, nor do they count among the calls a minute of a key, nor does what `is_admitted`: it settles what was held by
+    the key. 0 units cost the minimum of the price. Repeating the call with its key answers with the charge made then,
+    also when the customer or their key has ended since.
 
     :raises InsufficientCredits: if less is available; the request is logged as rejected
+    :raises CustomerKeyRateLimited: if the key has made all its calls of this minute
     :raises PriceUnknown: if no price names the endpoint
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another charge
@@ -79,6 +84,7 @@ def charge_request(
             idempotency_key=idempotency_key,
             fingerprint=fingerprint(asked),
             request_id=request_id or uuid.uuid4(),
+            is_admitted=is_admitted,
             **asked | {"endpoint": endpoint_as_stored(endpoint)},
         )
     )
@@ -97,11 +103,13 @@ def charge_request(
         case "replayed":
             return _made_before(outcome.user_id, idempotency_key)
         case "insufficient":
-            raise refusal_of(outcome, required=outcome.credits)
+            raise refusal_of(outcome, required=outcome.credits, budget=budget_of(outcome.limits))
         case "price_unknown":
             raise errors.PriceUnknown(normal_endpoint(endpoint))
         case "key_reused":
             raise IdempotencyKeyReused
+        case "rate_limited":
+            raise rate_limited(outcome.limits)
     raise_customer_refusal(outcome.outcome)
     raise AssertionError(outcome.outcome)
 
@@ -122,13 +130,13 @@ def _made_before(user_id: int, idempotency_key: str) -> Charge:
     entry = Entry.objects.filter(**named).first()
     if entry is not None:
         return Charge(
-            entry.metadata["charge_id"],
+            our_metadata(entry, "charge_id"),
             user_id,
             -entry.amount,
             entry.balance_after,
             present.available,
             entry.pk,
-            uuid.UUID(entry.metadata["request_id"]),
+            uuid.UUID(our_metadata(entry, "request_id")),
             is_replay=True,
         )
     free = OperationKey.objects.get(**named)

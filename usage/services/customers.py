@@ -1,9 +1,14 @@
-"""What the SQL functions say of a customer who may not be charged, in the domain's words."""
+"""Whether a customer may be charged: what the SQL functions say of it, in the domain's words."""
 
 from __future__ import annotations
 
+import datetime as dt
+
+from accounts.models import User
+from config.db.calls import call
 from ledger.errors import UnknownCustomer
 from usage import errors
+from usage.selectors import owner_of_key
 
 _REFUSALS: dict[str, type[Exception]] = {
     "key_invalid": errors.CustomerKeyInvalid,
@@ -19,3 +24,31 @@ def raise_customer_refusal(outcome: str) -> None:
     """
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome]
+
+
+def customer_of_key(*, key_hash: bytes, operation: str, idempotency_key: str, now: dt.datetime) -> int:
+    """Tell whose key has this SHA-256, to name a customer by it for an operation.
+
+    One that has ended names its customer still for what was done under the idempotency key before: that has its replay.
+
+    :raises CustomerKeyInvalid: if it is no customer's, or not live: what a charge by it would refuse too
+    """
+    owner = owner_of_key(key_hash=key_hash, now=now)
+    if owner.is_live:
+        return owner.user_id
+    asked = {"p_user_id": owner.user_id, "p_operation": operation, "p_idempotency_key": idempotency_key}
+    if not call("usage_has_been_done", **asked)[0]:
+        raise errors.CustomerKeyInvalid
+    return owner.user_id
+
+
+def refuse_ended(*, user_id: int | None, key_hash: bytes | None, now: dt.datetime) -> None:
+    """Let only those pass for whom new work may be done.
+
+    :raises CustomerKeyInvalid, CustomerInactive: if the key has ended, or the customer was deactivated
+    """
+    if key_hash is not None:
+        if not owner_of_key(key_hash=key_hash, now=now).is_live:
+            raise errors.CustomerKeyInvalid
+    elif user_id is None or not User.objects.filter(pk=user_id, is_active=True).exists():
+        raise errors.CustomerInactive

@@ -12,11 +12,14 @@ from psycopg.types.json import Jsonb
 from config.db.calls import call
 from config.http.paths import endpoint_as_stored, normal_endpoint
 from ledger.models import Hold
+from ledger.services.entries import refusal_of
 from ledger.services.holds import HoldChange, hold_change
 from ledger.services.idempotency import fingerprint
 from usage import errors
+from usage.services.counting import with_count
 from usage.services.customers import raise_customer_refusal
 from usage.services.partitions import months_around, with_partition
+from usage.standings import budget_of, rate_limited
 
 
 class Captured(NamedTuple):
@@ -39,13 +42,16 @@ def hold_for_request(
     expires_in_seconds: int = 900,
     reference: str | None = None,
     metadata: dict[str, Any] | None = None,
+    is_admitted: bool = False,
 ) -> HoldChange:
     """Set credits of a customer, named by id or by the SHA-256 of one of their keys, aside for `expires_in_seconds`.
 
     How many: `credits` (positive), or else what `units` of the endpoint cost now. Endpoint, method and units are
-    remembered for the capture. Repeating the call with its key answers with the hold opened then.
+    remembered for the capture. It is one of the calls a minute of a key, unless it `is_admitted`: was counted before.
+    Repeating the call with its key answers with the hold opened then, also when the customer or their key has ended.
 
     :raises InsufficientCredits: if less is available
+    :raises CustomerKeyRateLimited: if the key has made all its calls of this minute
     :raises PriceUnknown: if no price names the endpoint, and no credits were given
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another hold
@@ -59,22 +65,31 @@ def hold_for_request(
         "reference": reference,
         "metadata": metadata or {},
     }
-    outcome = call(
-        "usage_open_hold",
-        p_user_id=user_id,
-        p_key_hash=key_hash,
-        p_credits=credits,
-        p_endpoint=_stored(endpoint),
-        p_method=method,
-        p_units=units,
-        p_seconds=expires_in_seconds,
-        p_reference=reference,
-        p_metadata=Jsonb(metadata or {}),
-        p_idempotency_key=idempotency_key,
-        p_fingerprint=fingerprint(asked),
+    outcome = with_count(
+        key_hash,
+        lambda: call(
+            "usage_open_hold",
+            p_user_id=user_id,
+            p_key_hash=key_hash,
+            p_credits=credits,
+            p_endpoint=_stored(endpoint),
+            p_method=method,
+            p_units=units,
+            p_seconds=expires_in_seconds,
+            p_reference=reference,
+            p_metadata=Jsonb(metadata or {}),
+            p_idempotency_key=idempotency_key,
+            p_fingerprint=fingerprint(asked),
+            p_is_admitted=is_admitted,
+        ),
     )
-    if outcome.outcome == "price_unknown":
-        raise errors.PriceUnknown(normal_endpoint(endpoint or ""))
+    match outcome.outcome:
+        case "price_unknown":
+            raise errors.PriceUnknown(normal_endpoint(endpoint or ""))
+        case "rate_limited":
+            raise rate_limited(outcome.limits)
+        case "insufficient":
+            raise refusal_of(outcome, required=outcome.required, budget=budget_of(outcome.limits))
     raise_customer_refusal(outcome.outcome)
     return hold_change(outcome)
 

@@ -11,12 +11,14 @@ import logging
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from config.db.calls import call
 from config.db.prepared import read_prepared
 from ledger.errors import HoldSettled, IdempotencyKeyReused
 from ledger.models import Entry, Hold, OperationKey
 from ledger.services.holds import HoldChange
 from usage.errors import CustomerKeyInvalid, IdempotencyKeySpent
 from usage.services.charging import Charge, charge_request
+from usage.services.customers import refuse_ended
 from usage.services.holding import capture_hold, hold_for_request
 
 MOST_ATTEMPTS = 64
@@ -43,6 +45,7 @@ class Announced(NamedTuple):
     key: str
     is_shared: bool = False
     digest: str | None = None
+    is_admitted: bool = False  # was counted among the calls a minute of its key already
 
 
 class Outcome(NamedTuple):
@@ -56,10 +59,14 @@ class Outcome(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The hold of a request, and whether an earlier request with its key has already been worked on and settled."""
+    """The hold of a request, and whether an earlier request with its key has already been worked on and settled.
+
+    `number` counts the requests that share the hold beyond the one that opened it, from 1; 0 is that one.
+    """
 
     hold: Hold
     is_repeat: bool
+    number: int = 0
 
 
 class Settled(NamedTuple):
@@ -69,28 +76,30 @@ class Settled(NamedTuple):
     is_repeat: bool
 
 
-def open_request(announced: Announced, *, now: dt.datetime) -> Opened:
+def open_request(announced: Announced, *, now: dt.datetime, most_repeats: int | None = None) -> Opened:
     """Hold what the request may cost at most.
 
     A shared key finds the hold of the earlier request. Had that failed, or had its hold run out unpaid, this one is
-    another attempt, with a hold of its own.
+    another attempt, with a hold of its own. With `most_repeats` no more requests than that share one hold beyond the
+    first, over all processes: each is work that is not paid again.
 
     :raises InsufficientCredits: if less is available
     :raises PriceUnknown: if no price names the endpoint, and no credits were announced
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another request
-    :raises IdempotencyKeySpent: if too many attempts with it have failed
+    :raises IdempotencyKeySpent: if too many attempts with it have failed, or it was repeated too often
     """
     first = _hold(announced, attempt=1)
     if not (announced.is_shared and first.is_replay):
         return Opened(first.hold, is_repeat=False)
+    refuse_ended(user_id=announced.user_id, key_hash=announced.key_hash, now=now)  # it is work, and no stored answer
     keys = [_hold_key(announced, attempt) for attempt in range(1, MOST_ATTEMPTS + 1)]
     attempts = list(Hold.objects.filter(user_id=first.hold.user_id, idempotency_key__in=keys).order_by("id"))
     last = attempts[-1]
     if has_ended_well(last):
-        return Opened(last, is_repeat=True)
-    if last.status_at(now) == "open":
-        return Opened(last, is_repeat=False)  # its twin is being worked on this moment: one of the two pays
+        return Opened(last, is_repeat=True, number=_number(last, most_repeats))
+    if last.status_at(now) == "open":  # its twin is being worked on now: one of the two pays
+        return Opened(last, is_repeat=False, number=_number(last, most_repeats))
     if len(attempts) == MOST_ATTEMPTS:
         raise IdempotencyKeySpent("Too many requests with this idempotency key have failed. Use a new one.")
     return Opened(_hold(announced, attempt=len(attempts) + 1).hold, is_repeat=False)
@@ -112,7 +121,7 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
             idempotency_key=key,
             credits=_cost(announced, outcome, hold) if used else None,
             status=outcome.status,
-            units=outcome.units or None,
+            units=outcome.units,
             latency_ms=outcome.latency_ms,
             reference=outcome.reference,
             metadata=metadata,
@@ -126,7 +135,7 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
         "endpoint": announced.endpoint,
         "method": announced.method,
         "credits": _cost(announced, outcome, hold),
-        "units": outcome.units or announced.units,
+        "units": announced.units if outcome.units is None else outcome.units,
         "status": outcome.status,
         "latency_ms": outcome.latency_ms,
         "reference": outcome.reference,
@@ -140,6 +149,36 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
     return Settled(done_instead.credits, done_instead.is_replay)
 
 
+def log_repeat(announced: Announced, outcome: Outcome, opened: Opened) -> None:
+    """Log a request that was worked on and that another one with its key has paid for; it costs nothing, and counts."""
+    charge = {
+        "endpoint": announced.endpoint,
+        "method": announced.method,
+        "credits": Decimal(0),
+        "units": announced.units if outcome.units is None else outcome.units,
+        "status": outcome.status,
+        "latency_ms": outcome.latency_ms,
+        "reference": outcome.reference,
+        "idempotency_key": _key_of(opened.hold, f"repeat {opened.number}"),
+    }
+    _charge(announced, opened.hold, charge)
+
+
+def _number(hold: Hold, most_repeats: int | None) -> int:
+    """Give the request its number among those that share the hold.
+
+    :raises IdempotencyKeySpent: if there are as many as may be
+    """
+    if most_repeats is None:
+        return 0
+    number: int | None = call("usage_number_repeat", p_hold_id=hold.pk, p_most=most_repeats)[0]
+    if number is None:
+        raise IdempotencyKeySpent(
+            "This request was worked on and paid before, and was repeated too often. Use a new idempotency key."
+        )
+    return number
+
+
 def has_ended_well(hold: Hold) -> bool:
     """Tell whether a request that succeeded was settled for this hold: from it, or by a charge in its place."""
     named = {"user_id": hold.user_id, "operation__in": _PAYING, "idempotency_key": _key_of(hold, "done")}
@@ -148,6 +187,7 @@ def has_ended_well(hold: Hold) -> bool:
 
 def _charge(announced: Announced, hold: Hold, charge: dict[str, Any]) -> Charge:
     """Charge by the key that the request came with, whose limit it counts against, or by id where that has ended."""
+    charge["is_admitted"] = True  # the hold was its call
     if announced.key_hash is None:
         return charge_request(user_id=hold.user_id, **charge)
     try:
@@ -167,6 +207,7 @@ def _hold(announced: Announced, *, attempt: int) -> HoldChange:
         expires_in_seconds=announced.expires_in_seconds,
         metadata={"request": announced.digest} if announced.digest else {},
         idempotency_key=_hold_key(announced, attempt),
+        is_admitted=announced.is_admitted,
     )
 
 
@@ -199,7 +240,7 @@ def _cost(announced: Announced, outcome: Outcome, hold: Hold) -> Decimal:
     elif outcome.units is None or announced.credits is not None or by_units is None:
         used = hold.credits
     else:
-        used = by_units if outcome.units else Decimal(0)
+        used = by_units
     if used > hold.credits:
         logger.error(
             "A request to %s used %s credits, but only %s were held for it: those are taken. "

@@ -129,7 +129,11 @@ USAGE_CHECKS = (
         "spending_of_a_key_is_the_log",
         """SELECT s.user_id, s.api_key_id, s.began_on, s.credits AS counted,
                 coalesce(sum(r.credits - coalesce(f.credits, 0)), 0) AS logged
-            FROM usage_keyspending s
+            FROM (
+                SELECT user_id, api_key_id, began_on, credits FROM usage_keyspending
+                UNION ALL
+                SELECT user_id, api_key_id, next_on, next_credits FROM usage_keyspending WHERE next_on IS NOT NULL
+            ) s
             JOIN accounts_apikey k ON coalesce(k.original_id, k.id) = s.api_key_id
             LEFT JOIN usage_requestlog r ON r.user_id = s.user_id AND r.api_key_id = k.id
                 AND r.occurred_at >= s.began_on::timestamp AT TIME ZONE 'UTC'

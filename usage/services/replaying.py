@@ -111,7 +111,7 @@ def _settle(spooled: SpooledRequest) -> Settled:
     metadata = {"occurred_at": spooled.occurred_at.isoformat()}
     if spooled.hold is not None:
         return settle_request(spooled.announced, spooled.outcome, spooled.hold, metadata=metadata)
-    announced = spooled.announced
+    announced = spooled.announced._replace(is_admitted=True)  # its work is done: no call is made now
     try:
         opened = open_request(announced, now=timezone.now())
     except CustomerKeyInvalid:

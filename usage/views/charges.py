@@ -84,7 +84,7 @@ class ChargesViewSet(MeteringViewSet):
         asked = REFUND.read(request.data)
         refund = refund_charge(
             charge_id=charge_id,
-            user_id=customer_id(asked),
+            user_id=customer_id(asked, operation="refund", idempotency_key=idempotency_key),
             credits=asked["credits"],
             reason=asked["reason"],
             idempotency_key=idempotency_key,

@@ -95,7 +95,7 @@ class HoldsViewSet(MeteringViewSet):
         asked = CAPTURE.read(request.data)
         captured = capture_hold(
             hold_id=hold_id,
-            user_id=customer_id(asked),
+            user_id=customer_id(asked, operation="capture_hold", idempotency_key=idempotency_key),
             credits=asked["credits"],
             final=asked["final"],
             endpoint=asked["endpoint"],
@@ -122,9 +122,8 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = RELEASE.read(request.data)
-        return _changed(
-            release_hold(hold_id=hold_id, user_id=customer_id(asked), idempotency_key=idempotency_key), status=200
-        )
+        user_id = customer_id(asked, operation="release_hold", idempotency_key=idempotency_key)
+        return _changed(release_hold(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key), status=200)
 
     @extend_schema(
         operation_id="extend_hold",
@@ -140,7 +139,7 @@ class HoldsViewSet(MeteringViewSet):
         asked = EXTENSION.read(request.data)
         change = extend_hold(
             hold_id=hold_id,
-            user_id=customer_id(asked),
+            user_id=customer_id(asked, operation="extend_hold", idempotency_key=idempotency_key),
             expires_in_seconds=asked["expires_in"],
             idempotency_key=idempotency_key,
         )

@@ -20,7 +20,8 @@ class KeyVerdictsViewSet(MeteringViewSet):
     @extend_schema(
         operation_id="verify_key",
         summary="Ask whether a customer's key would do",
-        description="Changes nothing and sets nothing aside: what it allows may be refused a moment later.",
+        description="Changes nothing, sets nothing aside and counts as no call: what it allows may be refused a moment "
+        "later. `rate_limited`: the key has made all the calls that it may make in this minute.",
         tags=["metering"],
         request=VERDICT.serializer,
         responses={200: VerdictSerializer, **METERING_REFUSALS},
@@ -47,4 +48,5 @@ def verdict_answer(verdict: Verdict) -> dict[str, Any]:
         "scopes": verdict.scopes,
         "credits_required": None if required is None else plain(required),
         "available": None if available is None else plain(available),
+        **({} if verdict.budget is None else {"budget": verdict.budget.extra}),
     }

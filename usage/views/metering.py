@@ -17,7 +17,7 @@ from config.http.idempotency import REPLAYED
 from config.http.lean import LeanAnswer, LeanViewSet
 from config.http.parameters import path_number
 from usage.errors import CustomerKeyInvalid
-from usage.selectors import customer_of_key
+from usage.services.customers import customer_of_key
 
 # What every metering call may answer besides its own answers.
 METERING_REFUSALS: dict[Any, Any] = {**REFUSALS, 400: FieldErrorsSerializer, 403: ErrorSerializer}
@@ -51,14 +51,16 @@ def customer_named(asked: Mapping[str, Any]) -> Customer:
     return {"key_hash": key_format.hash_of(asked["api_key"])}
 
 
-def customer_id(asked: Mapping[str, Any]) -> int | None:
+def customer_id(asked: Mapping[str, Any], *, operation: str, idempotency_key: str) -> int | None:
     """Find out who was meant, if anybody.
 
-    :raises CustomerKeyInvalid: if the key is not live
+    :raises CustomerKeyInvalid: if the key is not live, and this operation was not done under the idempotency key before
     """
     named = customer_named(asked)
     if "key_hash" in named:
-        return customer_of_key(key_hash=named["key_hash"], now=timezone.now())
+        return customer_of_key(
+            key_hash=named["key_hash"], now=timezone.now(), operation=operation, idempotency_key=idempotency_key
+        )
     return named.get("user_id")
 
 

@@ -1,0 +1,1 @@
+DROP FUNCTION usage_charge_batch;
