@@ -1,9 +1,8 @@
-"""Included under `auth/`."""
+"""Included under `auth/`. The API keys stand in usage/urls.py: what was spent by a key is shown with it."""
 
 from django.urls import path
 
 from accounts.views import signing_in
-from accounts.views.api_keys import ApiKeyViewSet
 from accounts.views.webhooks import DeliveryViewSet, WebhookViewSet
 
 urlpatterns = [
@@ -13,13 +12,6 @@ urlpatterns = [
     path("logout", signing_in.LogoutView.as_view(), name="logout"),
     path("password", signing_in.PasswordView.as_view(), name="password"),
     path("password-reset/confirm", signing_in.PasswordResetView.as_view(), name="confirm-password-reset"),
-    path("account/api-keys", ApiKeyViewSet.as_view({"get": "list", "post": "create"}), name="api-keys"),
-    path(
-        "account/api-keys/<str:id>",
-        ApiKeyViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
-        name="api-key",
-    ),
-    path("account/api-keys/<str:id>/rotate", ApiKeyViewSet.as_view({"post": "rotate"}), name="rotate-api-key"),
     path("account/webhooks", WebhookViewSet.as_view({"get": "list", "post": "create"}), name="webhooks"),
     path(
         "account/webhooks/<str:id>",

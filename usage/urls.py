@@ -5,6 +5,7 @@ from django.urls import path
 
 from usage.views.account import KeySummaryViewSet, RequestsViewSet, SummaryViewSet, UsageViewSet
 from usage.views.alerts import AlertsViewSet
+from usage.views.api_keys import SpendingKeyViewSet
 from usage.views.charges import ChargesViewSet
 from usage.views.demo import TranslationViewSet
 from usage.views.events import EventsViewSet, OpenMeterEventsViewSet
@@ -32,6 +33,17 @@ urlpatterns = [
         "auth/account/alerts/<str:id>",
         AlertsViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
         name="alert",
+    ),
+    path("auth/account/api-keys", SpendingKeyViewSet.as_view({"get": "list", "post": "create"}), name="api-keys"),
+    path(
+        "auth/account/api-keys/<str:id>",
+        SpendingKeyViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
+        name="api-key",
+    ),
+    path(
+        "auth/account/api-keys/<str:id>/rotate",
+        SpendingKeyViewSet.as_view({"post": "rotate"}),
+        name="rotate-api-key",
     ),
     path("auth/account/summary", SummaryViewSet.as_view({"get": "retrieve"}), name="summary"),
 ]

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import ApiKey, KeyStatus, User
+from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import keys_of
 from accounts.serializers import (
     REFUSALS,
@@ -47,6 +48,11 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
     serializer_class = ApiKeySerializer
     queryset = ApiKey.objects.none()  # each call narrows to the customer's own
     filter_backends = ()
+    csv_header: tuple[str, ...] = CSV_HEADER
+
+    def keys(self, *, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
+        """Give a customer's keys as `serializer_class` shows them."""
+        return keys_of(user_id=user_id, now=now, status=status)
 
     @extend_schema(
         operation_id="api_keys",
@@ -68,10 +74,10 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         asked = choice(strict_parameters(request, {"status"}), "status", KeyStatus.values, default="")
-        keys = keys_of(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
+        keys = self.keys(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
         if wants_csv(request):
-            rows = ([_csv_value(key, name) for name in CSV_HEADER] for key in csv_items(request, keys))
-            return csv_answer(filename="api-keys.csv", header=CSV_HEADER, rows=rows)
+            rows = ([_csv_value(key, name) for name in self.csv_header] for key in csv_items(request, keys))
+            return csv_answer(filename="api-keys.csv", header=self.csv_header, rows=rows)
         page = self.paginate_queryset(keys)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -96,7 +102,7 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
             limits=KeyLimits(**{name: asked.validated_data[name] for name in LIMITS if name in asked.validated_data}),
             now=now,
         )
-        return _shown_once(issued, now)
+        return self._shown_once(issued, now)
 
     @extend_schema(
         operation_id="change_api_key",
@@ -119,7 +125,7 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
         asked.is_valid(raise_exception=True)
         user_id, key_id, now = cast(User, request.user).pk, path_number(id), timezone.now()
         change_own_key(user_id=user_id, key_id=key_id, changes=asked.validated_data, now=now)
-        return Response(ApiKeySerializer(keys_of(user_id=user_id, now=now).get(pk=key_id)).data)
+        return Response(self.get_serializer(self.keys(user_id=user_id, now=now).get(pk=key_id)).data)
 
     @extend_schema(
         operation_id="rotate_api_key",
@@ -147,7 +153,7 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
             grace=dt.timedelta(seconds=asked.validated_data["grace_period_seconds"]),
             now=now,
         )
-        return _shown_once(issued, now)
+        return self._shown_once(issued, now)
 
     @extend_schema(
         operation_id="revoke_api_key",
@@ -161,15 +167,14 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
         withdraw_own_key(user_id=cast(User, request.user).pk, key_id=path_number(id), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    def _shown_once(self, issued: IssuedKey, now: dt.datetime) -> Response:
+        key = self.keys(user_id=cast(int, issued.api_key.user_id), now=now).get(pk=issued.api_key.pk)
+        return Response({**self.get_serializer(key).data, "key": issued.raw}, status=status.HTTP_201_CREATED)
+
 
 def _end_of(asked: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
     days = asked.get("expires_in_days")
     return asked.get("expires_at") if days is None else now + dt.timedelta(days=days)
-
-
-def _shown_once(issued: IssuedKey, now: dt.datetime) -> Response:
-    key = keys_of(user_id=cast(int, issued.api_key.user_id), now=now).get(pk=issued.api_key.pk)
-    return Response({**ApiKeySerializer(key).data, "key": issued.raw}, status=status.HTTP_201_CREATED)
 
 
 def _csv_value(key: ApiKey, name: str) -> Any:

@@ -72,6 +72,8 @@ def test_a_new_key_is_shown_whole_once_and_works(alice):
         "spending_reset_day": 1,
         "replaces": None,
         "replaced_by": None,
+        "spent": None,
+        "resets_at": None,
     }
 
 

@@ -1,0 +1,40 @@
+"""The customer's API keys with what was spent by them: `accounts` knows the limit, and nothing of spending."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+
+from accounts.models.api_key import ApiKeyQuerySet
+from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.views.api_keys import CSV_HEADER, ApiKeyViewSet
+from usage.selectors import with_spending
+from usage.serializers.keys import NewSpendingKeySerializer, SpendingKeySerializer
+
+_MADE = {201: NewSpendingKeySerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS}
+_CHANGE_REFUSALS = {404: ErrorSerializer, 409: ErrorSerializer, 400: FieldErrorsSerializer, **REFUSALS}
+
+
+@extend_schema_view(
+    list=extend_schema(
+        responses={
+            (200, "application/json"): SpendingKeySerializer(many=True),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same keys, one a line."),
+            400: FieldErrorsSerializer,
+            **REFUSALS,
+        }
+    ),
+    create=extend_schema(responses=_MADE),
+    rotate=extend_schema(responses={**_MADE, 404: ErrorSerializer}),
+    partial_update=extend_schema(responses={200: SpendingKeySerializer, **_CHANGE_REFUSALS}),
+)
+class SpendingKeyViewSet(ApiKeyViewSet):
+    """Keys; each with a limit says what was spent of it, and when it begins anew."""
+
+    serializer_class = SpendingKeySerializer
+    csv_header = (*CSV_HEADER, "spent", "resets_at")
+
+    def keys(self, *, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
+        return with_spending(super().keys(user_id=user_id, now=now, status=status), now=now)
