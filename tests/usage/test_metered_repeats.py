@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from accounts.models import User
 from ledger.models import Hold
 from ledger.services.reconciliation import Scope
 from tests.accounts.races import at_once
@@ -16,7 +17,7 @@ from tests.factories import customer_with
 from tests.usage import metered_views
 from tests.usage.metered_services import Caller, captures, logged
 from tests.usage.metered_views import worked
-from tests.usage.metering import price
+from tests.usage.metering import price, rolled_up
 from usage.services import metered_requests
 from usage.services.reconciliation import reconcile
 
@@ -50,7 +51,9 @@ def test_a_repeated_request_is_worked_on_again_and_paid_once(caller, kind):
 
     assert (first.json(), first.headers.get("Idempotent-Replayed")) == (again.json(), None)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
-    assert (len(worked), captures(caller.user), len(logged(caller.user))) == (2, [10], 1)
+    assert (len(worked), captures(caller.user)) == (2, [10])
+    assert logged(caller.user) == [("search", 200, 5, 10), ("search", 200, 5, 0)]
+    assert rolled_up(caller.user) == [("search", 2, 0, 0, 10)]
 
 
 def test_a_paid_request_may_be_repeated_by_whom_no_credits_are_left(caller):
@@ -111,7 +114,7 @@ def test_after_a_failure_the_repetition_is_another_attempt_that_is_paid(caller, 
     assert "Idempotent-Replayed" not in succeeded.headers
     assert again.headers["Idempotent-Replayed"] == "true"
     assert captures(caller.user) == [10]
-    assert [status for _, status, _, _ in logged(caller.user)] == [503, 503, 503, 200]
+    assert [status for _, status, _, _ in logged(caller.user)] == [503, 503, 503, 200, 200]
 
 
 def test_attempts_come_to_an_end(caller, monkeypatch):
@@ -124,6 +127,48 @@ def test_attempts_come_to_an_end(caller, monkeypatch):
     assert answers[-1].json()["code"] == "idempotency_key_spent"
 
 
+@pytest.mark.parametrize("kind", ["plain", "rest", "async"])
+def test_a_paid_request_is_repeated_only_so_often_and_each_is_logged(caller, kind):
+    answers = [caller.post(kind, {"a": 1}, repeat_key="k") for _ in range(60)]
+
+    assert [answer.status_code for answer in answers] == [200] * 11 + [409] * 49
+    assert {answer.json()["code"] for answer in answers[11:]} == {"idempotency_key_spent"}
+    assert (len(worked), captures(caller.user)) == (11, [10])
+    assert logged(caller.user) == [("search", 200, 5, 10)] + [("search", 200, 5, 0)] * 10
+
+
+def test_a_repetition_is_logged_as_it_went(caller, monkeypatch):
+    caller.post("plain", repeat_key="k")
+    monkeypatch.setattr(metered_views, "status_of", lambda request: 503)
+
+    caller.post("plain?units=2", repeat_key="other")
+    caller.post("plain", repeat_key="k")
+
+    assert logged(caller.user) == [("search", 200, 5, 10), ("search", 503, 2, 0), ("search", 503, 5, 0)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_requests_at_the_same_moment_no_more_than_may_be_repeated_share_one_payment(caller):
+    answers = at_once(16, lambda: caller.post("plain", repeat_key="k"))
+
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(200), statuses.count(409)) == (11, 5)
+    assert (len(worked), captures(caller.user), rolled_up(caller.user)) == (11, [10], [("search", 11, 0, 0, 10)])
+
+
+@pytest.mark.parametrize("ended", ["revoked", "deactivated"])
+def test_a_repetition_is_work_that_a_key_which_has_ended_gets_no_more(caller, ended):
+    caller.post("plain", repeat_key="k")
+    if ended == "revoked":
+        caller.user.api_keys.update(revoked_at=timezone.now())
+    else:
+        User.objects.filter(pk=caller.user.pk).update(is_active=False)
+
+    answer = caller.post("plain", repeat_key="k")
+
+    assert (answer.status_code, answer.json()["code"], len(worked)) == (401, "api_key_invalid", 1)
+
+
 def test_a_free_request_is_repeated_like_any_other(caller):
     price("search", 0, effective_from=dt.datetime(2021, 1, 1, tzinfo=dt.UTC))
 
@@ -131,7 +176,7 @@ def test_a_free_request_is_repeated_like_any_other(caller):
     again = caller.post("plain", repeat_key="k")
 
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert logged(caller.user) == [("search", 200, 5, 0)]
+    assert logged(caller.user) == [("search", 200, 5, 0)] * 2
 
 
 def test_what_was_charged_because_its_hold_had_run_out_is_paid_too(caller):
@@ -153,6 +198,7 @@ def test_of_requests_at_the_same_moment_no_more_are_worked_on_than_can_be_paid(c
     done = [answer.status_code for answer in answers].count(200)
     if keys == "one":
         assert (done, captures(poor.user)) == (8, [10])
+        assert rolled_up(poor.user) == [("search", 8, 0, 0, 10)]
     else:
         assert (done, [answer.status_code for answer in answers].count(402)) == (3, 5)
         assert (captures(poor.user), len(worked)) == ([10] * 3, 3)

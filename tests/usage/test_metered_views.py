@@ -59,7 +59,7 @@ class TestOfEveryKind:
         assert [(units, credits) for _, _, units, credits in logged(caller.user)] == [
             (3, 6),
             (5, Decimal("0.5")),
-            (5, 0),
+            (0, 0),
         ]
 
     def test_without_enough_credits_no_work_is_done(self, caller, kind):
@@ -208,6 +208,8 @@ class TestTerms:
             {"expires_in_seconds": 0},
             {"expires_in_seconds": 86_401},
             {"repeat_seconds": -1},
+            {"most_repeats": -1},
+            {"most_repeats": 101},
             {"fail_open": True},
         ],
         ids=str,
