@@ -154,7 +154,7 @@ def is_recordable(request: Any) -> bool:
     assert isinstance(request, ReportedRequest)
     assert 100 <= request.status <= 599
     assert 2000 <= request.occurred_at.year <= 2100
-    assert request.units > 0
+    assert request.units >= 0
     (request.customer + request.path + request.method + (request.reference or "")).encode()
     return "\0" not in request.path
 

@@ -54,7 +54,7 @@ def test_any_printable_idempotency_key_is_taken(gateway, body, key):
         ({"user_id": 1, "endpoint": "x" * 2_001}, ["endpoint"]),
         ({"user_id": 1, "endpoint": 7}, ["endpoint"]),
         ({"user_id": 1, "endpoint": "\u0000"}, ["endpoint"]),
-        ({"user_id": 1, "units": 0}, ["units"]),
+        ({"user_id": 1, "metadata": {"tollbook_charge_id": 1}}, ["metadata"]),
         ({"user_id": 1, "units": -1}, ["units"]),
         ({"user_id": 1, "units": "1e3"}, ["units"]),
         ({"user_id": 1, "units": 0.0000001}, ["units"]),
@@ -71,7 +71,7 @@ def test_any_printable_idempotency_key_is_taken(gateway, body, key):
         ({"user_id": 1, "metadata": []}, ["metadata"]),
         ({"user_id": 1, "metadata": {"a": "\u0000"}}, ["metadata.a"]),
         ({"user_id": 1, "metadata": {"\u0000": 1}}, ["metadata"]),
-        ({"user_id": 1, "units": 0, "credits": 0, "status_code": 1}, ["credits", "status_code", "units"]),
+        ({"user_id": 1, "units": -1, "credits": 0, "status_code": 1}, ["credits", "status_code", "units"]),
     ],
     ids=str,
 )

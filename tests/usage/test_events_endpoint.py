@@ -221,7 +221,7 @@ def test_the_price_is_that_of_the_events_own_time(gateway, alice):
         ({"time": "yesterday"}, "time"),
         ({"time": "2026-11-21"}, "time"),
         ({"data": "text"}, "data"),
-        ({"data": {"units": 0}}, "data.units"),
+        ({"data": {"units": -1}}, "data.units"),
         ({"data": {"units": "1e5"}}, "data.units"),
         ({"data": {"status_code": 99}}, "data.status_code"),
         ({"data": {"method": "G E T"}}, "data.method"),

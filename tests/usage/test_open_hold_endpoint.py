@@ -148,7 +148,7 @@ def test_a_hold_without_an_idempotency_key_is_refused(gateway, body):
         ({"user_id": 1, "credits": 0}, ["credits"]),
         ({"user_id": 1, "credits": -1}, ["credits"]),
         ({"user_id": 1, "endpoint": ""}, ["endpoint"]),
-        ({"user_id": 1, "endpoint": "x", "units": 0}, ["units"]),
+        ({"user_id": 1, "endpoint": "x", "units": -1}, ["units"]),
         ({"user_id": 1, "credits": 1, "expires_in": 0}, ["expires_in"]),
         ({"user_id": 1, "credits": 1, "expires_in": 86_401}, ["expires_in"]),
         ({"user_id": 1, "credits": 1, "expires_in": "60"}, ["expires_in"]),

@@ -19,6 +19,7 @@ from config.http.fields import (
 )
 from config.http.numbers import LARGEST_ID
 
+RESERVED = "tollbook_"
 _EITHER = "Name the customer by one of user_id and api_key."
 _METHOD_FORM = re.compile(r"\A[A-Za-z]{1,10}\Z")
 _METHOD = RegexValidator(_METHOD_FORM, "A method is a word of at most 10 letters, such as GET or POST.")
@@ -56,6 +57,26 @@ class MethodField(TextField):
         return data.upper()
 
 
+class MetadataField(ObjectField):
+    """Whatever the caller wants to keep; its entry keeps it as it is.
+
+    Names of ours stand beside it, and those that the caller uses get `tollbook_` put before them.
+    """
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        metadata: dict[str, Any] = super().to_internal_value(data)
+        if any(name.startswith(RESERVED) for name in metadata):
+            raise serializers.ValidationError(f"Names that begin with {RESERVED} are ours.", code="invalid")
+        return metadata
+
+    def plainly(self, data: Any) -> dict[str, Any]:
+        metadata = super().plainly(data)
+        for name in metadata:
+            if name.startswith(RESERVED):
+                raise NotPlain
+        return metadata
+
+
 def endpoint_field(**kwargs: Any) -> TextField:
     return TextField(
         max_length=2_000, help_text="A code or a path, however it is spelt; a query string does not count.", **kwargs
@@ -63,7 +84,9 @@ def endpoint_field(**kwargs: Any) -> TextField:
 
 
 def units_field(**kwargs: Any) -> UnitsField:
-    return UnitsField(help_text="How much of it, in units of the price.", **kwargs)
+    return UnitsField(
+        allow_zero=True, help_text="How much of it, in units of the price; 0 costs the price's minimum.", **kwargs
+    )
 
 
 def method_field() -> MethodField:
@@ -87,8 +110,10 @@ def reference_field() -> TextField:
     return TextField(max_length=255, default=None, allow_null=True, help_text="Your own name for it.")
 
 
-def metadata_field() -> ObjectField:
-    return ObjectField(default=dict, help_text="Whatever you want to keep with it.")
+def metadata_field() -> MetadataField:
+    return MetadataField(
+        default=dict, help_text=f"Whatever you want to keep with it; names that begin with {RESERVED} are refused."
+    )
 
 
 class AnyCustomerSerializer(serializers.Serializer[Any]):

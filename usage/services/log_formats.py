@@ -174,7 +174,7 @@ def _units(value: object) -> Decimal:
     if value is None:
         return Decimal(1)
     try:
-        return parse_credits(value)
+        return parse_credits(value, allow_zero=True)  # 0 costs the minimum of its price
     except NotACreditAmount as error:
         raise LineRejected(f"its units cannot be read: {error}") from None
 
