@@ -22,6 +22,7 @@ from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
 from config.http.meters import REGISTRY
 from config.http.operators import may_look
+from ledger.models import DisputeStatus, Payment, PaymentDispute
 from usage.selectors import last_full_audit, log_months
 
 SCRAPE_MILLISECONDS = 2_000
@@ -94,6 +95,7 @@ def _gauges() -> Iterator[Metric]:
         _expired_holds(),
     )
     yield from _notices(now)
+    yield from _payments()
 
 
 def _notices(now: dt.datetime) -> Iterator[Metric]:
@@ -112,6 +114,20 @@ def _notices(now: dt.datetime) -> Iterator[Metric]:
         "tollbook_notice_emails_due",
         f"Emails to customers that wait to be sent; at most {MOST_COUNTED} are counted.",
         emails_due(now=now)[:MOST_COUNTED].count(),
+    )
+
+
+def _payments() -> Iterator[Metric]:
+    disputed = PaymentDispute.objects.filter(status=DisputeStatus.OPEN)
+    yield _gauge(
+        "tollbook_disputes_open",
+        f"Disputes of payments that are not decided; at most {MOST_COUNTED} are counted.",
+        disputed[:MOST_COUNTED].count(),
+    )
+    yield _gauge(
+        "tollbook_payments_owing",
+        f"Payments whose credits are still to be taken back; at most {MOST_COUNTED} are counted.",
+        Payment.objects.filter(credits_owed__gt=0)[:MOST_COUNTED].count(),
     )
 
 

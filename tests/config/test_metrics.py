@@ -17,11 +17,14 @@ from django.utils import timezone
 from accounts.models import WebhookDelivery
 from accounts.services.notices import tell_customer
 from config.http import meters
+from ledger.providers import fake as cards
+from ledger.services.reversals import note_dispute
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
 from tests.backoffice import audit
 from tests.conftest import owner_connection
 from tests.factories import UserFactory, customer_with
-from tests.ledger.posting import hold
+from tests.ledger.paying import bought
+from tests.ledger.posting import hold, post
 from usage.services.retention import make_months_ahead
 
 TOKEN = "a-token-for-prometheus"
@@ -210,6 +213,19 @@ class TestTheState:
         assert value(page, "tollbook_webhook_deliveries_due") == 3
         assert value(page, "tollbook_webhook_deliveries_failed") == 1
         assert value(page, "tollbook_notice_emails_due") == 1
+
+    def test_disputes_and_payments_that_owe_are_counted(self, edge):
+        alice, now = UserFactory(), timezone.now()
+        payment = bought(alice, cards.APPROVE)
+        post(alice, -1000)
+        named = {"payment_id": payment.pk, "amount_minor": payment.amount_minor, "now": now}
+        note_dispute(provider_dispute_id="dp_1", status="open", **named)
+        note_dispute(provider_dispute_id="dp_2", status="lost", **named)
+
+        page = scrape(edge)
+
+        assert value(page, "tollbook_disputes_open") == 1
+        assert value(page, "tollbook_payments_owing") == 1
 
     def test_a_database_that_is_away_is_a_number_and_no_error(self, edge, monkeypatch):
         def fail(*_args, **_kwargs):

@@ -9,14 +9,15 @@ from decimal import Decimal
 from django.conf import settings
 
 from accounts.models import User
-from ledger.models import AutoReload, EntryReason, Grant
+from ledger.models import AutoReload, DisputeStatus, EntryReason, Grant
 from ledger.providers import fake
 from ledger.services.auto_reload import reload_one
-from ledger.services.cards import remember_card
+from ledger.services.cards import remember_card, remove_card
 from ledger.services.grants import LotTerms, open_grant
 from ledger.services.payments import start_top_up
 from ledger.services.reload_pricing import offered_rate
 from ledger.services.reload_terms import change_auto_reload
+from ledger.services.reversals import note_dispute
 
 # One whose card is good, one whose is not, and one whose bank wants to be asked each time.
 CARDS = {"alice": fake.APPROVE, "bob": fake.DECLINE, "dora": fake.AUTHENTICATE}
@@ -35,6 +36,7 @@ def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
                 user_id=user.pk, email=user.email, package_code="starter", payment_method_id=card.pk,
                 idempotency_key="demo: top-up", now=now,
             )  # fmt: skip
+    _dispute(people["alice"], now)
     _reload_charlie(people["charlie"], now)
     emil = people["emil"]
     if not Grant.objects.filter(user=emil).exists():
@@ -43,6 +45,23 @@ def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
             operation="grant", idempotency_key="demo: welcome",
             terms=LotTerms(expires_at=now.replace(microsecond=0) + dt.timedelta(days=WELCOME_DAYS)),
         )  # fmt: skip
+
+
+def _dispute(alice: User, now: dt.datetime) -> None:
+    """Let one purchase be disputed, by a card that is used no more, so that staff have something to look into."""
+    card = remember_card(user_id=alice.pk, provider_name=PROVIDER, method_id=f"{fake.APPROVE}:alice-before")
+    if card is None or settings.PAYMENT_PROVIDER != PROVIDER:
+        return
+    payment = start_top_up(
+        user_id=alice.pk, email=alice.email, package_code="starter", payment_method_id=card.pk,
+        idempotency_key="demo: disputed", now=now,
+    ).payment  # fmt: skip
+    note_dispute(
+        payment_id=payment.pk, provider_dispute_id="demo_dispute", amount_minor=payment.amount_minor,
+        status=DisputeStatus.OPEN, now=now,
+    )  # fmt: skip
+    if card.removed_at is None:
+        remove_card(user_id=alice.pk, payment_method_id=card.pk, now=now)
 
 
 def _reload_charlie(charlie: User, now: dt.datetime) -> None:
