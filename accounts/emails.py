@@ -18,6 +18,7 @@ _DOT_ATOM = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII | re.IGNORECASE)
 # Marks that turn the direction of writing around, and so what stands beside them in a list (UAX 9).
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+HIDES_SOMETHING = "must not contain control or bidirectional characters."
 _UNSEEN = ("Cc", "Cs", "Cn", "Zl", "Zp")  # control characters, surrogates, unassigned ones, line and paragraph ends
 
 
@@ -59,8 +60,13 @@ def validate_name(name: str) -> None:
 
     :raises ValidationError: if it has control or bidirectional characters
     """
-    if any(each in _BIDIRECTIONAL or unicodedata.category(each) in _UNSEEN for each in name):
-        raise ValidationError("Names must not contain control or bidirectional characters.", code="invalid")
+    if hides_something(name):
+        raise ValidationError(f"Names {HIDES_SOMETHING}", code="invalid")
+
+
+def hides_something(text: str) -> bool:
+    """Tell whether a text of one line has characters that are not seen, or turn others around."""
+    return any(each in _BIDIRECTIONAL or unicodedata.category(each) in _UNSEEN for each in text)
 
 
 def _is_international(domain: str) -> bool:

@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from accounts import key_format
 from accounts.callers import api_key_of_hash
+from accounts.emails import HIDES_SOMETHING, hides_something
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused, ScopeMissing
 from accounts.models import ApiKey, Scope, User
 from accounts.services.key_limits import NO_LIMITS, KeyLimits, refuse_limits, set_limits
@@ -158,10 +159,12 @@ def refuse_key(
 def refuse_name(name: str) -> None:
     """Refuse what no key may be called.
 
-    :raises ApiKeyRefused: if it is empty or too long
+    :raises ApiKeyRefused: if it is empty or too long, or not read as it stands
     """
     if not 0 < len(name.strip()) <= LONGEST_NAME:
         raise ApiKeyRefused("name", f"A key needs a name of 1 to {LONGEST_NAME} characters.")
+    if hides_something(name.strip()):
+        raise ApiKeyRefused("name", f"A key's name {HIDES_SOMETHING}")
 
 
 def _issue(

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from accounts.emails import HIDES_SOMETHING, hides_something
 from accounts.errors import (
     TokenInvalid,
     TooManyWebhooks,
@@ -170,6 +171,8 @@ def _checked_description(description: str) -> str:
         raise WebhookRefused("description", HOSTILE)
     if len(description) > LONGEST_DESCRIPTION:
         raise WebhookRefused("description", f"At most {LONGEST_DESCRIPTION} characters.")
+    if hides_something(description.strip()):
+        raise WebhookRefused("description", f"A description {HIDES_SOMETHING}")
     return description.strip()
 
 

@@ -12,6 +12,7 @@ from accounts.models import User
 from accounts.services.login_guard import reserve_attempt
 from accounts.services.passwords import check_credentials
 from accounts.services.registration import create_customer
+from tests.account import client_of
 from tests.accounts.conftest import ADDRESS
 from tests.backoffice import signed_in, superuser
 from tests.factories import PASSWORD, UserFactory
@@ -136,3 +137,15 @@ def test_signing_in_and_events_find_the_account_however_its_domain_is_written(sp
     assert check_credentials(email=spelling, password=PASSWORD, address=ADDRESS, now=now) == made
     assert reserve_attempt(email=spelling, address=ADDRESS, now=now).account == ASCII_FORM
     assert _customers_named([spelling], now) == {spelling: (made.pk, None)}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_no_key_and_no_webhook_is_called_something_that_hides_something(name):
+    client = client_of(UserFactory())
+
+    key = client.post("/auth/account/api-keys", {"name": f"x{name}y"})
+    webhook = client.post("/auth/account/webhooks", {"url": "https://example.com/", "description": f"x{name}y"})
+
+    assert (key.status_code, list(key.json()["errors"])) == (400, ["name"])
+    assert (webhook.status_code, list(webhook.json()["errors"])) == (400, ["description"])
