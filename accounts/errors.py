@@ -234,6 +234,14 @@ class TooManyWebhookTests(AccountsRefusal):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyResends(AccountsRefusal):
+    """A customer has so many deliveries sent again a minute and not more."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("You have had too many deliveries sent again. Please try again later.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class WebhooksMadeTooOften(AccountsRefusal):
     """A customer makes so many endpoints a day and not more, deleted ones included."""
 

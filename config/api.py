@@ -51,6 +51,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     accounts_errors.TooManyWebhooks: (409, "webhook_limit_reached"),
     accounts_errors.TooManyWebhookTests: (429, "rate_limited"),
     accounts_errors.WebhooksMadeTooOften: (429, "rate_limited"),
+    accounts_errors.TooManyResends: (429, "rate_limited"),
     accounts_errors.WebhookDisabled: (409, "webhook_disabled"),
     ledger_errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
     ledger_errors.InsufficientCredits: (402, "insufficient_credits"),

@@ -105,6 +105,7 @@ class WebhookDelivery(models.Model):
     attempts = models.IntegerField(default=0, help_text="How often it was tried in all.")
     failures = models.SmallIntegerField(default=0, help_text="Failed attempts since it was last sent, or sent again.")
     due_since = models.DateTimeField(help_text="When it was last sent, or sent again by somebody.")
+    resent_at = models.DateTimeField(null=True, help_text="When its owner last had it sent again; empty: never.")
     next_attempt_at = models.DateTimeField(null=True, help_text="When it is tried next; empty: not any more.")
     claim = models.UUIDField(
         null=True, help_text="Whoever is trying it now; when they are not heard of, the next attempt is another's."
@@ -131,6 +132,9 @@ class WebhookDelivery(models.Model):
                 fields=["next_attempt_at", "endpoint"], name="deliveries_by_next_attempt", condition=Q(state="pending")
             ),
             models.Index(fields=["created_at"], name="deliveries_by_age"),
+            models.Index(
+                fields=["user", "resent_at"], name="deliveries_sent_again", condition=Q(resent_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from accounts.errors import WebhookDisabled, WebhookNotFound
+from accounts.errors import TooManyResends, WebhookDisabled, WebhookNotFound
 from accounts.models import (
     DeliveryState,
     DisabledReason,
@@ -31,6 +32,8 @@ from config.rounds import Round
 LEASE = dt.timedelta(minutes=2)
 FAILING_ENDPOINTS_GO_OFF_AFTER = dt.timedelta(days=5)
 KEPT_FOR = dt.timedelta(days=30)
+MOST_RESENDS, RESENDS_WINDOW = 60, dt.timedelta(minutes=1)  # of one customer
+RESENDS_PAUSE = dt.timedelta(seconds=10)  # between those of one delivery
 _GONE = 410
 _PURGED_AT_ONCE = 1_000
 
@@ -186,8 +189,11 @@ def resend_delivery(*, delivery_id: int, now: dt.datetime, endpoint_id: int, use
 
     It goes out under the same id, by which receivers know what they have seen before.
 
+    Named by `user_id`, it is their own doing: a customer has so many sent again a minute, each at most every 10 s.
+
     :raises WebhookNotFound: if there is none, or it is none of `user_id`, where one is named
     :raises WebhookDisabled: if its endpoint is off
+    :raises TooManyResends: if the customer had too many sent again within a minute
     """
     endpoints = WebhookEndpoint.objects.filter(pk=endpoint_id, deleted_at=None).select_for_update(no_key=True)
     endpoint = (endpoints if user_id is None else endpoints.of(user_id)).first()
@@ -199,12 +205,28 @@ def resend_delivery(*, delivery_id: int, now: dt.datetime, endpoint_id: int, use
         raise WebhookNotFound
     if not endpoint.is_active:
         raise WebhookDisabled
+    due_at = now
+    if user_id is not None:
+        _refuse_many_resends(user_id, now)
+        due_at = now if delivery.resent_at is None else max(now, delivery.resent_at + RESENDS_PAUSE)
+        delivery.resent_at = due_at
     is_being_tried = delivery.claim is not None and delivery.next_attempt_at is not None
     if is_being_tried and delivery.next_attempt_at > now:  # type: ignore[operator]
         return
     delivery.state, delivery.claim, delivery.failures = DeliveryState.PENDING, None, 0
-    delivery.due_since = delivery.next_attempt_at = now
+    delivery.due_since = delivery.next_attempt_at = due_at
     delivery.save()
+
+
+def _refuse_many_resends(user_id: int, now: dt.datetime) -> None:
+    """Keep a customer from flooding somebody else's server by us: tests are bounded likewise.
+
+    Resends of one endpoint wait for each other; of several at once, each endpoint's may count past the others.
+    """
+    resent = WebhookDelivery.objects.filter(user_id=user_id, resent_at__gt=now - RESENDS_WINDOW)
+    times = resent.order_by("-resent_at").values_list("resent_at", flat=True)
+    for oldest in filter(None, times[MOST_RESENDS - 1 : MOST_RESENDS]):
+        raise TooManyResends(retry_after_seconds=math.ceil((oldest + RESENDS_WINDOW - now).total_seconds()))
 
 
 def remove_old_deliveries(*, now: dt.datetime) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 from decimal import Decimal
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from accounts.models import DeliveryState, WebhookDelivery
@@ -112,6 +114,34 @@ def test_sending_again_makes_it_due_now_with_the_whole_schedule_before_it(alice,
     again = delivery_of(endpoint)
     assert again.due_since == again.next_attempt_at > NOW
     assert (again.failures, again.attempts) == (0, 5)
+
+
+def test_one_delivery_sent_again_and_again_goes_out_every_ten_seconds_at_most(alice, endpoint):
+    tell(alice)
+    path = f"{path_of(endpoint)}/{delivery_of(endpoint).pk}/resend"
+
+    with time_machine.travel(NOW, tick=False):
+        codes, due = [], []
+        for _ in range(3):
+            codes.append(client_of(alice).post(path).status_code)
+            due.append(delivery_of(endpoint).next_attempt_at - NOW)
+
+    assert codes == [202, 202, 202]
+    assert due == [dt.timedelta(seconds=seconds) for seconds in (0, 10, 20)]
+
+
+def test_a_customer_has_sixty_deliveries_sent_again_a_minute_and_not_more(alice, endpoint):
+    for _ in range(61):
+        tell(alice)
+    client = client_of(alice)
+    pks = WebhookDelivery.objects.order_by("pk").values_list("pk", flat=True)
+
+    answers = [client.post(f"{path_of(endpoint)}/{pk}/resend") for pk in pks]
+
+    assert [answer.status_code for answer in answers] == [202] * 60 + [429]
+    assert 0 < int(answers[-1]["Retry-After"]) <= 60
+    WebhookDelivery.objects.update(resent_at=timezone.now() - dt.timedelta(minutes=1))
+    assert client.post(f"{path_of(endpoint)}/{pks[60]}/resend").status_code == 202
 
 
 def test_what_is_being_sent_this_moment_is_not_sent_twice(alice, endpoint, settings):
