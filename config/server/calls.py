@@ -14,6 +14,7 @@ from typing import Any
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
 from config.http.body_limits import UNFINISHED, body_limit
 from config.http.renderers import exact_json
+from config.http.request_ids import chosen_request_id
 from config.server.deadlines import Deadlines
 from config.server.environ import environ_of
 from config.server.futures import Message, message_of
@@ -26,11 +27,16 @@ MOST_HASHES_WAITING = 50  # calls that are about a password, each some 0.2 s of 
 MOST_CONNECTIONS = 16_384  # of a worker: each costs some kilobytes, and no thread
 MOST_BODY_BYTES = 256 * 1024 * 1024  # of all bodies of some size that are here, whole or in part
 _SMALL_BYTES = 64 * 1024
-# Where passwords are hashed: a flood of these calls waits in line by itself (accounts/hashers.py).
-_HASHING_PATHS = frozenset(
-    {"/auth/register", "/auth/login", "/auth/password", "/admin/login/", "/admin/password_change/"}
+# Where passwords are hashed: a flood of these calls waits in a line by itself (accounts/hashers.py).
+_HASHING_PATHS = (
+    "/auth/register",
+    "/auth/login",
+    "/auth/password",
+    "/reset-password/",
+    "/admin/login/",
+    "/admin/password_change/",
+    "/admin/accounts/user/",
 )
-
 _HEADERS_KEPT, _LONGEST_KEPT = 1_000, 500
 _encoded_before: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
@@ -141,7 +147,7 @@ class Call:
             if has_room:
                 self._hand_over()
             else:
-                self._refuse()
+                self._refuse(503)
 
     def _give_up(self) -> None:
         """Have the call refused: its body did not come in time."""
@@ -152,10 +158,11 @@ class Call:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        is_hashing = self.environ["PATH_INFO"] in _HASHING_PATHS and self.environ["REQUEST_METHOD"] == "POST"
+        environ = self.environ
+        is_hashing = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].startswith(_HASHING_PATHS)
         line = self.front.hashing if is_hashing else self.front.threads
         if not line.run(self._answer):
-            self._refuse()
+            self._refuse(503)
 
     def _answer(self) -> None:
         """Run the application, on one of the threads; give it back before anything has been sent."""
@@ -169,8 +176,7 @@ class Call:
             answer = self.front.application(self.environ, start_response)
         except Exception:
             logger.exception("The application failed.")
-            self._release()
-            self._send(500, [], b"")
+            self._refuse(500)
             return
         self._release()
         status, headers = int(started[0][:3]), encoded(started[1])
@@ -186,17 +192,19 @@ class Call:
         if self.counted:
             self.front.give_room(self)
 
-    def _refuse(self) -> None:
-        """Answer without a thread: there is more to do than can be done."""
+    def _refuse(self, status: int) -> None:
+        """Answer in the application's place: there is more to do than can be done (503), or it failed itself."""
         self._release()
-        body = exact_json(error_body(503)).encode()
+        body = exact_json(error_body(status)).encode()
         headers = {
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
-            "Retry-After": RETRY_AFTER_SECONDS,
+            "X-Request-Id": chosen_request_id(self.environ.get("HTTP_X_REQUEST_ID")),
         }
-        self._send(503, encoded(headers.items()), body)
+        if status == 503:
+            headers["Retry-After"] = RETRY_AFTER_SECONDS
+        self._send(status, encoded(headers.items()), body)
 
     def _send(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.protocol.send({"type": "http.response.start", "status": status, "headers": headers})

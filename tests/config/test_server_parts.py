@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -101,6 +102,63 @@ class TestALane:
         lane.run(done.set)
 
         assert done.wait(10)
+
+
+def taken_by(front, **changes):
+    """Let a front take a call; gives what was sent at once, if anything was."""
+    protocol = Protocol()
+    front.take(SimpleNamespace(proto=protocol, scope=scope(**changes), done=lambda: None))
+    return protocol.sent
+
+
+class TestTheLineForPasswords:
+    @pytest.mark.parametrize(
+        ("method", "path", "waits_apart"),
+        [
+            ("POST", "/auth/login", True),
+            ("POST", "/auth/register", True),
+            ("POST", "/auth/password", True),
+            ("POST", "/auth/password-reset/confirm", True),
+            ("POST", "/reset-password/abc/", True),
+            ("POST", "/admin/login/", True),
+            ("POST", "/admin/password_change/", True),
+            ("POST", "/admin/accounts/user/3/password/", True),
+            ("GET", "/admin/login/", False),
+            ("POST", "/auth/refresh", False),
+            ("POST", "/v2/charges", False),
+        ],
+    )
+    def test_takes_calls_that_hash_and_no_others(self, method, path, waits_apart):
+        front, lines = Front(None, threads=4), []
+        front.hashing = SimpleNamespace(run=lambda job: lines.append("apart") or True)
+        front.threads = SimpleNamespace(run=lambda job: lines.append("with all") or True)
+
+        taken_by(front, method=method, raw_path=path.encode())
+
+        assert lines == ["apart" if waits_apart else "with all"]
+
+    def test_that_is_too_long_sends_callers_away_at_once(self):
+        front = Front(None, threads=4)  # whose threads have not been started: all of these wait
+        headers = [(b"x-request-id", b"mine")]
+
+        sent = [taken_by(front, method="POST", raw_path=b"/auth/login", headers=headers) for _ in range(60)]
+        others = taken_by(front, raw_path=b"/livez")
+
+        refused = [start for start in sent if start]
+        head = dict(refused[0][0]["headers"])
+        assert (len(refused), others) == (60 - 51, [])
+        assert refused[0][0]["status"] == 503
+        assert (head[b"Retry-After"], head[b"X-Request-Id"]) == (b"5", b"mine")
+        assert json.loads(refused[0][1]["body"])["code"] == "unavailable"
+
+
+def test_an_application_that_fails_is_a_500_of_our_shape():
+    front = Front(lambda *_: 1 / 0, threads=4)
+    front.threads = SimpleNamespace(run=lambda job: job() or True)
+
+    start, body = taken_by(front)
+
+    assert (start["status"], json.loads(body["body"])["code"]) == (500, "internal_error")
 
 
 def test_a_deadline_is_told_of_once_unless_it_is_called_off():
