@@ -55,6 +55,7 @@ class Front:
         self.streams = Lane(self.threads, a_quarter, most_waiting=MOST_CONNECTIONS)
         self.hashing = Lane(self.threads, a_quarter, most_waiting=MOST_HASHES_WAITING)
         self.deadlines = Deadlines()
+        self.under_way: set[Call] = set()
         self._body_bytes = 0
         self._lock = threading.Lock()
 
@@ -65,6 +66,7 @@ class Front:
     def take(self, watcher: Any) -> None:
         """Take a call whose headers are here: what granian calls for each."""
         call = Call(self, watcher)
+        self.under_way.add(call)
         try:
             call.begin()
         except Exception:
@@ -209,11 +211,16 @@ class Call:
     def _send(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.protocol.send({"type": "http.response.start", "status": status, "headers": headers})
         self.protocol.send({"type": "http.response.body", "body": body, "more_body": False})
-        self.watcher.done()
+        self.end()
 
     def drop(self) -> None:
         """Leave the call without an answer."""
         self._release()
+        self.end()
+
+    def end(self) -> None:
+        """Let go of a call whose answer is on its way, or that has none."""
+        self.front.under_way.discard(self)
         self.watcher.done()
 
 

@@ -101,7 +101,7 @@ class Stream:
         try:
             answer.close()
         finally:
-            self._call.watcher.done()
+            self._call.end()
 
 
 class _Whole:

@@ -7,7 +7,10 @@ which is pinned exactly; tests/config/test_slow_clients.py holds it to its promi
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +24,7 @@ from config.server.calls import Front
 from config.server.connections import bound_unread_answers
 
 UNREAD_SECONDS = 60
+LINGER_SECONDS = 5  # for answers that are still being read when a worker stops
 
 
 class _Loop:
@@ -76,7 +80,7 @@ def work(
 ) -> None:
     """Serve until SIGTERM, and end when every call that had begun has been answered."""
     stopping, stopped = set_sync_signals(), threading.Event()
-    stopping.add_cb(stopped.set)
+    stopping.add_cb(stopped.set)  # once every connection has ended
     kind: Any = _granian.ASGIWorker  # whose stub is behind its code
     worker = kind(
         worker_id,
@@ -100,4 +104,22 @@ def work(
     serve = getattr(worker, WORKERS_METHODS[runtime_mode][(sock[0] or sock[1]).is_uds()])
     serve(_Scheduler(_Loop(), front.take, None, _nothing, _nothing), _Loop(), stopping)
     bound_unread_answers(UNREAD_SECONDS)
+    _end_with_its_calls(front, stopping, stopped)
     stopped.wait()
+
+
+def _end_with_its_calls(front: Front, stopping: Any, stopped: threading.Event) -> None:
+    """Let a worker that is to stop wait for calls, but not for connections on which nothing is asked."""
+
+    def finish() -> None:
+        while front.under_way:
+            time.sleep(0.1)
+        if not stopped.wait(LINGER_SECONDS):
+            os._exit(0)
+
+    def stop(*_: Any) -> None:
+        stopping.set()
+        threading.Thread(target=finish, name="finish", daemon=True).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)

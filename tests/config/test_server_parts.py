@@ -249,9 +249,7 @@ def begin(monkeypatch):
         front.streams = SimpleNamespace(run=lambda job: job())
         answer, protocol = Pieces(pieces), Protocol()
         ended = []
-        call = SimpleNamespace(
-            front=front, protocol=protocol, scope=scope(), watcher=SimpleNamespace(done=lambda: ended.append(1))
-        )
+        call = SimpleNamespace(front=front, protocol=protocol, scope=scope(), end=lambda: ended.append(1))
         Stream(call, answer).begin(200, [])
         return SimpleNamespace(
             answer=answer, protocol=protocol, deadlines=front.deadlines, ended=ended, broken_off=broken_off

@@ -2,8 +2,10 @@
 
 import json
 import signal
+import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from django.db import connection
@@ -43,6 +45,19 @@ def test_a_call_that_has_begun_is_answered_in_full_after_sigterm():
     assert (still_there, status, code) == (True, 201, 0)
     assert json.loads(body)["email"] == "slow@example.com"
     assert int(headers["Content-Length"]) == len(body)
+
+
+def test_silent_connections_keep_no_server_from_stopping():
+    with Server() as server, ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        time.sleep(0.3)
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        code = server.process.wait(timeout=30)
+
+    assert code == 0
+    assert time.monotonic() - began < 15
 
 
 def test_workers_and_threads_answer_side_by_side_and_keep_their_connections():
