@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import Counter
+from typing import NamedTuple
 
 from django.db import connection
 
@@ -12,7 +13,7 @@ from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, Payment
 from ledger.services.reversals import settle_reversals
-from ledger.services.settling import CALL_MAY_TAKE, settle_payment
+from ledger.services.settling import CALL_MAY_TAKE, ask_about
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,21 @@ def reversals_due() -> list[int]:
         return [payment_id for (payment_id,) in cursor.fetchall()]
 
 
-def settle_one(*, payment_id: int, now: dt.datetime) -> str:
-    """Ask about one payment; answers the state it came to, or `refused` when that could not be recorded."""
+class Settled(NamedTuple):
+    """The state that a payment came to (`refused`: that could not be recorded), and whether the provider answered."""
+
+    state: str
+    was_answered: bool
+
+
+def settle_one(*, payment_id: int, now: dt.datetime) -> Settled:
+    """Ask about one payment, in a round over many."""
     try:
-        return str(settle_payment(payment_id=payment_id, now=now).state)
+        asked = ask_about(payment_id=payment_id, now=now)
     except LedgerRefusal as refusal:
         logger.error("Payment %s: %s", payment_id, refusal)  # noqa: TRY400  a refusal, and no accident
-        return "refused"
+        return Settled("refused", was_answered=True)
+    return Settled(str(asked.payment.state), asked.was_answered)
 
 
 def take_back(payment_ids: list[int], payments: Round) -> Counter[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 
@@ -54,8 +54,23 @@ def order_of(payment: Payment) -> Order:
     )
 
 
+class Asked(NamedTuple):
+    """A payment as it is after the provider was asked about it, and whether it answered."""
+
+    payment: Payment
+    was_answered: bool
+
+
 def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
-    """Ask the provider what became of a payment, and record it; answers the payment as it is then.
+    """Ask the provider what became of a payment, and record it; returns the payment as it is then, as `ask_about` does.
+
+    :raises PaymentNotFound, PaymentsOff, PaymentProviderBusy, PaymentMismatch: as `ask_about`
+    """
+    return ask_about(payment_id=payment_id, now=now).payment
+
+
+def ask_about(*, payment_id: int, now: dt.datetime) -> Asked:
+    """Ask the provider what became of a payment, and record it.
 
     Nothing is charged by asking. What the provider has never heard of failed (or expired, if the customer was to pay
     on its page); what still waits for the customer after its time is cancelled. Repetition does nothing more.
@@ -73,14 +88,14 @@ def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
         return _ask_about(payment, order, provider, now)
 
 
-def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datetime) -> Payment:
+def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datetime) -> Asked:
     payment_id = payment.pk
     Payment.objects.filter(pk=payment_id).update(asked_at=now)
     try:
         answer = provider.look_up(order)
         if answer is None:
             if payment.created_at > now - CALL_MAY_TAKE:
-                return payment  # the call may be on its way
+                return Asked(payment, was_answered=True)  # the call may be on its way
             answer = _never_sent(payment)
         elif answer.state == PaymentState.REQUIRES_ACTION and payment.expires_at <= now:
             found = replace(
@@ -91,8 +106,9 @@ def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datet
             answer = provider.cancel(found)
     except (NoAnswer, Refused) as silence:
         note_outcome(payment_id, OutcomeSource.SETTLING, "no_answer", str(silence))
-        return payment
-    return record_answer(payment_id=payment_id, answer=answer, source=OutcomeSource.SETTLING, now=now)
+        return Asked(payment, was_answered=isinstance(silence, Refused))
+    settled = record_answer(payment_id=payment_id, answer=answer, source=OutcomeSource.SETTLING, now=now)
+    return Asked(settled, was_answered=True)
 
 
 def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now: dt.datetime) -> Payment:

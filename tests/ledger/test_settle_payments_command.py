@@ -12,6 +12,7 @@ from accounts.services.notices import tell_customer
 from config.cli.run_lock import run_lock
 from ledger.models import Payment, PaymentDispute
 from ledger.providers import fake as cards
+from ledger.providers.base import NoAnswer
 from ledger.services.reversals import note_refund
 from tests.ledger.paying import LATER, bought, fake, purchases
 from tests.ledger.posting import post
@@ -137,3 +138,26 @@ def test_money_that_the_balance_cannot_take_is_a_finding(bob):
 
     assert (ran.code, ran.json["refused"]) == (3, 1)
     assert purchases(bob) == []
+
+
+def test_a_provider_that_answers_nobody_is_asked_three_times_and_money_taken_back_all_the_same(bob, monkeypatch):
+    payment = bought(bob, cards.APPROVE)
+    PaymentDispute.objects.create(payment=payment, provider_dispute_id="dp_1", amount_minor=1250, status="open")
+    for _ in range(5):
+        bought_earlier(bob, cards.AUTHENTICATE)
+    asked = []
+
+    def silent(order):
+        asked.append(order.key)
+        raise NoAnswer("no route")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(fake(), "look_up", silent)
+        ran = run("settle_payments", "--json")
+        first = list(asked)
+        run("settle_payments")
+
+    assert (ran.code, ran.json["asked"], ran.json["requires_action"], ran.json["reversals"]) == (0, 3, 3, 1)
+    assert "did not answer 3 times in a row" in ran.err
+    assert len(asked) == 5  # the next round goes on where this one ended
+    assert set(asked[3:]).isdisjoint(first)

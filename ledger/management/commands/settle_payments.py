@@ -23,6 +23,7 @@ from ledger.services.payment_rounds import (
 from ledger.services.receipts import RECEIPT_TYPES
 
 RECEIPTS_A_RUN = 10_000
+MOST_SILENCES = 3  # in a row: each may take as long as the provider's client waits, while the lock is held
 
 
 class Command(OperatorCommand):
@@ -44,20 +45,27 @@ class Command(OperatorCommand):
             return _result(len(in_doubt), Counter(), would, receipts, (), dry_run=True)
         payments, customers = Round("payment", say=self.say), Round(say=self.say)
         with run_lock("settle_payments"):
-            due = payments_in_doubt(now=timezone.now())
-            states = self._settle(due, payments)
+            states = self._settle(payments_in_doubt(now=timezone.now()), payments)
             outcomes = take_back(reversals_due(), payments)
         # Money first; a mail server that hangs keeps no other run from the lock.
         sent = send_notice_emails(customers, now=timezone.now(), most=RECEIPTS_A_RUN, types=RECEIPT_TYPES)
-        return _result(len(due), states, outcomes, sent, (payments, customers), dry_run=False)
+        asked = states.total() + len(payments.failed)
+        return _result(asked, states, outcomes, sent, (payments, customers), dry_run=False)
 
     def _settle(self, due: list[int], payments: Round) -> Counter[str]:
+        """Ask about one after the other; a provider that answers nobody ends the asking, and the next round goes on."""
         states: Counter[str] = Counter()
+        silences = 0
         with self.progress("Asking", total=len(due)) as step:
             for payment_id in due:
                 with payments.turn(payment_id):
-                    states[settle_one(payment_id=payment_id, now=timezone.now())] += 1
+                    settled = settle_one(payment_id=payment_id, now=timezone.now())
+                    states[settled.state] += 1
+                    silences = 0 if settled.was_answered else silences + 1
                 step(1)
+                if silences == MOST_SILENCES:
+                    self.say(f"The payment provider did not answer {silences} times in a row: it is asked no more now.")
+                    break
         return states
 
 
