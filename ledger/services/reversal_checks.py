@@ -88,7 +88,7 @@ REVERSAL_CHECKS = (
     ),
     Check(
         "expiries_are_posted_before_other_entries",
-        # A millisecond: a charge may be under way when credits end.
+        # A millisecond: a charge may be under way when credits end. More than a period that is due has brought.
         f"""SELECT b.user_id, lapsed.credits
             FROM (
                 SELECT b.user_id, b.updated_at FROM ledger_balance b
@@ -99,7 +99,7 @@ REVERSAL_CHECKS = (
             CROSS JOIN LATERAL (
                 SELECT credits FROM ledger_lapsed(b.user_id, b.updated_at - interval '1 millisecond')
             ) lapsed
-            WHERE lapsed.credits <> 0""",
+            WHERE lapsed.credits > 0""",
         "When the balance moved last, {credits} credits had expired without an entry that says so.",
     ),
 )
