@@ -55,6 +55,7 @@ def owner_connection(**options: object) -> psycopg.Connection:
     address = {**settings.DATABASES["owner"]["OPTIONS"]}
     named = {"host": "HOST", "port": "PORT", "dbname": "NAME", "password": "PASSWORD"}
     address |= {part: application[setting] for part, setting in named.items() if application.get(setting)}
+    address["prepare_threshold"] = None  # several statements in one call cannot be prepared
     owner = settings.DATABASES["owner"]
     if owner.get("PASSWORD"):
         address["password"] = owner["PASSWORD"]
