@@ -40,6 +40,7 @@ class Bench:
         yield "http", self.http
         yield "http_charge", self.http_charges
         yield "cpu", self.cpu
+        yield "beside", self.beside
         yield "reads", self.reads
         yield "growth", self.growth
 
@@ -156,6 +157,12 @@ class Bench:
         from tests.bench.cpu import measured
 
         return measured(pairs=self.pairs, seconds=self.seconds / 8)
+
+    def beside(self) -> list[Row]:
+        """A charge while others are slow, or wait for somebody who is."""
+        from tests.bench.beside import Beside
+
+        return Beside(self.cluster, pairs=self.pairs, seconds=self.seconds).rows()
 
     def reads(self) -> list[Row]:
         from tests.bench.reading import (

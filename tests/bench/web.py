@@ -19,17 +19,17 @@ OURS = "config.wsgi:application"
 
 
 @contextmanager
-def serving(application: str, **environment: str) -> Iterator[int]:
+def serving(application: str, workers: int = 2, **environment: str) -> Iterator[int]:
     """Serve ours as `make serve` does, and others by granian itself; gives the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     if application == OURS:
-        command = [sys.executable, "-m", "config.server", "--port", str(port), "--workers", "2"]
+        command = [sys.executable, "-m", "config.server", "--port", str(port), "--workers", str(workers)]
     else:
         command = [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--port", str(port),
-            "--workers", "2", "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
+            "--workers", str(workers), "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600",
             "--no-ws", "--log-level", "critical", application,
         ]  # fmt: skip
     server = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
