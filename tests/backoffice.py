@@ -18,6 +18,7 @@ from usage.models import ReconciliationRun
 READ_ONLY = (
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
     "usage_reconciliationrun", "admin_logentry", "ledger_payment", "usage_alert",
+    "usage_importedcustomer",
     "ledger_autoreload",
     "accounts_notice", "accounts_webhookdelivery", "accounts_webhookendpoint",
     "accounts_subscription", "ledger_subscriptionchange",

@@ -36,7 +36,7 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
-from usage.models import Price, ReconciliationRun, RequestLog
+from usage.models import ImportedCustomer, Price, ReconciliationRun, RequestLog
 from usage.services.alerts import make_default_alerts
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
@@ -57,6 +57,7 @@ def customer():
     )
     open_hold(user_id=customer.pk, credits=Decimal(1), expires_in_seconds=60, idempotency_key="h-1")
     make_default_alerts(user_id=customer.pk, now=timezone.now())
+    ImportedCustomer.objects.create(source="edge", value="203.0.113.7", user=customer)
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
     charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
     allow_overdraft(customer, 5)
@@ -119,6 +120,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_termschange",
         "ledger_topuppackage",
         "usage_alert",
+        "usage_importedcustomer",
         "usage_price",
         "usage_reconciliationrun",
         "usage_requestlog",

@@ -23,7 +23,7 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
-from usage.models import AlertKind, RequestLog
+from usage.models import AlertKind, ImportedCustomer, RequestLog
 from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
 from usage.services.prices import set_price
@@ -64,6 +64,7 @@ def customer_with_history(name, rows=3):
         bought(customer)
         webhook_tried(customer)
         create_alert(user_id=customer.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
+        ImportedCustomer.objects.create(source="edge", value=f"{name}-{number}", user=customer)
         open_hold(
             user_id=customer.pk,
             credits=Decimal(1),

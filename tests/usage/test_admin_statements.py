@@ -26,7 +26,7 @@ from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import move, plan, subscribe
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
-from usage.models import AlertKind
+from usage.models import AlertKind, ImportedCustomer
 from usage.services.alerts import create_alert
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +45,7 @@ def alice():
         charge(alice, reference=f"r{number}")
         create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         allow_overdraft(alice, number + 1)
+        ImportedCustomer.objects.create(source="edge", value=f"203.0.113.{number}", user=alice)
         ApiKeyFactory(user=alice)
         move(alice, plan(2000 + number))
         ServiceKeyFactory()

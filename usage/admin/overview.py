@@ -32,6 +32,7 @@ _LISTS = (
     ("ledger.view_grant", "ledger_grant", "Grants"),
     ("ledger.view_termschange", "ledger_termschange", "Changes of terms"),
     ("usage.view_alert", "usage_alert", "Alerts"),
+    ("usage.view_importedcustomer", "usage_importedcustomer", "Names in logs"),
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
     ("ledger.view_subscriptionchange", "ledger_subscriptionchange", "Changes of subscriptions"),

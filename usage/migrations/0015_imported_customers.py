@@ -34,6 +34,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "name in logs",
+                "verbose_name_plural": "names in logs",
+                "indexes": [models.Index(fields=["value"], name="names_in_logs")],
                 "constraints": [
                     models.UniqueConstraint(fields=("source", "value"), name="a_name_in_a_log_is_one_customer")
                 ],

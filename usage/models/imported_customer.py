@@ -20,6 +20,9 @@ class ImportedCustomer(models.Model):
     created_at = models.DateTimeField(db_default=Now(), help_text="When an import first met it.")
 
     class Meta:
+        verbose_name = "name in logs"
+        verbose_name_plural = "names in logs"
+        indexes: ClassVar = [models.Index(fields=["value"], name="names_in_logs")]  # staff ask whom a host stands for
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["source", "value"], name="a_name_in_a_log_is_one_customer")
         ]

@@ -54,7 +54,7 @@ ENDPOINTS = (
 # See customers and all of theirs, take lists out, help with credits and keys; neither prices nor service keys.
 SUPPORT_MAY = (
     "view_user", "view_apikey", "view_balance", "view_entry", "view_hold", "view_grant", "view_termschange",
-    "view_requestlog", "view_alert", "send_password_reset",
+    "view_requestlog", "view_alert", "view_importedcustomer", "send_password_reset",
     "view_price", "view_plan", "view_subscription", "view_reconciliationrun", "export_user", "export_entry",
     "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
     "view_subscriptionchange", "view_subscriptionperiod", "start_subscription", "change_plan_subscription",
