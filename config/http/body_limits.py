@@ -6,8 +6,8 @@ from django.conf import settings
 
 from config.http.api_paths import is_api_path
 
-# In the environ of a call whose body did not come in time: our server sets it, and the answer is a 408.
-UNFINISHED = "tollbook.unfinished"
+# In the environ of a call whose body our server did not read to its end: the status of the answer.
+REFUSED_BODY = "tollbook.refused_body"
 
 _EVENTS_PATHS = frozenset({"/v2/events", "/api/v1/events"})
 

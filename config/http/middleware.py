@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_answer, is_database_away
 from config.http.api_paths import is_api_path
-from config.http.body_limits import UNFINISHED, body_limit, too_large
+from config.http.body_limits import REFUSED_BODY, body_limit, too_large
 from config.http.downloads import begin_download
 from config.http.meters import count_database_error
 from config.http.request_ids import chosen_request_id, current_request_id
@@ -152,8 +152,9 @@ def _offer_no_options(answer: HttpResponseBase) -> None:
 
 def _refused_unread(request: HttpRequest) -> HttpResponse | None:
     """Refuse a body that is too large or did not come in time, before anybody is asked who is calling."""
-    if UNFINISHED in request.META:
-        return error_answer(408, headers={"Connection": "close"})
+    refused = request.META.get(REFUSED_BODY)
+    if refused is not None:
+        return error_answer(refused, headers={"Connection": "close"})
     _take_in_chunks(request)
     length = request.META.get("CONTENT_LENGTH") or ""
     if not (length.isascii() and length.isdigit()) or int(length) <= body_limit(request.path_info):

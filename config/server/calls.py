@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
-from config.http.body_limits import UNFINISHED, body_limit
+from config.http.body_limits import REFUSED_BODY, body_limit
 from config.http.renderers import exact_json
 from config.http.request_ids import chosen_request_id
 from config.server.deadlines import Deadlines
@@ -26,6 +26,7 @@ MOST_WAITING = 1_000  # calls without a thread yet: beyond it, waiting would out
 MOST_HASHES_WAITING = 50  # calls that are about a password, each some 0.2 s of a core
 MOST_CONNECTIONS = 16_384  # of a worker: each costs some kilobytes, and no thread
 MOST_BODY_BYTES = 256 * 1024 * 1024  # of all bodies of some size that are here, whole or in part
+MOST_PIECES = 10_000  # of one body: each costs work, however small it is
 _SMALL_BYTES = 64 * 1024
 # Where passwords are hashed: a flood of these calls waits in a line by itself (accounts/hashers.py).
 _HASHING_PATHS = (
@@ -141,22 +142,33 @@ class Call:
         self.body.append(message["body"])
         self.received += len(message["body"])
         has_room = self.received <= _SMALL_BYTES or self.front.has_room(self)
-        is_whole = self.received > self.limit or not message["more_body"]
-        if has_room and not is_whole and (in_chunks or self.received < self.limit):
+        is_whole = self._is_whole(message, in_chunks=in_chunks)
+        if has_room and not is_whole and len(self.body) < MOST_PIECES:
             self._receive(in_chunks)
         elif self.front.deadlines.call_off(self):
-            self.environ["CONTENT_LENGTH"] = str(self.received)
-            if has_room:
-                self._hand_over()
-            else:
-                self._refuse(503)
+            self._end_collecting(has_room=has_room, is_whole=is_whole)
 
-    def _give_up(self) -> None:
-        """Have the call refused: its body did not come in time."""
+    def _is_whole(self, message: Message, *, in_chunks: bool) -> bool:
+        """Tell whether this was the last piece, or one too many: of a body with a length, that is the limit."""
+        if self.received > self.limit or not message["more_body"]:
+            return True
+        return not in_chunks and self.received == self.limit
+
+    def _end_collecting(self, *, has_room: bool, is_whole: bool) -> None:
+        self.environ["CONTENT_LENGTH"] = str(self.received)
+        if not has_room:
+            self._refuse(503)
+        elif is_whole:
+            self._hand_over()
+        else:
+            self._give_up(413)
+
+    def _give_up(self, status: int = 408) -> None:
+        """Have the call refused: its body did not come in time, or in too many pieces."""
         self.is_over = True
         self.body.clear()
         self.environ["CONTENT_LENGTH"] = "0"
-        self.environ[UNFINISHED] = True
+        self.environ[REFUSED_BODY] = status
         self._hand_over()
 
     def _hand_over(self) -> None:

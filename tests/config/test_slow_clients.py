@@ -236,6 +236,16 @@ class TestABody:
             assert json.loads(text)["code"] == "body_too_large"
         assert str(limit) in json.loads(body)["detail"]
 
+    def test_in_countless_pieces_is_a_413(self, server):
+        said = f"POST /v2/charges HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Transfer-Encoding: chunked\r\n\r\n"
+
+        with connected(server) as client:
+            client.sendall(said.encode() + b"1\r\n \r\n" * 10_001)
+            head, body = answer_on(client)
+
+        assert head.startswith(b"HTTP/1.1 413")
+        assert json.loads(body)["code"] == "body_too_large"
+
     def test_of_the_largest_size_is_read_in_chunks_and_at_once(self, server):
         key = ServiceKeyFactory().raw
         body = b'{"api_key": "' + b"x" * (LARGEST_BODY - 15) + b'"}'
