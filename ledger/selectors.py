@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Sum
 
 from config.db.prepared import read_prepared
+from config.http.page_sources import counted
 from ledger.errors import HoldNotFound
 from ledger.models import Balance, Entry, EntryType, Grant, Hold, Payment
 from ledger.models.entry import EntryQuerySet
@@ -121,16 +122,18 @@ class LedgerPages:
     reference: str | None = None
     is_behind: bool = False  # credits have expired or come since, and their entries are still to be made
 
-    def count(self) -> int:
-        """Count the entries: exact, and cheap unless a reference is asked for."""
-        if self.reference is not None:
-            return self._entries().count()
+    def count(self) -> int | None:
+        """Count the entries: exact, whatever their number, unless a reference or a type is asked for.
+
+        Entries of a reference are counted one by one, and so are those that are no debits, up to MOST_COUNTED.
+        """
         everything = max(self.last_seq - self.first_seq + 1, 0)
-        if self.type is None:
+        if self.reference is None and self.type is None:
             return everything
-        if self.type == EntryType.DEBIT:
-            return everything - self._in_range().exclude(type=EntryType.DEBIT).count()
-        return self._entries().count()
+        if self.reference is None and self.type == EntryType.DEBIT:
+            others = counted(self._in_range().exclude(type=EntryType.DEBIT))
+            return None if others is None else everything - others
+        return counted(self._entries())
 
     def page(self, *, limit: int, offset: int) -> list[Any]:
         """Give `limit` entries after the `offset` newest."""

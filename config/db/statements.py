@@ -60,9 +60,9 @@ class Statement:
         places = tuple(found[1] for found in _PLACE.finditer(text) if found[1])
         return cls(_PLACE.sub(lambda found: "%s" if found[1] else found[0], text), places)
 
-    def counted(self) -> Statement:
-        """Give the statement that counts its rows."""
-        return Statement(f"SELECT count(*) FROM ({self.text}) AS counted", self.places)
+    def counted(self, *, most: int) -> Statement:
+        """Give the statement that counts its rows, and stops when there are more than `most`."""
+        return Statement(f"SELECT count(*) FROM ({self.text} LIMIT {most + 1}) AS counted", self.places)
 
     def cut(self) -> Statement:
         """Give the statement of `limit` rows after the first `offset`."""

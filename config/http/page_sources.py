@@ -15,6 +15,15 @@ from config.db.statements import Place, Statement
 from config.http.cursors import BrokenCursor
 from config.http.rows import PrintedRows
 
+MOST_COUNTED = 1_000
+"""Rows that a list counts one by one; of a longer one `count` is null, or its pages would cost more with each row."""
+
+
+def counted(rows: QuerySet[Any]) -> int | None:
+    """Count rows that have no number of their own; None: there are more than MOST_COUNTED."""
+    found = rows.order_by()[: MOST_COUNTED + 1].count()
+    return found if found <= MOST_COUNTED else None
+
 
 @runtime_checkable
 class PageSource(Protocol):
@@ -50,8 +59,8 @@ class QuerySetSource:
         self._fields = fields
         self._queryset = queryset.order_by(*fields)
 
-    def count(self) -> int:
-        return self._queryset.count()
+    def count(self) -> int | None:
+        return counted(self._queryset)
 
     def page(self, *, limit: int, offset: int) -> Sequence[Any]:
         return list(self._queryset[offset : offset + limit])
@@ -79,7 +88,7 @@ class QuerySetSource:
         columns = [*rows.as_texts(), *(name.lstrip("-") for name in self._fields)]
         listed = self._queryset.values_list(*columns)
         behind = listed.filter(self._behind([Place(f"position_{i}") for i in range(len(self._fields))]))
-        counted = Statement.of(self._queryset.order_by().values_list("pk")).counted()
+        counted = Statement.of(self._queryset.order_by().values_list("pk")).counted(most=MOST_COUNTED)
         return counted, Statement.of(listed).cut(), Statement.of(behind).cut()
 
     def _behind(self, values: list[Any]) -> Q:
@@ -120,9 +129,9 @@ class PreparedPages:
         """Give the list of these values."""
         return _PagesOf(self, values)
 
-    def count(self, values: Mapping[str, Any]) -> int:
+    def count(self, values: Mapping[str, Any]) -> int | None:
         ((count,),) = self._count.read(values)
-        return int(count)
+        return int(count) if count <= MOST_COUNTED else None
 
     def page(self, values: Mapping[str, Any], *, limit: int, offset: int) -> Sequence[Any]:
         return self._page.read({**values, "limit": limit, "offset": offset})
@@ -142,7 +151,7 @@ class _PagesOf:
     pages: PreparedPages
     values: Mapping[str, Any]
 
-    def count(self) -> int:
+    def count(self) -> int | None:
         return self.pages.count(self.values)
 
     def page(self, *, limit: int, offset: int) -> Sequence[Any]:

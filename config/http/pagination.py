@@ -30,9 +30,9 @@ class StrictLimitOffsetPagination(BasePagination):
     """Answers `{"count", "next", "previous", "results", "next_cursor"}` and refuses what it cannot read."""
 
     count_schema: ClassVar[dict[str, Any]] = {
-        "type": "integer",
+        "type": ["integer", "null"],
         "minimum": 0,
-        "description": "How many the filters select in all.",
+        "description": "How many the filters select in all; null where counting would take too long.",
     }
 
     request: Request
