@@ -156,6 +156,11 @@ class Payment(models.Model):
             models.Index(fields=["user", "created_at"], name="top_ups_of_user", condition=Q(kind="top_up")),
             models.Index(fields=["user"], name="payments_that_owe", condition=Q(credits_owed__gt=0)),
             models.Index(
+                fields=["id"],
+                name="payments_refunded",
+                condition=Q(refunded_minor__gt=0) | Q(refunded_said_minor__gt=0),
+            ),
+            models.Index(
                 fields=["asked_at"], name="payments_in_doubt", condition=Q(state__in=["pending", "requires_action"])
             ),
         ]

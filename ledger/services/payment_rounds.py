@@ -29,6 +29,14 @@ REVERSALS = """
          WHERE d.payment_id = p.id AND d.status <> 'won') AS disputed) sums
 """
 
+# Of all others nothing was ever taken back, nor given back after a refund that failed. An array rather than a join:
+# only these are looked at, whatever statistics say of a young table.
+_TAKEN_BACK = """
+    SELECT id FROM ledger_payment WHERE refunded_minor > 0 OR refunded_said_minor > 0
+    UNION SELECT payment_id FROM ledger_paymentrefund
+    UNION SELECT payment_id FROM ledger_paymentdispute
+"""
+
 
 def payments_in_doubt(*, now: dt.datetime) -> list[int]:
     """Name the open payments that have not been asked about lately, those that waited longest first."""
@@ -39,7 +47,10 @@ def payments_in_doubt(*, now: dt.datetime) -> list[int]:
 def reversals_due() -> list[int]:
     """Name the payments of which other credits are taken back than should be."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id FROM ({REVERSALS}) found WHERE reversed <> expected ORDER BY id")
+        cursor.execute(
+            f"SELECT id FROM ({REVERSALS} WHERE p.id = ANY(ARRAY({_TAKEN_BACK}))) found"
+            " WHERE reversed <> expected ORDER BY id"
+        )
         return [payment_id for (payment_id,) in cursor.fetchall()]
 
 
