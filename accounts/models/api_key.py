@@ -125,6 +125,11 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = "API key"
         permissions: ClassVar = [("issue_service_key", "Can issue keys of the company's own services")]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-created_at", "-id"], name="keys_of_user_newest_first"),
+            # Rotations leave any number of revoked keys behind; how many work is counted at each new one.
+            models.Index(fields=["user"], name="keys_not_revoked", condition=models.Q(revoked_at__isnull=True)),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "replaces"], name="a_key_is_replaced_once"),
             models.CheckConstraint(
