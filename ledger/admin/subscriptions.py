@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
@@ -21,6 +22,8 @@ from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.subscribing import actions_for, said_of
 from ledger.models import SubscriptionChange, SubscriptionPeriod
+
+MOST_SHOWN = 100  # of a subscription's periods and changes; their own lists have all
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
@@ -40,6 +43,13 @@ class _History(TabularInline):
     extra = 0
     can_delete = False
     ordering = ("-id",)
+
+    def latest(self, request: HttpRequest) -> QuerySet[Any]:
+        """Select the newest rows of the subscription that is looked at, as many as are shown."""
+        match = request.resolver_match
+        subscription_id = unquote(str(match.kwargs["object_id"])) if match is not None else None
+        newest = self.model._default_manager.filter(subscription_id=subscription_id).order_by("-pk")
+        return super().get_queryset(request).filter(pk__in=newest.values("pk")[:MOST_SHOWN])
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
         return False
@@ -61,7 +71,7 @@ class PeriodHistory(_History):
     fields = readonly_fields = ("starts_at", "ends_at", "plan_name", "brought", "entries", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SubscriptionPeriod]:
-        return super().get_queryset(request).select_related("plan", "subscription__user")
+        return self.latest(request).select_related("plan", "subscription__user")
 
     @admin.display(description="plan")
     def plan_name(self, period: SubscriptionPeriod) -> str:
@@ -73,7 +83,7 @@ class ChangeHistory(_History):
     fields = readonly_fields = ("created_at", "what", "effective_at", "brought", "entries", "note", "who")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SubscriptionChange]:
-        return super().get_queryset(request).select_related("plan", "actor", "subscription__user")
+        return self.latest(request).select_related("plan", "actor", "subscription__user")
 
     @admin.display(description="what")
     def what(self, change: SubscriptionChange) -> str:
