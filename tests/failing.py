@@ -12,21 +12,27 @@ from tests.conftest import owner_connection
 
 REFUSED, TIMED_OUT, LOCKED = "P0001", "57014", "55P03"  # a mistake; statement_timeout; lock_timeout
 
+_FUNCTION = """
+    CREATE OR REPLACE FUNCTION broken_for_a_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'broken for a test' USING ERRCODE = {state}; END $$
+"""
+_TRIGGER = """
+    CREATE TRIGGER broken BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN (NEW.user_id = {user})
+    EXECUTE FUNCTION broken_for_a_test()
+"""
+_BREAK = (_FUNCTION, _TRIGGER)
+_MEND = ("DROP TRIGGER broken ON {table}", "DROP FUNCTION broken_for_a_test()")
+
 
 @contextmanager
 def failing(user: User, table: str, *, sqlstate: str = REFUSED) -> Iterator[None]:
     """Refuse every insert and update of this customer's rows of the table while the block runs, by this SQLSTATE."""
     names = {"table": sql.Identifier(table), "state": sql.Literal(sqlstate), "user": sql.Literal(user.pk)}
     with owner_connection(autocommit=True) as owner:
-        owner.execute(
-            sql.SQL(
-                "CREATE OR REPLACE FUNCTION broken_for_a_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                " RAISE EXCEPTION 'broken for a test' USING ERRCODE = {state}; END $$;"
-                "CREATE TRIGGER broken BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN (NEW.user_id = {user})"
-                " EXECUTE FUNCTION broken_for_a_test()"
-            ).format(**names)
-        )
+        for statement in _BREAK:
+            owner.execute(sql.SQL(statement).format(**names))
         try:
             yield
         finally:
-            owner.execute(sql.SQL("DROP TRIGGER broken ON {table}; DROP FUNCTION broken_for_a_test()").format(**names))
+            for statement in _MEND:
+                owner.execute(sql.SQL(statement).format(**names))
