@@ -1,0 +1,108 @@
+"""The back office's pages: each as a superuser sees it who looks at one customer."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+
+from accounts.models import User
+from tests.backoffice import signed_in, superuser
+from tests.growth.cases import Case, NotMeasured
+from tests.journeys.access_table import World
+from tests.journeys.routes import admin_patterns
+from usage.admin.dashboard import forget_figures
+
+_OF_A_MODEL = re.compile(r"/admin/(\w+)/(\w+)/(.*)")
+
+NOT_MEASURED = {
+    "/admin/logout/": NotMeasured("It ends a session, and is a POST."),
+    "/admin/jsi18n/": NotMeasured("Words for the browser."),
+    "/admin/r/{content_type_id}/{object_id}/": NotMeasured("It leads to a page that is measured itself."),
+    "/admin/(?P{url}.*)$": NotMeasured("What no other route takes: a 404."),
+}
+PATHS = {
+    "/admin/autocomplete/": "/admin/autocomplete/?app_label=ledger&model_name=termschange&field_name=user&term=history",
+    "/admin/^(?P{app_label}admin|accounts|auth|ledger|usage)/$": "/admin/ledger/",
+}
+_COUNTED = {"most": 3_000, "why": "The pages of the list are counted, up to 10,000 rows."}
+_EXPORTED = {
+    "most": 12_000,
+    "why": "The rows of a file are counted before it is made, up to the 50,000 that it may have.",
+}
+EXCEPTIONS: dict[str, dict[str, Any]] = {
+    "/admin/accounts/plan/{object_id}/delete/": {
+        "most": 1_500,
+        "per_row": 0.1,
+        "why": "Django's page names every row that stands in the way, of all customers.",
+    },
+    "/admin/ledger/grant/?q={email}": _COUNTED,
+    "/admin/ledger/subscriptionchange/?q={email}": {
+        "most": 1_500,
+        "why": "A page has a hundred rows, and each is looked up with its customer, plan and author.",
+    },
+    "/admin/ledger/entry/export/": _EXPORTED,
+    "/admin/ledger/entry/export/?q={email}": _EXPORTED,
+    "/admin/ledger/hold/export/": _EXPORTED,
+    "/admin/ledger/hold/export/?q={email}": _EXPORTED,
+    "/admin/usage/requestlog/export/": _EXPORTED,
+    "/admin/usage/requestlog/export/?q={email}": _EXPORTED,
+}
+
+
+def page_cases() -> dict[str, Case | NotMeasured]:
+    """Give a case for each page; lists and exports as they are, and as they are searched for a customer."""
+    cases: dict[str, Case | NotMeasured] = dict(NOT_MEASURED)
+    for pattern, _ in admin_patterns():
+        if pattern in NOT_MEASURED:
+            continue
+        prepare = partial(find, pattern)
+        cases[pattern] = Case(partial(look, pattern, ""), prepare, **EXCEPTIONS.get(pattern, {}))
+        found = _OF_A_MODEL.fullmatch(pattern)
+        if found is not None and found[3] in {"", "export/"}:
+            name = f"{pattern}?q={{email}}"
+            cases[name] = Case(partial(look, pattern, "q={email}"), prepare, **EXCEPTIONS.get(name, {}))
+    return cases
+
+
+_found: dict[str, Any] = {}
+
+
+def find(pattern: str, world: World) -> None:
+    """Sign a superuser in, and find the page about the customer."""
+    forget_figures()
+    ids = {"name": "start", "object_id": "-", "id": "-"}
+    found = _OF_A_MODEL.fullmatch(pattern)
+    if found is not None and "{" in pattern:
+        model = apps.get_model(found[1], found[2]) if found[1] != "auth" else None
+        ids |= dict.fromkeys(("object_id", "id"), _object(model, pattern, world))
+    _found["path"] = PATHS.get(pattern, pattern).format(**ids)
+    _found["client"] = signed_in(superuser())
+
+
+def look(pattern: str, query: str, world: World) -> int:
+    """Open a page about the customer, and see that there is one."""
+    asked = f"?{query.format(email=world.owner.email)}" if query else ""
+    answer = _found["client"].get(_found["path"] + asked)
+    if answer.streaming:
+        b"".join(answer.streaming_content)
+    assert answer.status_code in {200, 302, 403}, (answer.status_code, pattern)
+    return int(answer.status_code)
+
+
+def _object(model: Any, pattern: str, world: World) -> Any:
+    """Name the customer's latest row of the model a page is about, or any where customers have none."""
+    if model is User:
+        return world.owner.pk
+    if model is LogEntry:
+        return LogEntry.objects.filter(user=world.owner).latest("pk").pk
+    if model is None:  # roles
+        return apps.get_model("auth.Group").objects.latest("pk").pk
+    names = {field.name for field in model._meta.get_fields()}
+    rows = model._default_manager.filter(user=world.owner) if "user" in names else model._default_manager.all()
+    if "webhookendpoint" in pattern:
+        return world.ids["webhook"]
+    return rows.latest("pk").pk
