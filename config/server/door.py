@@ -57,8 +57,15 @@ def clear_socket(path: Path) -> None:
     raise DoorTaken(f"another server listens on {path}.")
 
 
-if __name__ == "__main__":
+def main(port: str) -> None:
+    """Say whether a server could listen on a port of this machine; exit 1 with a sentence if not."""
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise SystemExit(f"Tollbook cannot start: PORT must be a whole number from 1 to 65535, not {port!r}.")
     try:
-        hold_port("127.0.0.1", int(sys.argv[1])).close()
-    except (DoorTaken, ValueError, OverflowError) as refusal:
+        hold_port("127.0.0.1", int(port)).close()
+    except DoorTaken as refusal:
         raise SystemExit(f"Tollbook cannot start: {refusal}") from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from django.conf import settings
 
-from config.server import streams
+from config.server import door, streams
 from config.server.calls import Front
 from config.server.connections import bound_unread_answers, break_off
 from config.server.deadlines import Deadlines
@@ -299,6 +299,12 @@ class TestAStream:
         assert going.broken_off == [("198.51.100.1", 4711)]
         assert going.protocol.sent[-1]["more_body"] is True
         assert going.answer.closed == 1
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "", "８０００"])
+def test_a_port_that_is_none_is_named(port):
+    with pytest.raises(SystemExit, match="PORT must be a whole number from 1 to 65535"):
+        door.main(port)
 
 
 def test_the_place_is_looked_at_before_anything_is_set_up_for_a_server():
