@@ -13,9 +13,10 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import math
+from contextlib import suppress
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
 from accounts.emails import LONGEST_EMAIL, canonical_email
@@ -74,7 +75,9 @@ def remember_place(*, user_id: int, address: str | None, now: dt.datetime) -> No
     if counted_address is None:
         return
     known = SignInPlace.objects.filter(user_id=user_id, address=counted_address)
-    if not known.filter(last_used_at__gt=now - _PLACES_ARE_NOTED_EVERY).exists():
+    if known.filter(last_used_at__gt=now - _PLACES_ARE_NOTED_EVERY).exists():
+        return
+    with suppress(IntegrityError):  # the person was deleted meanwhile, as the sign-in is about to find out
         SignInPlace.objects.bulk_create(
             [SignInPlace(user_id=user_id, address=counted_address, last_used_at=now)],
             update_conflicts=True,

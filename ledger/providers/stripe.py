@@ -70,7 +70,9 @@ class StripeProvider:
         return self._within_turn if is_in_request() else self._at_leisure
 
     def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:
-        params: Any = {"email": email, "metadata": {"tollbook_user": str(user_id)}}
+        params: Any = {"metadata": {"tollbook_user": str(user_id)}}
+        if email:
+            params["email"] = email
         with _spoken():
             return str(self.client.v1.customers.create(params, _once(f"customer-{key}")).id)
 

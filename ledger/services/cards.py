@@ -9,6 +9,7 @@ import uuid
 from django.db import transaction
 from django.db.models import Q
 
+from accounts.emails import is_mailbox
 from ledger import errors
 from ledger.models import DisputeStatus, PaymentCustomer, PaymentDispute, PaymentMethod
 from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
@@ -31,7 +32,9 @@ def customer_at(*, provider: Provider, user_id: int, email: str) -> str:
     if known is not None:
         return known.provider_customer_id
     try:
-        made = provider.create_customer(user_id=user_id, email=email, key=uuid.uuid4())
+        # An address that no mail can be sent to is refused there, too, and would keep its customer from ever paying.
+        mailbox = email if is_mailbox(email) else ""
+        made = provider.create_customer(user_id=user_id, email=mailbox, key=uuid.uuid4())
     except (NoAnswer, Refused) as error:
         logger.exception("A customer could not be made known to %s.", provider.name)
         raise errors.PaymentProviderAway from error

@@ -10,6 +10,7 @@ import pytest
 from accounts.models import User
 from ledger.models import Payment
 from ledger.providers import fake as cards
+from ledger.providers.fake import FakeProvider
 from tests.account import client_of
 from tests.config.test_mail import CANNOT_BE_MAILED
 from tests.ledger.paying import bought, card, fake, package, purchases, settled
@@ -44,6 +45,24 @@ def test_a_saved_card_is_charged_at_once(client, bob):
     }
     entry = client.get(f"/auth/account/ledger/{made['entry_id']}").json()
     assert (entry["type"], entry["amount"], entry["reference"]) == ("credit", 1000, f"payment-{made['id']}")
+
+
+@pytest.mark.parametrize(
+    ("email", "told"),
+    [("bob@example.com", "bob@example.com"), ("a@" + "é" * 60 + ".example", ""), ("203.0.113.7@gateway.invalid", "")],
+)
+def test_the_provider_is_told_of_addresses_that_mail_can_be_sent_to(client, bob, monkeypatch, email, told):
+    User.objects.filter(pk=bob.pk).update(email=email)
+    heard = []
+    create = FakeProvider.create_customer
+    monkeypatch.setattr(
+        FakeProvider, "create_customer", lambda self, **asked: heard.append(asked["email"]) or create(self, **asked)
+    )
+
+    answer = client_of(User.objects.get(pk=bob.pk)).post("/auth/account/payment-methods", HTTP_IDEMPOTENCY_KEY="one")
+
+    assert answer.status_code == 201
+    assert heard == [told]
 
 
 @pytest.mark.parametrize("email", CANNOT_BE_MAILED)
