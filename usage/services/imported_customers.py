@@ -111,15 +111,15 @@ class Customers:
         is_name = value.isprintable() and not any(each.isspace() or each == "," for each in value)
         if not is_name or len(email) > _LONGEST_EMAIL:
             raise LineRejected(f"no customer can be named {value[:80]!r}")
-        try:
-            with transaction.atomic():
-                # Not a person's registration: an address such as ::1@gateway.invalid is a name, never a mailbox.
-                user = user or User.objects.create_user(email)
-                ImportedCustomer.objects.create(source=self._source, value=value, user=user)
-        except IntegrityError:  # another import has just made it
-            row = ImportedCustomer.objects.select_related("user").get(source=self._source, value=value)
-            user = row.user
-        return user
+        if user is None:
+            try:
+                with transaction.atomic():
+                    # Not a person's registration: an address such as ::1@gateway.invalid is a name, never a mailbox.
+                    user = User.objects.create_user(email)
+            except IntegrityError:  # an operator has just entered them
+                user = User.objects.with_email(email).get()
+        row, _ = ImportedCustomer.objects.get_or_create(source=self._source, value=value, defaults={"user": user})
+        return row.user
 
 
 def host_in_one_spelling(host: str) -> str:

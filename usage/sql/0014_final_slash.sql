@@ -9,13 +9,13 @@
 CREATE OR REPLACE FUNCTION usage_find_price(p_endpoint text, p_method text, p_at timestamptz) RETURNS usage_price
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
+    v_kinds CONSTANT text[] := ARRAY['code', 'template', 'glob', 'any'];
     v_path text := CASE
         WHEN strpos(p_endpoint, '?') > 0 OR strpos(p_endpoint, '#') > 0
         THEN substring(p_endpoint FROM '^[^?#]*')
         ELSE p_endpoint END;
-    v_bare text;
-    v_slashes integer;
     v_price usage_price;
+    v_bare usage_price;
 BEGIN
     -- Most endpoints are codes: one look-up in the unique index, without reading the price book.
     SELECT * INTO v_price FROM usage_price
@@ -25,29 +25,27 @@ BEGIN
         RETURN v_price;
     END IF;
 
-    v_slashes := length(v_path) - length(replace(v_path, '/', ''));
-    IF v_path LIKE '/%/' THEN
-        v_bare := left(v_path, -1);
-    END IF;
     SELECT * INTO v_price FROM usage_price
     WHERE method IN ('', p_method)
         AND CASE kind
-            WHEN 'code' THEN endpoint IN (v_path, v_bare)
-            WHEN 'template' THEN
-                v_path LIKE pattern AND slashes = v_slashes OR v_bare LIKE pattern AND slashes = v_slashes - 1
-            WHEN 'glob' THEN v_path LIKE pattern OR v_bare LIKE pattern
+            WHEN 'code' THEN endpoint = v_path
+            WHEN 'template' THEN v_path LIKE pattern AND length(v_path) - length(replace(v_path, '/', '')) = slashes
+            WHEN 'glob' THEN v_path LIKE pattern
             ELSE true END
     ORDER BY
         effective_from <= p_at DESC,
-        array_position(ARRAY['code', 'template', 'glob', 'any'], kind::text),
-        v_bare IS NOT NULL AND CASE kind
-            WHEN 'code' THEN endpoint = v_bare
-            WHEN 'template' THEN slashes < v_slashes
-            WHEN 'glob' THEN NOT v_path LIKE pattern
-            ELSE false END,
+        array_position(v_kinds, kind::text),
         weight DESC, endpoint, method DESC,
         CASE WHEN effective_from <= p_at THEN effective_from END DESC,
         effective_from
     LIMIT 1;
+
+    IF v_path LIKE '/%/' THEN
+        v_bare := usage_find_price(rtrim(v_path, '/'), p_method, p_at);
+        IF v_price.id IS NULL OR (v_price.effective_from > p_at, array_position(v_kinds, v_price.kind::text))
+            > (v_bare.effective_from > p_at, array_position(v_kinds, v_bare.kind::text)) THEN
+            RETURN v_bare;
+        END IF;
+    END IF;
     RETURN v_price;
 END $$;
