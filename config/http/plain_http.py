@@ -5,6 +5,8 @@ A redirect would be followed in silence, and nobody would notice that a key goes
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -36,4 +38,6 @@ def _is_call(request: HttpRequest) -> bool:
     """Tell whether a program asks for something: with a body or with credentials, at a path of the API."""
     is_reading = request.method in ("GET", "HEAD")
     has_credentials = any(request.META.get(name) for name in _CREDENTIALS)
-    return (not is_reading or has_credentials) and is_api_path(request.path_info)
+    if (is_reading and not has_credentials) or not is_api_path(request.path_info):
+        return False
+    return not any(re.search(exempt, request.path_info.lstrip("/")) for exempt in settings.SECURE_REDIRECT_EXEMPT)

@@ -51,6 +51,8 @@ def test_pages_are_sent_on(client, method, path):
 
 def test_https_passes_and_so_does_health(client):
     assert client.get("/livez").status_code == 200
+    assert client.get("/readyz", HTTP_AUTHORIZATION="Bearer x").status_code == 200
+    assert client.get("/metrics", HTTP_AUTHORIZATION="Bearer x").status_code == 200
     assert client.post("/auth/login", {}, content_type="application/json", secure=True).status_code == 400
     proxied = client.post("/auth/login", {}, content_type="application/json", HTTP_X_FORWARDED_PROTO="https")
     assert proxied.status_code == 400
