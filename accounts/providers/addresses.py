@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Callable, Sequence
 
 from django.conf import settings
+
+from accounts.providers.look_ups import TooManyLookUps, look_up
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolver = Callable[[str, int], Sequence[Address]]
 
+LOOK_UP_SECONDS = 5.0
 LOWEST_FREE_PORT = 1024
 _WELL_KNOWN_PORTS = (80, 443)
 _UNICAST = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is assigned to anybody (RFC 4291, 2.4)
@@ -66,12 +68,12 @@ def is_open_port(port: int) -> bool:
     return port in _WELL_KNOWN_PORTS or LOWEST_FREE_PORT <= port <= 65_535
 
 
-def resolve(host: str, port: int) -> list[Address]:
+def resolve(host: str, port: int, *, within_seconds: float = LOOK_UP_SECONDS) -> list[Address]:
     """Ask the system's resolver for all addresses of a host.
 
-    :raises OSError: if there is none, or nobody answers
+    :raises OSError: if there is none, or nobody answers in time
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    found = look_up(host, port, within_seconds=within_seconds)
     texts = dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found)
     return [ipaddress.ip_address(text) for text in texts]
 
@@ -83,6 +85,8 @@ def checked_addresses(host: str, port: int, *, resolver: Resolver) -> list[Addre
     """
     try:
         addresses = list(resolver(host, port))
+    except (TimeoutError, TooManyLookUps):
+        raise AddressRefused("The host could not be looked up in time.") from None
     except (OSError, UnicodeError):
         raise AddressRefused("The host has no address.") from None
     if not addresses:

@@ -14,10 +14,17 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from urllib.parse import SplitResult, urlsplit
 
-from accounts.providers.addresses import Address, AddressRefused, Resolver, checked_addresses, resolve
+from accounts.providers.addresses import (
+    LOOK_UP_SECONDS,
+    Address,
+    AddressRefused,
+    Resolver,
+    checked_addresses,
+    resolve,
+)
 
 WITHIN_SECONDS = 15.0
 MOST_ANSWER_BYTES = 64 * 1024
@@ -46,14 +53,17 @@ def post(
     body: bytes,
     headers: Mapping[str, str],
     within_seconds: float = WITHIN_SECONDS,
-    resolver: Resolver = resolve,
+    resolver: Resolver | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send a body once and answer what came of it; whatever goes wrong is an answer with an error.
 
+    All of it, the look-up of the host included, ends within so many seconds.
+
     A success is a status from 200 to 299 with an answer that ends in time, or is longer than anybody will read.
     """
     began = time.monotonic()
+    resolver = resolver or partial(resolve, within_seconds=min(LOOK_UP_SECONDS, within_seconds))
     status: int | None = None
     error: str | None
     start, retry_after = b"", None
