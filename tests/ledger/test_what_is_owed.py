@@ -27,7 +27,7 @@ from tests.factories import StaffFactory, UserFactory
 from tests.ledger.paying import bought, card
 from tests.ledger.posting import allow_overdraft, freeze, hold, post
 from tests.ledger.reloading import NOON, agreed
-from tests.ledger.subscribing import plan, subscribe
+from tests.ledger.subscribing import let_time_pass, plan, subscribe
 from tests.ledger.tampering import tamper
 from tests.usage.metering import captured, charge, price, refund
 from usage.services.reconciliation import Scope, reconcile
@@ -147,6 +147,8 @@ class TestHolds:
 
     def test_one_that_has_run_out_pays_it_before_a_charge_can_spend_it(self, held):
         self.run_out(held)
+        read = balance_of(user_id=held.user_id)
+        assert (read.balance, read.reserved, read.available) == (0, 0, 0)  # before anything is settled
 
         with pytest.raises(InsufficientCredits):
             post(held.user_id, -1)
@@ -163,6 +165,25 @@ class TestHolds:
         assert balance_of(user_id=held.user_id).balance == 0
 
         post(held.user_id, 400)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_period_that_nobody_has_settled_yet_reads_as_it_will_stand():
+    bob = UserFactory()
+    payments = [bought(bob, cards.APPROVE) for _ in range(2)]
+    post(bob, -2000)
+    for payment in payments:
+        dispute(payment, name=f"dp_{payment.pk}")
+    subscribe(bob, plan(1200))
+    assert (balance_of(user_id=bob.pk).balance, credits_owed_by(user_id=bob.pk)) == (0, 800)
+    let_time_pass(bob, months=1)
+
+    read, listed = balance_of(user_id=bob.pk), client_of(bob).get("/auth/account/credits").json()
+    with pytest.raises(InsufficientCredits):
+        post(bob, -401)
+
+    assert read.available == listed["available"] == balance_of(user_id=bob.pk).available == 400
+    assert credits_owed_by(user_id=bob.pk) == 0
 
 
 class TestBeside:

@@ -1,0 +1,1 @@
+-- The function that is made again takes this one's place.
