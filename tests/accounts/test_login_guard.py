@@ -1,7 +1,9 @@
 import datetime as dt
+import re
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.errors import InvalidCredentials, TooManyLoginFailures
 from accounts.models import LoginAttempt, User
@@ -171,6 +173,19 @@ def test_of_guesses_at_once_on_many_accounts_the_address_has_its_number(now, set
 
     assert sum(isinstance(outcome, InvalidCredentials) for outcome in outcomes) == 5
     assert len(hashings) == 5
+
+
+def test_a_refusal_asks_the_database_the_same_whether_the_account_is_there(now):
+    UserFactory(email="alice@example.com")
+    asked = []
+    for email in ("alice@example.com", "unknown@example.com"):
+        with CaptureQueriesContext(connection) as statements, pytest.raises(InvalidCredentials):
+            check_credentials(email=email, password="wrong", address=ADDRESS, now=now)
+        asked.append([said["sql"].split(" WHERE ")[0] for said in statements if "SELECT left(" not in said["sql"]])
+
+    assert [re.sub(r"'[^']*'|\d+", "?", one) for one in asked[0]] == [
+        re.sub(r"'[^']*'|\d+", "?", one) for one in asked[1]
+    ]
 
 
 @pytest.mark.django_db(transaction=True)
