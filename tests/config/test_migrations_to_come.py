@@ -81,7 +81,7 @@ def test_every_big_table_is_there(db):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_would_keep_charges_waiting_is_refused(operation, fault):
+def test_migrations_that_would_keep_charges_waiting_are_refused(operation, fault):
     (found,) = faults_of(migration(operation))
 
     assert found.startswith("ledger.0099_made_up: ")
@@ -117,7 +117,7 @@ def test_what_would_keep_charges_waiting_is_refused(operation, fault):
     ],
     ids=lambda made: " ".join(type(each).__name__ for each in made.operations),
 )
-def test_what_keeps_nobody_waiting_is_let_through(made):
+def test_migrations_that_keep_nobody_waiting_are_let_through(made):
     assert faults_of(made) == []
 
 
@@ -128,7 +128,7 @@ def test_what_keeps_nobody_waiting_is_let_through(made):
         ([AddConstraintNotValid("entry", CHECK), ValidateConstraint("entry", "c")], "a migration of its own"),
     ],
 )
-def test_what_needs_transactions_of_its_own_is_said(operations, fault):
+def test_steps_that_need_transactions_of_their_own_are_told(operations, fault):
     (found,) = faults_of(migration(*operations))
 
     assert fault in found

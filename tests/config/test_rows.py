@@ -148,7 +148,7 @@ def test_no_rows_are_an_empty_list():
     assert ROWS.printed([]) == "[]"
 
 
-def test_what_stands_behind_the_columns_of_a_row_is_not_printed():
+def test_rows_print_their_columns_and_nothing_behind_them():
     rows, _ = stored([PLAIN])
 
     assert ROWS.printed([(*rows[0], 7, "its place")]) == ROWS.printed(rows)

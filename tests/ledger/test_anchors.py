@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 
 from accounts.models import User
+from config.doctor import installation
 from ledger.models import Anchor, AnchorPlace, Entry
 from ledger.services import anchoring
 from ledger.services.anchoring import check_anchor, digest_text, expect, take_anchor
@@ -212,7 +213,7 @@ def test_each_full_run_takes_an_anchor_and_a_partial_one_takes_none(customers):
     assert Anchor.objects.count() == 1
 
 
-def test_what_is_missing_is_said_by_every_run_and_keeps_no_other_ledger_from_being_anchored(customers):
+def test_a_missing_end_is_a_finding_of_every_run_while_others_are_anchored(customers):
     run("reconcile")
     burgle(_CUT_OFF, customers[0])
     post(customers[1], 1)
@@ -290,7 +291,7 @@ def test_expecting_needs_no_key_and_writes_nothing(customers, settings):
 
 
 @pytest.mark.parametrize("text", ["", "12", "x:" + "0" * 64, "1:" + "0" * 63, "9" * 30 + ":" + "0" * 64])
-def test_what_is_no_digest_is_wrong_usage(db, text):
+def test_other_text_than_a_digest_is_wrong_usage(db, text):
     assert run("anchor", "--expect", text).code == 2
 
 
@@ -298,6 +299,16 @@ def test_a_digest_of_other_ledgers_does_not_hold(customers):
     anchor = take_anchor()
 
     assert [each.check for each in expect(f"{anchor.pk}:{'0' * 64}").findings] == ["digest_holds"]
+
+
+def test_the_doctor_finds_that_production_has_no_key(settings):
+    settings.ANCHOR_KEYS = []
+    assert list(installation.anchors()) == []
+
+    settings.IN_PRODUCTION = True
+    assert [finding.check for finding in installation.anchors()] == ["anchors"]
+    settings.ANCHOR_KEYS = [NEW]
+    assert list(installation.anchors()) == []
 
 
 def test_before_the_first_entry_there_is_nothing_to_miss(db):

@@ -144,3 +144,13 @@ def test_entries_of_a_type_are_read_by_a_statement_that_names_it(busy):
         results_of(busy, "ledger", type=EntryType.CREDIT)
 
     assert any("\"type\" = 'credit'" in each["sql"] for each in asked)
+
+
+@pytest.mark.parametrize("path", ["ledger", "requests", "holds", "grants", "summary", "usage"])
+def test_a_head_is_answered_as_the_get_without_its_body(busy, path):
+    client = client_of(busy)
+
+    whole, head = client.get(f"/auth/account/{path}"), client.head(f"/auth/account/{path}")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"] == "application/json"

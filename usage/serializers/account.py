@@ -45,6 +45,9 @@ class UsageStatsSerializer(serializers.Serializer[UsageStats]):
     period_end = InstantField()
 
 
+USAGE = Answer(UsageStatsSerializer)
+
+
 class PlanSerializer(serializers.Serializer[Any]):
     """A plan, by the names that programs and people use."""
 

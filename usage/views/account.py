@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import ROUND_FLOOR
-from typing import Any, cast
+from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
@@ -35,6 +32,7 @@ from usage.request_pages import RequestPages
 from usage.selectors import Life, Usage, life_of, overview_of, usage_of
 from usage.serializers.account import (
     SUMMARY,
+    USAGE,
     AccountSummary,
     AccountSummarySerializer,
     KeySummarySerializer,
@@ -57,7 +55,7 @@ def stats_of(user_id: int, period: str, start: dt.datetime, end: dt.datetime, us
     return UsageStats(user_id, period, usage, *(usage.widened_to or (start, end)))
 
 
-class UsageViewSet(ViewSet):
+class UsageViewSet(LeanViewSet):
     """How much the customer used."""
 
     @extend_schema(
@@ -82,7 +80,7 @@ class UsageViewSet(ViewSet):
         ],
         responses={200: UsageStatsSerializer, 400: FieldErrorsSerializer, **REFUSALS},
     )
-    def retrieve(self, request: Request) -> Response:
+    def retrieve(self, request: LeanRequest) -> LeanAnswer:
         now = timezone.now()
         given = strict_parameters(request, {"period", "from", "to"})
         period = choice(given, "period", PERIODS, default="monthly")
@@ -95,9 +93,9 @@ class UsageViewSet(ViewSet):
                 if asked.start
                 else {"to": ["'to' must be later than the start of the period; give 'from' as well."]}
             )
-        stats = usage_stats(cast(User, request.user).pk, period, start, end, now)
+        stats = usage_stats(request.user.pk, period, start, end, now)
         headers = {RESOLUTION: "day"} if stats.usage.widened_to else {}
-        return Response(UsageStatsSerializer(stats).data, headers=headers)
+        return LeanAnswer(USAGE.of(stats), headers=headers)
 
 
 CSV_HEADER = (
