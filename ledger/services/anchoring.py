@@ -59,6 +59,7 @@ class Checked:
     anchor: Anchor | None  # None: there is no such anchor
     findings: list[Finding] = field(default_factory=list)
     digest: bytes = b""  # of the entries that stand at these places now
+    noted: tuple[bytes, int] = (b"", 0)  # digest and number of the places themselves
 
     @property
     def kept(self) -> list[int]:
@@ -87,8 +88,8 @@ def check_anchor() -> Checked:
     signature = _signature(
         key, anchor_id=anchor.pk, taken_at=anchor.taken_at, customers=anchor.customers, digest=bytes(anchor.digest)
     )
-    noted = _digest(_places(anchor.pk))
-    if not hmac.compare_digest(signature, bytes(anchor.signature)) or noted != (bytes(anchor.digest), anchor.customers):
+    is_whole = checked.noted == (bytes(anchor.digest), anchor.customers)
+    if not (is_whole and hmac.compare_digest(signature, bytes(anchor.signature))):
         detail = f"Anchor {anchor.pk} is not what was signed: it, or a place that it named, was altered or removed."
         return Checked(anchor, [Finding(SIGNED, None, detail, {"anchor": anchor.pk}), *checked.findings])
     return checked
@@ -156,9 +157,11 @@ def _compare(anchor: Anchor) -> Checked:
     """Look for each end in its ledger."""
     findings: list[Finding] = []
     taken = f"{anchor.taken_at:%Y-%m-%d %H:%M} UTC"
-    summed = hashlib.sha256()
+    summed, noted, count = hashlib.sha256(), hashlib.sha256(), 0
     for place in _places(anchor.pk):
         summed.update(_line(place.user_id, place.seq, place.found or b""))
+        noted.update(_line(place.user_id, place.seq, place.seal))
+        count += 1
         if place.found == place.seal or len(findings) >= FINDINGS_A_CHECK:
             continue
         facts = {"anchor": anchor.pk, "seq": place.seq, "last_seq": place.last_seq}
@@ -169,7 +172,7 @@ def _compare(anchor: Anchor) -> Checked:
         )
         detail = f"At {taken} the ledger had an entry at place {place.seq}, {wrong}."
         findings.append(Finding(IN_THE_CHAIN, place.user_id, detail, facts))
-    return Checked(anchor, findings, summed.digest())
+    return Checked(anchor, findings, summed.digest(), (noted.digest(), count))
 
 
 def _digest(places: Iterator[_Place]) -> tuple[bytes, int]:
