@@ -1,8 +1,8 @@
 """CPU time of one call: of this process, which makes it in a WSGI loop, and of the database's process that it asks.
 
 Requests a second depend on all that runs on the machine; the time that a processor spent on a call does so far less. It
-still does, since others throw out of its caches what a call had there: so each call is measured by itself, and a figure
-is that of the cheapest fifth.
+still does, since others throw out of its caches what a call had there. So each call is made in turn with the empty
+view, which suffers from that alike, and a figure is that of the cheapest fifth.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.test import override_settings
@@ -34,10 +34,11 @@ Application = Callable[..., Any]
 
 
 class Cost(NamedTuple):
-    """Microseconds of CPU time that one call took."""
+    """Microseconds of CPU time that one call took: of this process, and of the database's."""
 
     web: float
     database: float
+    empty: float  # of the empty view, made in turn with it
 
 
 @dataclass
@@ -88,22 +89,22 @@ class Call:
 # How many empty views a call may cost, in this process and in the database; and of what the rows are about.
 _BARS = {
     "livez": (4, 0.1, "GET /livez"),
-    "credits": (8, 3, "GET /auth/account/credits"),
-    "key_summary": (9, 4, "GET /v2/account/summary"),
-    "summary": (13, 6, "GET /auth/account/summary"),
-    "usage": (14, 5, "GET /auth/account/usage"),
-    "ledger": (16, 6, "a page of 50 entries"),
-    "requests": (18, 14, "a page of 50 requests"),
-    "holds": (16, 6, "a page of 50 holds"),
-    "grants": (17, 8, "a page of 50 grants"),
-    "charge": (15, 14, "POST /v2/charges"),
+    "credits": (8, 2.5, "GET /auth/account/credits"),
+    "key_summary": (9, 3, "GET /v2/account/summary"),
+    "summary": (11, 4.5, "GET /auth/account/summary"),
+    "usage": (10, 3.5, "GET /auth/account/usage"),
+    "ledger": (14, 4, "a page of 50 entries"),
+    "requests": (16, 8, "a page of 50 requests"),
+    "holds": (14, 3.5, "a page of 50 holds"),
+    "grants": (15, 5, "a page of 50 grants"),
+    "charge": (13, 10, "POST /v2/charges"),
 }
 _BESIDE_CREDITS = {"ledger": 2.5, "requests": 2.5, "holds": 2.5, "grants": 2.5, "summary": 2.2}
 
 
 def measured(*, pairs: int, seconds: float) -> list[Row]:
-    """Measure every call so many times, in turn with the empty view."""
-    made = calls()
+    """Measure every call so many times, each beside the empty view."""
+    made, empty = calls(), empty_view()
     web = {
         name: Row(f"cpu_{name}", f"{what} / the empty view", f"<= {bar}", "µs")
         for name, (bar, _, what) in _BARS.items()
@@ -117,41 +118,49 @@ def measured(*, pairs: int, seconds: float) -> list[Row]:
         for name, bar in _BESIDE_CREDITS.items()
     }
     for _ in range(pairs):
-        costs = {}
-        for name, call in made.items():
-            with empty_view() as view:
-                empty = cost_of(view, seconds=seconds / 4).web
-            costs[name] = cost = cost_of(call, seconds=seconds)
+        costs = {name: cost_of(call, empty, seconds=seconds) for name, call in made.items()}
+        for name, cost in costs.items():
             web[name].ours.append(cost.web)
             database[name].ours.append(cost.database)
-            web[name].others.append(empty)
-            database[name].others.append(empty)
+            web[name].others.append(cost.empty)
+            database[name].others.append(cost.empty)
         for name, row in beside.items():
             row.ours.append(costs[name].web)
             row.others.append(costs["credits"].web)
     return [*web.values(), *database.values(), *beside.values()]
 
 
-def cost_of(call: Call, *, seconds: float) -> Cost:
-    """Make a call over and over; gives what it took of CPU time, here and in the database."""
+def cost_of(call: Call, empty: Call, *, seconds: float) -> Cost:
+    """Make a call and the empty one in turn, over and over; gives the CPU time of both, here and in the database."""
     for _ in range(5):
         call.make()
+        empty.make()
     costs: list[Cost] = []
     process = _database_process()
     until = time.monotonic() + seconds
     while time.monotonic() < until or len(costs) < LEAST_CALLS:
-        database, web = _seconds_of(process), time.process_time()
+        database, began = _seconds_of(process), time.process_time()
         call.make()
-        web = time.process_time() - web
-        costs.append(Cost(web * 1e6, (_seconds_of(process) - database) * 1e6))
+        made = time.process_time()
+        empty.make()
+        after = time.process_time()
+        spent = (made - began, _seconds_of(process) - database, after - made)
+        costs.append(Cost(*(part * 1e6 for part in spent)))
     return Cost(*(sorted(part)[len(costs) // 5] for part in zip(*costs, strict=True)))
 
 
-@contextmanager
-def empty_view() -> Iterator[Call]:
+class _EmptyRequest(WSGIRequest):
+    urlconf = "tests.bench.empty_view"
+
+
+class _EmptyHandler(WSGIHandler):
+    request_class = _EmptyRequest
+
+
+def empty_view() -> Call:
     """Give the call to compare with: Django's own way to a view that does nothing, without middleware."""
-    with override_settings(MIDDLEWARE=[], ROOT_URLCONF="tests.bench.empty_view"):
-        yield Call("/empty", {}, application=get_wsgi_application())
+    with override_settings(MIDDLEWARE=[]):
+        return Call("/empty", {}, application=_EmptyHandler())
 
 
 def calls() -> dict[str, Call]:
