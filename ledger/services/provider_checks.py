@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.db.models import Sum
+
 from ledger.models import Payment, PaymentState
 from ledger.models.payment import PaymentQuerySet
 from ledger.money import shown_money
@@ -80,7 +82,7 @@ def _differences(payment: Payment, statement: Statement | None, now: dt.datetime
             f"{payment.provider} has the money of payment {payment.pk}, which is {payment.state} here: "
             "settle_payments credits it.",
         )  # fmt: skip
-    if statement is not None and statement.refunded_minor not in (None, payment.refunded_minor):
+    if statement is not None and not _refunds_agree(payment, statement.refunded_minor):
         yield _finding(
             "refunds_are_the_providers", payment,
             f"Of payment {payment.pk}, {payment.provider} gave back "
@@ -98,6 +100,14 @@ def _unknown_to_us(provider_name: str, said: dict[uuid.UUID, Statement]) -> Iter
                 f"{provider_name} has a payment of ours, {statement.provider_payment_id}, that is not known here.",
                 {"provider_payment_id": statement.provider_payment_id},
             )  # fmt: skip
+
+
+def _refunds_agree(payment: Payment, said: int | None) -> bool:
+    """Tell whether a sum of refunds is ours; those that failed later may or may not be counted in it."""
+    if said in (None, payment.refunded_minor):
+        return True
+    failed = payment.refunds.filter(has_failed=True).aggregate(minor=Sum("amount_minor"))["minor"]
+    return failed is not None and said == min(payment.refunded_minor + failed, payment.amount_minor)
 
 
 def _paid(statement: Statement) -> tuple[int | None, str | None] | None:

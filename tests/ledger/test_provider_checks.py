@@ -14,6 +14,7 @@ from ledger.providers.base import NoAnswer, Order, Statement
 from ledger.providers.stripe import StripeProvider
 from ledger.services.provider_checks import compare_with_provider, providers_used
 from ledger.services.reconciliation import Scope
+from ledger.services.reversals import note_single_refund
 from tests.ledger.paying import LATER, bought, fake, settled
 from tests.ledger.running import run
 from tests.ledger.stripes import KEY, Recorded
@@ -92,6 +93,16 @@ def test_what_the_provider_gave_back_unheard_is_found(bob, told):
     told(statement_of(payment, refunded_minor=500))
 
     assert findings() == [("refunds_are_the_providers", bob.pk, payment.pk)]
+
+
+@pytest.mark.parametrize(("said", "is_found"), [(0, False), (500, False), (200, True)])
+def test_a_refund_that_failed_may_or_may_not_be_counted_in_the_providers_sum(bob, told, said, is_found):
+    payment = bought(bob, cards.APPROVE)
+    named = {"payment_id": payment.pk, "provider_refund_id": "re_1", "amount_minor": 500}
+    note_single_refund(**named, has_failed=True, now=timezone.now())
+    told(statement_of(payment, refunded_minor=said))
+
+    assert bool(findings()) is is_found
 
 
 def test_a_payment_of_ours_that_a_restored_database_has_lost_is_found(bob, told):
