@@ -99,6 +99,16 @@ class TestCharges:
         with pytest.raises(CustomerKeyRateLimited):
             charge(None, "free", key_hash=hash_of(key.raw))
 
+    def test_that_settle_what_was_let_in_before_take_no_call_and_give_none_back(self, key):
+        for _ in range(LIMIT):
+            charge(None, key_hash=hash_of(key.raw))
+
+        charge(None, key_hash=hash_of(key.raw), is_admitted=True)
+        with pytest.raises(InsufficientCredits):
+            charge(None, key_hash=hash_of(key.raw), units=Decimal(1000), is_admitted=True)
+
+        assert taken(key) == LIMIT
+
     def test_of_the_customer_or_by_another_key_are_not_bound(self, alice, key):
         for _ in range(LIMIT):
             charge(None, key_hash=hash_of(key.raw))

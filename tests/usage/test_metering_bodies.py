@@ -39,7 +39,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "user_id": {"minimum": 1, "maximum": 2**63 - 1, "null": True},
     "api_key": {"null": True},
     "endpoint": {"minLength": 1, "maxLength": 2_000},
-    "units": {"oneOf": AMOUNT},
+    "units": {"oneOf": {"within": ["0", 0, *AMOUNT["within"]], "beyond": [-1, "-0.000001", 10**9]}},
     "credits": {"oneOf": AMOUNT, "null": True},
     "method": {"minLength": 1, "maxLength": 10, "pattern": "^[A-Za-z]{1,10}$"},
     "status_code": {"minimum": 100, "maximum": 599},

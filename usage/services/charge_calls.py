@@ -59,7 +59,7 @@ def charge_one(asked: AskedCharge) -> Any:
             p_idempotency_key=asked.idempotency_key,
             p_fingerprint=asked.fingerprint,
             p_request_id=asked.request_id,
-            p_is_admitted=asked.is_admitted,
+            **({"p_is_admitted": True} if asked.is_admitted else {}),
         ),
     )
 

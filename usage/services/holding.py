@@ -80,7 +80,7 @@ def hold_for_request(
             p_metadata=Jsonb(metadata or {}),
             p_idempotency_key=idempotency_key,
             p_fingerprint=fingerprint(asked),
-            p_is_admitted=is_admitted,
+            **({"p_is_admitted": True} if is_admitted else {}),
         ),
     )
     match outcome.outcome:

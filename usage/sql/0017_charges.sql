@@ -183,12 +183,16 @@ BEGIN
         RETURN ROW(
             'price_unknown', NULL, v_user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
-    IF v_calls_a_minute IS NOT NULL AND NOT p_is_admitted AND p_status NOT IN (401, 402, 429) THEN
-        v_limits := usage_take_call(v_api_key_id, v_calls_a_minute);
-        IF v_limits IS NOT NULL THEN
-            RETURN ROW(
-                'rate_limited', NULL, v_user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, v_limits
-            )::usage_charge_outcome;
+    IF v_calls_a_minute IS NOT NULL THEN
+        IF p_is_admitted OR p_status IN (401, 402, 429) THEN
+            v_calls_a_minute := NULL;  -- takes no call, and has none to give back
+        ELSE
+            v_limits := usage_take_call(v_api_key_id, v_calls_a_minute);
+            IF v_limits IS NOT NULL THEN
+                RETURN ROW(
+                    'rate_limited', NULL, v_user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, v_limits
+                )::usage_charge_outcome;
+            END IF;
         END IF;
     END IF;
     v_credits := usage_cost(v_price, p_credits, p_units, p_status);

@@ -35,7 +35,9 @@ class ChargesViewSet(MeteringViewSet):
         summary="Charge one request",
         description="Finds the customer, prices the request, debits and logs it: all or nothing. The most specific "
         "price of the endpoint applies, unless `credits` are given. What failed costs nothing, unless its price says "
-        "so or `credits` are given. A refusal for want of credits is logged as rejected.",
+        "so or `credits` are given. A refusal for want of credits is logged as rejected. A repetition under its "
+        "idempotency key is answered though the key or its customer has ended since; beyond the calls a minute of a "
+        "customer's key a charge by it is a 429, and costs nothing.",
         tags=["metering"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=CHARGE.serializer,

@@ -40,7 +40,8 @@ class HoldsViewSet(MeteringViewSet):
         operation_id="open_hold",
         summary="Set credits aside",
         description="So many `credits`, or what so many `units` of `endpoint` cost now. They cannot be spent otherwise "
-        "until the hold is captured or released, or has run out.",
+        "until the hold is captured or released, or has run out. A hold by a customer's key is one of its calls a "
+        "minute; its captures are none.",
         tags=["metering"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=HOLD.serializer,
