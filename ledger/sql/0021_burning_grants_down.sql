@@ -9,7 +9,7 @@
 -- One step of the settlement, and the balance before it. `seq` is its place; a step without `id` is no entry.
 --   reversed_seq, reversed_amount    the entry that it takes back
 --   grant_id                         the grant that it expires: its draw is written already
---   kind                             0: the time of grant `grant_id` had come before this place; 1: an entry; 2: the end
+--   kind                             0: the time of grant `grant_id` had come before; 1: an entry; 2: the end
 CREATE TYPE ledger_grant_move AS (
     seq bigint, kind integer, id bigint, amount numeric, before numeric, reason text, reverses_id bigint,
     reversed_seq bigint, reversed_amount numeric, grant_id bigint, created_at timestamptz
@@ -31,7 +31,8 @@ CREATE TYPE ledger_grants_standing AS (
     seq bigint, overdrawn numeric, grants ledger_grant_state[], draws ledger_grant_draw[], lapses ledger_lapse[]
 );
 
--- How many moves are settled in one transaction: more than the entries after which `balance_notes_crossing` has it done.
+-- How many moves are settled in one transaction: more than the entries after which `balance_notes_crossing` has it
+-- done.
 CREATE FUNCTION ledger_moves_at_once() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1500';
 
 CREATE FUNCTION ledger_balance_at(p_user_id bigint, p_seq bigint) RETURNS numeric LANGUAGE sql STABLE AS $$
@@ -48,7 +49,7 @@ LANGUAGE sql STABLE AS $$
         SELECT min(last_seq) FROM ledger_grantdraw WHERE user_id = p_user_id AND last_seq > p_seq)
 $$;
 
--- The first place in a run of debits (p_first to p_last) by which they have drawn `p_credits`. `p_before` is the balance
+-- The first place in a run of debits (p_first to p_last) by which they have drawn `p_credits`. `p_before`: the balance
 -- before the run.
 CREATE FUNCTION ledger_place_of_draw(
     p_user_id bigint, p_first bigint, p_last bigint, p_before numeric, p_credits numeric
@@ -125,6 +126,7 @@ DECLARE
     v_most integer;
 BEGIN
     IF NOT p_skips THEN
+        v_within := 0;
         FOREACH v_most IN ARRAY '{64, 4096, NULL}'::integer[] LOOP
             EXIT WHEN v_within >= p_need;
             SELECT array_agg(entry_id), coalesce(sum(remaining), 0) INTO v_before, v_within FROM (
@@ -139,20 +141,22 @@ BEGIN
             SELECT entry_id FROM ledger_grant
             WHERE user_id = p_user_id AND remaining > 0 AND expires_at <= coalesce(p_now, clock_timestamp())
                 AND seq <= p_from);
-        v_before := v_before || ARRAY(
-            SELECT d.grant_id
-            FROM unnest(p_moves) m
-            CROSS JOIN LATERAL (
-                SELECT m.reversed_seq AS seq WHERE m.reversed_amount < 0
+        IF EXISTS (SELECT FROM unnest(p_moves) WHERE reverses_id IS NOT NULL) THEN
+            v_before := v_before || ARRAY(
+                SELECT d.grant_id
+                FROM unnest(p_moves) m
+                CROSS JOIN LATERAL (
+                    SELECT m.reversed_seq AS seq WHERE m.reversed_amount < 0
+                    UNION ALL
+                    SELECT t.seq FROM ledger_entry t
+                    WHERE m.reversed_amount > 0 AND t.reverses_id = m.reverses_id AND t.amount < 0 AND t.seq < m.seq
+                ) t
+                CROSS JOIN LATERAL ledger_draws_at(p_user_id, t.seq) d
+                WHERE m.amount > 0 AND m.reverses_id IS NOT NULL AND t.seq <= p_from
                 UNION ALL
-                SELECT t.seq FROM ledger_entry t
-                WHERE m.reversed_amount > 0 AND t.reverses_id = m.reverses_id AND t.amount < 0 AND t.seq < m.seq
-            ) t
-            CROSS JOIN LATERAL ledger_draws_at(p_user_id, t.seq) d
-            WHERE m.amount > 0 AND m.reverses_id IS NOT NULL AND t.seq <= p_from
-            UNION ALL
-            SELECT m.reverses_id FROM unnest(p_moves) m
-            WHERE m.amount < 0 AND m.reversed_amount > 0 AND m.reversed_seq <= p_from);
+                SELECT m.reverses_id FROM unnest(p_moves) m
+                WHERE m.amount < 0 AND m.reversed_amount > 0 AND m.reversed_seq <= p_from);
+        END IF;
     END IF;
     SELECT coalesce(array_agg(
         g ORDER BY (g).priority, (g).expires_at, (g).category DESC, (g).effective_at, (g).entry_id), '{}')

@@ -111,7 +111,7 @@ END $$;
 
 -- Does a customer's history hold more moves than are settled at once?
 CREATE FUNCTION ledger_is_far_behind(p_user_id bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
+    SELECT (SELECT seq FROM ledger_balance WHERE user_id = p_user_id) > done.seq + ledger_moves_at_once() AND EXISTS (
         SELECT FROM (
             (SELECT FROM ledger_entry WHERE user_id = p_user_id AND type = 'credit' AND seq > done.seq
              LIMIT ledger_moves_at_once() + 1)

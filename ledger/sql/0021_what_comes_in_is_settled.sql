@@ -243,6 +243,11 @@ BEGIN
     IF unreckoned = 0 THEN
         PERFORM ledger_settle_what_is_due(p_user_id);
         expiries := (SELECT seq - v_seq FROM ledger_balance WHERE user_id = p_user_id);
+        IF expiries > 0 THEN  -- what that made available may have been owed, and taken at once
+            r := ledger_burn_down(p_user_id, NULL, p_most);
+            PERFORM ledger_note_grants(p_user_id, r);
+            unreckoned := v_seq + expiries - r.seq;
+        END IF;
     END IF;
 END $$;
 

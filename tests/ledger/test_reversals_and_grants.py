@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from ledger.errors import InsufficientCredits
 from ledger.models import DisputeStatus, Entry
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
 from ledger.services.reversals import note_dispute, note_refund
 from tests.account import client_of
+from tests.factories import give
 from tests.ledger.lots import end, left, lot
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft, post
@@ -197,3 +199,20 @@ class TestAnOverdraft:
         assert left(bob) == {gift.pk: 20, given.pk: 80}
         end(gift)
         assert has(bob) == 80
+
+
+def test_credits_owed_are_taken_while_an_ended_grant_keeps_some_for_a_hold(bob):
+    payment = bought(bob, cards.APPROVE)
+    charge(bob, credits=1_000)
+    gift = lot(bob, 50, days=1)
+    kept = held(bob, credits=40).hold
+    end(gift)
+    dispute(payment, OPEN)
+
+    with pytest.raises(InsufficientCredits):
+        charge(bob, credits=1)
+    give(bob, 25)
+
+    assert balance_of(user_id=bob.pk).available == 0
+    release_hold(hold_id=kept.pk, idempotency_key="r")
+    assert ledger_says(bob) == (0, 0)

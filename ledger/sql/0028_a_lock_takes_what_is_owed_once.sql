@@ -1,0 +1,32 @@
+-- While an ended grant keeps something for a hold the balance is due all the time. Locking it took what was owed each
+-- time, which locks it again, without end: every call of such a customer who owed credits failed. What is owed is taken
+-- when settling has changed what there is; else nothing has become available since it was taken last.
+
+-- Hold the customer's balance row until the transaction ends, making it if it is the first use, with
+-- whatever has expired settled. The order that every rule keeps: this first, then the key, then the amount.
+-- FOR NO KEY UPDATE: rows that refer to the balance may still be inserted meanwhile.
+CREATE OR REPLACE FUNCTION ledger_lock_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
+DECLARE
+    v_balance ledger_balance;
+    v_before ledger_balance;
+BEGIN
+    -- Nothing has changed yet, so the balance is as old as the account. The foreign key, checked when the
+    -- transaction ends, would tell too late that there is no such customer.
+    INSERT INTO ledger_balance (user_id, updated_at)
+    SELECT id, least(created_at, clock_timestamp()) FROM accounts_user WHERE id = p_user_id
+    ON CONFLICT DO NOTHING;
+    SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no customer %', p_user_id USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    IF v_balance.next_expiry_at <= clock_timestamp() THEN
+        v_before := v_balance;
+        PERFORM ledger_settle_expired(p_user_id);
+        SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
+        IF (v_balance.seq, v_balance.reserved) <> (v_before.seq, v_before.reserved) THEN
+            PERFORM ledger_take_what_is_owed(p_user_id);
+            SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
+        END IF;
+    END IF;
+    RETURN v_balance;
+END $$;

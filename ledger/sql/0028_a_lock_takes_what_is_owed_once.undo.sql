@@ -1,0 +1,1 @@
+-- What is restored replaces the function.
