@@ -1,0 +1,192 @@
+"""What a customer's money should be, in a few lines of plain Python: grants, debits, reversals, overdrafts and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+ZERO = Decimal(0)
+NEVER = float("inf")
+
+
+@dataclass
+class Held:
+    left: Decimal
+    ends_at: float
+
+
+@dataclass
+class Lot:
+    """One grant; its place in the ledger and its terms are read where it is first seen, what is left of it never."""
+
+    left: Decimal
+    seq: int = 0
+    order: tuple[object, ...] = ()
+    ends_at: float = NEVER
+    has_ended: bool = False
+    expired: Decimal = ZERO
+
+
+Share = tuple[Lot | None, Decimal]
+
+
+@dataclass
+class Taken:
+    """What was taken and not given back, share upon share: what gives back takes from the top."""
+
+    pile: list[Share] = field(default_factory=list)
+
+    @property
+    def credits(self) -> Decimal:
+        return sum((part for _, part in self.pile), ZERO)
+
+    def pop(self, credits: Decimal) -> list[Share]:
+        popped = []
+        while credits:
+            lot, part = self.pile.pop()
+            popped.append((lot, min(part, credits)))
+            if part > credits:
+                self.pile.append((lot, part - credits))
+            credits -= popped[-1][1]
+        return popped
+
+
+@dataclass
+class Purchase:
+    credits: Decimal
+    lot: Lot
+    refunded: Decimal = ZERO  # shares of the money
+    disputed: dict[str, Decimal] = field(default_factory=dict)
+    reversed: Taken = field(default_factory=Taken)
+    is_owing: bool = False  # what is to be taken back was not there when this was looked at
+
+    @property
+    def owed(self) -> Decimal:
+        """What is still to be taken back; negative: to be given back."""
+        gone = min(Decimal(1), self.refunded + sum(self.disputed.values(), ZERO))
+        return round(self.credits * gone, 6) - self.reversed.credits
+
+
+@dataclass
+class Money:
+    """One customer."""
+
+    limit: Decimal = ZERO
+    now: float = 0
+    period_ends_at: float = NEVER
+    per_period: Decimal = ZERO
+    overdrawn: Decimal = ZERO
+    lots: list[Lot] = field(default_factory=list)
+    holds: dict[int, Held] = field(default_factory=dict)
+    debits: dict[int, Taken] = field(default_factory=dict)
+    purchases: dict[int, Purchase] = field(default_factory=dict)
+
+    @property
+    def balance(self) -> Decimal:
+        return sum((lot.left for lot in self.lots), ZERO) - self.overdrawn
+
+    @property
+    def reserved(self) -> Decimal:
+        return sum((hold.left for hold in self.holds.values()), ZERO)
+
+    @property
+    def available(self) -> Decimal:
+        return self.balance - self.reserved
+
+    def may_spend(self, credits: Decimal) -> bool:
+        return self.available + self.limit >= credits
+
+    def bring(self, credits: Decimal) -> Lot:
+        """A new grant, of which what is overdrawn is paid first."""
+        lot = Lot(credits - self._pay(credits))
+        self.lots.append(lot)
+        return lot
+
+    def take(self, credits: Decimal, *, own: Lot | None = None, is_capture: bool = False) -> list[Share]:
+        """Draw on grants in their order: after its own a reversal, after those that ended a capture."""
+        in_order = sorted(self.lots, key=lambda lot: lot.order)
+        kept = [lot for lot in in_order if lot.has_ended] if is_capture else []
+        shares: list[Share] = []
+        for lot in [*([own] if own is not None else []), *kept, *(lot for lot in in_order if not lot.has_ended)]:
+            part = min(lot.left, credits)
+            if part:
+                lot.left -= part
+                credits -= part
+                shares.append((lot, part))
+        self.overdrawn += credits
+        return [*shares, (None, credits)] if credits else shares
+
+    def give_back(self, taken: Taken, credits: Decimal) -> None:
+        """Pay what is overdrawn, and give the rest back to where it came from, or to a new grant."""
+        taken.pop(paid := self._pay(credits))
+        fresh = ZERO
+        for lot, part in taken.pop(credits - paid):
+            if lot is None:
+                fresh += part
+            else:
+                lot.left += part
+        if fresh:
+            self.lots.append(Lot(fresh))
+        self._trim()
+
+    def settle(self, purchase: Purchase) -> None:
+        """Bring what is taken back of a purchase in line with its money, as far as it is there."""
+        owed = purchase.owed
+        if owed > 0:
+            part = max(min(owed, self.available + self.limit), ZERO)
+            purchase.reversed.pile += self.take(part, own=purchase.lot)
+        elif owed < 0:
+            self.give_back(purchase.reversed, -owed)
+        purchase.is_owing = purchase.owed > 0
+
+    def take_what_is_owed(self) -> None:
+        """Take what was not there before, the oldest purchase first."""
+        for purchase in self.purchases.values():
+            if purchase.is_owing:
+                self.settle(purchase)
+
+    def release(self, hold_id: int) -> None:
+        del self.holds[hold_id]
+        self._trim()
+
+    def capture(self, hold_id: int, credits: Decimal, *, is_final: bool) -> list[Share]:
+        shares = self.take(credits, is_capture=True)
+        self.holds[hold_id].left -= credits
+        if is_final or not self.holds[hold_id].left:
+            del self.holds[hold_id]
+        self._trim()
+        return shares
+
+    def pass_time(self, until: float) -> None:
+        """Let holds run out, grants end and a period begin, each at its own time."""
+        events: list[tuple[float, int, object]] = [
+            *((hold.ends_at, 0, hold_id) for hold_id, hold in self.holds.items()),
+            *((lot.ends_at, 1, lot) for lot in self.lots if not lot.has_ended),
+            (self.period_ends_at, 2, None),
+        ]
+        for at, _, what in sorted(events, key=lambda event: event[:2]):
+            if at > until:
+                break
+            if isinstance(what, Lot):
+                what.has_ended = True
+                self._trim()
+            elif isinstance(what, int):
+                self.release(what)
+            else:
+                self.bring(self.per_period)
+        self.now = until
+
+    def _pay(self, credits: Decimal) -> Decimal:
+        paid = min(self.overdrawn, credits)
+        self.overdrawn -= paid
+        return paid
+
+    def _trim(self) -> None:
+        """Let go of what grants that have ended hold beyond the reserved credits, the latest to end first."""
+        ended = [lot for lot in self.lots if lot.has_ended and lot.left]
+        excess = sum((lot.left for lot in ended), ZERO) - self.reserved
+        for lot in sorted(ended, key=lambda lot: lot.ends_at, reverse=True):
+            part = min(max(excess, ZERO), lot.left)
+            lot.left -= part
+            lot.expired += part
+            excess -= part
