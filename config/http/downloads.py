@@ -31,6 +31,9 @@ class _Download:
         self.is_over = True
 
 
+# In the environ of every call that our own server has taken: it closes each answer as soon as it has ended.
+CLOSES_ANSWERS = "tollbook.closes_answers"
+
 _lock = threading.Lock()
 _under_way: WeakValueDictionary[int, _Download] = WeakValueDictionary()
 
@@ -38,10 +41,10 @@ _under_way: WeakValueDictionary[int, _Download] = WeakValueDictionary()
 def begin_download(request: HttpRequest, answer: StreamingHttpResponse) -> bool:
     """Let this answer be its customer's one download of this process; False while there is another.
 
-    An answer to nobody that is known needs no place.
+    An answer to nobody that is known needs no place; nor does one that nobody is sure to close, on another server.
     """
     user: Any = request.__dict__.get("user")
-    if getattr(user, "pk", None) is None:
+    if getattr(user, "pk", None) is None or not request.META.get(CLOSES_ANSWERS):
         return True
     with _lock:
         under_way = _under_way.get(user.pk)

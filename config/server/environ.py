@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from config.http.downloads import CLOSES_ANSWERS
+
 _NAMES_KEPT = 1_000  # names are the caller's: the table of known ones must end
 
 _STANDING: dict[str, Any] = {
@@ -19,6 +21,7 @@ _STANDING: dict[str, Any] = {
     "wsgi.multithread": True,
     "wsgi.run_once": False,
     "wsgi.version": (1, 0),
+    CLOSES_ANSWERS: True,
 }
 _known: dict[bytes, str | None] = {}
 
