@@ -20,7 +20,7 @@ from tests.config.migration_rules import BIG_TABLES, faults_of
 # The last migration of each app that nobody ever ran on data. It moves on until the first release, and never after it;
 # when the history is squashed, it is the squash's last.
 BEFORE_THE_FIRST_RELEASE = {
-    "accounts": "0014_taking_over_an_account_is_a_permission",
+    "accounts": "0015_sending_again_is_bounded",
     "ledger": "0025_anchors",
     "usage": "0016_lines_know_whether_they_were_charged",
 }
