@@ -10,9 +10,10 @@ from typing import Any
 from django.db.models import DateTimeField
 
 from config.db.statements import Place, Statement
-from config.http.page_sources import PageSource, PreparedPages
+from config.http.page_sources import MOST_COUNTED, PageSource, PreparedPages
 from config.http.rows import PrintedRows
-from ledger.models import Entry
+from ledger.models import Entry, EntryType
+from ledger.models.entry import EntryQuerySet
 from ledger.selectors import LedgerPages, grants_of, holds_of
 from ledger.serializers import AccountHoldSerializer, EntrySerializer, GrantSerializer
 
@@ -29,18 +30,29 @@ class LedgerRows(LedgerPages):
     """The same pages as rows for ENTRIES, each with its seq behind."""
 
     def newest(self, last_seq: int, *, limit: int, offset: int = 0) -> list[Any]:
-        asked = {
+        page = _page(self.type, has_reference=self.reference is not None)
+        asked = {**self._asked(last_seq), "limit": limit, "offset": offset}
+        # A plan for any reference goes through the customer's whole ledger, where there are no statistics.
+        return page.read(asked) if self.reference is None else page.read_planned(asked)
+
+    def wanted(self) -> int | None:
+        return self._counted(_count(self.type, has_reference=self.reference is not None))
+
+    def others_than_debits(self) -> int | None:
+        return self._counted(_count_of_others())
+
+    def _counted(self, statement: Statement) -> int | None:
+        asked = self._asked(self.last_seq)
+        ((count,),) = statement.read(asked) if self.reference is None else statement.read_planned(asked)
+        return int(count) if count <= MOST_COUNTED else None
+
+    def _asked(self, last_seq: int) -> dict[str, Any]:
+        return {
             "user_id": self.user_id,
             "first_seq": self.first_seq,
             "last_seq": last_seq,
             "reference": self.reference,
-            "limit": limit,
-            "offset": offset,
         }
-        if self.reference is None:
-            return _entries(self.type).read(asked)
-        # Without statistics, a plan for any reference goes through the customer's whole ledger.
-        return _entries(self.type, has_reference=True).read_planned(asked)
 
     def position_of(self, row: Any) -> list[int]:
         return [row[-1]]
@@ -57,13 +69,32 @@ def printed_grants_of(*, user_id: int, now: dt.datetime) -> PageSource:
 
 
 @lru_cache(maxsize=16)
-def _entries(type: str | None, *, has_reference: bool = False) -> Statement:
-    entries = Entry.objects.of(_USER).filter(seq__gte=Place("first_seq"), seq__lte=Place("last_seq"))
+def _page(type: str | None, *, has_reference: bool) -> Statement:
+    entries = _wanted(type, has_reference=has_reference)
+    return Statement.of(entries.newest_first().values_list(*ENTRIES.as_texts(), "seq")).cut()
+
+
+@lru_cache(maxsize=16)
+def _count(type: str | None, *, has_reference: bool) -> Statement:
+    return Statement.of(_wanted(type, has_reference=has_reference).values_list("pk")).counted(most=MOST_COUNTED)
+
+
+@lru_cache(maxsize=1)
+def _count_of_others() -> Statement:
+    return Statement.of(_in_range().exclude(type=EntryType.DEBIT).values_list("pk")).counted(most=MOST_COUNTED)
+
+
+def _wanted(type: str | None, *, has_reference: bool) -> EntryQuerySet:
+    entries = _in_range()
     if type is not None:
         entries = entries.filter(type=type)
     if has_reference:
         entries = entries.filter(reference=Place("reference"))
-    return Statement.of(entries.newest_first().values_list(*ENTRIES.as_texts(), "seq")).cut()
+    return entries
+
+
+def _in_range() -> EntryQuerySet:
+    return Entry.objects.of(_USER).filter(seq__gte=Place("first_seq"), seq__lte=Place("last_seq"))
 
 
 @lru_cache(maxsize=16)

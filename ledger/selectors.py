@@ -131,9 +131,17 @@ class LedgerPages:
         if self.reference is None and self.type is None:
             return everything
         if self.reference is None and self.type == EntryType.DEBIT:
-            others = counted(self._in_range().exclude(type=EntryType.DEBIT))
+            others = self.others_than_debits()
             return None if others is None else everything - others
+        return self.wanted()
+
+    def wanted(self) -> int | None:
+        """Count the entries one by one; None beyond MOST_COUNTED."""
         return counted(self._entries())
+
+    def others_than_debits(self) -> int | None:
+        """Count the entries that are no debits one by one; None beyond MOST_COUNTED."""
+        return counted(self._in_range().exclude(type=EntryType.DEBIT))
 
     def page(self, *, limit: int, offset: int) -> list[Any]:
         """Give `limit` entries after the `offset` newest."""
