@@ -1,4 +1,4 @@
-"""`manage.py expire_grants`: settle the lots whose time has come."""
+"""`manage.py expire_grants`: settle the grants whose time has come, and long histories in stretches."""
 
 from __future__ import annotations
 
