@@ -15,7 +15,7 @@ DEVELOPMENT := $(VENV)/.development-installed
 export TOLLBOOK_ENV ?= development
 METRICS := .metrics/$(PORT)
 
-.PHONY: help demo serve worker test torture bench lint types check fmt clean
+.PHONY: help demo serve worker test torture bench lint types check fmt lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,14 +24,15 @@ $(RUN):
 	@test -n "$(PYTHON)" || { echo "Tollbook needs Python 3.11 or newer with venv (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(RUNTIME): requirements.txt | $(RUN)
+# Every package that is installed, by its version and hash, stands in the lock files.
+$(RUNTIME): requirements.lock | $(RUN)
 	@echo "Installing what Tollbook runs on …" >&2
-	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt | $(RUN)
+$(DEVELOPMENT): requirements-dev.lock requirements.lock | $(RUN)
 	@echo "Installing what the tests and checks need …" >&2
-	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(RUNTIME)
 
 demo: $(RUNTIME) ## set everything up, load the demo company, serve on http://127.0.0.1:$(PORT)
@@ -75,6 +76,13 @@ check: lint types ## everything that CI runs
 fmt: $(DEVELOPMENT) ## put the code into its one shape
 	@$(VENV)/bin/ruff check --fix --quiet . || true
 	@$(VENV)/bin/ruff format .
+
+UV := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+lock: $(RUN) ## write the lock files anew from requirements*.txt; LOCK=--upgrade takes newer versions of what they pull in
+	@$(RUN) -m pip install -qq --disable-pip-version-check $$(grep '^uv==' requirements-dev.txt)
+	@$(UV) $(LOCK) requirements.txt --output-file requirements.lock
+	@$(UV) $(LOCK) requirements-dev.txt --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what the other targets made, the embedded database included
 	@test ! -x $(RUN) || $(RUN) manage.py postgres stop || true
