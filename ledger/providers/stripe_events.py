@@ -91,7 +91,7 @@ def news_of(event: Any) -> News | None:
 
 
 def not_ours(event: Any, *, secret_key: str, account: str) -> str | None:
-    """Say why a message is none of this site's, whoever signed it; None: nothing speaks against it.
+    """Say why a message, though signed, is none of this site's; None: nothing speaks against it.
 
     Of a key whose kind is unknown nothing is expected. `account` is what Stripe calls ours, where messages name it:
     those that name another, or any while ours is not known, come from connected accounts.

@@ -93,7 +93,7 @@ def remember_card(*, user_id: int, provider_name: str, method_id: str) -> Paymen
 
 
 def is_disputed(card: PaymentMethod) -> bool:
-    """Tell whether a payment by this card is in a dispute, or was lost in one; whoever saved it, and however often."""
+    """Tell whether a payment by this card, whichever customer saved it, is in a dispute or was lost in one."""
     same = Q(pk=card.pk)
     if card.fingerprint:
         same |= Q(provider=card.provider, fingerprint=card.fingerprint)

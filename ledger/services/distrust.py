@@ -19,7 +19,7 @@ from ledger.services.terms import freeze_balance
 def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
     """Buy nothing more unasked, tell customer and staff, and freeze the account where the site wants that.
 
-    Whichever payment it was: whoever disputes one has not agreed to the next.
+    Whichever payment it was: a customer who disputes one has not agreed to the next.
     """
     stop_reloading(user_id=payment.user_id, reason=OffReason.DISPUTED, now=now)
     tell_disputed(payment, dispute, now=now)

@@ -1,6 +1,6 @@
 """How often a customer's payments may come to nothing, and how many new cards they may bring.
 
-Whoever tries stolen cards out does it where each try is free. What counts are rows, so it is counted over all
+Stolen cards are tried out where each try is free. What counts are rows, so it is counted over all
 processes; the customer's balance is held meanwhile, so many tries at once do not all find the same place free. A try
 whose outcome is not known yet holds its place, and a success gives it back.
 """

@@ -206,7 +206,7 @@ BEGIN
     RETURN r;
 END $$;
 
--- Post a credit that is a lot with terms of its own. NULL terms are the usual ones.
+-- Post a credit that is a grant with terms of its own. NULL terms are the usual ones.
 --   outcome    as ledger_post_entry, and untimely (it would begin later than now, or end before)
 CREATE OR REPLACE FUNCTION ledger_open_grant(
     p_user_id bigint, p_reason text, p_amount numeric, p_description text, p_reference text, p_metadata jsonb,
