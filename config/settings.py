@@ -154,7 +154,7 @@ if len(JWT_SIGNING_KEY.encode()) < 32:
     raise ImproperlyConfigured("JWT_SIGNING_KEY must have at least 32 bytes (RFC 7518, 3.2), or be left unset.")
 if IN_PRODUCTION:
     env.refuse_weak("JWT_SIGNING_KEY", JWT_SIGNING_KEY, least=32, known=DEVELOPMENT_KEY)
-# Sign what the ends of all ledgers were (docs/decisions/0044): the first signs, the others still count.
+# Sign what the ends of all ledgers were (docs/decisions/0046): the first signs, the others still count.
 _DEVELOPMENT_ANCHOR_KEY = "development-only-anchor-key-of-nobody"
 ANCHOR_KEYS = env.words("ANCHOR_KEYS", () if IN_PRODUCTION else (_DEVELOPMENT_ANCHOR_KEY,))
 if any(len(_key.encode()) < 32 for _key in ANCHOR_KEYS):

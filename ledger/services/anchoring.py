@@ -3,7 +3,7 @@
 A seal proves that an entry is what it was when it was made, and follows the one before it. It cannot prove that nothing
 came after it: a ledger whose end is cut off, or written and sealed anew, is a whole ledger. So each full `reconcile`
 notes where every ledger ends, under an HMAC (RFC 2104) of a key that the database does not have, and looks for the ends
-that the anchor before it noted (docs/decisions/0044).
+that the anchor before it noted (docs/decisions/0046).
 """
 
 from __future__ import annotations
