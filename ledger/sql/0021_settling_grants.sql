@@ -124,12 +124,12 @@ CREATE FUNCTION ledger_is_far_behind(p_user_id bigint) RETURNS boolean LANGUAGE 
     ) done
 $$;
 
--- May the past of a customer who is far behind be left for later? Not while grants with terms of their own are left
--- that stand since before: what they lost meanwhile hangs on all of it.
+-- May the past of a customer who is far behind be left for later? Not once grants with terms of their own stand in what
+-- is settled, not even if nothing is left of them: refunds that are not settled yet may give them something back.
 CREATE FUNCTION ledger_may_skip(p_user_id bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT ledger_is_far_behind(p_user_id) AND NOT EXISTS (
         SELECT FROM ledger_grant g
-        WHERE g.user_id = p_user_id AND g.remaining > 0 AND (g.expires_at IS NOT NULL OR g.priority <> 50)
+        WHERE g.user_id = p_user_id AND (g.expires_at IS NOT NULL OR g.priority <> 50)
             AND g.seq <= coalesce((SELECT p.seq FROM ledger_grantprogress p WHERE p.user_id = p_user_id), 0))
 $$;
 

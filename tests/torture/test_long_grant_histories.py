@@ -15,7 +15,6 @@ from django.core.management import call_command
 from django.db import connection
 
 from ledger.selectors import balance_of
-from ledger.services.grants import settle_grants
 from tests.conftest import owner_connection
 from tests.factories import customer_with
 from tests.ledger.bulk import write_debits, write_refunded_debits
@@ -33,12 +32,8 @@ SECONDS = 2
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-@pytest.mark.parametrize("is_first", [True, False], ids=["the first grant that ends", "one ended before"])
-def test_a_long_history_keeps_nothing_waiting(history, is_first):
+def test_a_long_history_keeps_nothing_waiting(history):
     alice = customer_with(1_000)
-    if not is_first:
-        end(lot(alice, 7, days=1))
-        settle_grants(user_id=alice.pk)
     HISTORIES[history](alice.pk)
     with owner_connection(autocommit=True) as owner:
         owner.execute("VACUUM ANALYZE ledger_entry")
