@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from config.db.calls import first_do
+
 
 class LedgerConfig(AppConfig):
     name = "ledger"
@@ -74,3 +76,8 @@ class LedgerConfig(AppConfig):
         "subscription_period_is_append_only",
         "terms_change_is_append_only",
     )
+
+    def ready(self) -> None:
+        from ledger.services.grants import HISTORY_IS_LONG, settle_first  # noqa: PLC0415  models are there only now
+
+        first_do[HISTORY_IS_LONG] = settle_first

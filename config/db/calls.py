@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import namedtuple
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,10 @@ _KEY_CONSTRAINTS = {
     "operation_key_is_used_once_per_operation",
     "hold_key_is_used_once",
 }
+
+
+# What has to be done, in transactions of its own, before a call that was refused by this code is worth another try.
+first_do: dict[str, Callable[[Error], None]] = {}
 
 
 @lru_cache(maxsize=64)
@@ -57,7 +62,9 @@ def call_rows(function: str, /, **arguments: Any) -> list[Any]:
                 columns, rows = run_prepared(statement, list(arguments.values()))
                 return list(map(_row_type(function, columns)._make, rows))
         except Error as error:
-            if attempt == TRIES or not _may_try_again(error):
+            if (before := first_do.get(sqlstate(error))) is not None and not connection.in_atomic_block:
+                before(error)
+            elif attempt == TRIES or not _may_try_again(error):
                 raise
         time.sleep(random.uniform(0, 0.005 * 4**attempt))  # noqa: S311  jitter, not a secret
     raise AssertionError("unreachable")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import wraps
+from typing import Any, TypeVar
 
-from django.db import DataError, IntegrityError
+from django.db import DataError, Error, IntegrityError, connection
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from psycopg.types.json import Jsonb
@@ -14,6 +17,7 @@ from psycopg.types.json import Jsonb
 from accounts.models import Subscription
 from accounts.models.plan import LIVE_STATUSES
 from config.db.calls import call
+from config.db.prepared import sqlstate
 from ledger.models import Balance, EntryReason, Grant, GrantCategory
 from ledger.services.entries import Posted, posted_of, raise_refusal
 from ledger.services.idempotency import fingerprint
@@ -21,6 +25,12 @@ from ledger.services.idempotency import fingerprint
 ENTRIES_AT_ONCE = 1_500
 """How many entries other than debits are settled in one transaction: a charge of that customer waits some hundredths of
 a second. Debits between them are settled by their sum, however many they are."""
+
+
+HISTORY_IS_LONG = "TB001"
+"""SQLSTATE of calls that would have to settle more than one transaction may."""
+
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,27 @@ def settle_grants(*, user_id: int) -> int:
         expiries += int(settled.expiries)
         if settled.unreckoned == 0:
             return expiries
+
+
+def settle_first(error: Error) -> None:
+    """Settle the long history for which a call was refused, in stretches that are committed one by one."""
+    settle_grants(user_id=int(error.__cause__.diag.message_detail))  # type: ignore[union-attr]
+
+
+def after_settling(service: Callable[..., Returned]) -> Callable[..., Returned]:
+    """Let a service that is one transaction be tried again once the long history of its customer is settled."""
+
+    @wraps(service)
+    def settled(**asked: Any) -> Returned:
+        try:
+            return service(**asked)
+        except Error as error:
+            if sqlstate(error) != HISTORY_IS_LONG or connection.in_atomic_block:
+                raise
+            settle_first(error)
+        return service(**asked)
+
+    return settled
 
 
 def customers_with_lots_to_settle() -> list[int]:

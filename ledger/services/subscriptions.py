@@ -15,6 +15,7 @@ from accounts.models import BillingInterval, Plan, Subscription, SubscriptionSta
 from accounts.selectors import live_subscription_of
 from ledger import errors
 from ledger.models import SubscriptionChange, SubscriptionChangeKind
+from ledger.services.grants import after_settling
 from ledger.services.periods import MONTHS, months_after
 from ledger.services.subscription_changes import Asked, Done, Terms, brought_up_to_date, terms_of_plan
 from ledger.services.upgrades import Upgrade, grant_upgrade
@@ -22,6 +23,7 @@ from ledger.services.upgrades import Upgrade, grant_upgrade
 Kind = SubscriptionChangeKind
 
 
+@after_settling
 @transaction.atomic
 def start_subscription(
     *,
@@ -65,6 +67,7 @@ def start_subscription(
     return asked.done(subscription, Kind.START, terms, effective_at=anchor)
 
 
+@after_settling
 @transaction.atomic
 def change_plan(
     *,
@@ -110,6 +113,7 @@ def change_plan(
     return asked.done(subscription, Kind.UPGRADE, terms, effective_at=now, granted=granted)
 
 
+@after_settling
 @transaction.atomic
 def pause_subscription(*, user_id: int, note: str, actor_id: int | None, idempotency_key: str) -> Done:
     """Let a subscription bring nothing more until it is resumed; what it has brought stays, and ends when it would.
@@ -134,6 +138,7 @@ def pause_subscription(*, user_id: int, note: str, actor_id: int | None, idempot
     return asked.done(subscription, Kind.PAUSE, Terms.of(subscription), effective_at=now)
 
 
+@after_settling
 @transaction.atomic
 def resume_subscription(*, user_id: int, note: str, actor_id: int | None, idempotency_key: str) -> Done:
     """End a pause, or take back a cancellation that waits for the period's end.
@@ -168,6 +173,7 @@ def resume_subscription(*, user_id: int, note: str, actor_id: int | None, idempo
     return asked.done(subscription, kind, Terms.of(subscription), effective_at=now)
 
 
+@after_settling
 @transaction.atomic
 def cancel_subscription(
     *, user_id: int, note: str, actor_id: int | None, idempotency_key: str, at_once: bool = False

@@ -133,6 +133,19 @@ CREATE FUNCTION ledger_may_skip(p_user_id bigint) RETURNS boolean LANGUAGE sql S
             AND g.seq <= coalesce((SELECT p.seq FROM ledger_grantprogress p WHERE p.user_id = p_user_id), 0))
 $$;
 
+-- Refuse to settle in one transaction what is more than four times as long as is settled at once. Who is refused calls
+-- `ledger_settle_grants` until it is done, each time in a transaction of its own, and tries again.
+CREATE FUNCTION ledger_refuse_long_history(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF cardinality(ledger_grant_moves(
+        p_user_id, coalesce((SELECT seq FROM ledger_grantprogress WHERE user_id = p_user_id), 0),
+        4 * ledger_moves_at_once() + 1)) > 4 * ledger_moves_at_once()
+    THEN
+        RAISE EXCEPTION 'the grants of customer % are to be settled first', p_user_id
+            USING ERRCODE = 'TB001', DETAIL = p_user_id::text;
+    END IF;
+END $$;
+
 -- Has the customer, or had, credits that end? Without them nothing about grants changes what there is.
 CREATE FUNCTION ledger_has_grants_that_end(p_user_id bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM ledger_grant WHERE user_id = p_user_id AND expires_at IS NOT NULL)
@@ -216,6 +229,10 @@ BEGIN
         LOOP
             r := ledger_burn_down(p_user_id, v_now, ledger_moves_at_once());
             EXIT WHEN r.seq = b.seq;
+            v_skips := ledger_may_skip(p_user_id);
+            IF NOT v_skips THEN
+                PERFORM ledger_refuse_long_history(p_user_id);
+            END IF;
             PERFORM ledger_note_grants(p_user_id, r);
             v_skips := ledger_may_skip(p_user_id);
             IF v_skips THEN

@@ -138,6 +138,7 @@ INNER_ROOMS = {
     "ledger_moves_at_once",
     "ledger_note_grants",
     "ledger_place_of_draw",
+    "ledger_refuse_long_history",
     "ledger_places_to",
     "ledger_settle_what_came_in",
     "ledger_take_what_is_owed",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 from ledger.models import Balance, Entry, Grant, GrantDraw, GrantProgress
 from ledger.providers import fake as cards
@@ -139,6 +139,33 @@ class TestMoreRefundsThanACallSettles:
         charge(alice, credits=1)
         assert has(alice) == 999
         assert left(alice)[gift.pk] == 0
+
+
+class TestAHistoryTooLongForOneTransaction:
+    """It was written in bulk after a grant that ends, so the past cannot be left for later."""
+
+    @pytest.fixture(autouse=True)
+    def _history(self, alice):
+        self.gift = lot(alice, 50, days=1)
+        write_refunded_debits(alice.pk, 5 * ENTRIES_AT_ONCE + 100, credits="60")
+        end(self.gift)
+
+    def test_is_settled_in_stretches_by_the_charge_that_needs_it(self, alice):
+        charge(alice, credits=1)
+
+        assert has(alice) == 999
+        assert left(alice)[self.gift.pk] == 0
+
+    def test_is_settled_in_stretches_before_a_subscription_begins(self, alice):
+        subscribe(alice, plan(100, cap=0))
+
+        assert has(alice) == 1_100
+
+    def test_refuses_a_call_within_another_transaction(self, alice):
+        with pytest.raises(Error, match="are to be settled first"), transaction.atomic():
+            charge(alice, credits=1)
+
+        assert progress(alice) == 0
 
 
 class TestDebitsWithoutNumber:
