@@ -51,6 +51,7 @@ class NoticeAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     list_select_related = ("user",)
     list_filter = (CustomerFilter, TypeFilter, EmailFilter)
     date_hierarchy = "created_at"
+    dates_rise_with_ids = True
     search_fields = ("key",)
     search_help_text = "A notice's id, its key or the customer's email: all of it."
     ordering = ("-id",)

@@ -63,6 +63,7 @@ class WebhookEndpointAdmin(ByDate, ReadOnlyAdmin):
     list_select_related = ("user",)
     list_filter = (CustomerFilter, "is_active", "disabled_reason")
     date_hierarchy = "created_at"
+    dates_rise_with_ids = True
     search_fields = ("user__email", "url")
     search_help_text = "Part of the customer's email or of the address."
     ordering = ("-id",)
@@ -101,6 +102,7 @@ class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     list_select_related = ("user", "endpoint", "notice")
     list_filter = (CustomerFilter, EndpointFilter, "state")
     date_hierarchy = "created_at"
+    dates_rise_with_ids = True
     search_fields = ()
     search_help_text = "A delivery's id or the customer's email: all of it."
     ordering = ("-id",)

@@ -84,6 +84,7 @@ class Notice(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            models.Index(fields=["user", "id"], name="notices_of_user"),
             models.Index(fields=["email_due_at"], name="notices_to_email", condition=Q(email_due_at__isnull=False)),
         ]
 

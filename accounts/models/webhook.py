@@ -132,6 +132,7 @@ class WebhookDelivery(models.Model):
                 fields=["next_attempt_at", "endpoint"], name="deliveries_by_next_attempt", condition=Q(state="pending")
             ),
             models.Index(fields=["created_at"], name="deliveries_by_age"),
+            models.Index(fields=["created_at"], name="deliveries_given_up", condition=Q(state="failed")),
             models.Index(
                 fields=["user", "resent_at"], name="deliveries_sent_again", condition=Q(resent_at__isnull=False)
             ),

@@ -30,14 +30,19 @@ def is_narrowed_by(request: HttpRequest, field: str | None) -> bool:
 class ByDate(ModelAdmin):
     """A list with links to years, months and days of its `date_hierarchy`.
 
-    One that `is_long` comes newest first by that field whenever its dates are narrowed.
+    One that `is_long` comes newest first by that field whenever its dates are narrowed. Where `dates_rise_with_ids`,
+    nearly, the first row's moment is taken for the earliest, and no row else is looked at.
     """
 
     is_long = False
+    dates_rise_with_ids = False
 
     def date_bounds(self) -> Bounds | None:
         """Give the moments of the first and the last row, roughly on long tables; None if there is no row."""
-        field = self.date_hierarchy
+        field = str(self.date_hierarchy)
+        if self.dates_rise_with_ids:
+            first = self.model._default_manager.order_by("pk").values_list(field, flat=True).first()
+            return None if first is None else (first, timezone.now())
         found = self.model._default_manager.aggregate(first=Min(field), last=Max(field))
         return None if found["first"] is None else (found["first"], found["last"])
 

@@ -6,12 +6,11 @@ from collections.abc import Collection
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from import_export.resources import Resource
 
 from config.backoffice.credits import shown, shown_signed
-from config.backoffice.dates import Bounds, ByDate, is_narrowed_by
+from config.backoffice.dates import ByDate, is_narrowed_by
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.exports import Exportable, column
 from config.backoffice.filters import CustomerFilter
@@ -49,6 +48,7 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
     list_select_related = ("user",)
     list_filter = (CustomerFilter, "type", "reason")
     date_hierarchy = "created_at"
+    dates_rise_with_ids = True
     is_long = True
     search_fields = ("reference", "idempotency_key")
     search_help_text = (
@@ -67,11 +67,6 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
         if is_narrowed_by(request, self.date_hierarchy):
             return ("-created_at", "-id")
         return ("-seq", "-id") if CustomerFilter.parameter_name in request.GET else ("-id",)
-
-    def date_bounds(self) -> Bounds | None:
-        """Take the first entry's moment for the earliest: ids rise with time, nearly."""
-        first = Entry.objects.order_by("id").values_list("created_at", flat=True).first()
-        return None if first is None else (first, timezone.now())
 
     def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
         return [*super().found_by_index(term, customers), *entries_with_reference(term, customers)]

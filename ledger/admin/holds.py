@@ -63,6 +63,7 @@ class HoldAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
     list_select_related = ("user",)
     list_filter = (CustomerFilter, "status", OverdueFilter)
     date_hierarchy = "created_at"
+    dates_rise_with_ids = True
     search_fields = ("reference",)
     search_help_text = (
         "A hold's id, an idempotency key, or a customer's email: all of it. References are found among the latest"

@@ -29,6 +29,7 @@ from config.backoffice.record import record_change
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
 from ledger.money import shown_money
+from ledger.providers.registry import PROVIDERS
 from ledger.services.receipts import RECEIPT_TYPES
 from ledger.services.settling import settle_payment
 
@@ -57,6 +58,18 @@ class PaymentStateFilter(admin.SimpleListFilter):
                 return queryset.filter(state=state)
 
 
+class ProviderFilter(admin.SimpleListFilter):
+    """The providers that there are, rather than those that any payment names: that would read all of them."""
+
+    title = parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(name, name.capitalize()) for name in PROVIDERS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:  # noqa: ARG002
+        return queryset if self.value() is None else queryset.filter(provider=self.value())
+
+
 @admin.register(Payment)
 class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     list_display = (
@@ -64,8 +77,9 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
         "failure_code",
     )  # fmt: skip
     list_select_related = ("user",)
-    list_filter = (CustomerFilter, PaymentStateFilter, "provider")
+    list_filter = (CustomerFilter, PaymentStateFilter, ProviderFilter)
     date_hierarchy = "created_at"
+    dates_rise_with_ids = True
     search_fields = ("idempotency_key",)
     search_help_text = (
         "A payment's id, or the provider's or our name for it there, or a customer's email: all of it. Idempotency"

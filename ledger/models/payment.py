@@ -160,6 +160,7 @@ class Payment(models.Model):
                 name="payments_refunded",
                 condition=Q(refunded_minor__gt=0) | Q(refunded_said_minor__gt=0),
             ),
+            models.Index(fields=["created_at"], name="payments_failed", condition=Q(state="failed")),
             models.Index(
                 fields=["asked_at"], name="payments_in_doubt", condition=Q(state__in=["pending", "requires_action"])
             ),

@@ -10,6 +10,8 @@ from ledger.errors import PaymentsOff
 from ledger.providers.base import Provider
 from ledger.providers.fake import FakeProvider
 
+PROVIDERS = ("fake", "stripe")
+
 
 def chosen_provider() -> Provider:
     """Give the provider that new payments go to.

@@ -105,9 +105,9 @@ def _count(now: dt.datetime) -> Figures:
         number=Count("pk"), credits=Coalesce(Sum(F("credits") - F("captured")), _NONE)
     )
     month = dt.datetime(today.year, today.month, 1, tzinfo=dt.UTC)
-    payments = Payment.objects.aggregate(
-        open=Count("pk", filter=Q(state__in=OPEN_STATES)),
-        failed=Count("pk", filter=Q(state=PaymentState.FAILED, created_at__gte=month)),
+    is_open, has_failed = Q(state__in=OPEN_STATES), Q(state=PaymentState.FAILED, created_at__gte=month)
+    payments = Payment.objects.filter(is_open | has_failed).aggregate(
+        open=Count("pk", filter=is_open), failed=Count("pk", filter=has_failed)
     )
     is_today = Q(day=today)
     requests = F("successful") + F("failed") + F("rejected")
