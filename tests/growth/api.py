@@ -22,17 +22,19 @@ NARROWED: dict[str, tuple[str, ...]] = {
 
 # Calls that may take more for a long history: how much at most, and why.
 _COUNTED = {"most": 1_100, "why": "Up to 1,000 are counted, each of which may lie in a page of its own."}
+_SIGN_INS = {
+    "most": 500,
+    "per_row": 0.2,
+    "why": "It ends every sign-in of the last days, of which there is one for each hundred rows here.",
+}
 EXCEPTIONS: dict[str, dict[str, Any]] = {
     "GET /auth/account/holds?status=released": _COUNTED,
     "GET /auth/account/holds?status=captured": _COUNTED,
     "GET /auth/account/ledger?type=debit": _COUNTED,
     "GET /auth/account/ledger?type=credit": _COUNTED,
     "GET /auth/account/ledger?from=2020-01-01&type=credit": _COUNTED,
-    "POST /auth/password": {
-        "most": 500,
-        "per_row": 0.2,
-        "why": "It ends every sign-in of the last days, of which there is one for each hundred rows here.",
-    },
+    "POST /auth/password": _SIGN_INS,
+    "POST /auth/password-reset/confirm": _SIGN_INS,
 }
 
 

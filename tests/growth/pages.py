@@ -40,6 +40,14 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         "why": "Django's page names every row that stands in the way, of all customers.",
     },
     "/admin/ledger/grant/?q={email}": _COUNTED,
+    "/admin/ledger/hold/?q={email}": _COUNTED,
+    "/admin/ledger/payment/?q={email}": _COUNTED,
+    "/admin/accounts/notice/?q={email}": _COUNTED,
+    "/admin/accounts/webhookdelivery/?q={email}": _COUNTED,
+    "/admin/accounts/subscription/{object_id}/change/": {
+        "most": 1_500,
+        "why": "It shows the latest hundred changes, and each is looked up with its plan, author and customer.",
+    },
     "/admin/ledger/subscriptionchange/?q={email}": {
         "most": 1_500,
         "why": "A page has a hundred rows, and each is looked up with its customer, plan and author.",

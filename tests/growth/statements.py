@@ -86,6 +86,10 @@ _IMPORTED = """
     INSERT INTO usage_importedline (source, line_key, user_id, occurred_at)
     SELECT 'growth', sha256((%(user)s || '-line-' || g)::bytea), %(user)s, now() FROM generate_series(1, %(many)s) g
 """
+_NAMES = """
+    INSERT INTO usage_importedcustomer (source, value, user_id)
+    SELECT 'growth', 'host-' || %(user)s || '-' || g, %(user)s FROM generate_series(1, 20) g
+"""
 _PAYMENTS = """
     INSERT INTO ledger_payment (user_id, kind, credits, amount_minor, currency, state, provider, provider_key,
         provider_customer_id, provider_payment_id, entry_id, idempotency_key, fingerprint, created_at, asked_at,
@@ -158,6 +162,6 @@ _RECORD = """
 
 WRITTEN = (
     _ENTRIES, _GRANTS, _DRAWS, _PROGRESS, _HOLDS, _BALANCE, _REQUESTS, _SUMS, _REFUNDS, _OPERATIONS, _EVENTS, _IMPORTED,
-    _PAYMENTS, _OUTCOMES, _NOTICES, _DELIVERIES, _ATTEMPTS, _TERMS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
+    _NAMES, _PAYMENTS, _OUTCOMES, _NOTICES, _DELIVERIES, _ATTEMPTS, _TERMS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
     _SIGN_INS, _RECORD,
 )  # fmt: skip
