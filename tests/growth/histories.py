@@ -47,8 +47,8 @@ def two_customers(*, rows: int) -> Iterator[tuple[World, World]]:
     """Let Django speak as the owner, in a transaction with a customer of SHORT and one of so many entries and requests.
 
     Of holds, grants, payments, notices and the like the short history has a thousand too, the long one a tenth of its
-    rows; of rarer things a tenth of that. Plans of prepared statements are the generic ones, as they are after a few
-    calls.
+    rows; of rarer things a tenth of that, and a thousand at most. Plans of prepared statements are the generic ones, as
+    they are after a few calls.
     """
     usual = connections["default"]
     owner = connections.create_connection("owner")
@@ -110,7 +110,7 @@ def _write(cursor: Any, world: World, rows: int) -> None:
         "entries": max(rows, 2 * SHORT),
         "each": 2 if rows == SHORT else 10,
         "many": max(rows // 10, SHORT),
-        "some": max(rows // 100, SHORT // 10),
+        "some": min(max(rows // 100, SHORT // 10), SHORT),
         "days": DAYS,
     }
     for statement in WRITTEN:

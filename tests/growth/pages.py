@@ -49,7 +49,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         "why": "It shows the latest hundred changes, and each is looked up with its plan, author and customer.",
     },
     "/admin/ledger/subscriptionchange/?q={email}": {
-        "most": 1_500,
+        "most": 3_000,
         "why": "A page has a hundred rows, and each is looked up with its customer, plan and author.",
     },
     "/admin/ledger/entry/export/": _EXPORTED,
