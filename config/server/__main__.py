@@ -44,7 +44,7 @@ def main() -> None:
         uds=asked.uds,
         interface=Interfaces.ASGINL,
         workers=asked.workers,
-        http=HTTPModes.http1,  # cleartext HTTP/2 lets one stranger stop a worker: docs/decisions/0038
+        http=HTTPModes.http1,  # cleartext HTTP/2 lets one stranger stop a worker: docs/decisions/0041
         websockets=False,
         backpressure=_connections(MOST_CONNECTIONS),
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),

@@ -1,7 +1,7 @@
 """A worker process: granian's HTTP, whose calls go to threads of our own without an event loop between.
 
 granian hands each call to a scheduler, which for ASGI starts a task on an asyncio loop. Ours takes the call instead,
-and a loop that only calls back is all that granian's futures need (docs/decisions/0038). This uses granian's inside,
+and a loop that only calls back is all that granian's futures need (docs/decisions/0041). This uses granian's inside,
 which is pinned exactly; tests/config/test_slow_clients.py holds it to its promises.
 """
 
