@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from config.db.prepared import read_prepared
 from config.http.page_sources import counted
@@ -89,22 +90,27 @@ def credit_balance(
 
 @dataclass(frozen=True)
 class SpendingTerms:
-    """On which terms a customer may spend: not at all since `frozen_at`, and down to -`overdraft_limit` credits."""
+    """On which terms a customer may spend: not at all since `frozen_at`, and down to -`overdraft_limit` credits.
+
+    `owed` credits are taken from whatever comes in: their money was taken back after they had been spent.
+    """
 
     frozen_at: dt.datetime | None = None
     overdraft_limit: Decimal = ZERO
+    owed: Decimal = ZERO
 
 
 def terms_of(*, user_id: int) -> SpendingTerms:
-    """Give the terms of a customer's balance as it stands."""
-    found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit").first()
+    """Return the terms of a customer's balance as it stands, in one statement."""
+    owing = Payment.objects.filter(user_id=OuterRef("pk"), credits_owed__gt=0).order_by().values("user_id")
+    owed = Coalesce(Subquery(owing.values(owed=Sum("credits_owed"))), ZERO)
+    found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit", owed).first()
     return SpendingTerms() if found is None else SpendingTerms(*found)
 
 
 def credits_owed_by(*, user_id: int) -> Decimal:
-    """Sum what is to be taken back from a customer, since the money was, and was spent before."""
-    owing = Payment.objects.of(user_id).filter(credits_owed__gt=0)
-    return owing.aggregate(owed=Sum("credits_owed"))["owed"] or ZERO
+    """Return what is to be taken back from a customer, in credits, since the money was, and was spent before."""
+    return terms_of(user_id=user_id).owed
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
 from ledger.admin.subscribing import actions_for
 from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Entry, Hold, HoldStatus
-from ledger.selectors import SpendingTerms, balance_of, credits_owed_by, terms_of
+from ledger.selectors import SpendingTerms, balance_of, terms_of
 from ledger.services.renewals import current_subscription_of
 
 ROWS = 10
@@ -105,9 +105,8 @@ def _figures(customer: User, terms: SpendingTerms) -> list[tuple[str, str]]:
         ("Balance", shown(credits.balance)),
         ("Reserved", shown(credits.reserved)),
     ]
-    owed = credits_owed_by(user_id=customer.pk)
-    if owed:
-        figures.append(("Owed", shown(owed)))
+    if terms.owed:
+        figures.append(("Owed", shown(terms.owed)))
     if terms.overdraft_limit:
         figures.append(("Overdraft limit", shown(terms.overdraft_limit)))
     if terms.frozen_at is not None:
