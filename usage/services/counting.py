@@ -11,7 +11,7 @@ from config.db.calls import call
 from config.db.prepared import sqlstate
 
 T = TypeVar("T")
-_NOT_COUNTED = "TB001"  # raised by usage_key_left
+_NOT_COUNTED = "TB002"  # raised by usage_key_left
 
 
 def with_count(key_hash: bytes | None, write: Callable[[], T]) -> T:

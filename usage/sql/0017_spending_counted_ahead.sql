@@ -133,7 +133,7 @@ BEGIN
         usage_key_spent_in_log(p_user_id, p_original_key_id, v_next_on), v_at);
 END $$;
 
--- The same for a key by its SHA-256, when a charge has found that nothing is counted (SQLSTATE TB001): outside of it.
+-- The same for a key by its SHA-256, when a charge has found that nothing is counted (SQLSTATE TB002): outside of it.
 CREATE FUNCTION usage_count_key(p_key_hash bytea) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT usage_count_key_from_log(user_id, coalesce(original_id, id), spending_reset_day) FROM accounts_apikey
@@ -167,7 +167,7 @@ CREATE TRIGGER a_limit_is_counted_when_it_is_set AFTER UPDATE OF spending_limit,
 -- first look of a period begins its count, with what the count before it knows. The caller holds the customer's balance,
 -- as does everyone who adds: so of many requests at once none is let through on an old count.
 -- The log is never read here. Where nothing is counted (the one way: a sibling without a limit was used instead of the
--- key for longer than a period) the call ends with SQLSTATE TB001, and comes again after usage_count_key.
+-- key for longer than a period) the call ends with SQLSTATE TB002, and comes again after usage_count_key.
 CREATE OR REPLACE FUNCTION usage_key_left(p_customer usage_customer, p_at timestamptz) RETURNS numeric
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -182,7 +182,7 @@ BEGIN
             AND (next_on = v_began OR (began_on < v_began AND counted_on < v_began))
         ORDER BY (next_on = v_began) IS TRUE DESC LIMIT 1;
         IF NOT FOUND THEN
-            RAISE EXCEPTION 'what this key has spent is not counted' USING ERRCODE = 'TB001';
+            RAISE EXCEPTION 'what this key has spent is not counted' USING ERRCODE = 'TB002';
         END IF;
         PERFORM usage_note_key_spending(
             p_customer.user_id, p_customer.original_key_id, p_customer.spending_reset_day, v_began, v_spent,
