@@ -6,6 +6,8 @@ import datetime as dt
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
@@ -27,7 +29,6 @@ _CHANGE_REFUSALS = {404: ErrorSerializer, 409: ErrorSerializer, 400: FieldErrors
         }
     ),
     create=extend_schema(responses=_MADE),
-    rotate=extend_schema(responses={**_MADE, 404: ErrorSerializer}),
     partial_update=extend_schema(responses={200: SpendingKeySerializer, **_CHANGE_REFUSALS}),
 )
 class SpendingKeyViewSet(ApiKeyViewSet):
@@ -38,3 +39,8 @@ class SpendingKeyViewSet(ApiKeyViewSet):
 
     def keys(self, *, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
         return with_spending(super().keys(user_id=user_id, now=now, status=status), now=now)
+
+    @extend_schema(responses={**_MADE, 404: ErrorSerializer})
+    def rotate(self, request: Request, id: str) -> Response:
+        answer: Response = super().rotate(request, id)
+        return answer
