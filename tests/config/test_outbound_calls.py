@@ -12,7 +12,7 @@ CLIENTS = "requests|stripe|smtplib|http\\.client|urllib\\.request|httpx"
 OUTBOUND = re.compile(rf"^\s*(?:import|from) (?:{CLIENTS})\b", re.MULTILINE)
 NETWORK = re.compile(r"\bsocket\.(?:create_connection|getaddrinfo)\(|\burlopen\(")
 KNOWN = {
-    "accounts/providers/addresses.py",  # names of webhooks, looked up by deliver_webhooks
+    "accounts/providers/look_ups.py",  # names of webhooks, looked up by deliver_webhooks
     "accounts/providers/webhook_post.py",  # webhooks, posted by deliver_webhooks
     "config/mail.py",  # emails, sent by rounds of notices (tests/config/test_mail.py)
     "ledger/providers/stripe.py",  # within a turn (tests/ledger/test_turns.py)

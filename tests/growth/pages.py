@@ -45,7 +45,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "/admin/accounts/notice/?q={email}": _COUNTED,
     "/admin/accounts/webhookdelivery/?q={email}": _COUNTED,
     "/admin/accounts/subscription/{object_id}/change/": {
-        "most": 1_500,
+        "most": 3_000,
         "why": "It shows the latest hundred changes, and each is looked up with its plan, author and customer.",
     },
     "/admin/ledger/subscriptionchange/?q={email}": {
