@@ -27,6 +27,12 @@ BEGIN
     v_at := v_balance.updated_at;
     v_seq := v_balance.seq;
     v_total := v_balance.balance;
+    -- A grant that had nothing left when it ended, and was given something back since, stands among those that ended.
+    FOR i IN 1 .. cardinality(v_grants) LOOP
+        IF v_grants[i].ran_out_seq IS NULL AND v_grants[i].expires_at <= v_at THEN
+            v_grants[i].ran_out_seq := v_seq;
+        END IF;
+    END LOOP;
     SELECT coalesce(sum(remaining), 0), coalesce(array_agg(place::integer ORDER BY expires_at, place), '{}'), count(*)
     INTO v_kept, v_pile, v_top
     FROM unnest(v_grants) WITH ORDINALITY AS g(

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -117,7 +117,7 @@ class Customer:
         self.waited = 0  # microseconds by which times were moved back
         self.called = 0
         self._post("credit", "grant", Decimal(1))
-        self.money.bring(Decimal(1))
+        self.money.bring(Decimal(1), is_paid=False)
         self._run("UPDATE ledger_balance SET overdraft_limit = %s WHERE user_id = %s", limit, self.user.pk)
         self.look(has_moved=True)
 
@@ -153,7 +153,7 @@ class Customer:
             "SELECT * FROM ledger_open_grant(%s, 'grant', %s, '', NULL, '{}', 'test', %s, '\\x00', %s, %s, NULL, %s)",
             self.user.pk, credits, self._key(), category, priority, ends_at,
         )  # fmt: skip
-        self.money.bring(credits)
+        self.money.bring(credits, priority=priority or 50, ends_at=self._at(ends_at), is_paid=category == "paid")
 
     def buy(self, choice: int, kind: PaymentKind = PaymentKind.TOP_UP) -> None:
         credits, _ = _one_of([Decimal(10), Decimal(30)], choice)
@@ -174,7 +174,7 @@ class Customer:
     def adjust(self, choice: int) -> None:
         credits, _ = _one_of(CREDITS, choice)
         self._post("adjustment", "goodwill", credits)
-        self.money.bring(credits)
+        self.money.bring(credits, is_paid=False)
 
     def take(self, choice: int) -> None:
         credits, _ = _one_of(CREDITS, choice)
@@ -290,13 +290,14 @@ class Customer:
             self.settle(0)
             return
         now = timezone.now()
+        (ends_at,) = self._run("SELECT ledger_months_after(%s, 1)", now)
         Subscription.objects.create(
             user=self.user, plan=self.plan, status="active", billing_interval="monthly",
             credits_per_period=self.plan.credits_per_period, rollover_cap=self.cap, anchor_at=now, started_at=now,
-            current_period_start=now, current_period_end=self._run("SELECT ledger_months_after(%s, 1)", now)[0],
+            current_period_start=now, current_period_end=ends_at,
         )  # fmt: skip
         self._run("SELECT ledger_renew(%s)", self.user.pk)
-        self.money.bring(self.money.per_period)
+        self.money.bring(self.money.per_period, ends_at=self._at(None if self.cap is None else ends_at))
 
     def wait(self, choice: int) -> None:
         """Let some days pass, never so many that two periods begin; nothing notices but the clock."""
@@ -360,6 +361,9 @@ class Customer:
 
     def _now(self) -> int:
         return int(timezone.now().timestamp() * MICRO) + self.waited
+
+    def _at(self, ends_at: datetime | None) -> float:
+        return NEVER if ends_at is None else int(ends_at.timestamp() * MICRO) + self.waited
 
     def _run(self, statement: str, *values: Any) -> Any:
         with connections["default"].connection.cursor() as cursor:

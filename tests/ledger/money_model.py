@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 ZERO = Decimal(0)
 NEVER = float("inf")
+
+
+def order_of_newest(*, priority: int = 50, ends_at: float = NEVER, is_paid: bool = True) -> tuple[object, ...]:
+    """Return where a grant stands among the others until its time and place are read: last of those like it."""
+    return (priority, ends_at, is_paid, Decimal("inf"), 0)
 
 
 @dataclass
@@ -96,9 +102,9 @@ class Money:
     def may_spend(self, credits: Decimal) -> bool:
         return self.available + self.limit >= credits
 
-    def bring(self, credits: Decimal) -> Lot:
+    def bring(self, credits: Decimal, **terms: Any) -> Lot:
         """A new grant, of which what is overdrawn is paid first."""
-        lot = Lot(credits - self._pay(credits))
+        lot = Lot(credits - self._pay(credits), order=order_of_newest(**terms))
         self.lots.append(lot)
         return lot
 
@@ -126,7 +132,7 @@ class Money:
             else:
                 lot.left += part
         if fresh:
-            self.lots.append(Lot(fresh))
+            self.lots.append(Lot(fresh, order=order_of_newest()))
         self._trim()
 
     def settle(self, purchase: Purchase) -> None:
