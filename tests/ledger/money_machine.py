@@ -44,9 +44,10 @@ _LOOK = """
     CREATE FUNCTION pg_temp.look(
         p_user_id bigint, p_known integer, OUT balance numeric, OUT reserved numeric, OUT posted numeric,
         OUT places bigint[], OUT remaining numeric[], OUT expired numeric[], OUT fresh text[],
-        OUT period_ends_at numeric
+        OUT period_ends_at numeric, OUT written bigint
     ) LANGUAGE plpgsql AS $$
     BEGIN
+        written := (SELECT seq FROM ledger_balance b WHERE b.user_id = p_user_id);
         SELECT b.balance - coalesce(lapsed.credits, 0),
             b.reserved - coalesce((SELECT sum(credits - captured) FROM ledger_hold h WHERE h.user_id = b.user_id
                                    AND h.status = 'open' AND h.expires_at <= clock_timestamp()), 0)
@@ -116,6 +117,7 @@ class Customer:
         self.plan, self.cap = plan, cap
         self.waited = 0  # microseconds by which times were moved back
         self.called = 0
+        self.written = 0  # the last entry: the terms of grants beyond it, of periods that are due, move with time
         self._post("credit", "grant", Decimal(1))
         self.money.bring(Decimal(1), is_paid=False)
         self._run("UPDATE ledger_balance SET overdraft_limit = %s WHERE user_id = %s", limit, self.user.pk)
@@ -314,8 +316,8 @@ class Customer:
 
     def look(self, *, has_moved: bool) -> None:
         """Compare what readers see, and what is left of each grant once it is settled; it is unsettled again."""
-        known = sum(lot.seq > 0 for lot in self.money.lots)
-        balance, reserved, posted, places, remaining, expired, fresh, period_ends_at = self._run(
+        known = sum(0 < lot.seq <= self.written for lot in self.money.lots)
+        balance, reserved, posted, places, remaining, expired, fresh, period_ends_at, self.written = self._run(
             "SELECT * FROM pg_temp.look(%s, %s)", self.user.pk, known
         )
         for lot, seq, terms in zip(self.money.lots[known:], places[known:], fresh, strict=True):
