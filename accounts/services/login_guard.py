@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import math
 from contextlib import suppress
 
 from django.conf import settings
@@ -22,6 +21,7 @@ from django.db.models import QuerySet
 from accounts.emails import LONGEST_EMAIL, canonical_email
 from accounts.errors import TooManyLoginFailures
 from accounts.models import LoginAttempt, SignInPlace, User
+from config.db.waiting import seconds_to_wait
 
 PLACES_ARE_KNOWN_FOR = dt.timedelta(days=90)
 _PLACES_ARE_NOTED_EVERY = dt.timedelta(days=1)
@@ -46,13 +46,13 @@ def reserve_attempt(*, email: str, address: str | None, now: dt.datetime, device
         _lock(_ADDRESS_LOCKS, counted_address)
     of_account = LoginAttempt.objects.filter(account=account)
     own = {"device": device} if device else {"device": "", "address": counted_address}
-    waits = [_seconds_to_wait(of_account.filter(**own), settings.LOGIN_FAILURES_PER_ACCOUNT, now)]
+    waits = [_wait(of_account.filter(**own), settings.LOGIN_FAILURES_PER_ACCOUNT, now)]
     if not device:
         if not _is_known(account, counted_address, now):
-            waits.append(_seconds_to_wait(of_account, settings.LOGIN_FAILURES_EVERYWHERE, now))
+            waits.append(_wait(of_account, settings.LOGIN_FAILURES_EVERYWHERE, now))
         if counted_address is not None:
             from_address = LoginAttempt.objects.filter(address=counted_address)
-            waits.append(_seconds_to_wait(from_address, settings.LOGIN_FAILURES_PER_ADDRESS, now))
+            waits.append(_wait(from_address, settings.LOGIN_FAILURES_PER_ADDRESS, now))
     if max(waits) > 0:
         raise TooManyLoginFailures(retry_after_seconds=max(waits))
     return LoginAttempt.objects.create(account=account, address=counted_address, device=device, attempted_at=now)
@@ -114,13 +114,6 @@ def _is_known(account: str, address: str | None, now: dt.datetime) -> bool:
     return places.filter(user__in=User.objects.with_email(account)).exists()
 
 
-def _seconds_to_wait(attempts: QuerySet[LoginAttempt], allowed: int, now: dt.datetime) -> int:
-    """Say in how many whole seconds the next place gets free; 0 when one is."""
-    in_window = attempts.filter(attempted_at__gt=now - settings.LOGIN_WINDOW).order_by("-attempted_at")
-    times = in_window.values_list("attempted_at", flat=True)[allowed - 1 : allowed]
-    return max((math.ceil((taken_at + settings.LOGIN_WINDOW - now).total_seconds()) for taken_at in times), default=0)
-
-
 def _lock_account(email: str) -> str:
     """Lock the account that this email would find, and name it as the database compares it."""
     typed = canonical_email(email)[:LONGEST_EMAIL].replace("\0", "").encode(errors="replace").decode()
@@ -149,3 +142,7 @@ def _counted_address(address: str | None) -> str | None:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((int(parsed), 64), strict=False).network_address)
+
+
+def _wait(attempts: QuerySet[LoginAttempt], allowed: int, now: dt.datetime) -> int:
+    return seconds_to_wait(attempts, allowed, settings.LOGIN_WINDOW, now, at="attempted_at")

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import math
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 
 from accounts.emails import HIDES_SOMETHING, hides_something
 from accounts.errors import (
@@ -29,6 +27,7 @@ from accounts.errors import (
 from accounts.models import NOTICE_TYPES, DisabledReason, Notice, User, WebhookEndpoint
 from accounts.services.notices import tell_endpoint
 from accounts.services.webhook_urls import refuse_url
+from config.db.waiting import seconds_to_wait
 from config.http.text import HOSTILE, is_hostile
 
 OLD_SECRET_SIGNS_FOR = dt.timedelta(hours=24)
@@ -55,7 +54,7 @@ def create_endpoint(
     refuse_url(url)
     limit: int = settings.WEBHOOKS_PER_CUSTOMER
     made = WebhookEndpoint.objects.filter(user_id=user_id, created_at__gt=now - dt.timedelta(days=1))
-    wait = _seconds_to_wait(made, MADE_A_DAY * limit, dt.timedelta(days=1), now)
+    wait = seconds_to_wait(made, MADE_A_DAY * limit, dt.timedelta(days=1), now)
     if wait > 0:
         raise WebhooksMadeTooOften(retry_after_seconds=wait)
     if WebhookEndpoint.objects.of(user_id).count() >= limit:
@@ -136,7 +135,7 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
     if not endpoint.is_active:
         raise WebhookDisabled
     tests = Notice.objects.of(user_id).filter(type=TEST)
-    wait = max(_seconds_to_wait(tests, most, window, now) for most, window in MOST_TESTS)
+    wait = max(seconds_to_wait(tests, most, window, now) for most, window in MOST_TESTS)
     if wait > 0:
         raise TooManyWebhookTests(retry_after_seconds=wait)
     return tell_endpoint(
@@ -152,12 +151,6 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
 def new_secret() -> str:
     """Make a secret in the form that Standard Webhooks gives it."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
-
-
-def _seconds_to_wait(made: QuerySet[Any], most: int, window: dt.timedelta, now: dt.datetime) -> int:
-    """Say in how many whole seconds fewer than `most` will have been made within the window; 0 when that is so now."""
-    times = made.filter(created_at__gt=now - window).order_by("-created_at").values_list("created_at", flat=True)
-    return max((math.ceil((at + window - now).total_seconds()) for at in times[most - 1 : most]), default=0)
 
 
 def _switch(endpoint: WebhookEndpoint, *, is_active: bool, now: dt.datetime) -> None:

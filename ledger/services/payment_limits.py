@@ -8,12 +8,12 @@ whose outcome is not known yet holds its place, and a success gives it back.
 from __future__ import annotations
 
 import datetime as dt
-import math
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
+from config.db.waiting import seconds_to_wait
 from ledger import errors
 from ledger.models import CardSaving, Payment, PaymentKind, PaymentState
 from ledger.services.reload_outcomes import NEVER_SENT
@@ -34,8 +34,8 @@ def refuse_too_many_tries(*, user_id: int, now: dt.datetime) -> None:
     unpaid = tries.exclude(state=PaymentState.SUCCEEDED).exclude(failure_code=NEVER_SENT)
     may_be_declined = Q(state=PaymentState.FAILED) | Q(state=PaymentState.PENDING, method__isnull=False)
     waits = (
-        _seconds_to_wait(unpaid.filter(may_be_declined), settings.TOP_UP_DECLINES_PER_HOUR, HOUR, now),
-        _seconds_to_wait(unpaid, settings.UNPAID_TOP_UPS_PER_HOUR, HOUR, now),
+        seconds_to_wait(unpaid.filter(may_be_declined), settings.TOP_UP_DECLINES_PER_HOUR, HOUR, now),
+        seconds_to_wait(unpaid, settings.UNPAID_TOP_UPS_PER_HOUR, HOUR, now),
     )
     if max(waits) > 0:
         raise errors.TooManyTopUps(retry_after_seconds=max(waits))
@@ -49,7 +49,7 @@ def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
     """
     hold_balance(user_id=user_id)
     mine = CardSaving.objects.filter(user_id=user_id)
-    wait = _seconds_to_wait(mine, settings.NEW_CARDS_PER_DAY, DAY, now)
+    wait = seconds_to_wait(mine, settings.NEW_CARDS_PER_DAY, DAY, now)
     if wait > 0:
         raise errors.TooManyNewCards(retry_after_seconds=wait)
     mine.filter(created_at__lte=now - DAY).delete()
@@ -59,12 +59,3 @@ def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
 def give_place_back(place: CardSaving) -> None:
     """Let a card that the provider would not begin to save count no more: nobody has tried it."""
     CardSaving.objects.filter(pk=place.pk).delete()
-
-
-def _seconds_to_wait(
-    tries: QuerySet[Payment] | QuerySet[CardSaving], allowed: int, window: dt.timedelta, now: dt.datetime
-) -> int:
-    """Say in how many whole seconds the next place gets free; 0 when one is."""
-    latest = tries.filter(created_at__gt=now - window).order_by("-created_at")
-    times = latest.values_list("created_at", flat=True)[allowed - 1 : allowed]
-    return max((max(1, math.ceil((taken_at + window - now).total_seconds())) for taken_at in times), default=0)
