@@ -10,7 +10,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config import embedded_postgres, env
+from config import env
+from config.postgres import cluster
 from ledger.money import NotInThisCurrency, in_minor_units
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -45,14 +46,14 @@ if _application is None and IN_PRODUCTION:
     raise ImproperlyConfigured("DATABASE_URL must be set in production, to the application's PostgreSQL login.")
 
 if _application is None:
-    _cluster = embedded_postgres.default_cluster()
+    _cluster = cluster.default_cluster()
     _application, _owner = (
         {
             "ENGINE": "config.db.embedded",
             "NAME": "tollbook",
             "USER": role,
             "HOST": str(_cluster.socket_dir),
-            "PORT": str(embedded_postgres.PORT),
+            "PORT": str(cluster.PORT),
         }
         for role in ("tollbook_app", "tollbook_owner")
     )

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded_postgres import APP_ROLE, OWNER_ROLE, Cluster
-from config.postgres_processes import EmbeddedPostgresError, server_account
+from config.postgres.cluster import APP_ROLE, OWNER_ROLE, Cluster
+from config.postgres.processes import EmbeddedPostgresError, server_account
 
 PREFIX = "tollbook-test-"
 IN_MEMORY = Path("/dev/shm")

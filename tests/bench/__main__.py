@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from config.embedded_postgres import OWNER_ROLE, Cluster
+from config.postgres.cluster import OWNER_ROLE, Cluster
 from tests.bench.charging import charges_a_second
 from tests.bench.hot import charge_hot_account
 from tests.bench.report import Row, keep, paired, show

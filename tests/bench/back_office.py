@@ -28,7 +28,7 @@ def main() -> None:
     if loaded:
         _measure()
         return
-    from config.embedded_postgres import DATABASE, OWNER_ROLE
+    from config.postgres.cluster import DATABASE, OWNER_ROLE
     from tests.bench.back_office_data import load
     from tests.cluster import ThrowAway
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
-from config.embedded_postgres import Cluster
+from config.postgres.cluster import Cluster
 from tests.bench.callers import service_key, token_of
 from tests.bench.report import Row
 from tests.bench.stage import run_sql

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from config.embedded_postgres import APP_ROLE, OWNER_ROLE, Cluster
-from config.postgres_binaries import find_binaries
-from config.postgres_processes import server_account
+from config.postgres.binaries import find_binaries
+from config.postgres.cluster import APP_ROLE, OWNER_ROLE, Cluster
+from config.postgres.processes import server_account
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SQL = Path(__file__).resolve().parent / "sql"

@@ -16,14 +16,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.embedded_postgres import Cluster, cluster_of
-from config.postgres_binaries import NoPostgresFound, find_binaries
-from config.postgres_processes import EmbeddedPostgresError, is_server, running_server, server_account
+from config.postgres.binaries import NoPostgresFound, find_binaries
+from config.postgres.cluster import Cluster, cluster_of
+from config.postgres.processes import EmbeddedPostgresError, is_server, running_server, server_account
 
 PROJECT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0
 NOBODY = 65534
-START = "import sys; from config.embedded_postgres import Cluster; Cluster(sys.argv[1], durable=False).ensure_running()"
+START = "import sys; from config.postgres.cluster import Cluster; Cluster(sys.argv[1], durable=False).ensure_running()"
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_programs_that_the_servers_account_cannot_reach_are_copied(
     closed.chmod(0o700)
     monkeypatch.delenv("TOLLBOOK_POSTGRES_BIN", raising=False)
     monkeypatch.syspath_prepend(closed)
-    monkeypatch.setattr("config.postgres_binaries.MACHINE_FOLDER", machine)
+    monkeypatch.setattr("config.postgres.binaries.MACHINE_FOLDER", machine)
 
     found = find_binaries(account)
 

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded_postgres import Cluster
+from config.postgres.cluster import Cluster
 from tests.cluster import PREFIX
 
 PROJECT = Path(__file__).resolve().parents[2]
 PIECES = (
-    "config/__init__.py", "config/embedded_postgres.py", "config/postgres_binaries.py", "config/postgres_processes.py",
+    "config/__init__.py", "config/postgres/cluster.py", "config/postgres/binaries.py", "config/postgres/processes.py",
     "config/db", "config/management/__init__.py", "config/management/commands/__init__.py",
     "config/management/commands/postgres.py", "tests/__init__.py", "tests/cluster.py",
 )  # fmt: skip
 SETTINGS = """
-from config.embedded_postgres import default_cluster
+from config.postgres.cluster import default_cluster
 SECRET_KEY = "small"
 INSTALLED_APPS = ["config"]
 DATABASES = {"default": {"ENGINE": "config.db.embedded", "NAME": "tollbook", "USER": "tollbook_app",

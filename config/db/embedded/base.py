@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from config.embedded_postgres import default_cluster
-from config.postgres_processes import EmbeddedPostgresError
+from config.postgres.cluster import default_cluster
+from config.postgres.processes import EmbeddedPostgresError
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.embedded_postgres import APP_ROLE, OWNER_ROLE, Cluster, default_cluster
-from config.postgres_binaries import find_binaries, find_psql
-from config.postgres_processes import Account, EmbeddedPostgresError
+from config.postgres.binaries import find_binaries, find_psql
+from config.postgres.cluster import APP_ROLE, OWNER_ROLE, Cluster, default_cluster
+from config.postgres.processes import Account, EmbeddedPostgresError
 
 
 class Command(BaseCommand):

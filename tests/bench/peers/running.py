@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from config.embedded_postgres import OWNER_ROLE, PORT, Cluster
+from config.postgres.cluster import OWNER_ROLE, PORT, Cluster
 from tests.bench.stage import ROOT
 
 HERE = Path(__file__).resolve().parent

@@ -21,8 +21,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from config.postgres_binaries import MACHINE_FOLDER, Binaries, find_binaries
-from config.postgres_processes import (
+from config.postgres.binaries import MACHINE_FOLDER, Binaries, find_binaries
+from config.postgres.processes import (
     Account,
     EmbeddedPostgresError,
     is_alive,
@@ -338,7 +338,7 @@ class Cluster:
 
 def default_cluster() -> Cluster:
     """Name the cluster of this checkout, started or not."""
-    return cluster_of(Path(__file__).resolve().parent.parent)
+    return cluster_of(Path(__file__).resolve().parents[2])
 
 
 def cluster_of(checkout: Path) -> Cluster:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.postgres_processes import Account, EmbeddedPostgresError, locked, run_as
+from config.postgres.processes import Account, EmbeddedPostgresError, locked, run_as
 
 OLDEST_MAJOR = 15
 NEEDED = ("postgres", "initdb", "pg_ctl")
