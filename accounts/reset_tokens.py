@@ -14,7 +14,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from accounts.errors import TokenInvalid
 from accounts.models import User
-from config.http.numbers import LARGEST_ID
+from config.values.credits import LARGEST_ID
 
 RESET_TOKEN_LIFETIME = dt.timedelta(hours=1)
 _SALT = "accounts.reset_tokens"

@@ -25,7 +25,7 @@ from accounts.models import (
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
 from config.db.statements import Place, Statement
-from config.http.numbers import LARGEST_ID
+from config.values.credits import LARGEST_ID
 
 
 def user_named(email_or_id: str) -> User:

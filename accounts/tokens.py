@@ -22,7 +22,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts.errors import TokenInvalid
 from accounts.models import User
-from config.http.numbers import LARGEST_ID
+from config.values.credits import LARGEST_ID
 
 _FAMILY_CLAIM = "family"
 _FINGERPRINT_CLAIM = "fingerprint"

@@ -18,8 +18,8 @@ from accounts import errors as accounts_errors
 from config.http.answers import RETRY_AFTER_SECONDS, WORDS_BY_STATUS, error_body, is_database_away
 from config.http.field_errors import flattened
 from config.http.meters import count_database_error
-from config.http.numbers import plain
 from config.http.throttling import count_of, count_refusal, rate_headers
+from config.values.credits import plain
 from ledger import errors as ledger_errors
 from usage import errors as usage_errors
 

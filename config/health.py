@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
 from config.http.operators import may_look
-from config.http.timestamps import instant_text
+from config.values.timestamps import instant_text
 from usage.selectors import last_full_audit
 
 OK = "ok"

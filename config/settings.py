@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 from config.postgres import cluster
-from ledger.money import NotInThisCurrency, in_minor_units
+from config.values.money import NotInThisCurrency, in_minor_units
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -338,7 +338,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "config.http.request_ids.RequestIdFilter"},
+        "request_id": {"()": "config.values.request_ids.RequestIdFilter"},
         "server_errors": {"()": "config.logs.ServerErrorsOnly"},
         "not_of_one_job": {"()": "config.logs.NotOfOneJob"},
     },

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.conf import settings
 
-from config.http.numbers import plain
-from config.http.timestamps import instant_text
+from config.values.credits import plain
+from config.values.timestamps import instant_text
 
 
 class LedgerRefusal(Exception):

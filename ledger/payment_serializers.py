@@ -9,9 +9,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField, TextField, WholeNumberField
-from config.http.numbers import LARGEST_ID, plain
+from config.values.credits import LARGEST_ID, plain
+from config.values.money import in_major_units
 from ledger.models import Payment, PaymentKind, PaymentMethod, PaymentState, TopUpPackage
-from ledger.money import in_major_units
 from ledger.providers.base import CardSaving
 
 MONEY = {"type": "number", "format": "double", "examples": [12.5]}

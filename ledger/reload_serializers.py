@@ -9,9 +9,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, FlagField, InstantField, TextField, WholeNumberField
-from config.http.numbers import LARGEST_ID, plain
+from config.values.credits import LARGEST_ID, plain
+from config.values.money import in_major_units
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment, PaymentState, ReloadEventKind
-from ledger.money import in_major_units
 from ledger.payment_serializers import MONEY, MoneyField, PaymentMethodSerializer, TopUpSerializer
 from ledger.services.reload_status import ReloadStatus
 

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from accounts.serializers import ErrorSerializer
 from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
-from config.http.numbers import plain
+from config.values.credits import plain
 from ledger.models import Entry, EntryType, Grant, GrantCategory, GrantStatus, Hold, HoldStatus
 from ledger.selectors import CreditBalance
 

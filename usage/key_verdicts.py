@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from config.db.prepared import read_prepared
-from config.http.paths import normal_endpoint
+from config.values.paths import normal_endpoint
 from ledger.errors import Budget
 from ledger.selectors import BALANCE_QUERY
 from usage.standings import budget_of

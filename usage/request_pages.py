@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from config.db.arrays import plain_array
 from config.db.statements import Statement
-from config.http.cursors import BrokenCursor
+from config.values.cursors import BrokenCursor
 from usage.models import Outcome, RequestLog
 from usage.selectors import DAY, cover
 

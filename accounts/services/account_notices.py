@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from accounts.models import ApiKey, DisabledReason, User, WebhookEndpoint
 from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, tell_customer
-from config.http.timestamps import instant_text
+from config.values.timestamps import instant_text
 
 PASSWORD_CHANGED, EMAIL_CHANGED, KEY_CREATED = "account.password_changed", "account.email_changed", "api_key.created"
 MOST_EMAILS_A_DAY = 5  # of each type: whoever changes a password a hundred times need not be told each time

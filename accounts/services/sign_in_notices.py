@@ -13,8 +13,8 @@ from django.db.models.functions import Lower
 
 from accounts.models import LoginAttempt, User
 from accounts.services.notices import tell_customer
-from config.http.timestamps import instant_text
 from config.rounds import Round
+from config.values.timestamps import instant_text
 
 FAILURES = "account.sign_in_failures"
 

@@ -25,8 +25,8 @@ from accounts.models import (
 from accounts.providers.webhook_post import Answer
 from accounts.services.account_notices import tell_webhook_disabled
 from accounts.services.webhook_schedule import asked_wait, next_attempt
-from config.http.timestamps import instant_text
 from config.rounds import Round
+from config.values.timestamps import instant_text
 
 # Longer than any attempt takes, the look-up of the host included: whoever is not heard of by then was killed.
 LEASE = dt.timedelta(minutes=2)

@@ -28,7 +28,7 @@ from accounts.models import NOTICE_TYPES, DisabledReason, Notice, User, WebhookE
 from accounts.services.notices import tell_endpoint
 from accounts.services.webhook_urls import refuse_url
 from config.db.waiting import seconds_to_wait
-from config.http.text import HOSTILE, is_hostile
+from config.values.text import HOSTILE, is_hostile
 
 OLD_SECRET_SIGNS_FOR = dt.timedelta(hours=24)
 LONGEST_DESCRIPTION = 200

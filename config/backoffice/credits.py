@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from config.http.numbers import NotACreditAmount, parse_credits, plain
+from config.values.credits import NotACreditAmount, parse_credits, plain
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
 NOTHING = "–"

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from config.http.numbers import LARGEST_ID
+from config.values.credits import LARGEST_ID
 
 
 def as_id(text: str) -> int | None:

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from config.backoffice.credits import CreditsField
 from config.backoffice.paginator import CappedPaginator
-from config.http.text import is_hostile
+from config.values.text import is_hostile
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

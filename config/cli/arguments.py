@@ -7,9 +7,9 @@ from argparse import ArgumentTypeError
 from decimal import Decimal
 
 from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
-from config.http.numbers import NotACreditAmount, parse_credits
-from config.http.ranges import NotAnInstant, parse_instant
-from config.http.text import HOSTILE, is_hostile
+from config.values.credits import NotACreditAmount, parse_credits
+from config.values.text import HOSTILE, is_hostile
+from config.values.times import NotAnInstant, parse_instant
 
 MOST = 1_200  # of anything that is counted in months: a hundred years
 

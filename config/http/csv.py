@@ -11,9 +11,9 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-from config.http.numbers import plain
 from config.http.renderers import exact_json
-from config.http.timestamps import instant_text
+from config.values.credits import plain
+from config.values.timestamps import instant_text
 
 # What a spreadsheet takes for a formula: one of these, of full width too, behind any blanks or marks that it skips.
 _SIGNS = "[=+\\-@\uff1d\uff0b\uff0d\uff20]"

@@ -14,7 +14,7 @@ from typing import Any
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
-from config.http.numbers import plain
+from config.values.credits import plain
 
 Show = Callable[[Any], Any]
 

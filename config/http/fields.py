@@ -12,9 +12,9 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
-from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, plain, whole_milliseconds
-from config.http.ranges import NotAnInstant
-from config.http.timestamps import parse_timestamp
+from config.values.credits import LARGEST, PLACES, NotACreditAmount, parse_credits, plain, whole_milliseconds
+from config.values.times import NotAnInstant
+from config.values.timestamps import parse_timestamp
 
 
 class NotPlain(ValueError):
@@ -60,7 +60,7 @@ class InstantField(serializers.DateTimeField):
         super().__init__(**{"read_only": True, "default_timezone": None, **kwargs})
 
     def to_representation(self, value: Any) -> Any:
-        return value  # printed by the renderer (config.http.timestamps), like every other datetime
+        return value  # printed by the renderer (config.values.timestamps), like every other datetime
 
 
 class MomentField(serializers.CharField):

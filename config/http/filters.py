@@ -15,7 +15,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError as RefusedParameters
 
 from config.http.parameters import strict_filters
-from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
+from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instant
 
 
 def asked_of(request: Any, filters: Any) -> Mapping[str, Any]:

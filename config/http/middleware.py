@@ -18,8 +18,8 @@ from config.http.api_paths import is_api_path
 from config.http.body_limits import REFUSED_BODY, body_limit, too_large
 from config.http.downloads import begin_download
 from config.http.meters import count_database_error
-from config.http.request_ids import chosen_request_id, current_request_id
 from config.http.throttling import count_elsewhere, rate_headers
+from config.values.request_ids import chosen_request_id, current_request_id
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 

@@ -12,8 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
 from config.db.statements import Place, Statement
-from config.http.cursors import BrokenCursor
 from config.http.rows import PrintedRows
+from config.values.cursors import BrokenCursor
 
 MOST_COUNTED = 1_000
 """Rows that a list counts one by one; of a longer one `count` is null, or its pages would cost more with each row."""

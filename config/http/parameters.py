@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from django_filters import FilterSet
 from rest_framework.exceptions import NotFound, ValidationError
 
-from config.http.numbers import LARGEST_ID
-from config.http.ranges import NotARange, TimeRange
-from config.http.text import HOSTILE, is_hostile
+from config.values.credits import LARGEST_ID
+from config.values.text import HOSTILE, is_hostile
+from config.values.times import NotARange, TimeRange
 
 LARGEST_NUMBER = 2_147_483_647
 

@@ -17,7 +17,7 @@ from rest_framework.parsers import BaseParser
 
 from config.http.body_limits import too_large
 from config.http.encodings import Inflated, encoding_of, inflate
-from config.http.text import HOSTILE, hostile_places
+from config.values.text import HOSTILE, hostile_places
 
 DEEPEST_NESTING = 20
 LONGEST_NUMBER = 100

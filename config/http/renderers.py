@@ -16,7 +16,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from config.http.timestamps import instant_text
+from config.values.timestamps import instant_text
 
 
 def exact_json(data: Any) -> str:

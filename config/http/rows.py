@@ -21,7 +21,7 @@ from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
 from config.http.renderers import exact_json
-from config.http.timestamps import instant_text
+from config.values.timestamps import instant_text
 
 Column = Sequence[str | None]
 Row = tuple[Any, ...]
@@ -105,7 +105,7 @@ def _number(text: str) -> str:
 
 
 def _instant(text: str) -> str:
-    """Print `2026-11-21 23:35:00.5+00` as `config.http.timestamps` prints the instant."""
+    """Print `2026-11-21 23:35:00.5+00` as `config.values.timestamps` prints the instant."""
     if text.endswith("+00") and (len(text) == 22 or len(text) == 29) and text[10] == " ":
         return f'"{text[:10]}T{text[11:-3]}Z"'
     return f'"{instant_text(datetime.fromisoformat(text))}"'

@@ -22,9 +22,9 @@ from config.backoffice.filters import CustomerFilter, as_id
 from config.backoffice.links import page_link, page_url
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import actor_id, record_change
+from config.values.money import shown_money
 from ledger.forms import SwitchOffForm, new_form_key
 from ledger.models import AutoReload, AutoReloadEvent
-from ledger.money import shown_money
 from ledger.services.reload_switching import Switched, switch_off_auto_reload
 
 MAY_SWITCH_OFF = "ledger.switch_off_auto_reload"

@@ -6,8 +6,8 @@ from django.contrib import admin
 
 from config.backoffice.credits import shown
 from config.backoffice.model_admin import BackOfficeAdmin
+from config.values.money import shown_money
 from ledger.models import TopUpPackage
-from ledger.money import shown_money
 
 
 @admin.register(TopUpPackage)

@@ -26,9 +26,9 @@ from config.backoffice.filters import CustomerFilter, as_id
 from config.backoffice.links import page_link, page_url
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import record_change
+from config.values.money import shown_money
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
-from ledger.money import shown_money
 from ledger.providers.registry import PROVIDERS
 from ledger.services.receipts import RECEIPT_TYPES
 from ledger.services.settling import settle_payment

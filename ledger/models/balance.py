@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from config.http.numbers import LARGEST
+from config.values.credits import LARGEST
 
 NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 """Stands for "nothing expires": a moment that every comparison finds in the future."""

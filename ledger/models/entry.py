@@ -9,7 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
-from config.http.numbers import LARGEST
+from config.values.credits import LARGEST
 
 
 class EntryType(models.TextChoices):

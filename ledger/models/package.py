@@ -8,8 +8,8 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from config.http.numbers import LARGEST
-from ledger.money import shown_money
+from config.values.credits import LARGEST
+from config.values.money import shown_money
 
 LARGEST_PRICE = 99_999_999
 """In minor units: what Stripe takes at most for one payment."""

@@ -9,10 +9,10 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from config.values.money import shown_money
 from ledger.models.entry import Entry
 from ledger.models.package import TopUpPackage
 from ledger.models.payment_method import PaymentMethod
-from ledger.money import shown_money
 
 
 class PaymentState(models.TextChoices):

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 import stripe
 
-from config.http.request_ids import is_in_request
+from config.values.request_ids import is_in_request
 from ledger.models import PaymentState
 from ledger.providers.base import Answer, Card, CardSaving, DisputeStatement, NoAnswer, Order, Refused, Statement
 from ledger.providers.stripe_events import statement_of_dispute

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from config.http.request_ids import is_in_request
+from config.values.request_ids import is_in_request
 from ledger.errors import PaymentProviderBusy
 
 TURN_SECONDS = 5.0

@@ -15,7 +15,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Sum
 
-from config.http.numbers import LARGEST
+from config.values.credits import LARGEST
 from ledger import errors
 from ledger.models import (
     OPEN_STATES,

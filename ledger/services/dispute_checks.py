@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
+from config.values.money import shown_money
 from ledger.models import DisputeStatus, Payment, PaymentDispute
-from ledger.money import shown_money
 from ledger.providers.base import DisputeStatement, Provider, Refused
 from ledger.services.reconciliation import Finding, Scope
 

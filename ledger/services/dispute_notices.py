@@ -10,8 +10,8 @@ from django.db.models import Q
 
 from accounts.models import User
 from accounts.services.notices import tell_customer
+from config.values.money import in_major_units, shown_money
 from ledger.models import Payment, PaymentDispute
-from ledger.money import in_major_units, shown_money
 
 TYPE = "payment.disputed"
 HEARS_OF_DISPUTES = "hear_of_disputes"  # the permission

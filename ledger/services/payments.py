@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from config.http.numbers import LARGEST
+from config.values.credits import LARGEST
+from config.values.money import in_major_units
 from ledger import errors
 from ledger.models import OutcomeSource, Payment, PaymentMethod, PaymentState, TopUpPackage
-from ledger.money import in_major_units
 from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
 from ledger.providers.turns import turn

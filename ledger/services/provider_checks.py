@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from django.db.models import Sum
 
+from config.values.money import shown_money
 from ledger.models import Payment, PaymentState
 from ledger.models.payment import PaymentQuerySet
-from ledger.money import shown_money
 from ledger.providers.base import Statement
 from ledger.providers.registry import provider_named
 from ledger.services.dispute_checks import dispute_differences

@@ -9,9 +9,9 @@ import datetime as dt
 
 from django.conf import settings
 
-from config.http.numbers import plain
+from config.values.credits import plain
+from config.values.money import shown_money
 from ledger.models import Payment, PaymentKind
-from ledger.money import shown_money
 
 RECEIPT_TYPES = ("auto_reload.succeeded", "top_up.succeeded")
 """The notices whose email is a receipt."""

@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 
 from accounts.services.notices import tell_customer
-from config.http.numbers import plain
+from config.values.credits import plain
+from config.values.money import in_major_units, shown_money
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment
-from ledger.money import in_major_units, shown_money
 from ledger.services.receipts import receipt_of
 from ledger.services.reload_pricing import terms_of
 from ledger.services.reload_words import OFF_SENTENCES

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from config.values.money import in_minor_units, places_of
 from ledger.models import AutoReload, PaymentMethod
-from ledger.money import in_minor_units, places_of
 
 LARGEST_CHARGE_MINOR = 99_999_999  # in any currency: Stripe takes eight digits at most
 _THOUSAND = 1_000

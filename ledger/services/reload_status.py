@@ -6,8 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
 
+from config.values.money import in_major_units
 from ledger.models import OPEN_STATES, AutoReload, Payment, PaymentKind, PaymentMethod
-from ledger.money import in_major_units
 from ledger.services.auto_reload import spent_in_month
 from ledger.services.reload_pricing import offered_rate
 from ledger.services.reload_words import status_sentence

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db import transaction
 
-from config.http.numbers import LARGEST
+from config.values.credits import LARGEST
+from config.values.money import NotInThisCurrency, in_minor_units, shown_money
 from ledger import errors
 from ledger.models import AutoReload, OffReason, PaymentMethod, ReloadEventKind
-from ledger.money import NotInThisCurrency, in_minor_units, shown_money
 from ledger.providers.registry import chosen_provider
 from ledger.services.cards import is_disputed
 from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of

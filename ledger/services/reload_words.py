@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from config.http.numbers import plain
+from config.values.credits import plain
+from config.values.money import shown_money
 from ledger.models import AutoReload, OffReason, Payment, PaymentState
-from ledger.money import shown_money
 from ledger.services.reload_pricing import Rate, Terms
 
 OFF_SENTENCES = {

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 
+from config.values.money import in_major_units
 from ledger import errors
 from ledger.models import (
     OPEN_STATES,
@@ -20,7 +21,6 @@ from ledger.models import (
     PaymentOutcome,
     PaymentState,
 )
-from ledger.money import in_major_units
 from ledger.providers.base import Answer, NoAnswer, Order, Provider, Refused
 from ledger.providers.registry import provider_named
 from ledger.providers.turns import turn

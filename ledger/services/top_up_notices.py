@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any
 
 from accounts.services.notices import tell_customer
+from config.values.money import in_major_units
 from ledger.models import Payment
-from ledger.money import in_major_units
 from ledger.services.receipts import receipt_of
 
 _NONE = (None, None)

@@ -16,8 +16,8 @@ from accounts.models import WebhookAttempt, WebhookDelivery
 from accounts.services.webhook_deliveries import LEASE, claim_deliveries
 from accounts.services.webhook_endpoints import rotate_secret
 from accounts.services.webhook_rounds import IN_FLIGHT_PER_ENDPOINT, deliver_due
-from config.http.timestamps import instant_text
 from config.rounds import Round
+from config.values.timestamps import instant_text
 from tests.accounts import webhooks
 from tests.accounts.races import at_once
 from tests.accounts.receivers import LOOPBACK, receiving

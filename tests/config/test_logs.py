@@ -7,8 +7,8 @@ import logging
 import pytest
 from django.test import Client
 
-from config.http.request_ids import RequestIdFilter, current_request_id
 from config.logs import JsonFormatter, LineFormatter, ServerErrorsOnly, without_secrets
+from config.values.request_ids import RequestIdFilter, current_request_id
 from tests.account import client_of
 from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from config.http.numbers import NotACreditAmount, parse_credits, percentage, plain
+from config.values.credits import NotACreditAmount, parse_credits, percentage, plain
 
 D = Decimal
 

@@ -9,10 +9,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from config.http import pagination
-from config.http.cursors import BrokenCursor, open_cursor, seal_cursor
 from config.http.page_sources import QuerySetSource
 from config.http.pagination import LongListPagination, csv_bounds, csv_items
 from config.models import RateWindow
+from config.values.cursors import BrokenCursor, open_cursor, seal_cursor
 from tests.config.urls import Letters
 
 LIST = "/v2/list"

@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rest_framework.exceptions import ValidationError
 
-from config.http.cursors import BrokenCursor, open_cursor, seal_cursor
-from config.http.numbers import LARGEST, PLACES, NotACreditAmount, parse_credits, percentage, plain
 from config.http.parsers import MalformedJson, parse_strictly
-from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
+from config.values.credits import LARGEST, PLACES, NotACreditAmount, parse_credits, percentage, plain
+from config.values.cursors import BrokenCursor, open_cursor, seal_cursor
+from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instant
 from usage.services.combined_logs import combined_parser
 from usage.services.log_formats import LineRejected, ReportedRequest, csv_parser, jsonl_parser
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.http.paths import endpoint_as_stored, normal_endpoint, path_of_decoded
+from config.values.paths import endpoint_as_stored, normal_endpoint, path_of_decoded
 
 # RFC 3986, 5.4.1 and 5.4.2, of the references that have a path: against the base http://a/b/c/d;p?q, whose
 # folder is /b/c/, the target's path.

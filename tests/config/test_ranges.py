@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from config.http.filters import TimeRangeFilterSet
-from config.http.ranges import NotAnInstant, NotARange, TimeRange, parse_instant
 from config.models import RateWindow
+from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instant
 
 
 @pytest.mark.parametrize(

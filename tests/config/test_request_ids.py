@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from config.http.request_ids import RequestIdFilter, current_request_id, is_in_request, uuid7
+from config.values.request_ids import RequestIdFilter, current_request_id, is_in_request, uuid7
 
 
 @pytest.mark.parametrize("sent", ["a", "x" * 128, "A-b_c.d:e/f~!", "two words", "12345"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.http.ranges import NotAnInstant
-from config.http.timestamps import instant_text, parse_timestamp
+from config.values.times import NotAnInstant
+from config.values.timestamps import instant_text, parse_timestamp
 
 
 def at(*parts):

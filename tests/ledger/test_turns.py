@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from config.http.request_ids import current_request_id
+from config.values.request_ids import current_request_id
 from ledger import errors
 from ledger.models import Payment
 from ledger.providers import fake as cards

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from config.http.paths import normal_endpoint
+from config.values.paths import normal_endpoint
 from tests.usage.metering import LONG_AGO, price
 
 pytestmark = pytest.mark.django_db

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from accounts.models import User
-from config.http.cursors import BrokenCursor
+from config.values.cursors import BrokenCursor
 from tests.factories import ApiKeyFactory, UserFactory
 from tests.usage.metering import price, report, request_at
 from usage import request_pages

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config.http.paths import path_of_decoded
-from config.http.request_ids import chosen_request_id
+from config.values.paths import path_of_decoded
+from config.values.request_ids import chosen_request_id
 
 LONGEST_METHOD = 10
 

@@ -10,7 +10,7 @@ from rest_framework.exceptions import APIException
 
 from accounts.errors import AccountsRefusal, ApiKeyInvalid, ApiKeyMissing
 from config.http.answers import error_answer
-from config.http.numbers import plain
+from config.values.credits import plain
 from ledger.errors import IdempotencyKeyReused, InsufficientCredits, LedgerRefusal, UnknownCustomer
 from usage.errors import (
     CustomerInactive,

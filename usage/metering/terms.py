@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from config.http.numbers import NotACreditAmount, parse_credits
-from config.http.paths import normal_endpoint
+from config.values.credits import NotACreditAmount, parse_credits
+from config.values.paths import normal_endpoint
 
 MOST_SECONDS = 86_400
 LONGEST_ENDPOINT = 200

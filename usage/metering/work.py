@@ -17,7 +17,7 @@ from accounts.errors import ApiKeyInvalid, ApiKeyMissing
 from config.http.answers import is_database_away
 from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
 from config.http.meters import count_database_error
-from config.http.numbers import parse_credits
+from config.values.credits import parse_credits
 from ledger.errors import LedgerRefusal
 from ledger.services.holds import extend_hold
 from usage.errors import (

@@ -102,7 +102,7 @@ SUMMARY = Answer(AccountSummarySerializer)
 
 @extend_schema_field({"type": "number", "minimum": 0, "maximum": 100, "examples": [25.0]})
 class PercentageField(serializers.Field[Any, Any, Any, Any]):
-    """A percentage as `config.http.numbers.percentage` gives it, printed as it is: `25.0` keeps its zero."""
+    """A percentage as `config.values.credits.percentage` gives it, printed as it is: `25.0` keeps its zero."""
 
     def to_representation(self, value: Any) -> Any:
         return value

@@ -17,7 +17,7 @@ from config.http.fields import (
     UnitsField,
     WholeNumberField,
 )
-from config.http.numbers import LARGEST_ID
+from config.values.credits import LARGEST_ID
 
 RESERVED = "tollbook_"
 _EITHER = "Name the customer by one of user_id and api_key."

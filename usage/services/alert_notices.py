@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 
 from accounts.models import Notice
 from accounts.services.notices import tell_customer
-from config.http.numbers import plain
+from config.values.credits import plain
 from ledger.models import Grant
 from usage.forecasts import Forecast
 from usage.models import Alert, AlertKind

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from config.http.paths import endpoint_as_stored, normal_endpoint
+from config.values.paths import endpoint_as_stored, normal_endpoint
 from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of, our_metadata

@@ -9,7 +9,7 @@ import datetime as dt
 import re
 
 from config.http.client_address import read_address
-from config.http.ranges import NotAnInstant
+from config.values.times import NotAnInstant
 from usage.services.log_formats import LineParser, LineRejected, ReportedRequest, reported
 from usage.services.log_times import common_log_time
 

@@ -20,9 +20,9 @@ from config.db.calls import call
 from config.db.prepared import read_prepared
 from config.http.answers import WORDS_BY_STATUS, is_database_away
 from config.http.meters import count_database_error
-from config.http.numbers import LARGEST_ID
-from config.http.paths import endpoint_as_stored, normal_endpoint
 from config.rounds import Round
+from config.values.credits import LARGEST_ID
+from config.values.paths import endpoint_as_stored, normal_endpoint
 from usage.selectors import EARLIEST
 from usage.services.partitions import with_partition
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
-from config.http.paths import endpoint_as_stored, normal_endpoint
+from config.values.paths import endpoint_as_stored, normal_endpoint
 from ledger.models import Hold
 from ledger.services.entries import refusal_of
 from ledger.services.holds import HoldChange, hold_change

@@ -11,8 +11,8 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from config.http.paths import normal_endpoint
 from config.rounds import Round
+from config.values.paths import normal_endpoint
 from usage.services.imported_customers import Customers
 from usage.services.log_files import LONGEST_LINE
 from usage.services.log_formats import LineParser, LineRejected, ReportedRequest

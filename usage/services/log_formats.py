@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from config.http.numbers import NotACreditAmount, parse_credits, whole_milliseconds
-from config.http.ranges import FIRST_YEAR, LAST_YEAR, NotAnInstant
-from config.http.text import HOSTILE, is_hostile
+from config.values.credits import NotACreditAmount, parse_credits, whole_milliseconds
+from config.values.text import HOSTILE, is_hostile
+from config.values.times import FIRST_YEAR, LAST_YEAR, NotAnInstant
 from usage.services.log_times import log_time
 
 CUSTOMER_FIELDS = ("host", "user", "api_key_prefix", "user_id", "email")

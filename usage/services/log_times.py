@@ -6,8 +6,8 @@ import datetime as dt
 import re
 from decimal import Decimal
 
-from config.http.ranges import NotAnInstant
-from config.http.timestamps import parse_timestamp
+from config.values.times import NotAnInstant
+from config.values.timestamps import parse_timestamp
 
 _COMMON = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(0\d|1[0-4])([0-5]\d)", re.ASCII)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

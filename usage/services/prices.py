@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
-from config.http.paths import normal_endpoint, normal_escapes
+from config.values.paths import normal_endpoint, normal_escapes
 from usage import errors
 from usage.models import Price, PriceKind
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
-from config.http.paths import endpoint_as_stored
+from config.values.paths import endpoint_as_stored
 from usage.services.log_formats import ReportedRequest
 from usage.services.partitions import with_partition
 

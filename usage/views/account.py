@@ -20,9 +20,9 @@ from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerialize
 from config.http.csv import csv_answer
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
-from config.http.numbers import percentage
 from config.http.pagination import LongListPagination, csv_items
 from config.http.parameters import choice, strict_parameters, time_range, wants_csv
+from config.values.credits import percentage
 from ledger.services.grants import settle_grants
 from ledger.services.renewals import is_due
 from usage.filters import RequestFilter

@@ -10,8 +10,8 @@ from accounts.serializers import ErrorSerializer
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
-from config.http.numbers import plain
-from config.http.request_ids import request_uuid
+from config.values.credits import plain
+from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound
 from ledger.serializers import InsufficientCreditsSerializer, RefundSerializer
 from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer

@@ -13,7 +13,7 @@ from accounts.authentication import ApiKeyAuthentication
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.documented import IDEMPOTENCY_KEY, replayed_header
 from config.http.idempotency import HEADER
-from config.http.numbers import plain
+from config.values.credits import plain
 from ledger.selectors import balance_of
 from ledger.serializers import InsufficientCreditsSerializer
 from usage.metering import metered

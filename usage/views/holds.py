@@ -11,7 +11,7 @@ from accounts.serializers import ErrorSerializer
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
-from config.http.request_ids import request_uuid
+from config.values.request_ids import request_uuid
 from ledger.errors import HoldNotFound
 from ledger.selectors import hold_with_id
 from ledger.serializers import HoldSerializer, InsufficientCreditsSerializer, hold_answer

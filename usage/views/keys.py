@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema
 
 from accounts import key_format
 from config.http.lean import LeanAnswer, LeanRequest
-from config.http.numbers import plain
+from config.values.credits import plain
 from usage.key_verdicts import Code, Verdict, verdict_on
 from usage.serializers.keys import VERDICT, VerdictSerializer
 from usage.views.metering import METERING_REFUSALS, MeteringViewSet

@@ -12,8 +12,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
-from config.http.numbers import plain
 from config.rounds import Round
+from config.values.credits import plain
 from usage.services.combined_logs import combined_parser
 from usage.services.imported_customers import Customers, read_customer_map
 from usage.services.importing import Import, Report

@@ -13,8 +13,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
-from config.http.numbers import plain
 from config.rounds import Round
+from config.values.credits import plain
 from usage.services.replaying import rehearse_replay, replay_spool
 from usage.services.spool import Spool
 

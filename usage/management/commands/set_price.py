@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from config.cli.arguments import free_credits_argument, instant_argument
 from config.cli.command import OperatorCommand, Result
-from config.http.numbers import plain
+from config.values.credits import plain
 from usage.services.prices import set_price
 
 

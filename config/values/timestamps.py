@@ -1,6 +1,6 @@
 """Instants in bodies, logs and answers: RFC 3339. Answers print UTC with `Z`; what others write is read in any form.
 
-`from` and `to` are narrower: `config.http.ranges`.
+`from` and `to` are narrower: `config.values.times`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from config.http.ranges import FIRST_YEAR, LAST_YEAR, NotAnInstant
+from config.values.times import FIRST_YEAR, LAST_YEAR, NotAnInstant
 
 _FORM = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
