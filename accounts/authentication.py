@@ -10,7 +10,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.models import ApiKey, User
-from accounts.services import api_keys, sessions
+from accounts.services.keys import api_keys
+from accounts.services.signing_in import sessions
 
 
 class AccessTokenAuthentication(BaseAuthentication):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.errors import HashingBusy, InvalidCredentials, TooManyLoginFailures
 from accounts.models import User
-from accounts.services.passwords import check_credentials
+from accounts.services.signing_in.passwords import check_credentials
 from config.http.client_address import client_address
 
 DEVICE_COOKIE = "tollbook_device"

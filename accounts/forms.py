@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from accounts.emails import canonical_email, validate_mailbox, validate_name
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope, User
-from accounts.services.api_keys import LONGEST_NAME
-from accounts.services.passwords import LONGEST_NEW_PASSWORD, store_password
+from accounts.services.keys.api_keys import LONGEST_NAME
+from accounts.services.signing_in.passwords import LONGEST_NEW_PASSWORD, store_password
 from config.backoffice.credits import CreditsField
 
 _LONGEST_LIFE = dt.timedelta(days=36_500)

@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 
 from accounts.errors import ScopeMissing
 from accounts.models import ApiKey
-from accounts.services.api_keys import demand_scope
+from accounts.services.keys.api_keys import demand_scope
 
 
 class HasScope(BasePermission):

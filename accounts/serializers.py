@@ -8,9 +8,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import MOST_CALLS_PER_MINUTE, ApiKey, KeyStatus, Scope, User
-from accounts.services.api_keys import CUSTOMER_SCOPES, LONGEST_NAME
-from accounts.services.own_keys import LONGEST_GRACE
-from accounts.services.passwords import LONGEST_NEW_PASSWORD, LONGEST_PASSWORD
+from accounts.services.keys.api_keys import CUSTOMER_SCOPES, LONGEST_NAME
+from accounts.services.keys.own_keys import LONGEST_GRACE
+from accounts.services.signing_in.passwords import LONGEST_NEW_PASSWORD, LONGEST_PASSWORD
 from config.http.fields import CreditsField, InstantField, MomentField, WholeNumberField
 
 _LONGEST_TOKEN = 4096

@@ -17,8 +17,8 @@ from accounts.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from accounts.services.webhook_deliveries import message_name, message_text
-from accounts.services.webhook_endpoints import LONGEST_DESCRIPTION
+from accounts.services.webhooks.deliveries import message_name, message_text
+from accounts.services.webhooks.endpoints import LONGEST_DESCRIPTION
 from config.http.fields import FlagField, InstantField
 
 _TYPES = ", ".join(f"`{name}`" for name in NOTICE_TYPES)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from accounts.services.sessions import sign_in
+from accounts.services.signing_in.sessions import sign_in
 from ledger.models import EntryReason
 from ledger.services.adjustments import grant_credits
 from tests.factories import PASSWORD

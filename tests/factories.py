@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Plan, Scope, SignInPlace, SpentRefreshToken, Subscription, TokenFamily, User
-from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
+from accounts.services.keys.api_keys import IssuedKey, issue_api_key, issue_service_key
 from ledger.models import Entry, EntryReason
 from ledger.services.adjustments import grant_credits
 

@@ -20,7 +20,7 @@ from accounts.admin.limiting import PERMISSION as LIMITING
 from accounts.admin.limiting import limit_key_view
 from accounts.admin.touching import demand_touch_of_keys, may_touch_key
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import revoke_api_key
+from accounts.services.keys.api_keys import revoke_api_key
 from config.backoffice.credits import shown
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.read_only import ReadOnlyAdmin

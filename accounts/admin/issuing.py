@@ -21,8 +21,8 @@ from accounts.admin.touching import SERVICE_KEYS, may_touch
 from accounts.errors import ApiKeyRefused
 from accounts.forms import IssueKeyForm
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import IssuedKey
-from accounts.services.key_forms import issue_key_once, scopes_for
+from accounts.services.keys.api_keys import IssuedKey
+from accounts.services.keys.forms import issue_key_once, scopes_for
 from config.backoffice.links import list_url, page_url
 from config.backoffice.record import record_change
 

@@ -19,7 +19,7 @@ from accounts.admin.touching import demand_touch_of_keys
 from accounts.errors import ApiKeyRefused
 from accounts.forms import KeyLimitsForm
 from accounts.models import ApiKey
-from accounts.services.key_limits import KeyLimits, change_limits, limits_of
+from accounts.services.keys.limits import KeyLimits, change_limits, limits_of
 from config.backoffice.credits import shown
 from config.backoffice.links import page_url
 from config.backoffice.record import record_change

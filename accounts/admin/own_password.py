@@ -19,7 +19,7 @@ from accounts.backends import too_many
 from accounts.errors import HashingBusy, TooManyLoginFailures, WrongCurrentPassword
 from accounts.forms import bound_passwords
 from accounts.models import User
-from accounts.services.passwords import prove_password, store_password
+from accounts.services.signing_in.passwords import prove_password, store_password
 from config.backoffice.site import BackOfficeSite
 from config.http.client_address import client_address
 

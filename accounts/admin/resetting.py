@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.admin.touching import demand_touch
 from accounts.errors import AccountsRefusal
 from accounts.models import User
-from accounts.services.password_reset import request_reset
+from accounts.services.signing_in.password_reset import request_reset
 from config.backoffice.links import page_url
 from config.backoffice.record import record_change
 

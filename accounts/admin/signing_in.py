@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.backends import DEVICE_COOKIE, TOO_MANY
 from accounts.models import User
-from accounts.services.devices import DEVICES_ARE_KNOWN_FOR, new_device_token
+from accounts.services.signing_in.devices import DEVICES_ARE_KNOWN_FOR, new_device_token
 from config.backoffice.site import BackOfficeSite
 
 

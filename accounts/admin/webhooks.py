@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from accounts.admin.touching import demand_touch, may_touch
 from accounts.errors import AccountsRefusal
 from accounts.models import WebhookDelivery, WebhookEndpoint
-from accounts.services.webhook_deliveries import message_name, resend_delivery
+from accounts.services.webhooks.deliveries import message_name, resend_delivery
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter, as_id

@@ -27,10 +27,10 @@ from accounts.serializers import (
     NewKeyRequestSerializer,
     RotationRequestSerializer,
 )
-from accounts.services.api_keys import IssuedKey
-from accounts.services.key_limits import COLUMNS as LIMITS
-from accounts.services.key_limits import KeyLimits
-from accounts.services.own_keys import change_own_key, create_own_key, rotate_own_key, withdraw_own_key
+from accounts.services.keys.api_keys import IssuedKey
+from accounts.services.keys.limits import COLUMNS as LIMITS
+from accounts.services.keys.limits import KeyLimits
+from accounts.services.keys.own_keys import change_own_key, create_own_key, rotate_own_key, withdraw_own_key
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv

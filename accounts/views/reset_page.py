@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.errors import PasswordTooWeak, TokenInvalid
 from accounts.reset_tokens import user_of_reset_token
-from accounts.services.password_reset import reset_password
-from accounts.services.passwords import LONGEST_NEW_PASSWORD
+from accounts.services.signing_in.password_reset import reset_password
+from accounts.services.signing_in.passwords import LONGEST_NEW_PASSWORD
 
 
 class ResetForm(forms.Form):

@@ -28,7 +28,7 @@ from accounts.serializers import (
     RegistrationSerializer,
     TokenPairSerializer,
 )
-from accounts.services import password_reset, passwords, registration, sessions
+from accounts.services.signing_in import password_reset, passwords, registration, sessions
 from config.http.client_address import client_address
 from config.http.throttling import count_apart
 

@@ -16,8 +16,8 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.models import DeliveryState, User, WebhookDelivery, WebhookEndpoint
 from accounts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
 from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from accounts.services.webhook_deliveries import resend_delivery
-from accounts.services.webhook_endpoints import (
+from accounts.services.webhooks.deliveries import resend_delivery
+from accounts.services.webhooks.endpoints import (
     change_endpoint,
     create_endpoint,
     delete_endpoint,

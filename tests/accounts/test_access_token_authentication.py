@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import TokenFamily, User
-from accounts.services import sessions
+from accounts.services.signing_in import sessions
 from accounts.tokens import fingerprint_of
 from tests.factories import PASSWORD, UserFactory, delete_people
 

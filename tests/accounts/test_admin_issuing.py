@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from accounts.services.api_keys import authenticate_api_key
+from accounts.services.keys.api_keys import authenticate_api_key
 from tests.backoffice import list_of, page_of, signed_in, staff_with, superuser
 from tests.factories import StaffFactory, UserFactory
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from tests.backoffice import page_of, signed_in, staff_with
 from tests.factories import ApiKeyFactory, ServiceKeyFactory
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from accounts.models import User
-from accounts.services.passwords import check_credentials
+from accounts.services.signing_in.passwords import check_credentials
 from tests.accounts.conftest import NOW
 from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory

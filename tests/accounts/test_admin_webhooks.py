@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from accounts.models import Notice, WebhookDelivery, WebhookEndpoint
 from accounts.services.notices import tell_customer
-from accounts.services.webhook_endpoints import change_endpoint, rotate_secret
+from accounts.services.webhooks.endpoints import change_endpoint, rotate_secret
 from tests.accounts.webhooks import NOW, endpoint_of, tell, webhook_tried
 from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import UserFactory

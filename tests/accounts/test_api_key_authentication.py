@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from accounts.services.api_keys import revoke_api_key
+from accounts.services.keys.api_keys import revoke_api_key
 from tests.factories import ApiKeyFactory, ServiceKeyFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.key_views")]

@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts import key_format
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused
 from accounts.models import ApiKey, Scope
-from accounts.services.api_keys import (
+from accounts.services.keys.api_keys import (
     authenticate_api_key,
     issue_api_key,
     issue_service_key,

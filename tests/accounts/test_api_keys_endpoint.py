@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts import key_format
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import authenticate_api_key, revoke_api_key
+from accounts.services.keys.api_keys import authenticate_api_key, revoke_api_key
 from tests.account import client_of
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, UserFactory
 

@@ -7,8 +7,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import IssuedKey, revoke_api_key
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.api_keys import IssuedKey, revoke_api_key
+from accounts.services.keys.limits import KeyLimits
 from tests.account import client_of
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, UserFactory
 

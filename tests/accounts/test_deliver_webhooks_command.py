@@ -13,9 +13,9 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from accounts.models import WebhookAttempt, WebhookDelivery
-from accounts.services.webhook_deliveries import LEASE, claim_deliveries
-from accounts.services.webhook_endpoints import rotate_secret
-from accounts.services.webhook_rounds import IN_FLIGHT_PER_ENDPOINT, deliver_due
+from accounts.services.webhooks.deliveries import LEASE, claim_deliveries
+from accounts.services.webhooks.endpoints import rotate_secret
+from accounts.services.webhooks.rounds import IN_FLIGHT_PER_ENDPOINT, deliver_due
 from config.rounds import Round
 from config.values.timestamps import instant_text
 from tests.accounts import webhooks

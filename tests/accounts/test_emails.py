@@ -9,9 +9,9 @@ from rest_framework.test import APIClient
 from accounts.emails import canonical_email, validate_mailbox, validate_name
 from accounts.errors import EmailTaken, FieldsRefused
 from accounts.models import User
-from accounts.services.login_guard import reserve_attempt
-from accounts.services.passwords import check_credentials
-from accounts.services.registration import create_customer
+from accounts.services.signing_in.login_guard import reserve_attempt
+from accounts.services.signing_in.passwords import check_credentials
+from accounts.services.signing_in.registration import create_customer
 from tests.account import client_of
 from tests.accounts.conftest import ADDRESS
 from tests.backoffice import signed_in, superuser

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from accounts.services.api_keys import authenticate_api_key
+from accounts.services.keys.api_keys import authenticate_api_key
 from tests.factories import ApiKeyFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from accounts.errors import InvalidCredentials, TooManyLoginFailures
 from accounts.models import LoginAttempt, Notice, SignInPlace, User
-from accounts.services.devices import device_of, new_device_token
-from accounts.services.login_guard import purge_old_attempts, reserve_attempt
-from accounts.services.passwords import change_password, check_credentials
+from accounts.services.signing_in.devices import device_of, new_device_token
+from accounts.services.signing_in.login_guard import purge_old_attempts, reserve_attempt
+from accounts.services.signing_in.passwords import change_password, check_credentials
 from tests.accounts.conftest import ADDRESS
 from tests.factories import PASSWORD, UserFactory
 from tests.ledger.running import run

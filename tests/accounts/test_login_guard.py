@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.errors import InvalidCredentials, TooManyLoginFailures
 from accounts.models import LoginAttempt, User
-from accounts.services.login_guard import forgive_attempts, purge_old_attempts, reserve_attempt
-from accounts.services.passwords import check_credentials
+from accounts.services.signing_in.login_guard import forgive_attempts, purge_old_attempts, reserve_attempt
+from accounts.services.signing_in.passwords import check_credentials
 from tests.accounts.conftest import ADDRESS
 from tests.accounts.races import at_once
 from tests.factories import PASSWORD, UserFactory
@@ -193,7 +193,7 @@ def test_no_transaction_is_open_while_the_password_is_hashed(now, monkeypatch):
     UserFactory(email="alice@example.com")
     seen = []
     monkeypatch.setattr(
-        "accounts.services.passwords.hashers.check_password",
+        "accounts.services.signing_in.passwords.hashers.check_password",
         lambda *args, **kwargs: seen.append(connection.in_atomic_block),
     )
 

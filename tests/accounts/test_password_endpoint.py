@@ -3,7 +3,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import TokenFamily, User
-from accounts.services import sessions
+from accounts.services.signing_in import sessions
 from tests.accounts.races import at_once
 from tests.factories import PASSWORD, UserFactory
 

@@ -17,10 +17,10 @@ from rest_framework.test import APIClient
 from accounts.errors import TokenInvalid
 from accounts.models import ApiKey, LoginAttempt, Notice, User
 from accounts.reset_tokens import make_reset_token
-from accounts.services import sessions
-from accounts.services.login_guard import reserve_attempt
 from accounts.services.notices import send_notice_emails
-from accounts.services.password_reset import reset_password
+from accounts.services.signing_in import sessions
+from accounts.services.signing_in.login_guard import reserve_attempt
+from accounts.services.signing_in.password_reset import reset_password
 from config.rounds import Round
 from tests.accounts.races import at_once
 from tests.backoffice import page_of, signed_in, staff_with

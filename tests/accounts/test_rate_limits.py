@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import ApiKey, User
-from accounts.services.key_limits import KeyLimits, change_limits
+from accounts.services.keys.limits import KeyLimits, change_limits
 from config.http.rate_windows import windows
 from tests.account import client_of
 from tests.accounts.races import at_once

@@ -8,7 +8,7 @@ from django.contrib.auth.hashers import make_password
 
 from accounts.errors import RefreshTokenSpent, TokenInvalid
 from accounts.models import SpentRefreshToken, TokenFamily, User
-from accounts.services import sessions
+from accounts.services.signing_in import sessions
 from tests.accounts.conftest import ADDRESS, NOW
 from tests.accounts.races import at_once
 from tests.factories import PASSWORD, UserFactory, delete_people

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from accounts.errors import EmailTaken, FieldsRefused
 from accounts.models import User
-from accounts.services.registration import create_customer
+from accounts.services.signing_in.registration import create_customer
 from tests.accounts.races import at_once
 from tests.factories import UserFactory
 

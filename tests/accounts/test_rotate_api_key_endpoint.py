@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from accounts.errors import ApiKeyInvalid, ApiKeyReplaced, TokenInvalid, TooManyApiKeys
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import IssuedKey, authenticate_api_key, revoke_api_key
-from accounts.services.key_limits import KeyLimits
-from accounts.services.own_keys import create_own_key, rotate_own_key
+from accounts.services.keys.api_keys import IssuedKey, authenticate_api_key, revoke_api_key
+from accounts.services.keys.limits import KeyLimits
+from accounts.services.keys.own_keys import create_own_key, rotate_own_key
 from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, UserFactory

@@ -5,8 +5,8 @@ from django.contrib.auth.hashers import make_password
 from accounts import tokens
 from accounts.errors import InvalidCredentials, TooManyLoginFailures
 from accounts.models import LoginAttempt, TokenFamily, User
-from accounts.services import sessions
-from accounts.services.passwords import check_credentials
+from accounts.services.signing_in import sessions
+from accounts.services.signing_in.passwords import check_credentials
 from tests.accounts.conftest import ADDRESS
 from tests.accounts.races import at_once
 from tests.factories import PASSWORD, UserFactory, delete_people
@@ -141,7 +141,7 @@ def test_renewing_an_old_hash_does_not_undo_a_change_of_password(now, settings, 
     UserFactory(email="alice@example.com")
     User.objects.update(password=make_password(PASSWORD, hasher="scrypt"))
     monkeypatch.setattr(
-        "accounts.services.passwords.hashers.make_password",
+        "accounts.services.signing_in.passwords.hashers.make_password",
         lambda raw: User.objects.update(password="changed meanwhile") and make_password(raw),
     )
 

@@ -9,9 +9,9 @@ from django.core import mail
 
 from accounts.models import Notice, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from accounts.providers.webhook_post import Answer
-from accounts.services import webhook_deliveries
 from accounts.services.notices import send_notice_emails
-from accounts.services.webhook_deliveries import (
+from accounts.services.webhooks import deliveries as webhook_deliveries
+from accounts.services.webhooks.deliveries import (
     KEPT_FOR,
     LEASE,
     claim_deliveries,
@@ -19,7 +19,7 @@ from accounts.services.webhook_deliveries import (
     note_attempt,
     remove_old_deliveries,
 )
-from accounts.services.webhook_endpoints import change_endpoint, delete_endpoint, rotate_secret, send_test
+from accounts.services.webhooks.endpoints import change_endpoint, delete_endpoint, rotate_secret, send_test
 from config.rounds import Round
 from tests.accounts.races import at_once
 from tests.accounts.webhooks import NOW, deliveries, delivery_of, endpoint_of, tell

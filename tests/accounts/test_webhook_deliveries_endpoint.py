@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import DeliveryState, WebhookDelivery
 from accounts.providers.webhook_post import Answer
-from accounts.services.webhook_deliveries import claim_deliveries, note_attempt
+from accounts.services.webhooks.deliveries import claim_deliveries, note_attempt
 from tests.account import client_of
 from tests.accounts.webhooks import NOW, delivery_of, endpoint_of, tell
 from tests.factories import UserFactory

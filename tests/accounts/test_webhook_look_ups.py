@@ -14,7 +14,7 @@ from accounts.providers import look_ups
 from accounts.providers.addresses import AddressRefused, checked_addresses, resolve
 from accounts.providers.look_ups import MOST_AT_ONCE, look_up
 from accounts.providers.webhook_post import post
-from accounts.services import webhook_rounds
+from accounts.services.webhooks import rounds
 from tests.accounts.receivers import LOOPBACK, receiving
 from tests.accounts.webhooks import delivery_of, endpoint_of, tell
 from tests.factories import UserFactory
@@ -103,7 +103,7 @@ def test_a_round_ends_and_delivers_to_others_when_a_host_is_not_answered_for(nam
     def post_soon(url, **asked):
         return post(url, **asked, within_seconds=0.2 if "silent" in url else 5)
 
-    monkeypatch.setattr(webhook_rounds, "post", post_soon)
+    monkeypatch.setattr(rounds, "post", post_soon)
     alice, bob = UserFactory(), UserFactory()
     silent = endpoint_of(alice, "http://a.silent.example:9999/hooks")
     with receiving() as receiver:

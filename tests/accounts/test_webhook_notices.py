@@ -10,7 +10,7 @@ from django.core import mail
 from accounts.models import Notice, User, WebhookEndpoint
 from accounts.providers.webhook_post import Answer
 from accounts.services.notices import send_notice_emails
-from accounts.services.webhook_deliveries import claim_deliveries, note_attempt
+from accounts.services.webhooks.deliveries import claim_deliveries, note_attempt
 from config.rounds import Round
 from tests.accounts.webhooks import NOW, endpoint_of, tell
 from tests.factories import UserFactory

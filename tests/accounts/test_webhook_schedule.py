@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from accounts.services.webhook_schedule import PAUSES, asked_wait, next_attempt
+from accounts.services.webhooks.schedule import PAUSES, asked_wait, next_attempt
 from tests.accounts.webhooks import NOW
 
 DAY = dt.timedelta(hours=24)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from accounts.models import WebhookEndpoint
-from accounts.services.webhook_endpoints import create_endpoint, send_test
+from accounts.services.webhooks.endpoints import create_endpoint, send_test
 from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.accounts.webhooks import deliveries, endpoint_of, tell

@@ -8,8 +8,8 @@ import itertools
 from accounts.models import User, WebhookDelivery, WebhookEndpoint
 from accounts.providers.webhook_post import Answer
 from accounts.services.notices import tell_customer
-from accounts.services.webhook_deliveries import claim_deliveries, note_attempt
-from accounts.services.webhook_endpoints import create_endpoint
+from accounts.services.webhooks.deliveries import claim_deliveries, note_attempt
+from accounts.services.webhooks.endpoints import create_endpoint
 
 NOW = dt.datetime(2026, 11, 22, 5, tzinfo=dt.UTC)
 

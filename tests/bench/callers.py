@@ -6,8 +6,8 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts.models import Scope, User
-from accounts.services.api_keys import issue_api_key, issue_service_key
-from accounts.services.sessions import sign_in
+from accounts.services.keys.api_keys import issue_api_key, issue_service_key
+from accounts.services.signing_in.sessions import sign_in
 
 PASSWORD = "a long phrase of the bench"
 

@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from accounts.key_format import hash_of
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from tests.factories import ApiKeyFactory, UserFactory
 from usage.services.charging import charge_request
 from usage.services.prices import set_price

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.utils import timezone
 
-from accounts.services.sessions import sign_in
+from accounts.services.signing_in.sessions import sign_in
 from ledger.providers import fake as cards
 from tests.factories import PASSWORD, customer_with
 from tests.ledger.paying import card, package

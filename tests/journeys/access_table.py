@@ -16,8 +16,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from accounts.services.sessions import sign_in
-from accounts.services.webhook_endpoints import create_endpoint, send_test
+from accounts.services.signing_in.sessions import sign_in
+from accounts.services.webhooks.endpoints import create_endpoint, send_test
 from ledger.models import PaymentMethod
 from ledger.providers.fake import APPROVE
 from tests.account import client_of, give, requested

@@ -10,7 +10,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from accounts.models import ApiKey
-from accounts.services.own_keys import rotate_own_key
+from accounts.services.keys.own_keys import rotate_own_key
 from config.db.calls import call
 from ledger.errors import ChargeNotFound, HoldCaptured, RefundExceedsCharge
 from ledger.models import Balance, Entry, Hold

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.key_format import hash_of
 from accounts.models import ApiKey, User
-from accounts.services.api_keys import IssuedKey
-from accounts.services.key_limits import KeyLimits, change_limits
+from accounts.services.keys.api_keys import IssuedKey
+from accounts.services.keys.limits import KeyLimits, change_limits
 from ledger.errors import InsufficientCredits
 from ledger.models import Hold
 from ledger.services.holds import release_hold

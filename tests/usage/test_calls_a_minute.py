@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from accounts.key_format import hash_of
 from accounts.models import ApiKey
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from config.models import RateWindow
 from ledger.errors import InsufficientCredits
 from ledger.models import Entry, Hold

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of
 from tests.factories import ApiKeyFactory, UserFactory, customer_with, give

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from accounts.services.own_keys import rotate_own_key
+from accounts.services.keys.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
 from ledger.services.reconciliation import Scope
 from tests.conftest import owner_connection

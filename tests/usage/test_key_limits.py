@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.key_format import hash_of
-from accounts.services.own_keys import change_own_key, rotate_own_key
+from accounts.services.keys.own_keys import change_own_key, rotate_own_key
 from ledger.errors import InsufficientCredits
 from ledger.models import Entry
 from ledger.selectors import balance_of

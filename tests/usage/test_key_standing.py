@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from ledger.errors import InsufficientCredits
 from tests.account import client_of
 from tests.backoffice import page_of, signed_in, superuser

@@ -6,7 +6,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from accounts.services.api_keys import IssuedKey, revoke_api_key
+from accounts.services.keys.api_keys import IssuedKey, revoke_api_key
 from ledger.models import AdjustmentReason
 from ledger.services.adjustments import adjust_credits
 from ledger.services.holds import open_hold

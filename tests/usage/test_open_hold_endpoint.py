@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from ledger.models import Entry, Hold
 from ledger.selectors import balance_of
 from tests.factories import ApiKeyFactory, UserFactory, customer_with, give

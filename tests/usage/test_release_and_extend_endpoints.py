@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from accounts.services.api_keys import revoke_api_key
+from accounts.services.keys.api_keys import revoke_api_key
 from ledger.models import Hold
 from ledger.selectors import balance_of
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from accounts.key_format import hash_of
 from accounts.models import User
-from accounts.services.api_keys import IssuedKey
+from accounts.services.keys.api_keys import IssuedKey
 from ledger.errors import InsufficientCredits
 from tests.account import client_of
 from tests.conftest import owner_connection

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.key_format import hash_of
 from accounts.models import ApiKey, User
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.limits import KeyLimits
 from ledger.models import Balance, Entry, OperationKey
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.posting import hold

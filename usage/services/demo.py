@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import key_format
 from accounts.models import ApiKey, Scope, User
-from accounts.services.api_keys import issue_api_key, issue_service_key
+from accounts.services.keys.api_keys import issue_api_key, issue_service_key
 from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
 from ledger.services.adjustments import adjust_credits, grant_credits

@@ -14,9 +14,9 @@ from django.utils import timezone
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope
 from accounts.selectors import user_named
 from accounts.services.account_notices import tell_key_created
-from accounts.services.api_keys import IssuedKey, issue_api_key, issue_service_key
-from accounts.services.key_limits import COLUMNS as LIMITS
-from accounts.services.key_limits import KeyLimits
+from accounts.services.keys.api_keys import IssuedKey, issue_api_key, issue_service_key
+from accounts.services.keys.limits import COLUMNS as LIMITS
+from accounts.services.keys.limits import KeyLimits
 from config.cli.arguments import credits_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.models import DeliveryState
 from accounts.selectors import deliveries_due
-from accounts.services.webhook_deliveries import remove_old_deliveries
-from accounts.services.webhook_rounds import deliver_due
+from accounts.services.webhooks.deliveries import remove_old_deliveries
+from accounts.services.webhooks.rounds import deliver_due
 from config.cli.command import OperatorCommand, Result
 from config.rounds import Round
 

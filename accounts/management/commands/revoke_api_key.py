@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from accounts.services.api_keys import revoke_api_key
+from accounts.services.keys.api_keys import revoke_api_key
 from config.cli.command import OperatorCommand, Result
 
 

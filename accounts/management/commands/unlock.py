@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.selectors import user_named
-from accounts.services.login_guard import unlock
+from accounts.services.signing_in.login_guard import unlock
 from config.cli.command import OperatorCommand, Result
 
 

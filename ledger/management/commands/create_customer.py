@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from accounts.services.registration import create_customer
+from accounts.services.signing_in.registration import create_customer
 from config.cli.arguments import credits_argument, text_argument
 from config.cli.command import OperatorCommand, Result
 from ledger.models import EntryReason

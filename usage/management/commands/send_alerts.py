@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from accounts.services.notices import send_notice_emails
-from accounts.services.sign_in_notices import tell_failed_sign_ins
+from accounts.services.signing_in.notices import tell_failed_sign_ins
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round

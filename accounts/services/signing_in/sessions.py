@@ -11,7 +11,7 @@ from accounts import tokens
 from accounts.callers import user_of_living_family
 from accounts.errors import InvalidCredentials, RefreshTokenSpent, TokenInvalid
 from accounts.models import SpentRefreshToken, TokenFamily, User
-from accounts.services.passwords import check_credentials
+from accounts.services.signing_in.passwords import check_credentials
 from accounts.tokens import Claims, TokenPair
 
 _ROWS_PER_PURGE = 100

@@ -17,7 +17,7 @@ from standardwebhooks.webhooks import Webhook
 
 from accounts.models import DeliveryState
 from accounts.providers.webhook_post import Answer, post
-from accounts.services.webhook_deliveries import (
+from accounts.services.webhooks.deliveries import (
     Parcel,
     claim_deliveries,
     endpoints_due,

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from accounts.emails import canonical_email, validate_claim, validate_mailbox, validate_name
 from accounts.errors import EmailTaken, FieldsRefused, RegistrationClosed
 from accounts.models import User
-from accounts.services.passwords import refuse_weak_password
+from accounts.services.signing_in.passwords import refuse_weak_password
 
 
 def register(*, email: str, password: str, full_name: str, admit: Callable[[], None] | None = None) -> User:

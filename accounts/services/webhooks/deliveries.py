@@ -24,7 +24,7 @@ from accounts.models import (
 )
 from accounts.providers.webhook_post import Answer
 from accounts.services.account_notices import tell_webhook_disabled
-from accounts.services.webhook_schedule import asked_wait, next_attempt
+from accounts.services.webhooks.schedule import asked_wait, next_attempt
 from config.rounds import Round
 from config.values.timestamps import instant_text
 

@@ -14,7 +14,7 @@ from accounts.callers import api_key_of_hash
 from accounts.emails import HIDES_SOMETHING, hides_something
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused, ScopeMissing
 from accounts.models import ApiKey, Scope, User
-from accounts.services.key_limits import NO_LIMITS, KeyLimits, refuse_limits, set_limits
+from accounts.services.keys.limits import NO_LIMITS, KeyLimits, refuse_limits, set_limits
 
 CUSTOMER_SCOPES = (Scope.ACCOUNT_READ,)
 SERVICE_SCOPES = (Scope.METERING,)

@@ -12,9 +12,9 @@ from accounts.errors import CannotBeMailed, TokenInvalid, TooManyResetLinks
 from accounts.models import Notice, User
 from accounts.reset_tokens import user_of_reset_token
 from accounts.services.account_notices import MOST_EMAILS_A_DAY, send_reset_link
-from accounts.services.login_guard import unlock
 from accounts.services.notices import RESET_LINK
-from accounts.services.passwords import refuse_weak_password, store_password
+from accounts.services.signing_in.login_guard import unlock
+from accounts.services.signing_in.passwords import refuse_weak_password, store_password
 
 
 @transaction.atomic

@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 from accounts import key_format
 from accounts.models import ApiKey, Scope, User
 from accounts.services.account_notices import tell_key_created
-from accounts.services.api_keys import (
+from accounts.services.keys.api_keys import (
     CUSTOMER_SCOPES,
     SERVICE_SCOPES,
     IssuedKey,

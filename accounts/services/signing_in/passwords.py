@@ -12,8 +12,8 @@ from django.db import transaction
 from accounts.errors import HashingBusy, InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
 from accounts.models import ApiKey, LoginAttempt, TokenFamily, User
 from accounts.services.account_notices import tell_password_changed
-from accounts.services.devices import device_of
-from accounts.services.login_guard import (
+from accounts.services.signing_in.devices import device_of
+from accounts.services.signing_in.login_guard import (
     forget_places,
     forgive_attempts,
     purge_old_attempts,
@@ -32,7 +32,7 @@ def check_credentials(
     """Find the active person with this email and password.
 
     Takes the same time whether the email is unknown, the password wrong or the person inactive. `device_token` is what
-    a browser kept of an earlier sign-in, if anything (`accounts.services.devices`).
+    a browser kept of an earlier sign-in, if anything (`accounts.services.signing_in.devices`).
 
     :raises InvalidCredentials: if there is none
     :raises TooManyLoginFailures: if too many failed of late; then no password is looked at

@@ -24,9 +24,9 @@ from accounts.errors import (
 )
 from accounts.models import ApiKey, User
 from accounts.services.account_notices import tell_key_created
-from accounts.services.api_keys import IssuedKey, issue_api_key, refuse_name
-from accounts.services.key_limits import COLUMNS as LIMITS
-from accounts.services.key_limits import NO_LIMITS, KeyLimits, limits_of, refuse_limits, set_limits
+from accounts.services.keys.api_keys import IssuedKey, issue_api_key, refuse_name
+from accounts.services.keys.limits import COLUMNS as LIMITS
+from accounts.services.keys.limits import NO_LIMITS, KeyLimits, limits_of, refuse_limits, set_limits
 
 LONGEST_GRACE = dt.timedelta(days=7)
 

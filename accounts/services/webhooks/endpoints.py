@@ -26,7 +26,7 @@ from accounts.errors import (
 )
 from accounts.models import NOTICE_TYPES, DisabledReason, Notice, User, WebhookEndpoint
 from accounts.services.notices import tell_endpoint
-from accounts.services.webhook_urls import refuse_url
+from accounts.services.webhooks.urls import refuse_url
 from config.db.waiting import seconds_to_wait
 from config.values.text import HOSTILE, is_hostile
 
