@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import wants_csv

@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.serializers import ErrorSerializer
+from accounts.serializers.people import ErrorSerializer
 from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
 from config.values.credits import plain

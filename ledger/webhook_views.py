@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.parsers import parse_strictly
 from ledger.authentication import StripeSignature
 from ledger.errors import WebhookNotUnderstood

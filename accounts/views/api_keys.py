@@ -17,7 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.models import ApiKey, KeyStatus, User
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import keys_of
-from accounts.serializers import (
+from accounts.serializers.people import (
     REFUSALS,
     ApiKeySerializer,
     ErrorSerializer,

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts.errors import TooManyRegistrations
 from accounts.models import User
-from accounts.serializers import (
+from accounts.serializers.people import (
     ErrorSerializer,
     FieldErrorsSerializer,
     LoginSerializer,

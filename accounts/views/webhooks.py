@@ -15,16 +15,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import DeliveryState, User, WebhookDelivery, WebhookEndpoint
 from accounts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from accounts.services.webhooks.deliveries import resend_delivery
-from accounts.services.webhooks.endpoints import (
-    change_endpoint,
-    create_endpoint,
-    delete_endpoint,
-    rotate_secret,
-    send_test,
-)
-from accounts.webhook_serializers import (
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.webhooks import (
     DeliverySerializer,
     DeliveryWithLogSerializer,
     NewWebhookSerializer,
@@ -32,6 +24,14 @@ from accounts.webhook_serializers import (
     WebhookChangesSerializer,
     WebhookSerializer,
     WebhookWithSecretSerializer,
+)
+from accounts.services.webhooks.deliveries import resend_delivery
+from accounts.services.webhooks.endpoints import (
+    change_endpoint,
+    create_endpoint,
+    delete_endpoint,
+    rotate_secret,
+    send_test,
 )
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items

@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import Scope
-from accounts.serializers import ApiKeySerializer
+from accounts.serializers.people import ApiKeySerializer
 from config.http.bodies import Body
 from config.http.fields import CreditsField, InstantField
 from ledger.serializers import BudgetSerializer

@@ -16,7 +16,7 @@ from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.documented import id_parameter
 from config.http.parameters import path_number
 from usage.models import Alert, AlertKind

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models.api_key import ApiKeyQuerySet
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from accounts.views.api_keys import CSV_HEADER, ApiKeyViewSet
 from usage.selectors import with_spending
 from usage.serializers.keys import NewSpendingKeySerializer, SpendingKeySerializer

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.models import User
-from accounts.serializers import REFUSALS
+from accounts.serializers.people import REFUSALS
 from usage.serializers.forecast import ForecastSerializer
 from usage.services.forecasting import outlook_of
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 
-from accounts.serializers import ErrorSerializer
+from accounts.serializers.people import ErrorSerializer
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest

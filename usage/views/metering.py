@@ -12,7 +12,7 @@ from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope
 from accounts.permissions import HasScope
-from accounts.serializers import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.idempotency import REPLAYED
 from config.http.lean import LeanAnswer, LeanViewSet
 from config.http.parameters import path_number
