@@ -32,8 +32,8 @@ from ledger.payment_serializers import (
     TopUpRequestSerializer,
     TopUpSerializer,
 )
-from ledger.services.cards import remove_card, start_saving_card
-from ledger.services.payments import Expected, start_top_up
+from ledger.services.payments.cards import remove_card, start_saving_card
+from ledger.services.payments.top_ups import Expected, start_top_up
 
 CSV_HEADER = (
     "id", "created_at", "package", "credits", "price", "currency", "refunded", "state", "failure_code", "entry_id",

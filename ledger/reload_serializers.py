@@ -13,7 +13,7 @@ from config.values.credits import LARGEST_ID, plain
 from config.values.money import in_major_units
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment, PaymentState, ReloadEventKind
 from ledger.payment_serializers import MONEY, MoneyField, PaymentMethodSerializer, TopUpSerializer
-from ledger.services.reload_status import ReloadStatus
+from ledger.services.auto_reload.status import ReloadStatus
 
 
 class ReloadChangesSerializer(serializers.Serializer[AutoReload]):

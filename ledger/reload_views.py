@@ -19,8 +19,8 @@ from config.http.pagination import csv_items
 from config.http.parameters import wants_csv
 from ledger.models import AutoReload, AutoReloadEvent
 from ledger.reload_serializers import AutoReloadSerializer, ReloadChangesSerializer, ReloadEventSerializer
-from ledger.services.reload_status import reload_status
-from ledger.services.reload_terms import change_auto_reload
+from ledger.services.auto_reload.status import reload_status
+from ledger.services.auto_reload.terms import change_auto_reload
 from ledger.views import FORMAT
 
 CSV_HEADER = (

@@ -16,7 +16,7 @@ from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSe
 from config.http.parsers import parse_strictly
 from ledger.authentication import StripeSignature
 from ledger.errors import WebhookNotUnderstood
-from ledger.services.webhooks import take_stripe_event
+from ledger.services.payments.stripe_events import take_stripe_event
 
 
 class StripeWebhookViewSet(ViewSet):

@@ -1,4 +1,4 @@
-"""Plans and who is on them. What of this moves credits is decided by `ledger.services.subscriptions`."""
+"""Plans and who is on them. What of this moves credits is decided by `ledger.services.subscriptions.actions`."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from django.utils import timezone
 from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
 from ledger.providers.stripe_events import is_live_key
-from ledger.services.auto_reload import reloads_due
-from ledger.services.payment_rounds import payments_in_doubt
-from ledger.services.renewals import customers_due
+from ledger.services.auto_reload.buying import reloads_due
+from ledger.services.payments.rounds import payments_in_doubt
+from ledger.services.subscriptions.renewals import customers_due
 from usage.services.crossings import count_untold
 from usage.services.spool import configured_spool
 

@@ -30,8 +30,8 @@ from config.values.money import shown_money
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
 from ledger.providers.registry import PROVIDERS
+from ledger.services.payments.settling import settle_payment
 from ledger.services.receipts import RECEIPT_TYPES
-from ledger.services.settling import settle_payment
 
 MAY_SETTLE = "ledger.settle_payment"
 

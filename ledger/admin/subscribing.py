@@ -25,9 +25,9 @@ from ledger.errors import IdempotencyKeyReused, LedgerRefusal
 from ledger.forms import OnceForm, new_form_key
 from ledger.models import Grant, SubscriptionChange, SubscriptionChangeKind
 from ledger.selectors import balance_of
-from ledger.services import subscriptions
-from ledger.services.renewals import current_subscription_of
-from ledger.services.subscription_changes import Done
+from ledger.services.subscriptions import actions
+from ledger.services.subscriptions.changes import Done
+from ledger.services.subscriptions.renewals import current_subscription_of
 from ledger.subscription_forms import CancelForm, ChangePlanForm, NoteForm, StartForm
 
 PREVIEW, CONFIRM = "preview", "confirm"  # the form's buttons; any other one leads back to it
@@ -61,7 +61,7 @@ class Starting(SubscriptionAction):
         return subscription is None
 
     def do(self, asked: dict[str, Any], **named: Any) -> Done:
-        return subscriptions.start_subscription(
+        return actions.start_subscription(
             plan=asked["plan"], interval=asked["interval"], ends_at=asked["last_day"], note=asked["note"], **named
         )
 
@@ -73,7 +73,7 @@ class ChangingPlan(SubscriptionAction):
         return _goes_on(subscription)
 
     def do(self, asked: dict[str, Any], **named: Any) -> Done:
-        return subscriptions.change_plan(
+        return actions.change_plan(
             plan=asked["plan"], interval=asked["interval"], at_period_end=asked["at_period_end"], note=asked["note"],
             **named,
         )  # fmt: skip
@@ -91,7 +91,7 @@ class Pausing(SubscriptionAction):
         return _goes_on(subscription)
 
     def do(self, asked: dict[str, Any], **named: Any) -> Done:
-        return subscriptions.pause_subscription(note=asked["note"], **named)
+        return actions.pause_subscription(note=asked["note"], **named)
 
 
 class Resuming(SubscriptionAction):
@@ -103,7 +103,7 @@ class Resuming(SubscriptionAction):
         )
 
     def do(self, asked: dict[str, Any], **named: Any) -> Done:
-        return subscriptions.resume_subscription(note=asked["note"], **named)
+        return actions.resume_subscription(note=asked["note"], **named)
 
 
 class Canceling(SubscriptionAction):
@@ -113,7 +113,7 @@ class Canceling(SubscriptionAction):
         return subscription is not None
 
     def do(self, asked: dict[str, Any], **named: Any) -> Done:
-        return subscriptions.cancel_subscription(at_once=asked["at_once"], note=asked["note"], **named)
+        return actions.cancel_subscription(at_once=asked["at_once"], note=asked["note"], **named)
 
 
 ACTIONS: dict[str, SubscriptionAction] = {

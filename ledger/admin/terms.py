@@ -22,7 +22,7 @@ from ledger.errors import IdempotencyKeyReused, LedgerRefusal
 from ledger.forms import DAMAGED, FreezingForm, OnceForm, OverdraftForm, new_form_key
 from ledger.models import TermsChange, TermsKind
 from ledger.selectors import CreditBalance, SpendingTerms, balance_of, terms_of
-from ledger.services.terms import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance
+from ledger.services.controls import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance
 
 PREVIEW, CONFIRM = "preview", "confirm"  # the form's buttons; any other one leads back to it
 Lines = list[tuple[str, str]]

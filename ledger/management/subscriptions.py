@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.cli.command import Result
-from ledger.services.subscription_changes import Done
+from ledger.services.subscriptions.changes import Done
 
 
 def told(done: Done) -> Result:

@@ -8,9 +8,9 @@ from decimal import Decimal
 from django.db import transaction
 
 from ledger.models import AdjustmentReason, EntryReason, EntryType, OffReason
-from ledger.services.distrust import stop_reloading
 from ledger.services.entries import Posted, post_entry
 from ledger.services.grants import USUAL_TERMS, LotTerms, open_grant
+from ledger.services.payments.distrust import stop_reloading
 
 
 def adjust_credits(

@@ -1,7 +1,7 @@
 -- Anchors: what the ends of all ledgers were, so that a ledger that is cut off or sealed anew later does not match.
 --
 -- The signature is made outside with a key that this database does not have: even its owner cannot make an anchor
--- that holds. Called by ledger/services/anchoring.py, both functions in one transaction.
+-- that holds. Called by ledger/services/reconciliation/anchoring.py, both functions in one transaction.
 
 -- Note where every ledger ends now. Customers of `p_kept` keep the place that the anchor before named.
 CREATE FUNCTION ledger_begin_anchor(p_kept bigint[], OUT anchor_id bigint, OUT taken_at timestamptz)

@@ -18,7 +18,7 @@ from accounts.models import WebhookDelivery
 from accounts.services.notices import tell_customer
 from config.http import meters
 from ledger.providers import fake as cards
-from ledger.services.reversals import note_dispute
+from ledger.services.payments.reversals import note_dispute
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
 from tests.backoffice import audit
 from tests.conftest import owner_connection

@@ -12,7 +12,7 @@ from openmeter import Client
 from openmeter.models import Event
 
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with
 from tests.server import Server
 from tests.usage.metering import price

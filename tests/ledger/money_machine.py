@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from accounts.models import Plan, Subscription, User
 from ledger.models import DisputeStatus, Payment, PaymentDispute, PaymentKind, PaymentState
-from ledger.services.grant_checks import GRANT_CHECKS
-from ledger.services.reconciliation import LEDGER_CHECKS, Scope
-from ledger.services.reversal_checks import REVERSAL_CHECKS
+from ledger.services.reconciliation.checks import LEDGER_CHECKS, Scope
+from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
+from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from tests.factories import PlanFactory
 from tests.ledger.money_model import NEVER, Held, Money, Purchase, Taken
 from tests.ledger.paying import package

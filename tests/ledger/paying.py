@@ -15,8 +15,8 @@ from ledger.models import Entry, Payment, PaymentMethod, PaymentState, TopUpPack
 from ledger.providers.base import Answer
 from ledger.providers.fake import CARDS, FakeProvider
 from ledger.providers.registry import provider_named
-from ledger.services.payments import Started, start_top_up
-from ledger.services.settling import settle_payment
+from ledger.services.payments.settling import settle_payment
+from ledger.services.payments.top_ups import Started, start_top_up
 
 LATER = dt.timedelta(minutes=5)
 

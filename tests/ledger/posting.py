@@ -8,9 +8,9 @@ from typing import Any
 
 from accounts.models import User
 from ledger.models import EntryReason, EntryType
+from ledger.services.controls import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance
 from ledger.services.entries import Posted, post_entry
 from ledger.services.holds import HoldChange, open_hold
-from ledger.services.terms import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance
 from tests.factories import StaffFactory
 
 

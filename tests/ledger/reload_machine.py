@@ -21,13 +21,13 @@ from ledger.providers import registry
 from ledger.providers.base import Order
 from ledger.providers.fake import APPROVE
 from ledger.selectors import balance_of
-from ledger.services.auto_reload import reload_one, reloads_due
+from ledger.services.auto_reload.buying import reload_one, reloads_due
+from ledger.services.auto_reload.terms import change_auto_reload
 from ledger.services.holds import release_hold
-from ledger.services.payment_rounds import payments_in_doubt, settle_one
-from ledger.services.payments import start_top_up
-from ledger.services.reconciliation import Scope
-from ledger.services.reload_terms import change_auto_reload
-from ledger.services.settling import record_answer
+from ledger.services.payments.rounds import payments_in_doubt, settle_one
+from ledger.services.payments.settling import record_answer
+from ledger.services.payments.top_ups import start_top_up
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import UserFactory
 from tests.ledger import scripted_provider as scripted
 from tests.ledger.paying import card, package

@@ -11,8 +11,8 @@ from django.utils import timezone
 from accounts.models import Notice, User
 from ledger.models import AutoReload, Payment, PaymentKind, PaymentState, Threshold
 from ledger.providers import fake as cards
-from ledger.services.auto_reload import reload_one, reloads_due
-from ledger.services.reload_terms import change_auto_reload
+from ledger.services.auto_reload.buying import reload_one, reloads_due
+from ledger.services.auto_reload.terms import change_auto_reload
 from tests.factories import customer_with
 from tests.ledger.paying import card
 from tests.ledger.posting import post

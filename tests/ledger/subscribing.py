@@ -9,8 +9,8 @@ from typing import Any
 
 from accounts.models import BillingInterval, Plan, Subscription, User
 from ledger.models import SubscriptionPeriod
-from ledger.services import subscriptions
-from ledger.services.subscription_changes import Done
+from ledger.services.subscriptions import actions
+from ledger.services.subscriptions.changes import Done
 from tests.factories import PlanFactory
 from tests.ledger.tampering import unguarded
 
@@ -28,23 +28,23 @@ def plan(credits: Decimal | int | str = 1000, cap: Decimal | int | str | None = 
 
 def subscribe(user: User, to: Plan, interval: BillingInterval = MONTHLY, **named: Any) -> Subscription:
     """Start a subscription now, or at `starts_at`."""
-    return _done(subscriptions.start_subscription, user, plan=to, interval=interval, **named).change.subscription
+    return _done(actions.start_subscription, user, plan=to, interval=interval, **named).change.subscription
 
 
 def move(user: User, to: Plan, interval: BillingInterval = MONTHLY, **named: Any) -> Done:
-    return _done(subscriptions.change_plan, user, plan=to, interval=interval, **named)
+    return _done(actions.change_plan, user, plan=to, interval=interval, **named)
 
 
 def pause(user: User, **named: Any) -> Done:
-    return _done(subscriptions.pause_subscription, user, **named)
+    return _done(actions.pause_subscription, user, **named)
 
 
 def resume(user: User, **named: Any) -> Done:
-    return _done(subscriptions.resume_subscription, user, **named)
+    return _done(actions.resume_subscription, user, **named)
 
 
 def cancel(user: User, **named: Any) -> Done:
-    return _done(subscriptions.cancel_subscription, user, **named)
+    return _done(actions.cancel_subscription, user, **named)
 
 
 def subscription_of(user: User) -> Subscription:

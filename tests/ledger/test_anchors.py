@@ -12,8 +12,8 @@ from django.db import DatabaseError, connection
 from accounts.models import User
 from config.doctor import installation
 from ledger.models import Anchor, AnchorPlace, Entry
-from ledger.services import anchoring
-from ledger.services.anchoring import check_anchor, digest_text, expect, take_anchor
+from ledger.services.reconciliation import anchoring
+from ledger.services.reconciliation.anchoring import check_anchor, digest_text, expect, take_anchor
 from tests.conftest import owner_connection
 from tests.factories import UserFactory
 from tests.ledger.posting import post

@@ -11,10 +11,10 @@ from accounts.models import User
 from ledger.models import Entry, EntryReason, OffReason, PaymentState
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of
-from ledger.services.auto_reload import reload_one
-from ledger.services.cards import remove_card
-from ledger.services.settling import record_answer, settle_payment
-from ledger.services.terms import freeze_balance, unfreeze_balance
+from ledger.services.auto_reload.buying import reload_one
+from ledger.services.controls import freeze_balance, unfreeze_balance
+from ledger.services.payments.cards import remove_card
+from ledger.services.payments.settling import record_answer, settle_payment
 from tests.factories import StaffFactory, customer_with
 from tests.ledger.paying import bought, card, fake, paid_answer
 from tests.ledger.posting import hold

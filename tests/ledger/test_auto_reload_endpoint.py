@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from ledger.models import AutoReloadEvent
 from ledger.providers import fake as cards
-from ledger.services.auto_reload import reload_one
-from ledger.services.cards import remove_card
+from ledger.services.auto_reload.buying import reload_one
+from ledger.services.payments.cards import remove_card
 from tests.account import client_of
 from tests.factories import UserFactory, customer_with
 from tests.ledger.paying import card

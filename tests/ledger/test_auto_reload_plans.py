@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from ledger.models import AutoReload
 from ledger.selectors import BALANCE_QUERY
-from ledger.services.auto_reload import reloads_due
+from ledger.services.auto_reload.buying import reloads_due
 from tests.config.explaining import explained
 from tests.ledger.reloading import low
 

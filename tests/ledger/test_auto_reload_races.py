@@ -11,12 +11,13 @@ from django.utils import timezone
 
 from ledger.models import OffReason, PaymentState
 from ledger.providers import fake as cards
-from ledger.services import auto_reload, settling
-from ledger.services.auto_reload import reload_one
-from ledger.services.cards import remove_card
-from ledger.services.payment_rounds import payments_in_doubt, settle_one
-from ledger.services.reload_switching import switch_off_auto_reload
-from ledger.services.settling import record_answer, settle_payment
+from ledger.services.agreement.locking import switch_off_auto_reload
+from ledger.services.auto_reload import buying
+from ledger.services.auto_reload.buying import reload_one
+from ledger.services.payments import settling
+from ledger.services.payments.cards import remove_card
+from ledger.services.payments.rounds import payments_in_doubt, settle_one
+from ledger.services.payments.settling import record_answer, settle_payment
 from tests.accounts.races import at_once
 from tests.factories import StaffFactory, customer_with
 from tests.ledger.paying import LATER, fake, paid_answer, purchases
@@ -69,7 +70,7 @@ def test_turning_off_while_a_run_decides_waits_for_it_and_nothing_more_is_bought
         return switch_off_auto_reload(user_id=user.pk, actor_id=clerk.pk, note="x", idempotency_key="1", now=NOON)
 
     def decide():
-        auto_reload.hold_balance(user_id=user.pk)
+        buying.hold_balance(user_id=user.pk)
 
     _, switched = before_it_commits(decide, switch_off)
 
@@ -128,7 +129,7 @@ def crash_before_the_call(monkeypatch):
 
 
 def crash_before_the_commit(monkeypatch):
-    monkeypatch.setattr(auto_reload, "note_event", _crash)
+    monkeypatch.setattr(buying, "note_event", _crash)
 
 
 def crash_after_the_call(monkeypatch):

@@ -22,7 +22,7 @@ from ledger.errors import InsufficientCredits
 from ledger.models import Entry, Grant, GrantCategory, Hold
 from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import UserFactory
 from tests.ledger.lots import end, left, lot
 from tests.ledger.posting import allow_overdraft, hold, post

@@ -10,9 +10,9 @@ from django.utils import timezone
 from ledger.providers import fake as cards
 from ledger.providers.base import DisputeStatement, NoAnswer, Refused
 from ledger.providers.stripe import StripeProvider
-from ledger.services.provider_checks import compare_with_provider
-from ledger.services.reconciliation import Scope
-from ledger.services.reversals import note_dispute
+from ledger.services.payments.provider_checks import compare_with_provider
+from ledger.services.payments.reversals import note_dispute
+from ledger.services.reconciliation.checks import Scope
 from tests.ledger.paying import bought
 from tests.ledger.running import run
 from tests.ledger.stripes import KEY, Recorded

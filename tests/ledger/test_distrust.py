@@ -15,12 +15,12 @@ from config.rounds import Round
 from ledger import errors
 from ledger.models import AutoReloadEvent, DisputeStatus, OffReason, PaymentDispute, PaymentKind, TermsChange
 from ledger.providers import fake as cards
-from ledger.services import reload_switching
 from ledger.services.adjustments import adjust_credits
-from ledger.services.cards import remember_card
-from ledger.services.payments import start_top_up
-from ledger.services.reversals import note_dispute, note_refund
-from ledger.services.terms import unfreeze_balance
+from ledger.services.agreement import locking
+from ledger.services.controls import unfreeze_balance
+from ledger.services.payments.cards import remember_card
+from ledger.services.payments.reversals import note_dispute, note_refund
+from ledger.services.payments.top_ups import start_top_up
 from tests.account import client_of
 from tests.backoffice import signed_in, staff_with, superuser
 from tests.factories import StaffFactory, UserFactory
@@ -124,7 +124,7 @@ def test_nothing_is_noted_unless_auto_reload_goes_off_with_it(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(reload_switching, "tell_turned_off", fail)
+    monkeypatch.setattr(locking, "tell_turned_off", fail)
     for take_back in (dispute, lambda payment: refund(payment, 1), take_by_hand):
         with pytest.raises(RuntimeError):
             take_back(payment)

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from ledger.models import Payment
 from ledger.providers import fake as cards
-from ledger.services.payment_rounds import reversals_due
-from ledger.services.reversals import note_refund, note_single_refund
+from ledger.services.payments.reversals import note_refund, note_single_refund
+from ledger.services.payments.rounds import reversals_due
 from tests.ledger.paying import bought, purchases
 from tests.ledger.posting import post
 from tests.ledger.reloading import low, reload_of, reloads, run_all

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ledger.services.grant_checks import GRANT_CHECKS
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
+from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
 from tests.factories import customer_with
 from tests.ledger.lots import end, left, lot
 from tests.ledger.tampering import tamper

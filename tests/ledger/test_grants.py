@@ -14,7 +14,7 @@ from ledger.selectors import balance_of
 from ledger.services.adjustments import grant_credits
 from ledger.services.grants import LotTerms, settle_grants
 from ledger.services.holds import release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.backoffice import list_of, rows_of, signed_in, superuser

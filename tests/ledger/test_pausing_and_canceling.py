@@ -16,7 +16,7 @@ from ledger.errors import (
 from ledger.models import Balance
 from ledger.models.balance import NEVER
 from ledger.selectors import balance_of
-from ledger.services.periods import months_after, prorated
+from ledger.services.subscriptions.periods import months_after, prorated
 from tests.account import client_of
 from tests.factories import UserFactory
 from tests.ledger.lots import left

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from ledger.providers import fake as cards
-from ledger.services.payment_checks import PAYMENT_CHECKS
-from ledger.services.reversals import note_refund
+from ledger.services.payments.checks import PAYMENT_CHECKS
+from ledger.services.payments.reversals import note_refund
 from tests.ledger.paying import bought
 from tests.ledger.tampering import tamper
 from usage.services.reconciliation import Scope, reconcile

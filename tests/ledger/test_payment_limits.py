@@ -11,7 +11,7 @@ from ledger import errors
 from ledger.models import CardSaving, Payment, PaymentState
 from ledger.providers import fake as cards
 from ledger.providers.base import NoAnswer
-from ledger.services.cards import start_saving_card
+from ledger.services.payments.cards import start_saving_card
 from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.factories import UserFactory

@@ -12,10 +12,10 @@ from django.utils import timezone
 from accounts.models import Notice
 from ledger.models import Payment, PaymentState
 from ledger.providers import fake as cards
-from ledger.services import settling
-from ledger.services.payment_rounds import payments_in_doubt, settle_one
-from ledger.services.reversals import note_refund
-from ledger.services.settling import record_answer
+from ledger.services.payments import settling
+from ledger.services.payments.reversals import note_refund
+from ledger.services.payments.rounds import payments_in_doubt, settle_one
+from ledger.services.payments.settling import record_answer
 from tests.accounts.races import at_once
 from tests.ledger.paying import LATER, bought, buy, card, entries_of, fake, package, paid_answer, purchases, settled
 from tests.ledger.running import run

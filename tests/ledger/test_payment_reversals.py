@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from ledger.models import DisputeStatus, Entry
 from ledger.providers import fake as cards
-from ledger.services.payment_rounds import reversals_due
-from ledger.services.reversals import note_dispute, note_refund, settle_reversals
-from ledger.services.settling import record_answer
+from ledger.services.payments.reversals import note_dispute, note_refund, settle_reversals
+from ledger.services.payments.rounds import reversals_due
+from ledger.services.payments.settling import record_answer
 from tests.ledger.paying import bought, paid_answer, purchases
 from tests.ledger.posting import freeze, hold, post
 from usage.services.reconciliation import Scope, reconcile

@@ -16,10 +16,11 @@ from config.rounds import Round
 from ledger import errors
 from ledger.models import Entry, PaymentMethod, PaymentOutcome, PaymentState
 from ledger.providers import fake as cards
-from ledger.services import auto_reload, payments
-from ledger.services.cards import remove_card
-from ledger.services.reversals import note_single_refund
-from ledger.services.settling import record_answer
+from ledger.services.auto_reload import buying
+from ledger.services.payments import top_ups
+from ledger.services.payments.cards import remove_card
+from ledger.services.payments.reversals import note_single_refund
+from ledger.services.payments.settling import record_answer
 from tests.ledger.paying import bought, buy, entries_of, fake, package, paid_answer, purchases, settled
 from tests.ledger.posting import post
 from tests.ledger.reloading import NOON, low, reloads, run_all
@@ -256,8 +257,8 @@ def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statemen
 @pytest.mark.parametrize("begin", ["top-up", "auto-reload"])
 def test_a_payment_is_as_old_as_its_own_call_and_not_as_what_came_before_it(alice, monkeypatch, begin):
     clock = iter([0.0, 130.9, 130.9])  # making the customer known took that long
-    monkeypatch.setattr(payments, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(auto_reload, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(top_ups, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(buying, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     now = NOON
     if begin == "top-up":
         payment = bought(alice, cards.TIME_OUT, now=now)

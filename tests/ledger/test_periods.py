@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.services.periods import months_after, prorated
+from ledger.services.subscriptions.periods import months_after, prorated
 from tests.conftest import owner_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)

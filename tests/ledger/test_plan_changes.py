@@ -9,7 +9,7 @@ from accounts.models import SubscriptionStatus
 from ledger.errors import IdempotencyKeyReused, PlanNotOffered, SubscriptionNotFound, SubscriptionUnchanged
 from ledger.models import Entry, Grant, SubscriptionChange
 from ledger.selectors import balance_of
-from ledger.services.periods import prorated
+from ledger.services.subscriptions.periods import prorated
 from tests.factories import SubscriptionFactory, UserFactory
 from tests.ledger.lots import left
 from tests.ledger.subscribing import (

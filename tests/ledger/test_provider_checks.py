@@ -12,9 +12,9 @@ from ledger.models import Payment
 from ledger.providers import fake as cards
 from ledger.providers.base import NoAnswer, Order, Statement
 from ledger.providers.stripe import StripeProvider
-from ledger.services.provider_checks import compare_with_provider, providers_used
-from ledger.services.reconciliation import Scope
-from ledger.services.reversals import note_single_refund
+from ledger.services.payments.provider_checks import compare_with_provider, providers_used
+from ledger.services.payments.reversals import note_single_refund
+from ledger.services.reconciliation.checks import Scope
 from tests.ledger.paying import LATER, bought, fake, settled
 from tests.ledger.running import run
 from tests.ledger.stripes import KEY, Recorded

@@ -8,8 +8,8 @@ from django.db.utils import InternalError, ProgrammingError
 
 from ledger.models import AutoReload, AutoReloadEvent, Payment, PaymentState
 from ledger.providers import fake as cards
-from ledger.services.reload_checks import RELOAD_CHECKS
-from ledger.services.settling import settle_payment
+from ledger.services.auto_reload.checks import RELOAD_CHECKS
+from ledger.services.payments.settling import settle_payment
 from tests.ledger.paying import fake
 from tests.ledger.reloading import NOON, change, low, reload_of, reloads, run_all
 from tests.ledger.tampering import tamper

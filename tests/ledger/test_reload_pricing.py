@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.models import PaymentMethod
-from ledger.services.reload_pricing import Purchase, Rate, Terms, purchase_for, smallest_charge
+from ledger.services.agreement.pricing import Purchase, Rate, Terms, purchase_for, smallest_charge
 
 CREDITS = st.integers(1, 10**12).map(lambda micro: Decimal(micro).scaleb(-6))
 RATES = st.builds(Rate, st.integers(1, 10**7), st.sampled_from(["USD", "JPY", "KWD"]))

@@ -10,8 +10,8 @@ from accounts.models import User
 from ledger.admin.available import available_credits
 from ledger.models import Entry, SubscriptionPeriod
 from ledger.selectors import balance_of
-from ledger.services.subscriptions import cancel_subscription
-from ledger.services.terms import set_overdraft_limit
+from ledger.services.controls import set_overdraft_limit
+from ledger.services.subscriptions.actions import cancel_subscription
 from tests.account import client_of
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.lots import left, lot

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from ledger.models import DisputeStatus
 from ledger.providers import fake as cards
-from ledger.services.reversal_checks import REVERSAL_CHECKS
-from ledger.services.reversals import note_dispute, note_refund
+from ledger.services.payments.reversals import note_dispute, note_refund
+from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from tests.ledger.lots import end, left, lot
 from tests.ledger.paying import bought
 from tests.ledger.tampering import unguarded

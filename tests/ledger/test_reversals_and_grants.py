@@ -10,7 +10,7 @@ from ledger.models import DisputeStatus, Entry
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
-from ledger.services.reversals import note_dispute, note_refund
+from ledger.services.payments.reversals import note_dispute, note_refund
 from tests.account import client_of
 from tests.factories import give
 from tests.ledger.lots import end, left, lot

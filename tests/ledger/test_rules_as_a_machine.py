@@ -32,7 +32,7 @@ from ledger.models import Entry, EntryReason, EntryType, Hold
 from ledger.selectors import balance_of, ledger_of
 from ledger.services.entries import post_entry
 from ledger.services.holds import extend_hold, open_hold, release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import UserFactory
 from tests.usage.batches import asked
 from usage.services.charge_calls import charge_together

@@ -13,7 +13,7 @@ from config.cli.run_lock import run_lock
 from ledger.models import Payment, PaymentDispute
 from ledger.providers import fake as cards
 from ledger.providers.base import NoAnswer
-from ledger.services.reversals import note_refund
+from ledger.services.payments.reversals import note_refund
 from tests.ledger.paying import LATER, bought, fake, purchases
 from tests.ledger.posting import post
 from tests.ledger.running import run

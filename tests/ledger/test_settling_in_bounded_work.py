@@ -12,11 +12,11 @@ from django.db import Error, connection, transaction
 from ledger.models import Balance, Entry, Grant, GrantDraw, GrantProgress
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of
-from ledger.services.grant_checks import GRANT_CHECKS
 from ledger.services.grants import ENTRIES_AT_ONCE, settle_grants
-from ledger.services.reconciliation import LEDGER_CHECKS, Scope
-from ledger.services.reversal_checks import REVERSAL_CHECKS
-from ledger.services.reversals import settle_reversals
+from ledger.services.payments.reversals import settle_reversals
+from ledger.services.reconciliation.checks import LEDGER_CHECKS, Scope
+from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
+from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from tests.factories import customer_with, give
 from tests.ledger.bulk import write_debits, write_refunded_debits
 from tests.ledger.lots import end, left, lot

@@ -14,8 +14,8 @@ from django.utils import timezone
 from ledger.models import OutcomeSource, Payment, PaymentMethod, PaymentOutcome, PaymentState
 from ledger.providers.base import NoAnswer
 from ledger.providers.registry import chosen_provider
-from ledger.services.cards import customer_at, remember_card
-from ledger.services.payments import start_top_up
+from ledger.services.payments.cards import customer_at, remember_card
+from ledger.services.payments.top_ups import start_top_up
 from tests.ledger.paying import LATER, package, purchases, settled
 from tests.ledger.running import run
 from tests.ledger.stripes import KEY, Recorded, localstripe

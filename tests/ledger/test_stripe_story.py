@@ -12,7 +12,7 @@ from accounts.models import Notice
 from ledger.models import Payment, PaymentState
 from ledger.providers.registry import chosen_provider
 from ledger.selectors import balance_of
-from ledger.services.cards import customer_at, remember_card
+from ledger.services.payments.cards import customer_at, remember_card
 from tests.account import client_of
 from tests.factories import UserFactory
 from tests.ledger.paying import package

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.services.subscription_checks import SUBSCRIPTION_CHECKS
+from ledger.services.subscriptions.checks import SUBSCRIPTION_CHECKS
 from tests.factories import UserFactory
 from tests.ledger.lots import left
 from tests.ledger.subscribing import let_time_pass, move, pause, plan, resume, subscribe

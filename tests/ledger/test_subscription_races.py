@@ -9,7 +9,7 @@ from ledger.errors import SubscriptionExists
 from ledger.models import Entry, SubscriptionChange, SubscriptionPeriod
 from ledger.selectors import balance_of
 from ledger.services.grants import settle_grants
-from ledger.services.renewals import renew_subscription
+from ledger.services.subscriptions.renewals import renew_subscription
 from tests.accounts.races import at_once
 from tests.factories import UserFactory
 from tests.ledger.races import before_it_commits

@@ -15,7 +15,7 @@ from ledger.errors import (
 )
 from ledger.models import Balance, TermsChange
 from ledger.selectors import SpendingTerms, balance_of, terms_of
-from ledger.services.terms import Changed
+from ledger.services.controls import Changed
 from tests.accounts.races import at_once
 from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.ledger.posting import allow_overdraft, freeze, hold, post

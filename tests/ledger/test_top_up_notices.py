@@ -10,7 +10,7 @@ from accounts.models import Notice
 from accounts.services.notices import send_notice_emails
 from config.rounds import Round
 from ledger.providers import fake as cards
-from ledger.services.settling import settle_payment
+from ledger.services.payments.settling import settle_payment
 from tests.ledger.paying import bought
 
 pytestmark = pytest.mark.django_db

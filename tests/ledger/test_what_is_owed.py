@@ -14,12 +14,12 @@ from ledger.models import AdjustmentReason, Entry, EntryReason
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of, credits_owed_by
 from ledger.services.adjustments import adjust_credits, grant_credits
-from ledger.services.auto_reload import reload_one
+from ledger.services.auto_reload.buying import reload_one
 from ledger.services.expiry import expire_holds
 from ledger.services.grants import LotTerms
 from ledger.services.holds import release_hold
-from ledger.services.payment_rounds import reversals_due
-from ledger.services.reversals import note_dispute, note_refund, settle_reversals
+from ledger.services.payments.reversals import note_dispute, note_refund, settle_reversals
+from ledger.services.payments.rounds import reversals_due
 from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.backoffice import rows_of, signed_in, superuser

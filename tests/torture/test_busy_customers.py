@@ -14,7 +14,7 @@ from django.db import DataError, connection
 
 from ledger.errors import HoldExpired, IdempotencyKeyReused, InsufficientCredits
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.usage.metering import captured, charge, held, price

@@ -14,7 +14,7 @@ import pytest
 
 from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with
 from tests.server import Server
 from tests.usage.metering import price

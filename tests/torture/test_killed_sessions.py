@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ServiceKeyFactory, customer_with
 from tests.server import Server
 from tests.usage.killings import Send, Storm, run_storm

@@ -14,7 +14,7 @@ from ledger.models import Entry, Hold
 from ledger.selectors import balance_of
 from ledger.services.expiry import expire_holds
 from ledger.services.holds import release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import customer_with
 from tests.usage.metering import captured, held, price
 from usage.services.reconciliation import reconcile

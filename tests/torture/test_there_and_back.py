@@ -16,7 +16,7 @@ from ledger.errors import ChargeNotFound, HoldCaptured, RefundExceedsCharge
 from ledger.models import Balance, Entry, Hold
 from ledger.selectors import balance_of
 from ledger.services.idempotency import fingerprint
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, customer_with, give
 from tests.usage.histories import MARCH, eventful, prices
 from tests.usage.key_limits import limit, limited_key

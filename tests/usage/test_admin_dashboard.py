@@ -12,7 +12,7 @@ from accounts.models import ApiKey
 from ledger.models import Payment
 from ledger.providers import fake as cards
 from ledger.services.holds import open_hold
-from ledger.services.reversals import note_dispute
+from ledger.services.payments.reversals import note_dispute
 from tests.backoffice import audit, rows_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory, customer_with
 from tests.ledger.paying import bought

@@ -14,7 +14,7 @@ from accounts.key_format import hash_of
 from ledger.errors import HoldCaptured, HoldExpired, IdempotencyKeyReused, InsufficientCredits
 from ledger.models import Entry
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.config.test_db_calls import backend_pid, terminate
 from tests.conftest import owner_connection

@@ -19,7 +19,7 @@ from ledger.errors import (
 from ledger.models import Entry, EntryReason, Hold
 from ledger.selectors import balance_of
 from ledger.services.holds import extend_hold, release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.tampering import tamper
 from tests.usage.metering import captured, held, price, rolled_up

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accounts.models import ApiKey
 from ledger.models import Balance, Entry
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.posting import hold
 from tests.ledger.tampering import tamper

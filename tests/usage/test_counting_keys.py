@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from accounts.services.keys.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.conftest import owner_connection
 from tests.factories import customer_with, give
 from tests.ledger.tampering import tamper

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.models import Hold
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.usage.metered_services import Caller, captures, logged

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, UserFactory, customer_with
 from tests.usage.gateway import Gateway, refused
 from tests.usage.metering import price, rolled_up

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import customer_with
 from tests.failing import LOCKED, REFUSED, TIMED_OUT, failing
 from tests.usage.gateway import Gateway

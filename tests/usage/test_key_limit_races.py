@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from accounts.services.keys.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.ledger.races import LONG_ENOUGH_SECONDS

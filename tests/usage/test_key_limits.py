@@ -12,7 +12,7 @@ from ledger.errors import InsufficientCredits
 from ledger.models import Entry
 from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.backoffice import page_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, customer_with
 from tests.usage.key_limits import LimitedKey, limit, limited_key

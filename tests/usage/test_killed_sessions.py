@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from rest_framework.test import APIClient
 
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ServiceKeyFactory, customer_with
 from tests.usage.killings import Storm, run_storm
 from tests.usage.metering import price

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from config.rounds import Round
 from ledger.models import Hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, customer_with
 from tests.ledger.tampering import tamper
 from tests.usage.metered_services import captures, logged

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from ledger.models import Hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.usage import metered_views

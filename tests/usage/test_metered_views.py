@@ -13,7 +13,7 @@ from accounts.key_format import make_key
 from accounts.models import User
 from config.api import STATUS_BY_ERROR, status_of
 from ledger.models import Entry, Hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with
 from tests.usage import metered_views
 from tests.usage.metered_services import Caller, captures, logged

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from config.rounds import Round
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import ApiKeyFactory, customer_with
 from tests.usage.metered_services import captures, logged

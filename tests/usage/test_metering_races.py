@@ -22,7 +22,7 @@ from ledger.models import Balance, Entry, HoldStatus
 from ledger.selectors import balance_of
 from ledger.services.expiry import expire_holds
 from ledger.services.holds import extend_hold, release_hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.ledger.races import before_it_commits

@@ -19,7 +19,7 @@ from config.cli.command import EXIT_ERROR
 from ledger.models import Entry, Hold, HoldStatus, Payment, PaymentState
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.accounts.receivers import LOOPBACK, receiving
 from tests.accounts.webhooks import endpoint_of, tell
 from tests.conftest import owner_connection

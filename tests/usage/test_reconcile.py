@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from config.rounds import Round
 from ledger.models import Balance, Entry
-from ledger.services.reconciliation import LEDGER_CHECKS, Scope, correct_drift
+from ledger.services.reconciliation.checks import LEDGER_CHECKS, Scope, correct_drift
 from tests.factories import UserFactory, customer_with, give
 from tests.ledger.tampering import tamper
 from tests.usage.histories import MARCH, eventful, prices
@@ -149,7 +149,7 @@ def test_an_entry_that_went_to_another_customer_is_found(alice):
 
 
 def test_findings_of_a_check_are_bounded(alice, monkeypatch):
-    monkeypatch.setattr("ledger.services.reconciliation.FINDINGS_A_CHECK", 3)
+    monkeypatch.setattr("ledger.services.reconciliation.checks.FINDINGS_A_CHECK", 3)
 
     tamper("UPDATE ledger_entry SET description = 'x'")
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from ledger.errors import BalanceLimitExceeded, ChargeNotFound, IdempotencyKeyReused, RefundExceedsCharge
 from ledger.models import EntryReason, EntryType
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.account import requested
 from tests.factories import UserFactory, customer_with, give
 from tests.usage.metering import captured, charge, held, price, refund, rolled_up

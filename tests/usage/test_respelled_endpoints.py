@@ -15,7 +15,7 @@ from django.db import connection
 
 from accounts.key_format import hash_of
 from ledger.models import Entry, Hold
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, customer_with
 from tests.ledger.running import run
 from tests.usage.gateway import Gateway

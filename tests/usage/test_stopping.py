@@ -8,7 +8,7 @@ import pytest
 
 from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
-from ledger.services.reconciliation import Scope
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import ServiceKeyFactory, customer_with
 from tests.server import Server
 from tests.usage.loading import Load

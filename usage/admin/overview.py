@@ -20,7 +20,7 @@ from ledger.admin.subscribing import actions_for
 from ledger.admin.terms import Freezing, Overdraft
 from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import SpendingTerms, balance_of, terms_of
-from ledger.services.renewals import current_subscription_of
+from ledger.services.subscriptions.renewals import current_subscription_of
 
 ROWS = 10
 _LISTS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.services.reconciliation import Check
+from ledger.services.reconciliation.checks import Check
 
 # Nothing is armed for `depleted` before there was something that could come to an end.
 ALERT_CHECKS = (

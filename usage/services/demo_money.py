@@ -11,13 +11,13 @@ from django.conf import settings
 from accounts.models import User
 from ledger.models import AutoReload, DisputeStatus, EntryReason, Grant
 from ledger.providers import fake
-from ledger.services.auto_reload import reload_one
-from ledger.services.cards import remember_card, remove_card
+from ledger.services.agreement.pricing import offered_rate
+from ledger.services.auto_reload.buying import reload_one
+from ledger.services.auto_reload.terms import change_auto_reload
 from ledger.services.grants import LotTerms, open_grant
-from ledger.services.payments import start_top_up
-from ledger.services.reload_pricing import offered_rate
-from ledger.services.reload_terms import change_auto_reload
-from ledger.services.reversals import note_dispute
+from ledger.services.payments.cards import remember_card, remove_card
+from ledger.services.payments.reversals import note_dispute
+from ledger.services.payments.top_ups import start_top_up
 
 # One whose card is good, one whose is not, and one whose bank wants to be asked each time.
 CARDS = {"alice": fake.APPROVE, "bob": fake.DECLINE, "dora": fake.AUTHENTICATE}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts.models import BillingInterval, Plan, Subscription, User
-from ledger.services.periods import month_of
-from ledger.services.subscriptions import cancel_subscription, change_plan, start_subscription
+from ledger.services.subscriptions.actions import cancel_subscription, change_plan, start_subscription
+from ledger.services.subscriptions.periods import month_of
 
 # Credits a month and a year, and how many stay when a period ends; None: all.
 PLANS = (

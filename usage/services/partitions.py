@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 
 from config.db.calls import call
 from config.db.prepared import sqlstate
-from ledger.services.periods import month_of
+from ledger.services.subscriptions.periods import month_of
 
 Answer = TypeVar("Answer")
 

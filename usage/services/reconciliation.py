@@ -15,12 +15,12 @@ from config.db.prepared import is_connection_lost
 from config.db.snapshot import snapshot
 from config.http.renderers import exact_json
 from config.rounds import Round
-from ledger.services.grant_checks import GRANT_CHECKS
-from ledger.services.payment_checks import PAYMENT_CHECKS
-from ledger.services.reconciliation import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
-from ledger.services.reload_checks import RELOAD_CHECKS
-from ledger.services.reversal_checks import REVERSAL_CHECKS
-from ledger.services.subscription_checks import SUBSCRIPTION_CHECKS
+from ledger.services.auto_reload.checks import RELOAD_CHECKS
+from ledger.services.payments.checks import PAYMENT_CHECKS
+from ledger.services.reconciliation.checks import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
+from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
+from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
+from ledger.services.subscriptions.checks import SUBSCRIPTION_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
 from usage.selectors import log_months, months_gone

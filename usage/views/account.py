@@ -24,7 +24,7 @@ from config.http.pagination import LongListPagination, csv_items
 from config.http.parameters import choice, strict_parameters, time_range, wants_csv
 from config.values.credits import percentage
 from ledger.services.grants import settle_grants
-from ledger.services.renewals import is_due
+from ledger.services.subscriptions.renewals import is_due
 from usage.filters import RequestFilter
 from usage.listings import REQUESTS, RequestRows
 from usage.models import RequestLog

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
-from ledger.services.anchoring import Checked, check_anchor, digest_text, expect, take_anchor
+from ledger.services.reconciliation.anchoring import Checked, check_anchor, digest_text, expect, take_anchor
 
 
 class Command(OperatorCommand):

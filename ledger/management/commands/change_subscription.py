@@ -12,8 +12,8 @@ from accounts.selectors import plan_with_code, user_named
 from config.cli.arguments import idempotency_key_argument, text_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from ledger.management.subscriptions import told
-from ledger.services import subscriptions
-from ledger.services.subscription_changes import Done
+from ledger.services.subscriptions import actions
+from ledger.services.subscriptions.changes import Done
 
 
 class Command(OperatorCommand):
@@ -47,14 +47,14 @@ class Command(OperatorCommand):
         }
         match options["action"]:
             case "plan":
-                return subscriptions.change_plan(
+                return actions.change_plan(
                     plan=plan_with_code(options["plan"]),
                     interval=BillingInterval(options["interval"]),
                     at_period_end=options["at_period_end"],
                     **named,
                 )
             case "pause":
-                return subscriptions.pause_subscription(**named)
+                return actions.pause_subscription(**named)
             case "resume":
-                return subscriptions.resume_subscription(**named)
-        return subscriptions.cancel_subscription(at_once=options["at_once"], **named)
+                return actions.resume_subscription(**named)
+        return actions.cancel_subscription(at_once=options["at_once"], **named)

@@ -12,7 +12,7 @@ from config.cli.arguments import text_argument
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
-from ledger.services.renewals import customers_due, renew_subscription
+from ledger.services.subscriptions.renewals import customers_due, renew_subscription
 
 
 class Command(OperatorCommand):

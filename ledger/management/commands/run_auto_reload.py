@@ -13,7 +13,7 @@ from django.utils import timezone
 from config.cli.command import OperatorCommand, Result
 from config.rounds import Round
 from ledger.errors import LedgerRefusal
-from ledger.services.auto_reload import WHY_NOT, reload_one, reloads_due
+from ledger.services.auto_reload.buying import WHY_NOT, reload_one, reloads_due
 
 MOST_SILENCES = 5  # in a row: each may take as long as the provider's client waits
 _SILENCES = ("pending", "away")

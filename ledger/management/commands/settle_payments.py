@@ -14,7 +14,7 @@ from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.models import PaymentState
-from ledger.services.payment_rounds import (
+from ledger.services.payments.rounds import (
     payments_in_doubt,
     reversals_due,
     settle_one,

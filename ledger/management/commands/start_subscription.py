@@ -12,7 +12,7 @@ from accounts.selectors import plan_with_code, user_named
 from config.cli.arguments import idempotency_key_argument, instant_argument, text_argument
 from config.cli.command import OperatorCommand, Result
 from ledger.management.subscriptions import told
-from ledger.services.subscriptions import start_subscription
+from ledger.services.subscriptions.actions import start_subscription
 
 
 class Command(OperatorCommand):

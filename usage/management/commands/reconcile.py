@@ -18,9 +18,9 @@ from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.errors import PaymentsOff
 from ledger.providers.base import NoAnswer, Refused
-from ledger.services.anchoring import check_anchor, take_anchor
-from ledger.services.provider_checks import compare_with_provider, providers_used
-from ledger.services.reconciliation import Finding, Scope, correct_drift
+from ledger.services.payments.provider_checks import compare_with_provider, providers_used
+from ledger.services.reconciliation.anchoring import check_anchor, take_anchor
+from ledger.services.reconciliation.checks import Finding, Scope, correct_drift
 from usage.services.reconciliation import mend_sums, reconcile, remember_run
 
 

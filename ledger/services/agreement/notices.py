@@ -11,9 +11,9 @@ from accounts.services.notices import tell_customer
 from config.values.credits import plain
 from config.values.money import in_major_units, shown_money
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment
+from ledger.services.agreement.pricing import terms_of
+from ledger.services.agreement.words import OFF_SENTENCES
 from ledger.services.receipts import receipt_of
-from ledger.services.reload_pricing import terms_of
-from ledger.services.reload_words import OFF_SENTENCES
 
 
 def tell_succeeded(payment: Payment, *, now: dt.datetime) -> None:

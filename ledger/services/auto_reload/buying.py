@@ -30,14 +30,7 @@ from ledger.models import (
 from ledger.models.payment import PaymentQuerySet
 from ledger.providers.base import Provider
 from ledger.providers.registry import chosen_provider
-from ledger.services.cards import customer_at, is_disputed
-from ledger.services.idempotency import fingerprint
-from ledger.services.payments import TIME_TO_ACT, ask_provider, time_since
-from ledger.services.periods import month_of, months_after
-from ledger.services.reload_notices import tell_cap_reached
-from ledger.services.reload_outcomes import NEVER_SENT
-from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Purchase, Rate, offered_rate, purchase_for, terms_of
-from ledger.services.reload_switching import (
+from ledger.services.agreement.locking import (
     THRESHOLD,
     Stands,
     hold_balance,
@@ -45,7 +38,14 @@ from ledger.services.reload_switching import (
     note_event,
     turn_off,
 )
-from ledger.services.reload_terms import COOL_DOWN
+from ledger.services.agreement.notices import tell_cap_reached
+from ledger.services.agreement.outcomes import NEVER_SENT
+from ledger.services.agreement.pricing import LARGEST_CHARGE_MINOR, Purchase, Rate, offered_rate, purchase_for, terms_of
+from ledger.services.auto_reload.terms import COOL_DOWN
+from ledger.services.idempotency import fingerprint
+from ledger.services.payments.cards import customer_at, is_disputed
+from ledger.services.payments.top_ups import TIME_TO_ACT, ask_provider, time_since
+from ledger.services.subscriptions.periods import month_of, months_after
 
 MOST_FAILURES_A_DAY = 24  # of a customer, whatever is turned off and on again in between
 DAY = dt.timedelta(days=1)

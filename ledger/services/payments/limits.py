@@ -16,8 +16,8 @@ from django.db.models import Q
 from config.db.waiting import seconds_to_wait
 from ledger import errors
 from ledger.models import CardSaving, Payment, PaymentKind, PaymentState
-from ledger.services.reload_outcomes import NEVER_SENT
-from ledger.services.reload_switching import hold_balance
+from ledger.services.agreement.locking import hold_balance
+from ledger.services.agreement.outcomes import NEVER_SENT
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 

@@ -10,8 +10,8 @@ from django.db import DataError, IntegrityError, transaction
 
 from config.db.calls import call
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
+from ledger.services.agreement.notices import tell_turned_off
 from ledger.services.entries import raise_refusal
-from ledger.services.reload_notices import tell_turned_off
 from ledger.services.thresholds import watch_available
 
 THRESHOLD = "auto_reload"  # the threshold's name

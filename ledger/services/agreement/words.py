@@ -7,7 +7,7 @@ import datetime as dt
 from config.values.credits import plain
 from config.values.money import shown_money
 from ledger.models import AutoReload, OffReason, Payment, PaymentState
-from ledger.services.reload_pricing import Rate, Terms
+from ledger.services.agreement.pricing import Rate, Terms
 
 OFF_SENTENCES = {
     OffReason.CUSTOMER: "You turned it off.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.services.reconciliation import Check
+from ledger.services.reconciliation.checks import Check
 
 _OF_USER = "(%(user)s::bigint IS NULL OR user_id = %(user)s)"
 

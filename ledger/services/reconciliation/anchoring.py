@@ -21,7 +21,7 @@ from django.db import connection, transaction
 
 from config.db.calls import call
 from ledger.models import Anchor
-from ledger.services.reconciliation import FINDINGS_A_CHECK, Finding
+from ledger.services.reconciliation.checks import FINDINGS_A_CHECK, Finding
 
 AT_ONCE = 5_000
 """How many places are in memory at a time."""

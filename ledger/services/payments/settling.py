@@ -24,13 +24,13 @@ from ledger.models import (
 from ledger.providers.base import Answer, NoAnswer, Order, Provider, Refused
 from ledger.providers.registry import provider_named
 from ledger.providers.turns import turn
-from ledger.services.cards import remember_card
+from ledger.services.agreement.locking import hold_balance
+from ledger.services.agreement.outcomes import NEVER_SENT, note_change, note_success
 from ledger.services.entries import post_entry
+from ledger.services.payments.cards import remember_card
+from ledger.services.payments.notices import tell_top_up_failed, tell_top_up_succeeded
+from ledger.services.payments.reversals import settle_reversals
 from ledger.services.receipts import what_was_bought
-from ledger.services.reload_outcomes import NEVER_SENT, note_change, note_success
-from ledger.services.reload_switching import hold_balance
-from ledger.services.reversals import settle_reversals
-from ledger.services.top_up_notices import tell_top_up_failed, tell_top_up_succeeded
 
 OPERATION = "payment"
 CALL_MAY_TAKE = dt.timedelta(minutes=2)

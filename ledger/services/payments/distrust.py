@@ -11,9 +11,9 @@ from django.conf import settings
 
 from ledger import errors
 from ledger.models import OffReason, Payment, PaymentDispute, PaymentKind
-from ledger.services.dispute_notices import tell_disputed
-from ledger.services.reload_switching import locked_reload, turn_off
-from ledger.services.terms import freeze_balance
+from ledger.services.agreement.locking import locked_reload, turn_off
+from ledger.services.controls import freeze_balance
+from ledger.services.payments.dispute_notices import tell_disputed
 
 
 def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:

@@ -10,8 +10,8 @@ import datetime as dt
 
 from ledger.models import AutoReload, OffReason, Payment, PaymentState
 from ledger.providers.base import Answer
-from ledger.services.reload_notices import tell_failed, tell_requires_action, tell_succeeded
-from ledger.services.reload_switching import hold_balance, locked_reload, turn_off
+from ledger.services.agreement.locking import hold_balance, locked_reload, turn_off
+from ledger.services.agreement.notices import tell_failed, tell_requires_action, tell_succeeded
 
 NEVER_SENT = "never_sent"  # a payment's failure code: the provider has never heard of it
 MOST_DECLINES = 3  # in a row

@@ -14,10 +14,10 @@ from config.values.money import NotInThisCurrency, in_minor_units, shown_money
 from ledger import errors
 from ledger.models import AutoReload, OffReason, PaymentMethod, ReloadEventKind
 from ledger.providers.registry import chosen_provider
-from ledger.services.cards import is_disputed
-from ledger.services.reload_pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of
-from ledger.services.reload_switching import THRESHOLD, hold_balance, locked_reload, note_event, turn_off
-from ledger.services.reload_words import consent_sentence
+from ledger.services.agreement.locking import THRESHOLD, hold_balance, locked_reload, note_event, turn_off
+from ledger.services.agreement.pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of
+from ledger.services.agreement.words import consent_sentence
+from ledger.services.payments.cards import is_disputed
 from ledger.services.thresholds import watch_available
 
 COOL_DOWN = dt.timedelta(seconds=60)  # between the beginnings of two payments, however quickly credits go

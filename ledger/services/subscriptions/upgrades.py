@@ -9,8 +9,8 @@ from decimal import Decimal
 from accounts.models import Plan, Subscription
 from ledger.models import Entry, EntryReason, GrantCategory
 from ledger.services.grants import LotTerms, open_grant
-from ledger.services.periods import MONTHS, months_after, prorated
-from ledger.services.subscription_changes import NOTHING, Granted, Terms
+from ledger.services.subscriptions.changes import NOTHING, Granted, Terms
+from ledger.services.subscriptions.periods import MONTHS, months_after, prorated
 
 ZERO = Decimal(0)
 

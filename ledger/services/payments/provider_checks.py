@@ -14,9 +14,9 @@ from ledger.models import Payment, PaymentState
 from ledger.models.payment import PaymentQuerySet
 from ledger.providers.base import Statement
 from ledger.providers.registry import provider_named
-from ledger.services.dispute_checks import dispute_differences
-from ledger.services.reconciliation import Finding, Scope
-from ledger.services.settling import CALL_MAY_TAKE, order_of
+from ledger.services.payments.dispute_checks import dispute_differences
+from ledger.services.payments.settling import CALL_MAY_TAKE, order_of
+from ledger.services.reconciliation.checks import Finding, Scope
 
 USUALLY_BACK_TO = dt.timedelta(days=31)
 _CLOCKS_DIFFER_BY = dt.timedelta(hours=1)

@@ -16,9 +16,9 @@ from accounts.selectors import live_subscription_of
 from ledger import errors
 from ledger.models import SubscriptionChange, SubscriptionChangeKind
 from ledger.services.grants import after_settling
-from ledger.services.periods import MONTHS, months_after
-from ledger.services.subscription_changes import Asked, Done, Terms, brought_up_to_date, terms_of_plan
-from ledger.services.upgrades import Upgrade, grant_upgrade
+from ledger.services.subscriptions.changes import Asked, Done, Terms, brought_up_to_date, terms_of_plan
+from ledger.services.subscriptions.periods import MONTHS, months_after
+from ledger.services.subscriptions.upgrades import Upgrade, grant_upgrade
 
 Kind = SubscriptionChangeKind
 

@@ -15,8 +15,8 @@ from ledger.models import DisputeStatus, PaymentCustomer, PaymentDispute, Paymen
 from ledger.providers.base import CardSaving, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider, provider_named
 from ledger.providers.turns import turn
-from ledger.services.payment_limits import give_place_back, take_place_for_card
-from ledger.services.reload_switching import turn_off_for_card
+from ledger.services.agreement.locking import turn_off_for_card
+from ledger.services.payments.limits import give_place_back, take_place_for_card
 
 logger = logging.getLogger(__name__)
 

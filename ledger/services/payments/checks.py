@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ledger.services.payment_rounds import REVERSALS
-from ledger.services.reconciliation import Check
+from ledger.services.payments.rounds import REVERSALS
+from ledger.services.reconciliation.checks import Check
 
 _OF_PAYMENT = """(%(user)s::bigint IS NULL OR p.user_id = %(user)s)
     AND (%(since)s::timestamptz IS NULL OR coalesce(p.settled_at, p.created_at) >= %(since)s)"""

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from config.values.money import in_major_units
 from ledger.models import OPEN_STATES, AutoReload, Payment, PaymentKind, PaymentMethod
-from ledger.services.auto_reload import spent_in_month
-from ledger.services.reload_pricing import offered_rate
-from ledger.services.reload_words import status_sentence
+from ledger.services.agreement.pricing import offered_rate
+from ledger.services.agreement.words import status_sentence
+from ledger.services.auto_reload.buying import spent_in_month
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from django.db.models.functions import Coalesce, Greatest, Least
 
 from config.db.calls import call
 from ledger.models import DisputeStatus, Payment, PaymentDispute, PaymentRefund
-from ledger.services.distrust import distrust_disputed, distrust_refunded
+from ledger.services.agreement.locking import hold_balance
 from ledger.services.grants import settle_grants
-from ledger.services.reload_switching import hold_balance
+from ledger.services.payments.distrust import distrust_disputed, distrust_refunded
 
 
 def note_refund(*, payment_id: int, refunded_minor: int, now: dt.datetime) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from config.values.money import shown_money
 from ledger.models import DisputeStatus, Payment, PaymentDispute
 from ledger.providers.base import DisputeStatement, Provider, Refused
-from ledger.services.reconciliation import Finding, Scope
+from ledger.services.reconciliation.checks import Finding, Scope
 
 
 def dispute_differences(

@@ -19,11 +19,11 @@ from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
 from ledger.providers.turns import turn
 from ledger.selectors import balance_of
-from ledger.services.cards import customer_at, is_disputed
+from ledger.services.agreement.locking import hold_balance
 from ledger.services.idempotency import fingerprint
-from ledger.services.payment_limits import refuse_too_many_tries
-from ledger.services.reload_switching import hold_balance
-from ledger.services.settling import note_outcome, order_of, record_answer
+from ledger.services.payments.cards import customer_at, is_disputed
+from ledger.services.payments.limits import refuse_too_many_tries
+from ledger.services.payments.settling import note_outcome, order_of, record_answer
 
 TIME_TO_ACT = dt.timedelta(hours=24)  # as long as Stripe keeps a checkout open
 

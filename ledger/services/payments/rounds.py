@@ -12,8 +12,8 @@ from django.db import connection
 from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, Payment
-from ledger.services.reversals import settle_reversals
-from ledger.services.settling import CALL_MAY_TAKE, ask_about
+from ledger.services.payments.reversals import settle_reversals
+from ledger.services.payments.settling import CALL_MAY_TAKE, ask_about
 
 logger = logging.getLogger(__name__)
 

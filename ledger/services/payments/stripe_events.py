@@ -21,9 +21,9 @@ from ledger.providers.stripe_events import (
     not_ours,
 )
 from ledger.providers.stripe_shapes import ShapeNotUnderstood
-from ledger.services.cards import forget_card, remember_card
-from ledger.services.reversals import note_dispute, note_refund, note_single_refund
-from ledger.services.settling import note_outcome, record_answer
+from ledger.services.payments.cards import forget_card, remember_card
+from ledger.services.payments.reversals import note_dispute, note_refund, note_single_refund
+from ledger.services.payments.settling import note_outcome, record_answer
 
 PROVIDER = "stripe"
 
