@@ -15,7 +15,7 @@ from config.http.rows import PrintedRows
 from ledger.models import Entry, EntryType
 from ledger.models.entry import EntryQuerySet
 from ledger.selectors import LedgerPages, grants_of, holds_of
-from ledger.serializers import AccountHoldSerializer, EntrySerializer, GrantSerializer
+from ledger.serializers.account import AccountHoldSerializer, EntrySerializer, GrantSerializer
 
 ENTRIES = PrintedRows(EntrySerializer)
 HOLDS = PrintedRows(AccountHoldSerializer)

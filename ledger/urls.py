@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from ledger.payment_views import PackagesViewSet, PaymentMethodsViewSet, TopUpsViewSet
-from ledger.reload_views import AutoReloadViewSet, ReloadHistoryViewSet
-from ledger.views import CreditsViewSet, GrantsViewSet, HoldsViewSet, LedgerViewSet
-from ledger.webhook_views import StripeWebhookViewSet
+from ledger.views.account import CreditsViewSet, GrantsViewSet, HoldsViewSet, LedgerViewSet
+from ledger.views.auto_reload import AutoReloadViewSet, ReloadHistoryViewSet
+from ledger.views.payments import PackagesViewSet, PaymentMethodsViewSet, TopUpsViewSet
+from ledger.views.stripe_webhook import StripeWebhookViewSet
 
 urlpatterns = [
     path("auth/account/credits", CreditsViewSet.as_view({"get": "retrieve"}), name="credits"),

@@ -21,7 +21,7 @@ from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import page_link, page_url
 from config.backoffice.record import actor_id, record_change
 from ledger.errors import IdempotencyKeyReused, LedgerRefusal
-from ledger.forms import AdjustmentForm, new_form_key
+from ledger.forms.adjustments import AdjustmentForm, new_form_key
 from ledger.models import AdjustmentReason, Entry
 from ledger.selectors import balance_of
 from ledger.services.adjustments import adjust_credits

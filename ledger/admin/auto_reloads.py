@@ -23,7 +23,7 @@ from config.backoffice.links import page_link, page_url
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import actor_id, record_change
 from config.values.money import shown_money
-from ledger.forms import SwitchOffForm, new_form_key
+from ledger.forms.adjustments import SwitchOffForm, new_form_key
 from ledger.models import AutoReload, AutoReloadEvent
 from ledger.services.agreement.locking import Switched, switch_off_auto_reload
 

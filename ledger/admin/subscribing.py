@@ -22,13 +22,13 @@ from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import page_url
 from config.backoffice.record import actor_id, record_change
 from ledger.errors import IdempotencyKeyReused, LedgerRefusal
-from ledger.forms import OnceForm, new_form_key
+from ledger.forms.adjustments import OnceForm, new_form_key
+from ledger.forms.subscriptions import CancelForm, ChangePlanForm, NoteForm, StartForm
 from ledger.models import Grant, SubscriptionChange, SubscriptionChangeKind
 from ledger.selectors import balance_of
 from ledger.services.subscriptions import actions
 from ledger.services.subscriptions.changes import Done
 from ledger.services.subscriptions.renewals import current_subscription_of
-from ledger.subscription_forms import CancelForm, ChangePlanForm, NoteForm, StartForm
 
 PREVIEW, CONFIRM = "preview", "confirm"  # the form's buttons; any other one leads back to it
 Lines = list[tuple[str, str]]

@@ -19,7 +19,7 @@ from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import page_url
 from config.backoffice.record import actor_id, record_change
 from ledger.errors import IdempotencyKeyReused, LedgerRefusal
-from ledger.forms import DAMAGED, FreezingForm, OnceForm, OverdraftForm, new_form_key
+from ledger.forms.adjustments import DAMAGED, FreezingForm, OnceForm, OverdraftForm, new_form_key
 from ledger.models import TermsChange, TermsKind
 from ledger.selectors import CreditBalance, SpendingTerms, balance_of, terms_of
 from ledger.services.controls import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance

@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from ledger.selectors import balance_of
-from ledger.serializers import CreditBalanceSerializer, balance_answer
+from ledger.serializers.account import CreditBalanceSerializer, balance_answer
 from ledger.services.holds import open_hold, release_hold
 from tests.account import client_of, give
 from tests.factories import StaffFactory, UserFactory

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from ledger.models import Hold
-from ledger.serializers import HoldSerializer, hold_answer
+from ledger.serializers.account import HoldSerializer, hold_answer
 from ledger.services.holds import release_hold
 from tests.factories import ApiKeyFactory
 from tests.ledger.posting import hold

@@ -15,7 +15,7 @@ from accounts.models import SubscriptionStatus, User
 from config.http.renderers import exact_json
 from ledger.models import EntryReason, EntryType
 from ledger.selectors import grants_of, holds_of, ledger_of
-from ledger.serializers import AccountHoldSerializer, EntrySerializer, GrantSerializer
+from ledger.serializers.account import AccountHoldSerializer, EntrySerializer, GrantSerializer
 from ledger.services.adjustments import grant_credits
 from ledger.services.grants import LotTerms
 from tests.account import client_of, requested

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from accounts.models import BillingInterval, Subscription, SubscriptionStatus, User
 from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
-from ledger.serializers import CreditBalanceSerializer
+from ledger.serializers.account import CreditBalanceSerializer
 from usage.models import Outcome, RequestLog
 from usage.selectors import Overview, Usage
 from usage.windows import PERIODS

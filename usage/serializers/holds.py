@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from config.http.bodies import Body
 from config.http.fields import FlagField, WholeNumberField
-from ledger.serializers import HoldSerializer
+from ledger.serializers.account import HoldSerializer
 from usage.serializers.metering import (
     AnyCustomerSerializer,
     OneCustomerSerializer,

@@ -11,7 +11,7 @@ from accounts.models import Scope
 from accounts.serializers.people import ApiKeySerializer
 from config.http.bodies import Body
 from config.http.fields import CreditsField, InstantField
-from ledger.serializers import BudgetSerializer
+from ledger.serializers.account import BudgetSerializer
 from usage.key_verdicts import Code
 from usage.serializers.metering import KeyField, endpoint_field, method_field, units_field
 

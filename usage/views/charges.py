@@ -13,7 +13,7 @@ from config.http.lean import LeanAnswer, LeanRequest
 from config.values.credits import plain
 from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound
-from ledger.serializers import InsufficientCreditsSerializer, RefundSerializer
+from ledger.serializers.account import InsufficientCreditsSerializer, RefundSerializer
 from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer
 from usage.services.charging import Charge, charge_request
 from usage.services.refunds import refund_charge

@@ -15,7 +15,7 @@ from config.http.documented import IDEMPOTENCY_KEY, replayed_header
 from config.http.idempotency import HEADER
 from config.values.credits import plain
 from ledger.selectors import balance_of
-from ledger.serializers import InsufficientCreditsSerializer
+from ledger.serializers.account import InsufficientCreditsSerializer
 from usage.metering import metered
 from usage.serializers.demo import TRANSLATION, TranslationSerializer
 

@@ -14,7 +14,7 @@ from config.http.lean import LeanAnswer, LeanRequest
 from config.values.request_ids import request_uuid
 from ledger.errors import HoldNotFound
 from ledger.selectors import hold_with_id
-from ledger.serializers import HoldSerializer, InsufficientCreditsSerializer, hold_answer
+from ledger.serializers.account import HoldSerializer, InsufficientCreditsSerializer, hold_answer
 from ledger.services.holds import HoldChange, extend_hold, release_hold
 from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer
 from usage.services.holding import capture_hold, hold_for_request

@@ -12,7 +12,7 @@ from accounts.selectors import user_named
 from config.cli.arguments import idempotency_key_argument, signed_credits_argument, text_argument
 from config.cli.command import OperatorCommand, Result
 from ledger.models import AdjustmentReason
-from ledger.serializers import EntrySerializer
+from ledger.serializers.account import EntrySerializer
 from ledger.services.adjustments import adjust_credits
 
 

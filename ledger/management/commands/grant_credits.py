@@ -17,7 +17,7 @@ from config.cli.arguments import (
 )
 from config.cli.command import OperatorCommand, Result
 from ledger.models import EntryReason, GrantCategory
-from ledger.serializers import EntrySerializer
+from ledger.serializers.account import EntrySerializer
 from ledger.services.adjustments import grant_credits
 from ledger.services.grants import LotTerms
 

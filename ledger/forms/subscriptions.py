@@ -7,7 +7,7 @@ import datetime as dt
 from django import forms
 
 from accounts.models import BillingInterval, Plan
-from ledger.forms import OnceForm
+from ledger.forms.adjustments import OnceForm
 
 _FOR_STAFF = "Why. Staff read it in the history, and it stays for ever; the customer does not see it."
 

@@ -25,7 +25,7 @@ from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
 from ledger.errors import PaymentMethodNotFound
 from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
-from ledger.payment_serializers import (
+from ledger.serializers.payments import (
     CardSavingSerializer,
     PackageSerializer,
     PaymentMethodSerializer,

@@ -18,10 +18,10 @@ from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import wants_csv
 from ledger.models import AutoReload, AutoReloadEvent
-from ledger.reload_serializers import AutoReloadSerializer, ReloadChangesSerializer, ReloadEventSerializer
+from ledger.serializers.auto_reload import AutoReloadSerializer, ReloadChangesSerializer, ReloadEventSerializer
 from ledger.services.auto_reload.status import reload_status
 from ledger.services.auto_reload.terms import change_auto_reload
-from ledger.views import FORMAT
+from ledger.views.account import FORMAT
 
 CSV_HEADER = (
     "id", "created_at", "kind", "by", "reason", "threshold", "amount", "target", "monthly_cap", "currency",

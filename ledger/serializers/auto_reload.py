@@ -12,7 +12,7 @@ from config.http.fields import CreditsField, FlagField, InstantField, TextField,
 from config.values.credits import LARGEST_ID, plain
 from config.values.money import in_major_units
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment, PaymentState, ReloadEventKind
-from ledger.payment_serializers import MONEY, MoneyField, PaymentMethodSerializer, TopUpSerializer
+from ledger.serializers.payments import MONEY, MoneyField, PaymentMethodSerializer, TopUpSerializer
 from ledger.services.auto_reload.status import ReloadStatus
 
 

@@ -18,7 +18,7 @@ from ledger.filters import LedgerFilter
 from ledger.listings import ENTRIES, GRANTS, HOLDS, LedgerRows, printed_grants_of, printed_holds_of
 from ledger.models import Entry, Grant, Hold, HoldStatus
 from ledger.selectors import LedgerPages, balance_of, grants_of, holds_of, ledger_of
-from ledger.serializers import (
+from ledger.serializers.account import (
     AccountHoldSerializer,
     CreditBalanceSerializer,
     EntrySerializer,
