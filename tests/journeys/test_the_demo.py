@@ -13,7 +13,7 @@ from ledger.selectors import balance_of
 from tests.account import client_of
 from tests.ledger.running import run
 from tests.usage.gateway import Gateway
-from usage.services.demo import PASSWORD
+from usage.demo.company import PASSWORD
 
 pytestmark = pytest.mark.django_db
 

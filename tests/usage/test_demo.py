@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Subscription
 from ledger.models import AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
-from usage.services import demo
+from usage.demo import company as demo
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
-from usage.services.demo import PASSWORD, DemoCompany, seed
+from usage.demo.company import PASSWORD, DemoCompany, seed
 from usage.services.retention import make_months_ahead
 
 

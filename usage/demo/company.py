@@ -23,12 +23,12 @@ from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
 from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.holds import open_hold
+from usage.demo.money import seed_money
+from usage.demo.plans import seed_plans
 from usage.errors import AlertExists
 from usage.models import AlertKind, Price
 from usage.services.alerts import create_alert
 from usage.services.charging import charge_request
-from usage.services.demo_money import seed_money
-from usage.services.demo_plans import seed_plans
 from usage.services.log_formats import ReportedRequest
 from usage.services.prices import set_price
 from usage.services.recording import Line, record_lines
