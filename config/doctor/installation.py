@@ -16,8 +16,8 @@ from ledger.providers.stripe_events import is_live_key
 from ledger.services.auto_reload.buying import reloads_due
 from ledger.services.payments.rounds import payments_in_doubt
 from ledger.services.subscriptions.renewals import customers_due
-from usage.services.crossings import count_untold
-from usage.services.spool import configured_spool
+from usage.services.alerts.crossings import count_untold
+from usage.services.spool.files import configured_spool
 
 _MOST_COUNTED = 10_000
 

@@ -42,7 +42,7 @@ def way_of_charging(way: str) -> Callable[..., Any]:
         from tests.bench.naive import charge  # models need settings first
 
         return lambda **asked: charge(endpoint="translate", **asked)
-    from usage.services.charging import charge_request
+    from usage.services.charges.charge import charge_request
 
     def once(**asked: Any) -> None:
         charge_request(endpoint="translate", method="POST", latency_ms=12, **asked)

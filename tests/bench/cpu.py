@@ -193,7 +193,7 @@ def _fill(user_id: int) -> None:
     from ledger.services.adjustments import grant_credits
     from ledger.services.grants import LotTerms
     from ledger.services.holds import open_hold
-    from usage.services.charging import charge_request
+    from usage.services.charges.charge import charge_request
 
     in_a_year = LotTerms(expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=365))
     for n in range(ROWS):

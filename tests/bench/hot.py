@@ -48,7 +48,7 @@ def main(threads: str, start: str, seconds: str) -> None:
     import django
 
     django.setup()
-    from usage.services.charging import charge_request
+    from usage.services.charges.charge import charge_request
 
     took: list[list[float]] = [[] for _ in range(int(threads))]
 

@@ -24,16 +24,16 @@ from ledger.services.holds import extend_hold, open_hold, release_hold
 from tests.config.explaining import explained
 from tests.config.long_histories import Account
 from tests.usage.batches import asked
-from usage.forecasts import forecast_of
 from usage.key_verdicts import verdict_on
 from usage.listings import RequestRows
 from usage.request_pages import RequestPages
 from usage.selectors import life_of, overview_of, spending_of_key, usage_of
-from usage.services.charge_calls import charge_together
-from usage.services.charging import charge_request
+from usage.services.charges.calls import charge_together
+from usage.services.charges.charge import charge_request
+from usage.services.charges.refunds import refund_charge
 from usage.services.events import Event, record_events
+from usage.services.forecasts.selectors import forecast_of
 from usage.services.holding import capture_hold, hold_for_request
-from usage.services.refunds import refund_charge
 from usage.windows import start_of_period
 
 MOST_BUFFERS = 200

@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.key_format import hash_of
 from accounts.services.keys.limits import KeyLimits
 from tests.factories import ApiKeyFactory, UserFactory
-from usage.services.charging import charge_request
+from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
 CUSTOMERS = 500

@@ -20,9 +20,9 @@ from tests.ledger.running import run
 from tests.ledger.subscribing import let_time_pass, plan, subscribe
 from usage.models import AlertKind
 from usage.selectors import log_months
-from usage.services.alerts import create_alert
+from usage.services.alerts.actions import create_alert
 from usage.services.partitions import ensure_partition
-from usage.services.spool import put_down
+from usage.services.spool.files import put_down
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 # The tests' own server may lose everything in a crash, and so the doctor always finds that here.

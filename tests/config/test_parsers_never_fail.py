@@ -17,8 +17,8 @@ from config.http.parsers import MalformedJson, parse_strictly
 from config.values.credits import LARGEST, PLACES, NotACreditAmount, parse_credits, percentage, plain
 from config.values.cursors import BrokenCursor, open_cursor, seal_cursor
 from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instant
-from usage.services.combined_logs import combined_parser
-from usage.services.log_formats import LineRejected, ReportedRequest, csv_parser, jsonl_parser
+from usage.services.imports.combined import combined_parser
+from usage.services.imports.formats import LineRejected, ReportedRequest, csv_parser, jsonl_parser
 
 quickly = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 ANY_TEXT = st.text(st.characters(), max_size=60)  # lone surrogates and NUL among them

@@ -28,10 +28,10 @@ from tests.ledger.posting import post
 from tests.ledger.running import run
 from tests.ledger.subscribing import plan, subscribe
 from usage.models import AlertKind
-from usage.services.alerts import create_alert
+from usage.services.alerts.actions import create_alert
 from usage.services.metered_requests import Announced, Outcome
-from usage.services.spool import Spool
-from usage.services.spooled_lines import SpooledRequest, to_line
+from usage.services.spool.files import Spool
+from usage.services.spool.lines import SpooledRequest, to_line
 
 OURS = ("accounts", "config", "ledger", "usage")
 

@@ -23,7 +23,7 @@ from tests.growth.statements import WRITTEN
 from tests.growth.triggers import without_triggers
 from tests.journeys.access_table import World, owners_world
 from tests.ledger.reloading import agreed
-from usage.services.forecasting import outlook_of
+from usage.services.forecasts.outlook import outlook_of
 from usage.services.prices import set_price
 
 SHORT = 1_000

@@ -34,8 +34,8 @@ from tests.journeys.routes import Route
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold
 from usage.models import AlertKind
-from usage.services.alerts import create_alert
-from usage.services.charging import charge_request
+from usage.services.alerts.actions import create_alert
+from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
 MARK = "belongs-to-alice"  # stands in everything of the owner's that an answer could give away

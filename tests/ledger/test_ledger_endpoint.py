@@ -12,7 +12,7 @@ from ledger.models import AdjustmentReason, Entry
 from ledger.services.adjustments import adjust_credits
 from tests.account import client_of, give
 from tests.factories import StaffFactory, UserFactory
-from usage.services.charging import charge_request
+from usage.services.charges.charge import charge_request
 
 pytestmark = pytest.mark.django_db
 PATH = "/auth/account/ledger"

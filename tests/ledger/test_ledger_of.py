@@ -11,7 +11,7 @@ from ledger.models import Entry
 from ledger.selectors import ledger_of
 from tests.factories import give
 from tests.ledger.posting import post
-from usage.services.charging import charge_request
+from usage.services.charges.charge import charge_request
 
 pytestmark = pytest.mark.django_db
 MICROSECOND = dt.timedelta(microseconds=1)

@@ -35,11 +35,11 @@ from ledger.services.holds import extend_hold, open_hold, release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.factories import UserFactory
 from tests.usage.batches import asked
-from usage.services.charge_calls import charge_together
-from usage.services.charging import charge_request
+from usage.services.charges.calls import charge_together
+from usage.services.charges.charge import charge_request
+from usage.services.charges.refunds import refund_charge
 from usage.services.holding import capture_hold
 from usage.services.reconciliation import reconcile
-from usage.services.refunds import refund_charge
 
 # Few and alike, so that calls meet the bounds and each other's keys.
 AMOUNTS = st.sampled_from([Decimal(text) for text in ("1", "5", "7.5", "20", "0.000001", "19.999999")])

@@ -19,8 +19,8 @@ from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.usage.metering import captured, charge, held, price
 from usage.errors import PriceUnknown
-from usage.services import charging
-from usage.services.batching import Batcher
+from usage.services.charges import charge as charging
+from usage.services.charges.batching import Batcher
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)

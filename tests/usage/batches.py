@@ -13,7 +13,7 @@ from accounts.models import ApiKey, User
 from ledger.models import Balance, Entry, OperationKey
 from ledger.services.idempotency import fingerprint
 from usage.models import KeySpending, RequestLog
-from usage.services.charge_calls import AskedCharge, charge_one, charge_together
+from usage.services.charges.calls import AskedCharge, charge_one, charge_together
 
 # Ids differ from run to run, as do moments; everything else may not.
 _OUTCOME = ("outcome", "credits", "balance_after", "reserved", "available", "reason", "request_id")

@@ -13,8 +13,8 @@ from tests.factories import customer_with
 from tests.ledger.posting import hold, post
 from tests.usage.key_limits import limited_key
 from tests.usage.metering import charge, held, price, report, request_at
+from usage.services.charges.refunds import refund_charge
 from usage.services.holding import capture_hold
-from usage.services.refunds import refund_charge
 
 MARCH = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 

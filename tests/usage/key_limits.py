@@ -20,8 +20,8 @@ from ledger.services.holds import release_hold
 from tests.factories import ApiKeyFactory
 from tests.usage.metering import charge, held, request_at
 from usage.models import KeySpending
-from usage.services.charging import Charge
-from usage.services.recording import Line, record_lines
+from usage.services.charges.charge import Charge
+from usage.services.imports.recording import Line, record_lines
 
 Amount = Decimal | int | str
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from usage.services import importing
-from usage.services.combined_logs import combined_parser
-from usage.services.imported_customers import Customers
-from usage.services.importing import Import
-from usage.services.log_formats import jsonl_parser
+from usage.services.imports import run as importing
+from usage.services.imports.combined import combined_parser
+from usage.services.imports.customers import Customers
+from usage.services.imports.formats import jsonl_parser
+from usage.services.imports.run import Import
 
 
 def combined(host="203.0.113.9", user="-", path="/v1/search", status=200, second=0):

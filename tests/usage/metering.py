@@ -13,12 +13,12 @@ from ledger.models import Hold
 from ledger.services.entries import Posted
 from ledger.services.holds import HoldChange
 from usage.models import DailyUsage, Price
-from usage.services.charging import Charge, charge_request
+from usage.services.charges.charge import Charge, charge_request
+from usage.services.charges.refunds import refund_charge
 from usage.services.holding import Captured, capture_hold, hold_for_request
-from usage.services.log_formats import ReportedRequest
+from usage.services.imports.formats import ReportedRequest
+from usage.services.imports.recording import Line, Recorded, record_lines
 from usage.services.prices import set_price
-from usage.services.recording import Line, Recorded, record_lines
-from usage.services.refunds import refund_charge
 
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 

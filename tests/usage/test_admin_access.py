@@ -37,8 +37,8 @@ from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
 from usage.models import ImportedCustomer, Price, ReconciliationRun, RequestLog
-from usage.services.alerts import make_default_alerts
-from usage.services.charging import charge_request
+from usage.services.alerts.actions import make_default_alerts
+from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
 pytestmark = pytest.mark.django_db

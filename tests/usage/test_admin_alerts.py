@@ -8,7 +8,7 @@ from django.utils import timezone
 from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import customer_with
 from usage.models import AlertKind
-from usage.services.alerts import create_alert
+from usage.services.alerts.actions import create_alert
 
 pytestmark = pytest.mark.django_db
 

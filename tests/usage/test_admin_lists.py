@@ -24,8 +24,8 @@ from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
 from usage.models import AlertKind, ImportedCustomer, RequestLog
-from usage.services.alerts import create_alert
-from usage.services.charging import charge_request
+from usage.services.alerts.actions import create_alert
+from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
 pytestmark = pytest.mark.django_db

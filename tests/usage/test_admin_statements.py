@@ -27,7 +27,7 @@ from tests.ledger.subscribing import move, plan, subscribe
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
 from usage.models import AlertKind, ImportedCustomer
-from usage.services.alerts import create_alert
+from usage.services.alerts.actions import create_alert
 
 pytestmark = pytest.mark.django_db
 MOST_STATEMENTS = 14

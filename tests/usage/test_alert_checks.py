@@ -9,9 +9,9 @@ from ledger.services.thresholds import watch_available
 from tests.factories import customer_with
 from tests.ledger.tampering import tamper
 from usage.models import AlertKind
-from usage.services.alert_checks import ALERT_CHECKS
-from usage.services.alerts import create_alert
-from usage.services.crossings import watch_depletion
+from usage.services.alerts.actions import create_alert
+from usage.services.alerts.checks import ALERT_CHECKS
+from usage.services.alerts.crossings import watch_depletion
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)

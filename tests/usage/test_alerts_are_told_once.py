@@ -17,13 +17,13 @@ from tests.ledger.lots import lot
 from tests.ledger.posting import post
 from tests.ledger.races import before_it_commits
 from tests.usage.metering import price, report, request_at
-from usage.forecasts import forecast_of
 from usage.models import Alert, AlertKind
-from usage.services import crossings
-from usage.services.alerts import change_alert, create_alert
-from usage.services.crossings import arm_returned, crossings_due, tell_crossing, tell_crossings, watch_depletion
-from usage.services.expiring_grants import tell_expiring_lots
-from usage.services.runways import tell_runways
+from usage.services.alerts import crossings
+from usage.services.alerts.actions import change_alert, create_alert
+from usage.services.alerts.crossings import arm_returned, crossings_due, tell_crossing, tell_crossings, watch_depletion
+from usage.services.alerts.expiring_grants import tell_expiring_lots
+from usage.services.alerts.runways import tell_runways
+from usage.services.forecasts.selectors import forecast_of
 
 
 def alert_on(user: User, threshold: int, kind: AlertKind = AlertKind.BALANCE_BELOW) -> Alert:
@@ -151,7 +151,7 @@ def test_a_run_that_is_killed_before_it_has_told_is_made_up_for(monkeypatch, pla
     post(alice, -50)
 
     with monkeypatch.context() as broken:
-        broken.setattr(f"usage.services.crossings.{place}", kill)
+        broken.setattr(f"usage.services.alerts.crossings.{place}", kill)
         with pytest.raises(KilledError):
             tell()
     meanwhile = told(alice)

@@ -11,7 +11,7 @@ from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.factories import StaffFactory, UserFactory, customer_with
 from usage.models import Alert, AlertKind
-from usage.services.alerts import MOST_ALERTS, create_alert
+from usage.services.alerts.actions import MOST_ALERTS, create_alert
 
 pytestmark = pytest.mark.django_db
 PATH = "/auth/account/alerts"

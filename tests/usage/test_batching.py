@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from usage.services.batching import Batcher
+from usage.services.charges.batching import Batcher
 
 JIFFY = 0.02
 SOON = 5

@@ -25,9 +25,9 @@ from tests.usage.metering import captured, charge, held, price, rolled_up
 from tests.usage.test_partitions import partitions
 from usage.errors import PriceUnknown
 from usage.models import RequestLog
-from usage.services import charging
-from usage.services.batching import Batcher
-from usage.services.charge_calls import charge_one, charge_together
+from usage.services.charges import charge as charging
+from usage.services.charges.batching import Batcher
+from usage.services.charges.calls import charge_one, charge_together
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)

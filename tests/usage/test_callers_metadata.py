@@ -11,7 +11,7 @@ from tests.usage.batches import asked
 from tests.usage.gateway import refused
 from tests.usage.metering import charge, price
 from usage.models import RequestLog
-from usage.services.charge_calls import charge_together
+from usage.services.charges.calls import charge_together
 
 pytestmark = pytest.mark.django_db
 THEIRS = {"charge_id": "a-7", "request_id": "mine", "hold_id": [1], "tenant": "x"}

@@ -23,7 +23,7 @@ from tests.usage.metered_views import worked
 from tests.usage.metering import captured, charge, held, price
 from usage.errors import CustomerKeyRateLimited
 from usage.models import RequestLog
-from usage.services.charge_calls import charge_together
+from usage.services.charges.calls import charge_together
 
 pytestmark = pytest.mark.django_db
 LIMIT = 2

@@ -19,7 +19,7 @@ from tests.ledger.tampering import tamper
 from tests.usage.batches import asked, books_of, comparable, in_batches, of, one_by_one
 from tests.usage.metering import held, price, refund, rolled_up
 from usage.models import RequestLog
-from usage.services.charge_calls import charge_one, charge_together
+from usage.services.charges.calls import charge_one, charge_together
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db

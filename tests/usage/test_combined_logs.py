@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from usage.services.combined_logs import combined_parser
-from usage.services.log_formats import LineRejected
+from usage.services.imports.combined import combined_parser
+from usage.services.imports.formats import LineRejected
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 TIME = "01/Mar/2026:12:00:00 +0000"

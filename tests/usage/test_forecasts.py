@@ -12,8 +12,8 @@ from tests.factories import UserFactory, customer_with
 from tests.ledger.lots import end, lot
 from tests.ledger.posting import allow_overdraft, hold, post
 from tests.usage.metering import charge, price, refund, report, request_at
-from usage.forecasts import burn_rate, forecast_of, forecasts_of
-from usage.services.forecasting import outlook_of
+from usage.services.forecasts.outlook import outlook_of
+from usage.services.forecasts.selectors import burn_rate, forecast_of, forecasts_of
 
 pytestmark = pytest.mark.django_db
 DAY = dt.timedelta(days=1)

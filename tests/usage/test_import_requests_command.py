@@ -19,7 +19,7 @@ from tests.ledger.running import run
 from tests.usage.metering import price, rolled_up
 from usage.management.commands import import_requests
 from usage.models import ImportedLine, RequestLog
-from usage.services import importing
+from usage.services.imports import run as importing
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from accounts.models import User
 from tests.factories import ApiKeyFactory, UserFactory
 from tests.usage.logs import combined, figures, jsonl, run
 from usage.models import RequestLog
-from usage.services.imported_customers import Customers, read_customer_map
+from usage.services.imports.customers import Customers, read_customer_map
 
 pytestmark = pytest.mark.django_db
 

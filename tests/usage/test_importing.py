@@ -10,8 +10,8 @@ from tests.ledger.posting import hold
 from tests.usage.logs import combined, figures, jsonl, run
 from tests.usage.metering import price, rolled_up
 from usage.models import DailyUsage, ImportedLine, RequestLog
-from usage.services import importing
-from usage.services.log_files import LONGEST_LINE
+from usage.services.imports import run as importing
+from usage.services.imports.files import LONGEST_LINE
 
 pytestmark = pytest.mark.django_db
 

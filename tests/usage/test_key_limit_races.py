@@ -22,7 +22,7 @@ from tests.usage.batches import asked
 from tests.usage.key_limits import LimitedKey, limit, limited_key
 from tests.usage.metering import captured, charge, price, refund
 from usage.models import RequestLog
-from usage.services.charge_calls import charge_together
+from usage.services.charges.calls import charge_together
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -16,7 +16,7 @@ from tests.backoffice import page_of, signed_in, superuser
 from tests.factories import ApiKeyFactory
 from tests.usage.batches import asked
 from tests.usage.metering import price
-from usage.services.charge_calls import charge_together
+from usage.services.charges.calls import charge_together
 from usage.standings import budget_of
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from ledger.services.adjustments import adjust_credits
 from ledger.services.holds import open_hold
 from tests.account import give, requested
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, UserFactory
-from usage.services.charging import charge_request
+from usage.services.charges.charge import charge_request
 
 pytestmark = pytest.mark.django_db
 PATH = "/v2/account/summary"

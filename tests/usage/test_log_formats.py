@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from usage.services.log_formats import LineRejected, csv_parser, jsonl_parser
+from usage.services.imports.formats import LineRejected, csv_parser, jsonl_parser
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 

@@ -13,8 +13,8 @@ from django.conf import settings
 
 from tests.ledger.running import run
 from usage.models import RequestLog
-from usage.services.log_formats import LineRejected, jsonl_parser
-from usage.services.log_times import log_time
+from usage.services.imports.formats import LineRejected, jsonl_parser
+from usage.services.imports.times import log_time
 
 RECIPES = dict(
     re.findall(

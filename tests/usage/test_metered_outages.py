@@ -24,9 +24,9 @@ from usage.metering import metered
 from usage.models import RequestLog
 from usage.services.metered_requests import Announced
 from usage.services.reconciliation import reconcile
-from usage.services.replaying import Replay, replay_spool
-from usage.services.spool import Spool
-from usage.services.spooled_lines import from_line
+from usage.services.spool.files import Spool
+from usage.services.spool.lines import from_line
+from usage.services.spool.replaying import Replay, replay_spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

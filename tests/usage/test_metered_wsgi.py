@@ -21,8 +21,8 @@ from tests.usage.metering import price
 from tests.usage.outages import database_away
 from usage.metering import MeteredAsgi, MeteredWsgi
 from usage.services.reconciliation import reconcile
-from usage.services.replaying import replay_spool
-from usage.services.spool import Spool
+from usage.services.spool.files import Spool
+from usage.services.spool.replaying import replay_spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -29,7 +29,7 @@ from tests.ledger.races import before_it_commits
 from tests.usage.batches import asked
 from tests.usage.metering import captured, charge, held, price, refund, rolled_up
 from usage.models import RequestLog
-from usage.services.charge_calls import charge_one, charge_together
+from usage.services.charges.calls import charge_one, charge_together
 from usage.services.events import Event, record_events
 from usage.services.reconciliation import reconcile
 

@@ -35,11 +35,11 @@ from tests.ledger.tampering import tamper
 from tests.usage.histories import eventful, prices
 from tests.usage.metering import price
 from usage.models import AlertKind, RequestLog
-from usage.services.alerts import create_alert
+from usage.services.alerts.actions import create_alert
 from usage.services.metered_requests import Announced, Outcome
 from usage.services.reconciliation import reconcile
-from usage.services.spool import Spool
-from usage.services.spooled_lines import SpooledRequest, to_line
+from usage.services.spool.files import Spool
+from usage.services.spool.lines import SpooledRequest, to_line
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 

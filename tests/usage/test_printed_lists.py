@@ -26,7 +26,7 @@ from usage.models import RequestLog
 from usage.request_pages import RequestPages
 from usage.selectors import overview_of
 from usage.serializers.account import SUMMARY, AccountSummary, AccountSummarySerializer, RequestSerializer
-from usage.services.charging import charge_request
+from usage.services.charges.charge import charge_request
 from usage.views.account import stats_of
 from usage.windows import start_of_period
 

@@ -18,8 +18,8 @@ from tests.ledger.posting import hold, post
 from tests.ledger.races import before_it_commits
 from tests.usage.metering import charge, price, report, request_at, rolled_up
 from usage.models import RequestLog
+from usage.services.imports.recording import Line, record_lines
 from usage.services.reconciliation import Scope, rebuild_sums, reconcile
-from usage.services.recording import Line, record_lines
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MARCH = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

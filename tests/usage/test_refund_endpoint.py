@@ -8,7 +8,7 @@ from tests.factories import ApiKeyFactory, customer_with
 from tests.ledger.tampering import tamper
 from tests.usage.gateway import Gateway, refused
 from tests.usage.metering import captured, charge, held, price, rolled_up
-from usage.services.charging import Charge
+from usage.services.charges.charge import Charge
 
 pytestmark = pytest.mark.django_db
 BODY = {"reason": "It did not work"}

@@ -26,11 +26,11 @@ from tests.usage.metered_services import captures
 from tests.usage.metering import price
 from tests.usage.outages import database_away
 from usage.models import RequestLog
-from usage.services import spool as spool_module
 from usage.services.metered_requests import Announced, Outcome
 from usage.services.reconciliation import reconcile
-from usage.services.spool import Spool, SpoolFull
-from usage.services.spooled_lines import SpooledRequest, to_line
+from usage.services.spool import files as spool_module
+from usage.services.spool.files import Spool, SpoolFull
+from usage.services.spool.lines import SpooledRequest, to_line
 
 pytestmark = pytest.mark.django_db
 

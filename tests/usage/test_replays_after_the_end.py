@@ -20,7 +20,7 @@ from tests.usage.batches import asked
 from tests.usage.gateway import refused
 from tests.usage.metering import charge, price
 from usage.errors import CustomerInactive, CustomerKeyInvalid
-from usage.services.charge_calls import charge_together
+from usage.services.charges.calls import charge_together
 
 pytestmark = pytest.mark.django_db
 SECOND = dt.timedelta(seconds=1)

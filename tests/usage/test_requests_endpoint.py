@@ -19,7 +19,7 @@ from tests.usage.metering import charge, price, report, request_at
 from usage import request_pages
 from usage.models import RequestLog
 from usage.selectors import log_months
-from usage.services.charging import charge_request
+from usage.services.charges.charge import charge_request
 from usage.services.retention import drop_old_months
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from tests.usage.metering import charge, price, report, request_at, rolled_up
 from usage.models import DroppedMonth, ImportedLine, RequestLog
 from usage.selectors import log_months, usage_of
 from usage.services import retention
+from usage.services.imports.recording import Line, record_lines
 from usage.services.reconciliation import Scope, reconcile
-from usage.services.recording import Line, record_lines
 from usage.services.retention import drop_old_months, make_months_ahead, months_earlier
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])

@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usage.runway import LotAhead, runway_of, spend
+from usage.services.forecasts.runway import LotAhead, runway_of, spend
 
 
 def lot(credits, days=None):

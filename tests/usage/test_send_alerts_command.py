@@ -17,7 +17,7 @@ from tests.ledger.posting import allow_overdraft, hold, post
 from tests.ledger.running import run
 from tests.usage.metering import price, report, request_at
 from usage.models import Alert, AlertKind
-from usage.services.alerts import alerts_of, change_alert, create_alert, remove_alert
+from usage.services.alerts.actions import alerts_of, change_alert, create_alert, remove_alert
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOTHING = {"low": 0, "depleted": 0, "runway_low": 0, "recovered": 0, "grants_expiring": 0, "emails": 0}

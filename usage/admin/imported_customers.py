@@ -12,7 +12,7 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from usage.models import ImportedCustomer
-from usage.services.imported_customers import host_in_one_spelling
+from usage.services.imports.customers import host_in_one_spelling
 
 
 @admin.register(ImportedCustomer)

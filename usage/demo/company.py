@@ -27,11 +27,11 @@ from usage.demo.money import seed_money
 from usage.demo.plans import seed_plans
 from usage.errors import AlertExists
 from usage.models import AlertKind, Price
-from usage.services.alerts import create_alert
-from usage.services.charging import charge_request
-from usage.services.log_formats import ReportedRequest
+from usage.services.alerts.actions import create_alert
+from usage.services.charges.charge import charge_request
+from usage.services.imports.formats import ReportedRequest
+from usage.services.imports.recording import Line, record_lines
 from usage.services.prices import set_price
-from usage.services.recording import Line, record_lines
 
 SOURCE = "demo"
 PASSWORD = "tollbook-demo"  # noqa: S105  printed by the command, and refused in production

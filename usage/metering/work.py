@@ -31,8 +31,8 @@ from usage.errors import (
 from usage.metering.incoming import Incoming
 from usage.metering.terms import Terms
 from usage.services.metered_requests import Announced, Opened, Outcome, log_repeat, open_request, settle_request
-from usage.services.spool import SpoolFull, SpoolMissing, configured_spool, put_down
-from usage.services.spooled_lines import SpooledRequest, to_line
+from usage.services.spool.files import SpoolFull, SpoolMissing, configured_spool, put_down
+from usage.services.spool.lines import SpooledRequest, to_line
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
-from usage.forecasts import SOON_DAYS
-from usage.services.forecasting import Coming, Outlook
+from usage.services.forecasts.outlook import Coming, Outlook
+from usage.services.forecasts.selectors import SOON_DAYS
 
 
 class ExpiringSoonSerializer(serializers.Serializer[Any]):

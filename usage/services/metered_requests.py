@@ -1,6 +1,6 @@
 """Metered requests: credits are held before the work, and taken for what it turned out to cost.
 
-The same steps serve a request as it happens and one that waited in a spool (usage/services/spool.py) while the
+The same steps serve a request as it happens and one that waited in a spool (usage/services/spool/files.py) while the
 database was away: whichever comes first pays, and the other finds that it has been paid.
 """
 
@@ -17,7 +17,7 @@ from ledger.errors import HoldSettled, IdempotencyKeyReused
 from ledger.models import Entry, Hold, OperationKey
 from ledger.services.holds import HoldChange
 from usage.errors import CustomerKeyInvalid, IdempotencyKeySpent
-from usage.services.charging import Charge, charge_request
+from usage.services.charges.charge import Charge, charge_request
 from usage.services.customers import refuse_ended
 from usage.services.holding import capture_hold, hold_for_request
 

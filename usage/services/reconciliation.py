@@ -24,7 +24,7 @@ from ledger.services.subscriptions.checks import SUBSCRIPTION_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
 from usage.selectors import log_months, months_gone
-from usage.services.alert_checks import ALERT_CHECKS
+from usage.services.alerts.checks import ALERT_CHECKS
 
 FINDINGS_KEPT = 100
 DAY = dt.timedelta(days=1)

@@ -17,7 +17,7 @@ from config.http.documented import id_parameter
 from config.http.parameters import path_number
 from usage.models import Alert, AlertKind
 from usage.serializers.alerts import AlertChangesSerializer, AlertSerializer, NewAlertSerializer
-from usage.services.alerts import alerts_of, change_alert, create_alert, remove_alert
+from usage.services.alerts.actions import alerts_of, change_alert, create_alert, remove_alert
 
 
 class AlertsViewSet(GenericViewSet[Alert]):

@@ -15,8 +15,8 @@ from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound
 from ledger.serializers.account import InsufficientCreditsSerializer, RefundSerializer
 from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer
-from usage.services.charging import Charge, charge_request
-from usage.services.refunds import refund_charge
+from usage.services.charges.charge import Charge, charge_request
+from usage.services.charges.refunds import refund_charge
 from usage.views.metering import (
     METERING_REFUSALS,
     MeteringViewSet,

@@ -13,7 +13,7 @@ from rest_framework.viewsets import ViewSet
 from accounts.models import User
 from accounts.serializers.people import REFUSALS
 from usage.serializers.forecast import ForecastSerializer
-from usage.services.forecasting import outlook_of
+from usage.services.forecasts.outlook import outlook_of
 
 
 class ForecastViewSet(ViewSet):

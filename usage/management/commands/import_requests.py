@@ -14,11 +14,11 @@ from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from config.values.credits import plain
-from usage.services.combined_logs import combined_parser
-from usage.services.imported_customers import Customers, read_customer_map
-from usage.services.importing import Import, Report
-from usage.services.log_files import STDIN, LogFile, UnreadableLog, open_log
-from usage.services.log_formats import CUSTOMER_FIELDS, FIELDS, LineParser, csv_parser, jsonl_parser
+from usage.services.imports.combined import combined_parser
+from usage.services.imports.customers import Customers, read_customer_map
+from usage.services.imports.files import STDIN, LogFile, UnreadableLog, open_log
+from usage.services.imports.formats import CUSTOMER_FIELDS, FIELDS, LineParser, csv_parser, jsonl_parser
+from usage.services.imports.run import Import, Report
 
 _SOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
 _ALWAYS = ("read", "accepted", "duplicates", "rejected", "credits_charged", "unpaid")

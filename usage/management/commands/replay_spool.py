@@ -15,8 +15,8 @@ from config.cli.command import EXIT_USAGE, OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from config.values.credits import plain
-from usage.services.replaying import rehearse_replay, replay_spool
-from usage.services.spool import Spool
+from usage.services.spool.files import Spool
+from usage.services.spool.replaying import rehearse_replay, replay_spool
 
 TOLD = 20  # lines that wait on are named on stderr, up to so many
 

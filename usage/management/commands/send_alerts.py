@@ -15,10 +15,10 @@ from accounts.services.signing_in.notices import tell_failed_sign_ins
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
-from usage.services.alert_notices import DEPLETED, EXPIRING, LOW, RECOVERED, RUNWAY_LOW
-from usage.services.crossings import arm_returned, count_crossings, tell_crossings, unwatched, watch_depletion
-from usage.services.expiring_grants import lots_expiring, tell_expiring_lots
-from usage.services.runways import count_runways, tell_runways
+from usage.services.alerts.crossings import arm_returned, count_crossings, tell_crossings, unwatched, watch_depletion
+from usage.services.alerts.expiring_grants import lots_expiring, tell_expiring_lots
+from usage.services.alerts.notices import DEPLETED, EXPIRING, LOW, RECOVERED, RUNWAY_LOW
+from usage.services.alerts.runways import count_runways, tell_runways
 
 EMAILS_A_RUN = 10_000
 

@@ -13,7 +13,7 @@ from accounts.models import ApiKey, User
 from accounts.selectors import user_named
 from config.http.client_address import read_address
 from usage.models import ImportedCustomer
-from usage.services.log_formats import LineRejected
+from usage.services.imports.formats import LineRejected
 
 _LONGEST_EMAIL = 254
 

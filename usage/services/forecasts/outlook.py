@@ -16,7 +16,7 @@ from config.db.snapshot import snapshot
 from config.rounds import Round
 from ledger.models import Balance, Grant
 from ledger.services.grants import settle_grants
-from usage.forecasts import Forecast, forecast_of, forecasts_of
+from usage.services.forecasts.selectors import Forecast, forecast_of, forecasts_of
 
 _BRING_CREDITS = (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE)
 

@@ -13,7 +13,7 @@ from typing import Any
 from config.db.arrays import plain_array
 from config.db.prepared import read_prepared
 from ledger.selectors import BALANCE_QUERY
-from usage.runway import LotAhead, Runway, runway_of, spend
+from usage.services.forecasts.runway import LotAhead, Runway, runway_of, spend
 
 RATE_DAYS = 7
 """Full days, besides today, whose usage makes the burn rate."""

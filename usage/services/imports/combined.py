@@ -10,8 +10,8 @@ import re
 
 from config.http.client_address import read_address
 from config.values.times import NotAnInstant
-from usage.services.log_formats import LineParser, LineRejected, ReportedRequest, reported
-from usage.services.log_times import common_log_time
+from usage.services.imports.formats import LineParser, LineRejected, ReportedRequest, reported
+from usage.services.imports.times import common_log_time
 
 # Quoted fields escape " and \ by a backslash, and what is not printable as \xHH.
 _COMBINED = re.compile(

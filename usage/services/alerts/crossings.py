@@ -16,12 +16,12 @@ from config.db.prepared import read_prepared
 from config.rounds import Round
 from ledger.models import Threshold
 from ledger.services.thresholds import rearm, watch_available
-from usage.forecasts import Forecast
 from usage.models import Alert, AlertKind
 from usage.models.alert import LEAST_CREDITS
-from usage.services.alert_notices import RECOVERED, TYPE_BY_KIND, tell_crossed, tell_recovered
-from usage.services.alerts import make_default_alerts
-from usage.services.forecasting import settled_forecasts_of
+from usage.services.alerts.actions import make_default_alerts
+from usage.services.alerts.notices import RECOVERED, TYPE_BY_KIND, tell_crossed, tell_recovered
+from usage.services.forecasts.outlook import settled_forecasts_of
+from usage.services.forecasts.selectors import Forecast
 
 ALERTS_AT_ONCE = 200
 RECENTLY = dt.timedelta(days=1)

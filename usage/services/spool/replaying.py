@@ -15,8 +15,8 @@ from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from usage.errors import CustomerKeyInvalid, UsageRefusal
 from usage.services.metered_requests import Settled, open_request, settle_request
-from usage.services.spool import Spool
-from usage.services.spooled_lines import NotASpooledRequest, SpooledRequest, from_line
+from usage.services.spool.files import Spool
+from usage.services.spool.lines import NotASpooledRequest, SpooledRequest, from_line
 
 
 @dataclass

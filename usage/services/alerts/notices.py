@@ -14,8 +14,8 @@ from accounts.models import Notice
 from accounts.services.notices import tell_customer
 from config.values.credits import plain
 from ledger.models import Grant
-from usage.forecasts import Forecast
 from usage.models import Alert, AlertKind
+from usage.services.forecasts.selectors import Forecast
 
 LOW, DEPLETED, RUNWAY_LOW = "balance.low", "balance.depleted", "balance.runway_low"
 RECOVERED, EXPIRING = "balance.recovered", "grant.expiring"

@@ -13,10 +13,10 @@ from django.db import transaction
 
 from config.rounds import Round
 from config.values.paths import normal_endpoint
-from usage.services.imported_customers import Customers
-from usage.services.log_files import LONGEST_LINE
-from usage.services.log_formats import LineParser, LineRejected, ReportedRequest
-from usage.services.recording import Line, record_lines
+from usage.services.imports.customers import Customers
+from usage.services.imports.files import LONGEST_LINE
+from usage.services.imports.formats import LineParser, LineRejected, ReportedRequest
+from usage.services.imports.recording import Line, record_lines
 
 LINES_A_CHUNK = 5_000
 REJECTIONS_KEPT = 20

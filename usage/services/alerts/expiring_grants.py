@@ -13,7 +13,7 @@ from ledger.models import Grant
 from ledger.selectors import balance_of
 from ledger.services.grants import settle_grants
 from usage.models import Alert, AlertKind
-from usage.services.alert_notices import tell_expiring
+from usage.services.alerts.notices import tell_expiring
 
 # As they were last settled: what was spent of them since is found before anything is told.
 _EXPIRING = """

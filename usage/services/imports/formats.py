@@ -14,7 +14,7 @@ from typing import Any
 from config.values.credits import NotACreditAmount, parse_credits, whole_milliseconds
 from config.values.text import HOSTILE, is_hostile
 from config.values.times import FIRST_YEAR, LAST_YEAR, NotAnInstant
-from usage.services.log_times import log_time
+from usage.services.imports.times import log_time
 
 CUSTOMER_FIELDS = ("host", "user", "api_key_prefix", "user_id", "email")
 # How many milliseconds one of each is.

@@ -10,10 +10,10 @@ from decimal import Decimal
 from django.db import transaction
 
 from config.rounds import Round
-from usage.forecasts import Forecast, forecasts_of
 from usage.models import Alert, AlertKind
-from usage.services.alert_notices import RECOVERED, RUNWAY_LOW, tell_crossed, tell_recovered
-from usage.services.forecasting import settled_forecasts_of
+from usage.services.alerts.notices import RECOVERED, RUNWAY_LOW, tell_crossed, tell_recovered
+from usage.services.forecasts.outlook import settled_forecasts_of
+from usage.services.forecasts.selectors import Forecast, forecasts_of
 
 ALERTS_AT_ONCE = 500
 _A_TENTH_MORE, _A_DAY_MORE = Decimal("1.1"), 1

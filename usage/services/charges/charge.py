@@ -17,8 +17,8 @@ from ledger.selectors import balance_of, our_metadata
 from ledger.services.entries import refusal_of
 from ledger.services.idempotency import fingerprint
 from usage import errors
-from usage.services.batching import Batcher
-from usage.services.charge_calls import AskedCharge, charge_one, charge_together
+from usage.services.charges.batching import Batcher
+from usage.services.charges.calls import AskedCharge, charge_one, charge_together
 from usage.services.customers import raise_customer_refusal
 from usage.standings import budget_of, rate_limited
 
