@@ -13,4 +13,4 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and let documents reach the database with their decimals exact."""
         import_module("config.checks")
-        set_json_dumps(import_module("config.http.renderers").exact_json)
+        set_json_dumps(import_module("config.values.json").exact_json)

@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
-from config.http.meters import REGISTRY
 from config.http.operators import may_look
+from config.registry import REGISTRY
 from ledger.models import DisputeStatus, Payment, PaymentDispute
 from usage.selectors import last_full_audit, log_months
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import DateTimeField
 
+from config.db.counting import MOST_COUNTED
 from config.db.statements import Place, Statement
-from config.http.page_sources import MOST_COUNTED, PageSource, PreparedPages
+from config.http.page_sources import PageSource, PreparedPages
 from config.http.rows import PrintedRows
 from ledger.models import Entry, EntryType
 from ledger.models.entry import EntryQuerySet

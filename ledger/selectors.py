@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db.models import OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
+from config.db.counting import counted
 from config.db.prepared import read_prepared
-from config.http.page_sources import counted
 from ledger.errors import HoldNotFound
 from ledger.models import Balance, Entry, EntryType, Grant, Hold, Payment
 from ledger.models.entry import EntryQuerySet

@@ -15,7 +15,7 @@ from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 
 
 class TypeFilter(admin.SimpleListFilter):

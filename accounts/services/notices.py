@@ -12,10 +12,10 @@ from django.db import connection, transaction
 
 from accounts.models import NOTICE_TYPES, Notice
 from accounts.reset_tokens import reset_link
-from config.http.renderers import exact_json
 from config.mail import EmailNotSent, send_email
 from config.rounds import Round
 from config.values.credits import plain
+from config.values.json import exact_json
 
 LONGEST_SUBJECT = 200
 EMAILS_GIVE_UP_AFTER = dt.timedelta(days=5)

@@ -6,8 +6,8 @@ import datetime as dt
 from argparse import ArgumentTypeError
 from decimal import Decimal
 
-from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
 from config.values.credits import NotACreditAmount, parse_credits
+from config.values.idempotency_keys import NotAnIdempotencyKey, parse_idempotency_key
 from config.values.text import HOSTILE, is_hostile
 from config.values.times import NotAnInstant, parse_instant
 

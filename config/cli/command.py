@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.cli.run_lock import AnotherRunHoldsTheLock
 from config.cli.sentences import is_accident, sentence_of
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 from config.values.timestamps import instant_text
 
 EXIT_ERROR, EXIT_USAGE, EXIT_FINDINGS, EXIT_LOCKED = 1, 2, 3, 4

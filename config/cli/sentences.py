@@ -7,7 +7,7 @@ import builtins
 from django import db
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
-from config.http.answers import is_database_away
+from config.db.failures import is_database_away
 
 
 def sentence_of(error: BaseException) -> str:

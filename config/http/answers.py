@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
-from django import db
 from django.http import HttpResponse
 
-from config.db.prepared import is_connection_lost
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 
 RETRY_AFTER_SECONDS = "5"
 
@@ -52,10 +49,3 @@ def error_answer(
     if status == 503:
         answer.headers.setdefault("Retry-After", RETRY_AFTER_SECONDS)
     return answer
-
-
-def is_database_away(error: BaseException | None) -> bool:
-    """Tell whether a later try may succeed: server gone or full, statement or lock timed out, deadlock."""
-    if isinstance(error, (db.OperationalError, db.InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
-        return True
-    return error is not None and is_connection_lost(error)

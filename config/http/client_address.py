@@ -8,7 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from config.values.addresses import Address, read_address
+
 UNKNOWN = "unknown"
 
 
@@ -37,19 +38,6 @@ def address_to_count(request: HttpRequest | Request) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((address, 64), strict=False))
     return text
-
-
-def read_address(text: str) -> Address | None:
-    """Read an address as proxies write it, perhaps with a port or in brackets; IPv4 mapped into IPv6 is IPv4."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def _is_trusted(address: Address | None) -> bool:

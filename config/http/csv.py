@@ -11,8 +11,8 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-from config.http.renderers import exact_json
 from config.values.credits import plain
+from config.values.json import exact_json
 from config.values.timestamps import instant_text
 
 # What a spreadsheet takes for a formula: one of these, of full width too, behind any blanks or marks that it skips.

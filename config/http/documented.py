@@ -5,7 +5,8 @@ from __future__ import annotations
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
-from config.http.idempotency import HEADER, LONGEST_KEY, REPLAYED
+from config.http.idempotency import HEADER, REPLAYED
+from config.values.idempotency_keys import LONGEST_KEY
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     HEADER,

@@ -1,24 +1,16 @@
-"""Idempotency keys as callers write them."""
+"""The header that names an operation, and the one that says that it was repeated."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.exceptions import APIException, ValidationError
 
+from config.values.idempotency_keys import NotAnIdempotencyKey, parse_idempotency_key
+
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-LONGEST_KEY = 255
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-
-
-class NotAnIdempotencyKey(ValueError):
-    """This text cannot name an operation."""
-
-    def __init__(self) -> None:
-        super().__init__(f"An idempotency key is 1 to {LONGEST_KEY} printable ASCII characters.")
 
 
 class IdempotencyKeyRequired(APIException):
@@ -27,16 +19,6 @@ class IdempotencyKeyRequired(APIException):
     status_code = 400
     default_code = "idempotency_key_required"
     default_detail = f"This call needs the header {HEADER}: a name of your own for this very operation."
-
-
-def parse_idempotency_key(text: str) -> str:
-    """Give the key back, if it is one.
-
-    :raises NotAnIdempotencyKey: if it is not
-    """
-    if not _KEY.fullmatch(text) or not text.strip():
-        raise NotAnIdempotencyKey
-    return text
 
 
 def sent_idempotency_key(environment: Mapping[str, Any]) -> str:

@@ -19,8 +19,8 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from config.http.page_sources import PageSource
 from config.http.pagination import StrictLimitOffsetPagination
-from config.http.renderers import exact_json
 from config.http.rows import PrintedRows
+from config.values.json import exact_json
 
 
 class LeanRequest:

@@ -1,4 +1,4 @@
-"""What each process counts for Prometheus: calls, their durations, and what the database refused.
+"""What each process counts of its calls for Prometheus: how many, how long they took, and how they ended.
 
 With PROMETHEUS_MULTIPROC_DIR the numbers live in that folder, and any process answers for all of them
 (docs/decisions/0019); without it they are this process's own. Labels come from the code, never from a caller.
@@ -8,23 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from django import db
 from django.http import HttpRequest
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-from config.db.prepared import is_connection_lost, sqlstate
-
-REGISTRY = CollectorRegistry()
+from config.registry import REGISTRY
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_DATABASE_ERRORS = {
-    "55P03": "lock_timeout",
-    "57014": "statement_timeout",
-    "40001": "serialization_failure",
-    "40P01": "deadlock",
-    "53300": "too_many_connections",
-}
 
 _requests = Counter(
     "tollbook_http_requests", "Calls that were answered.", ("method", "route", "status"), registry=REGISTRY
@@ -38,9 +28,6 @@ _durations = Histogram(
 )
 _rate_limited = Counter("tollbook_http_rate_limited", "Calls beyond a limit (429).", ("route",), registry=REGISTRY)
 _unavailable = Counter("tollbook_http_unavailable", "Calls to be tried again (503).", ("route",), registry=REGISTRY)
-_database_errors = Counter(
-    "tollbook_database_errors", "Errors for which a call was answered with 503.", ("kind",), registry=REGISTRY
-)
 in_progress = Gauge(
     "tollbook_http_requests_in_progress",
     "Calls that are being worked on.",
@@ -66,13 +53,6 @@ def count_answer(method: str, route: str, status: int, seconds: float) -> None:
         _rate_limited.labels(route).inc()
     elif status == 503:
         _unavailable.labels(route).inc()
-
-
-def count_database_error(error: BaseException) -> None:
-    """Count an error for which a caller is told to come back."""
-    known = _DATABASE_ERRORS.get(sqlstate(error))
-    lost = isinstance(error, db.OperationalError | db.InterfaceError) or is_connection_lost(error)
-    _database_errors.labels(known or ("connection" if lost else "other")).inc()
 
 
 @lru_cache(maxsize=4096)

@@ -13,11 +13,11 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
-from config.http.answers import RETRY_AFTER_SECONDS, error_answer, is_database_away
+from config.db.failures import count_database_error, is_database_away
+from config.http.answers import RETRY_AFTER_SECONDS, error_answer
 from config.http.api_paths import is_api_path
 from config.http.body_limits import REFUSED_BODY, body_limit, too_large
 from config.http.downloads import begin_download
-from config.http.meters import count_database_error
 from config.http.throttling import count_elsewhere, rate_headers
 from config.values.request_ids import chosen_request_id, current_request_id
 

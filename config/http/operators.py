@@ -7,7 +7,8 @@ import hmac
 from django.conf import settings
 from django.http import HttpRequest
 
-from config.http.client_address import client_address, read_address
+from config.http.client_address import client_address
+from config.values.addresses import read_address
 
 # What a proxy adds: a call with one of these came from elsewhere, unless the proxy is one that is believed.
 _FORWARDED = (

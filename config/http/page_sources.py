@@ -11,18 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
+from config.db.counting import MOST_COUNTED, counted
 from config.db.statements import Place, Statement
 from config.http.rows import PrintedRows
 from config.values.cursors import BrokenCursor
-
-MOST_COUNTED = 1_000
-"""Rows that a list counts one by one; of a longer one `count` is null, or its pages would cost more with each row."""
-
-
-def counted(rows: QuerySet[Any]) -> int | None:
-    """Count rows that have no number of their own; None: there are more than MOST_COUNTED."""
-    found = rows.order_by()[: MOST_COUNTED + 1].count()
-    return found if found <= MOST_COUNTED else None
 
 
 @runtime_checkable

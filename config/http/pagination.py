@@ -15,8 +15,8 @@ from simplejson import RawJSON
 
 from config.http.page_sources import PageSource, QuerySetSource
 from config.http.parameters import LARGEST_NUMBER, Asking, strict_parameters, whole_number
-from config.http.renderers import exact_json
 from config.values.cursors import LONGEST_CURSOR, BrokenCursor, open_cursor, seal_cursor
+from config.values.json import exact_json
 
 if TYPE_CHECKING:  # views.py itself imports what the settings name
     from rest_framework.views import APIView

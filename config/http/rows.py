@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 from config.values.timestamps import instant_text
 
 Column = Sequence[str | None]

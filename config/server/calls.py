@@ -13,12 +13,12 @@ from typing import Any
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
 from config.http.body_limits import REFUSED_BODY, body_limit
-from config.http.renderers import exact_json
 from config.server.deadlines import Deadlines
 from config.server.environ import environ_of
 from config.server.futures import Message, message_of
 from config.server.streams import Stream
 from config.server.threads import Lane, Threads
+from config.values.json import exact_json
 from config.values.request_ids import chosen_request_id
 
 BODY_SECONDS = 10.0

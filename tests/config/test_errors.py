@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts import errors as accounts_errors
 from config.api import status_of
-from config.http.answers import is_database_away
+from config.db.failures import is_database_away
 from ledger import errors as ledger_errors
 from usage import errors as usage_errors
 

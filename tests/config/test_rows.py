@@ -16,8 +16,8 @@ from hypothesis import strategies as some
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
-from config.http.renderers import exact_json
 from config.http.rows import PrintedRows
+from config.values.json import exact_json
 
 pytestmark = pytest.mark.django_db
 

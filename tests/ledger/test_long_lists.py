@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.http.page_sources import MOST_COUNTED
+from config.db.counting import MOST_COUNTED
 from ledger import listings
 from tests.account import client_of
 from tests.factories import give

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import SubscriptionStatus, User
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 from ledger.models import EntryReason, EntryType
 from ledger.selectors import grants_of, holds_of, ledger_of
 from ledger.serializers.account import AccountHoldSerializer, EntrySerializer, GrantSerializer

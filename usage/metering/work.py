@@ -14,10 +14,9 @@ from django.utils import timezone
 
 from accounts import key_format
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing
-from config.http.answers import is_database_away
-from config.http.idempotency import NotAnIdempotencyKey, parse_idempotency_key
-from config.http.meters import count_database_error
+from config.db.failures import count_database_error, is_database_away
 from config.values.credits import parse_credits
+from config.values.idempotency_keys import NotAnIdempotencyKey, parse_idempotency_key
 from ledger.errors import LedgerRefusal
 from ledger.services.holds import extend_hold
 from usage.errors import (

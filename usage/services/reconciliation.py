@@ -13,8 +13,8 @@ from django.db import Error, connection, transaction
 from config.db.calls import call
 from config.db.prepared import is_connection_lost
 from config.db.snapshot import snapshot
-from config.http.renderers import exact_json
 from config.rounds import Round
+from config.values.json import exact_json
 from ledger.services.auto_reload.checks import RELOAD_CHECKS
 from ledger.services.payments.checks import PAYMENT_CHECKS
 from ledger.services.reconciliation.checks import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes

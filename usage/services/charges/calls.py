@@ -11,7 +11,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call, call_rows
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 from usage.services.counting import with_count
 from usage.services.partitions import months_around, with_partition
 

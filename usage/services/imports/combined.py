@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from config.http.client_address import read_address
+from config.values.addresses import read_address
 from config.values.times import NotAnInstant
 from usage.services.imports.formats import LineParser, LineRejected, ReportedRequest, reported
 from usage.services.imports.times import common_log_time

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from accounts.errors import UserNotFound
 from accounts.models import ApiKey, User
 from accounts.selectors import user_named
-from config.http.client_address import read_address
+from config.values.addresses import read_address
 from usage.models import ImportedCustomer
 from usage.services.imports.formats import LineRejected
 

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from config.http.renderers import exact_json
+from config.values.json import exact_json
 from ledger.models import Hold
 from usage.services.metered_requests import Announced, Outcome
 

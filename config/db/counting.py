@@ -1,0 +1,16 @@
+"""Counting rows without reading all of a long list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+MOST_COUNTED = 1_000
+"""Rows that a list counts one by one; of a longer one `count` is null, or its pages would cost more with each row."""
+
+
+def counted(rows: QuerySet[Any]) -> int | None:
+    """Count rows that have no number of their own; None: there are more than MOST_COUNTED."""
+    found = rows.order_by()[: MOST_COUNTED + 1].count()
+    return found if found <= MOST_COUNTED else None
