@@ -16,10 +16,11 @@ from rest_framework.response import Response
 
 from accounts import errors as accounts_errors
 from config.db.failures import count_database_error, is_database_away
-from config.http.answers import RETRY_AFTER_SECONDS, WORDS_BY_STATUS, error_body
+from config.http.answers import RETRY_AFTER_SECONDS, error_body
 from config.http.field_errors import flattened
 from config.http.throttling import count_of, count_refusal, rate_headers
 from config.values.credits import plain
+from config.values.statuses import WORDS_BY_STATUS
 from ledger import errors as ledger_errors
 from usage import errors as usage_errors
 

@@ -8,23 +8,9 @@ from typing import Any
 from django.http import HttpResponse
 
 from config.values.json import exact_json
+from config.values.statuses import WORDS_BY_STATUS
 
 RETRY_AFTER_SECONDS = "5"
-
-# What an answer says when the error came from outside any view: status → (code, sentence).
-WORDS_BY_STATUS: dict[int, tuple[str, str]] = {
-    400: ("bad_request", "The request is malformed."),
-    401: ("not_authenticated", "Authentication credentials were not provided."),
-    403: ("permission_denied", "You do not have permission to perform this action."),
-    404: ("not_found", "Not found."),
-    405: ("method_not_allowed", "This method is not allowed here."),
-    408: ("body_too_late", "The request's body did not come in time."),
-    413: ("body_too_large", "The request's body is too large."),
-    415: ("unsupported_media_type", "This media type is not supported."),
-    429: ("rate_limited", "Rate limit exceeded. Please try again later."),
-    500: ("internal_error", "An internal error occurred."),
-    503: ("unavailable", "The service is temporarily unavailable. Please try again."),
-}
 
 
 def error_body(

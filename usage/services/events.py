@@ -19,10 +19,10 @@ from config.db.arrays import plain_array, text_array
 from config.db.calls import call
 from config.db.failures import count_database_error, is_database_away
 from config.db.prepared import read_prepared
-from config.http.answers import WORDS_BY_STATUS
 from config.rounds import Round
 from config.values.credits import LARGEST_ID
 from config.values.paths import endpoint_as_stored, normal_endpoint
+from config.values.statuses import WORDS_BY_STATUS
 from usage.selectors import EARLIEST
 from usage.services.partitions import with_partition
 
