@@ -191,22 +191,3 @@ class NewApiKeySerializer(ApiKeySerializer):
     """A key that was just made."""
 
     key = serializers.CharField(help_text="The whole key, shown this once: only its hash is stored.")
-
-
-class ErrorSerializer(serializers.Serializer[Any]):
-    """The shape of every refusal."""
-
-    detail = serializers.CharField(help_text="A sentence for people.")
-    code = serializers.CharField(help_text="A stable name for programs.")
-
-
-class FieldErrorsSerializer(ErrorSerializer):
-    """A refusal of what was given for some fields."""
-
-    errors = serializers.DictField(  # type: ignore[assignment]  # shadows a property of Serializer, as the contract names it
-        child=serializers.ListField(child=serializers.CharField()), required=False
-    )
-
-
-# What any call that asks for credentials may answer besides its own answers, for the API's document.
-REFUSALS: dict[Any, Any] = {401: ErrorSerializer, 429: ErrorSerializer}

@@ -18,10 +18,7 @@ from accounts.models import ApiKey, KeyStatus, User
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import keys_of
 from accounts.serializers.people import (
-    REFUSALS,
     ApiKeySerializer,
-    ErrorSerializer,
-    FieldErrorsSerializer,
     KeyChangesSerializer,
     NewApiKeySerializer,
     NewKeyRequestSerializer,
@@ -34,6 +31,7 @@ from accounts.services.keys.own_keys import change_own_key, create_own_key, rota
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 
 CSV_HEADER = (
     "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",

@@ -17,8 +17,6 @@ from rest_framework.views import APIView
 from accounts.errors import TooManyRegistrations
 from accounts.models import User
 from accounts.serializers.people import (
-    ErrorSerializer,
-    FieldErrorsSerializer,
     LoginSerializer,
     PasswordChangeSerializer,
     PasswordResetSerializer,
@@ -30,6 +28,7 @@ from accounts.serializers.people import (
 )
 from accounts.services.signing_in import password_reset, passwords, registration, sessions
 from config.http.client_address import client_address
+from config.http.refusals import ErrorSerializer, FieldErrorsSerializer
 from config.http.throttling import count_apart
 
 

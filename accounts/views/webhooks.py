@@ -15,7 +15,6 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import DeliveryState, User, WebhookDelivery, WebhookEndpoint
 from accounts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from accounts.serializers.webhooks import (
     DeliverySerializer,
     DeliveryWithLogSerializer,
@@ -36,6 +35,7 @@ from accounts.services.webhooks.endpoints import (
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 
 CSV_HEADER = (
     "id", "message_id", "type", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at",

@@ -7,9 +7,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.serializers.people import ErrorSerializer
 from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
+from config.http.refusals import ErrorSerializer
 from config.values.credits import plain
 from ledger.models import Entry, EntryType, Grant, GrantCategory, GrantStatus, Hold, HoldStatus
 from ledger.selectors import CreditBalance

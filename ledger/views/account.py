@@ -8,12 +8,12 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.filters import LedgerFilter
 from ledger.listings import ENTRIES, GRANTS, HOLDS, LedgerRows, printed_grants_of, printed_holds_of
 from ledger.models import Entry, Grant, Hold, HoldStatus

@@ -13,10 +13,10 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.pagination import csv_items
 from config.http.parameters import wants_csv
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.models import AutoReload, AutoReloadEvent
 from ledger.serializers.auto_reload import AutoReloadSerializer, ReloadChangesSerializer, ReloadEventSerializer
 from ledger.services.auto_reload.status import reload_status

@@ -17,12 +17,12 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import REPLAYED, sent_idempotency_key
 from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.errors import PaymentMethodNotFound
 from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
 from ledger.serializers.payments import (

@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.parsers import parse_strictly
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.authentication import StripeSignature
 from ledger.errors import WebhookNotUnderstood
 from ledger.services.payments.stripe_events import take_stripe_event

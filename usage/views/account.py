@@ -16,12 +16,12 @@ from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.csv import csv_answer
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
 from config.http.pagination import LongListPagination, csv_items
 from config.http.parameters import choice, strict_parameters, time_range, wants_csv
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.values.credits import percentage
 from ledger.services.grants import settle_grants
 from ledger.services.subscriptions.renewals import is_due

@@ -12,9 +12,9 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.documented import id_parameter
 from config.http.parameters import path_number
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from usage.models import Alert, AlertKind
 from usage.serializers.alerts import AlertChangesSerializer, AlertSerializer, NewAlertSerializer
 from usage.services.alerts.actions import alerts_of, change_alert, create_alert, remove_alert

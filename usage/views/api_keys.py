@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models.api_key import ApiKeyQuerySet
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from accounts.views.api_keys import CSV_HEADER, ApiKeyViewSet
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from usage.selectors import with_spending
 from usage.serializers.keys import NewSpendingKeySerializer, SpendingKeySerializer
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 
-from accounts.serializers.people import ErrorSerializer
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
+from config.http.refusals import ErrorSerializer
 from config.values.credits import plain
 from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound

@@ -10,9 +10,9 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.authentication import ApiKeyAuthentication
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.documented import IDEMPOTENCY_KEY, replayed_header
 from config.http.idempotency import HEADER
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.values.credits import plain
 from ledger.selectors import balance_of
 from ledger.serializers.account import InsufficientCreditsSerializer

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.models import User
-from accounts.serializers.people import REFUSALS
+from config.http.refusals import REFUSALS
 from usage.serializers.forecast import ForecastSerializer
 from usage.services.forecasts.outlook import outlook_of
 

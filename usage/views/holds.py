@@ -7,10 +7,10 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 
-from accounts.serializers.people import ErrorSerializer
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
+from config.http.refusals import ErrorSerializer
 from config.values.request_ids import request_uuid
 from ledger.errors import HoldNotFound
 from ledger.selectors import hold_with_id

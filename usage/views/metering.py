@@ -12,10 +12,10 @@ from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope
 from accounts.permissions import HasScope
-from accounts.serializers.people import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.http.idempotency import REPLAYED
 from config.http.lean import LeanAnswer, LeanViewSet
 from config.http.parameters import path_number
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from usage.errors import CustomerKeyInvalid
 from usage.services.customers import customer_of_key
 
