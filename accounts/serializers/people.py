@@ -11,7 +11,7 @@ from accounts.models import MOST_CALLS_PER_MINUTE, ApiKey, KeyStatus, Scope, Use
 from accounts.services.keys.api_keys import CUSTOMER_SCOPES, LONGEST_NAME
 from accounts.services.keys.own_keys import LONGEST_GRACE
 from accounts.services.signing_in.passwords import LONGEST_NEW_PASSWORD, LONGEST_PASSWORD
-from config.http.fields import CreditsField, InstantField, MomentField, WholeNumberField
+from config.http.fields import CreditsField, InstantField, TimestampField, WholeNumberField
 
 _LONGEST_TOKEN = 4096
 _DAY_SECONDS = 86_400
@@ -133,7 +133,7 @@ class NewKeyRequestSerializer(KeyLimitsSerializer):
 
     name = serializers.CharField(max_length=LONGEST_NAME, help_text="What you call it.")
     scopes = ScopesField(default=[Scope.ACCOUNT_READ.value], max_length=10, help_text="What calls with it may do.")
-    expires_at = MomentField(required=False, allow_null=True, help_text="From then on it is refused.")
+    expires_at = TimestampField(required=False, allow_null=True, help_text="From then on it is refused.")
     expires_in_days = WholeNumberField(
         required=False,
         allow_null=True,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from accounts.models import ApiKey, DisabledReason, User, WebhookEndpoint
-from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, tell_customer
+from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, notify_customer
 from config.values.timestamps import instant_text
 
 PASSWORD_CHANGED, EMAIL_CHANGED, KEY_CREATED = "account.password_changed", "account.email_changed", "api_key.created"
@@ -20,7 +20,7 @@ MOST_EMAILS_A_DAY = 5  # of each type: whoever changes a password a hundred time
 _NOT_YOU = "If this was not you, answer to this email or write to our support at once.\n"
 
 
-def tell_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: bool, now: dt.datetime) -> None:
+def notify_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: bool, now: dt.datetime) -> None:
     """Tell somebody, in the caller's transaction, that their password is another one now."""
     by = "by our staff " if is_by_staff else ""
     keys = f" {revoked_keys} API keys were revoked with it." if revoked_keys else ""
@@ -34,7 +34,7 @@ def tell_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: bool,
     )
 
 
-def tell_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.datetime) -> None:
+def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.datetime) -> None:
     """Tell somebody, at the new address and at the old one, that their account has another email now."""
     by = "by our staff " if is_by_staff else ""
     subject, data = "The email of your account was changed", {"by_staff": is_by_staff}
@@ -43,7 +43,7 @@ def tell_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.dat
     _tell(user_id, EMAIL_CHANGED, data, subject, f"{said} We no longer write to this one.\n\n{_NOT_YOU}", now, to=old)
 
 
-def tell_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) -> None:
+def notify_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) -> None:
     """Tell a customer that there is a new key of theirs; services have nobody to be told."""
     if api_key.user_id is None:
         return
@@ -58,7 +58,7 @@ def tell_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) ->
     )
 
 
-def tell_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *, now: dt.datetime) -> None:
+def notify_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *, now: dt.datetime) -> None:
     """Tell a customer that an endpoint of theirs was turned off.
 
     The address is the customer's own text. Its host stands in the email if somebody has shown that they read that
@@ -67,7 +67,7 @@ def tell_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *, 
     user = User.objects.only("email_verified_at").get(pk=endpoint.user_id)
     named = f"number {endpoint.pk}" if user.email_verified_at is None else f"at {urlsplit(endpoint.url).hostname}"
     why = "it answered 410 Gone" if reason == DisabledReason.GONE else "nothing could be delivered to it for five days"
-    tell_customer(
+    notify_customer(
         user_id=endpoint.user_id,
         type="webhook.disabled",
         key=f"{endpoint.pk} at {instant_text(now)}",
@@ -105,7 +105,7 @@ def _tell(
     now: dt.datetime,
     to: str | None = None,
 ) -> None:
-    tell_customer(
+    notify_customer(
         user_id=user_id,
         type=type,
         key=uuid.uuid4().hex,

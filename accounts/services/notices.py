@@ -70,7 +70,7 @@ class _Email(NamedTuple):
     most_a_day: int | None
 
 
-def tell_customer(
+def notify_customer(
     *,
     user_id: int,
     type: str,
@@ -97,7 +97,7 @@ def tell_customer(
     return _tell(user_id, None, type, key, data, email, now) is not None
 
 
-def tell_endpoint(
+def notify_endpoint(
     *, user_id: int, endpoint_id: int, type: str, key: str, data: Mapping[str, Any], now: dt.datetime
 ) -> int:
     """Note that one endpoint, which is on, is to be told something, and by no email; answers the delivery's id."""

@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services.account_notices import tell_email_changed
+from accounts.services.account_notices import notify_email_changed
 
 
 @transaction.atomic
@@ -22,4 +22,4 @@ def change_email(*, user: User, email: str, now: dt.datetime) -> None:
     if email == before:
         return
     User.objects.filter(pk=user.pk).update(email=email, email_verified_at=None)
-    tell_email_changed(user_id=user.pk, old=before, is_by_staff=True, now=now)
+    notify_email_changed(user_id=user.pk, old=before, is_by_staff=True, now=now)

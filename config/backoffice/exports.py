@@ -24,7 +24,7 @@ from import_export.widgets import Widget
 
 from config.backoffice.export_files import write_csv, write_xlsx
 from config.backoffice.links import list_url
-from config.backoffice.model_admin import ModelAdmin, has_hostile_address
+from config.backoffice.model_admin import ModelAdmin, has_invalid_address
 from config.backoffice.record import record_export
 
 MOST_ROWS = {"xlsx": 20_000, "csv": 50_000}  # some five seconds either way
@@ -96,7 +96,7 @@ class Exportable(_ExportMixin, ModelAdmin):
         """Say how many rows there are, and in which formats they can be had; a POST is answered with the file."""
         if not self.has_export_permission(request):
             raise PermissionDenied
-        if has_hostile_address(request):
+        if has_invalid_address(request):
             return self._back_to_list()
         try:
             listed = self.get_export_queryset(request)

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from config.backoffice.credits import CreditsField
 from config.backoffice.paginator import CappedPaginator
-from config.values.text import is_hostile
+from config.values.text import is_invalid_text
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -23,9 +23,9 @@ else:
 _READING = ("GET", "HEAD")
 
 
-def has_hostile_address(request: HttpRequest) -> bool:
+def has_invalid_address(request: HttpRequest) -> bool:
     """Tell whether the address asks with text that no database can hold."""
-    return any(is_hostile(value) for values in request.GET.lists() for value in (values[0], *values[1]))
+    return any(is_invalid_text(value) for values in request.GET.lists() for value in (values[0], *values[1]))
 
 
 class BackOfficeAdmin(ModelAdmin):
@@ -50,7 +50,7 @@ class BackOfficeAdmin(ModelAdmin):
         """Show the list; a POST is an action that this person has, or refused."""
         if request.method not in _READING and request.POST.get("action", "") not in self.get_actions(request):
             raise PermissionDenied
-        if has_hostile_address(request):
+        if has_invalid_address(request):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
         try:
             return super().changelist_view(request, extra_context)

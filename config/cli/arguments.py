@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from config.values.credits import NotACreditAmount, parse_credits
 from config.values.idempotency_keys import NotAnIdempotencyKey, parse_idempotency_key
-from config.values.text import HOSTILE, is_hostile
+from config.values.text import INVALID_TEXT, is_invalid_text
 from config.values.times import NotAnInstant, parse_instant
 
 MOST = 1_200  # of anything that is counted in months: a hundred years
@@ -63,8 +63,8 @@ def priority_argument(text: str) -> int:
 
 def text_argument(text: str) -> str:
     """Read a text that a person wrote; blanks alone are none."""
-    if is_hostile(text):
-        raise ArgumentTypeError(HOSTILE)
+    if is_invalid_text(text):
+        raise ArgumentTypeError(INVALID_TEXT)
     if not text.strip():
         raise ArgumentTypeError("Say something: blanks alone are not a text.")
     return text.strip()

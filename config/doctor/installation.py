@@ -16,7 +16,7 @@ from ledger.providers.stripe_events import is_live_key
 from ledger.services.auto_reload.buying import reloads_due
 from ledger.services.payments.rounds import payments_in_doubt
 from ledger.services.subscriptions.renewals import customers_due
-from usage.services.alerts.crossings import count_untold
+from usage.services.alerts.crossings import count_unnotified
 from usage.services.spool.files import configured_spool
 
 _MOST_COUNTED = 10_000
@@ -80,7 +80,7 @@ def payments() -> Iterator[Finding]:
 
 def alerts() -> Iterator[Finding]:
     """No customer waits to be told that their credits ran low."""
-    untold = count_untold(before=timezone.now() - dt.timedelta(hours=1))
+    untold = count_unnotified(before=timezone.now() - dt.timedelta(hours=1))
     if untold:
         yield Finding("alerts", f"{untold} customers' alerts were not told for an hour: run send_alerts.")
 

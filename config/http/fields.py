@@ -63,7 +63,7 @@ class InstantField(serializers.DateTimeField):
         return value  # printed by the renderer (config.values.timestamps), like every other datetime
 
 
-class MomentField(serializers.CharField):
+class TimestampField(serializers.CharField):
     """An instant in a body, in any form of RFC 3339; a date alone would leave open when it is meant."""
 
     def to_internal_value(self, data: Any) -> Any:  # a str to DRF's types, a datetime here
@@ -152,10 +152,10 @@ class ObjectField(serializers.DictField):
         return data
 
 
-class MomentFieldSchema(OpenApiSerializerFieldExtension):
+class TimestampFieldSchema(OpenApiSerializerFieldExtension):
     """Shows a moment as what it is."""
 
-    target_class = "config.http.fields.MomentField"
+    target_class = "config.http.fields.TimestampField"
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:  # noqa: ARG002
         return {"type": "string", "format": "date-time"}

@@ -10,7 +10,7 @@ from django_filters import FilterSet
 from rest_framework.exceptions import NotFound, ValidationError
 
 from config.values.credits import LARGEST_ID
-from config.values.text import HOSTILE, is_hostile
+from config.values.text import INVALID_TEXT, is_invalid_text
 from config.values.times import NotARange, TimeRange
 
 LARGEST_NUMBER = 2_147_483_647
@@ -40,8 +40,8 @@ def strict_parameters(request: Asking, known: Collection[str]) -> dict[str, str]
             errors[name] = ["Give this parameter once."]
         elif values and not values[0].strip():
             errors[name] = ["This parameter must not be empty."]
-        elif values and is_hostile(values[0]):
-            errors[name] = [HOSTILE]
+        elif values and is_invalid_text(values[0]):
+            errors[name] = [INVALID_TEXT]
         elif values:
             given[name] = values[0]
     if errors:
@@ -112,6 +112,6 @@ def path_text(name: str, text: str) -> str:
 
     :raises ValidationError: naming the part, if it holds NUL or lone surrogates
     """
-    if is_hostile(text):
-        raise ValidationError({name: [HOSTILE]})
+    if is_invalid_text(text):
+        raise ValidationError({name: [INVALID_TEXT]})
     return text

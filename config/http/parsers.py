@@ -17,7 +17,7 @@ from rest_framework.parsers import BaseParser
 
 from config.http.body_limits import too_large
 from config.http.encodings import Inflated, encoding_of, inflate
-from config.values.text import HOSTILE, hostile_places
+from config.values.text import INVALID_TEXT, invalid_places
 
 DEEPEST_NESTING = 20
 LONGEST_NUMBER = 100
@@ -129,7 +129,7 @@ def parse_strictly(body: bytes) -> Any:
         raise MalformedJson(f"The body is not valid JSON: line {error.lineno}, column {error.colno}.") from None
     _refuse_deep_nesting(value, text)
     if _HOSTILE_ESCAPE.search(text):  # raw ones cannot have come this far: JSON and UTF-8 exclude them
-        _refuse_hostile_text(value)
+        _refuse_invalid_text(value)
     return value
 
 
@@ -177,7 +177,7 @@ def _inner_containers(value: Any) -> list[Any]:
     return [each for each in inner if isinstance(each, (dict, list))]
 
 
-def _refuse_hostile_text(value: Any) -> None:
-    places = sorted(set(hostile_places(value)))
+def _refuse_invalid_text(value: Any) -> None:
+    places = sorted(set(invalid_places(value)))
     if places:
-        raise ValidationError({place or "non_field_errors": [HOSTILE] for place in places})
+        raise ValidationError({place or "non_field_errors": [INVALID_TEXT] for place in places})

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from ledger.models import AdjustmentReason, EntryReason, EntryType, OffReason
 from ledger.services.entries import Posted, post_entry
-from ledger.services.grants import USUAL_TERMS, LotTerms, open_grant
+from ledger.services.grants import USUAL_TERMS, GrantTerms, open_grant
 from ledger.services.payments.distrust import stop_reloading
 
 
@@ -48,7 +48,7 @@ def grant_credits(
     reason: EntryReason,
     reference: str | None,
     idempotency_key: str,
-    terms: LotTerms = USUAL_TERMS,
+    terms: GrantTerms = USUAL_TERMS,
 ) -> Posted:
     """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
 

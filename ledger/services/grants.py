@@ -34,7 +34,7 @@ Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
-class LotTerms:
+class GrantTerms:
     """How a lot is spent: None stands for what is usual.
 
     Usual are: promotional for a grant and paid for a purchase, the middle priority, effective at once, never expiring.
@@ -46,7 +46,7 @@ class LotTerms:
     expires_at: dt.datetime | None = None
 
 
-USUAL_TERMS = LotTerms()
+USUAL_TERMS = GrantTerms()
 
 
 def open_grant(
@@ -57,7 +57,7 @@ def open_grant(
     description: str,
     operation: str,
     idempotency_key: str,
-    terms: LotTerms,
+    terms: GrantTerms,
     reference: str | None = None,
 ) -> Posted:
     """Post a credit that is a lot with terms of its own; `amount` is positive credits.
@@ -133,7 +133,7 @@ def after_settling(service: Callable[..., Returned]) -> Callable[..., Returned]:
     return settled
 
 
-def customers_with_lots_to_settle() -> list[int]:
+def customers_with_grants_to_settle() -> list[int]:
     """Name the customers of whom a grant's time has come, or not every entry is settled that should be.
 
     It should be for all with credits that end, and with subscriptions, whose renewals settle what is left to settle;
@@ -154,7 +154,7 @@ def customers_with_lots_to_settle() -> list[int]:
     )
 
 
-def lots_due(*, user_id: int) -> int:
+def grants_due(*, user_id: int) -> int:
     """Count the lots of a customer whose time has come since anything was settled."""
     return Grant.objects.of(user_id).filter(expires_at__lte=Now(), has_run_out=False, remaining__gt=0).count()
 

@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
 from accounts.models import Notice, WebhookDelivery, WebhookEndpoint
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from accounts.services.webhooks.endpoints import change_endpoint, rotate_secret
 from tests.accounts.webhooks import NOW, endpoint_of, tell, webhook_tried
 from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
@@ -136,7 +136,7 @@ def test_an_endpoint_leads_to_its_deliveries_and_is_found_by_its_address(alice):
 def test_notices_are_found_by_key_type_and_what_became_of_their_email(alice):
     tell(alice, "grant.expiring")
     told = {"type": "balance.low", "key": "k-1", "data": {"available": 4}, "subject": "Low", "body": "Few are left."}
-    tell_customer(user_id=alice.pk, now=NOW, **told)
+    notify_customer(user_id=alice.pk, now=NOW, **told)
     notice = Notice.objects.get(key="k-1")
     client = signed_in(superuser())
 

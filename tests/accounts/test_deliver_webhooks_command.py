@@ -148,7 +148,7 @@ def test_a_round_begins_nothing_when_its_time_is_over(alice):
 
 
 def test_a_mistake_of_ours_in_one_delivery_does_not_keep_the_others(alice):
-    def send(parcel, now):
+    def send(prepared, now):
         raise ZeroDivisionError
 
     endpoint = endpoint_of(alice)
@@ -163,7 +163,7 @@ def test_a_mistake_of_ours_in_one_delivery_does_not_keep_the_others(alice):
 def test_no_transaction_is_open_while_somebody_is_talked_to(alice):
     seen = []
 
-    def send(parcel, now):
+    def send(prepared, now):
         seen.append(threading.current_thread() is not threading.main_thread())
         raise ZeroDivisionError
 

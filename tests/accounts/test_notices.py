@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import NOTICE_TYPES, Notice
-from accounts.services.notices import send_notice_emails, tell_customer
+from accounts.services.notices import notify_customer, send_notice_emails
 from config.rounds import Round
 from tests.accounts.races import at_once
 from tests.config.test_mail import CANNOT_BE_MAILED
@@ -42,7 +42,7 @@ def tell(user, **changes):
         "body": "4.5 credits are left.",
         "now": NOW,
     }
-    return tell_customer(**told | changes)
+    return notify_customer(**told | changes)
 
 
 def refuse_all(monkeypatch, error):

@@ -40,14 +40,14 @@ def endpoint(alice):
     return endpoint_of(alice)
 
 
-def note(parcel, answer, now=NOW):
-    return note_attempt(parcel=parcel, answer=answer, at=now, now=now, luck=0)
+def note(prepared, answer, now=NOW):
+    return note_attempt(prepared=prepared, answer=answer, at=now, now=now, jitter=0)
 
 
 def try_once(answer, now):
     """Try what is due."""
-    for parcel in claim_deliveries(now=now, most=100):
-        note(parcel, answer, now)
+    for prepared in claim_deliveries(now=now, most=100):
+        note(prepared, answer, now)
 
 
 def try_until_given_up(endpoint, answer=BAD):
@@ -67,10 +67,10 @@ def test_a_claim_takes_one_of_each_endpoint_the_longest_due_first(alice, endpoin
 
     claimed = claim_deliveries(now=NOW, most=10)
 
-    assert {parcel.endpoint_id for parcel in claimed} == {endpoint.pk, other.pk}
+    assert {prepared.endpoint_id for prepared in claimed} == {endpoint.pk, other.pk}
     assert len(claimed) == 2
     later = deliveries(endpoint)[1]
-    assert later.pk in {parcel.delivery_id for parcel in claimed}
+    assert later.pk in {prepared.delivery_id for prepared in claimed}
 
 
 def test_a_claim_leaves_the_busy_the_claimed_and_the_later(alice, endpoint):
@@ -78,11 +78,11 @@ def test_a_claim_leaves_the_busy_the_claimed_and_the_later(alice, endpoint):
     assert claim_deliveries(now=NOW - SECOND, most=10) == []
     assert claim_deliveries(now=NOW, most=10, busy=[endpoint.pk]) == []
 
-    (parcel,) = claim_deliveries(now=NOW, most=10)
+    (prepared,) = claim_deliveries(now=NOW, most=10)
 
     assert claim_deliveries(now=NOW + LEASE - SECOND, most=10) == []
     (again,) = claim_deliveries(now=NOW + LEASE, most=10)  # whoever took it was killed
-    assert (again.delivery_id, again.message_id) == (parcel.delivery_id, parcel.message_id)
+    assert (again.delivery_id, again.message_id) == (prepared.delivery_id, prepared.message_id)
 
 
 def test_whoever_fills_the_view_hides_nobody_once_they_are_busy(alice, endpoint, monkeypatch):
@@ -95,8 +95,8 @@ def test_whoever_fills_the_view_hides_nobody_once_they_are_busy(alice, endpoint,
     first = claim_deliveries(now=NOW, most=10)
     second = claim_deliveries(now=NOW, most=10, busy=[endpoint.pk])
 
-    assert [parcel.endpoint_id for parcel in first] == [endpoint.pk]
-    assert [parcel.endpoint_id for parcel in second] == [other.pk]
+    assert [prepared.endpoint_id for prepared in first] == [endpoint.pk]
+    assert [prepared.endpoint_id for prepared in second] == [other.pk]
 
 
 def test_who_comes_too_late_with_a_failure_changes_nothing_but_the_log(alice, endpoint):
@@ -186,11 +186,11 @@ def test_a_410_turns_an_endpoint_off_at_once(alice, endpoint):
 
 def test_a_410_of_an_address_that_was_changed_meanwhile_turns_nothing_off(alice, endpoint):
     tell(alice)
-    (parcel,) = claim_deliveries(now=NOW, most=1)
+    (prepared,) = claim_deliveries(now=NOW, most=1)
     changes = {"url": "https://example.org/new"}
     change_endpoint(user_id=alice.pk, endpoint_id=endpoint.pk, changes=changes, now=NOW)
 
-    note(parcel, GONE)
+    note(prepared, GONE)
 
     assert WebhookEndpoint.objects.get().is_active
     assert delivery_of(endpoint).state == "pending"
@@ -263,8 +263,8 @@ def test_many_who_claim_at_once_take_each_delivery_once():
 
     def claim_all():
         taken = []
-        while parcels := claim_deliveries(now=NOW, most=2):
-            taken += [parcel.delivery_id for parcel in parcels]
+        while claimed := claim_deliveries(now=NOW, most=2):
+            taken += [prepared.delivery_id for prepared in claimed]
         return taken
 
     taken = at_once(6, claim_all)

@@ -37,8 +37,8 @@ def path_of(endpoint):
 
 def tried(*answers, now=NOW):
     for answer in answers:
-        for parcel in claim_deliveries(now=now, most=10):
-            note_attempt(parcel=parcel, answer=answer, at=now, now=now, luck=0)
+        for prepared in claim_deliveries(now=now, most=10):
+            note_attempt(prepared=prepared, answer=answer, at=now, now=now, jitter=0)
 
 
 def test_the_log_has_each_delivery_newest_first(alice, endpoint):
@@ -148,12 +148,12 @@ def test_what_is_being_sent_this_moment_is_not_sent_twice(alice, endpoint, setti
     tell(alice)
     delivery = delivery_of(endpoint)
 
-    (parcel,) = claim_deliveries(now=timezone.now(), most=1)
+    (prepared,) = claim_deliveries(now=timezone.now(), most=1)
 
     answer = client_of(alice).post(f"{path_of(endpoint)}/{delivery.pk}/resend")
 
     assert answer.status_code == 202
-    assert delivery_of(endpoint).claim == parcel.claim
+    assert delivery_of(endpoint).claim == prepared.claim
 
 
 def test_nothing_is_sent_again_to_an_endpoint_that_is_off(alice, endpoint):

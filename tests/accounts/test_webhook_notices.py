@@ -28,8 +28,8 @@ def alice():
 def turn_off(user, url=URL, now=NOW):
     endpoint = endpoint_of(user, url)
     tell(user, now=now)
-    for parcel in claim_deliveries(now=now, most=100):
-        note_attempt(parcel=parcel, answer=GONE, at=now, now=now, luck=0)
+    for prepared in claim_deliveries(now=now, most=100):
+        note_attempt(prepared=prepared, answer=GONE, at=now, now=now, jitter=0)
     assert not WebhookEndpoint.objects.get(pk=endpoint.pk).is_active
     return endpoint
 

@@ -13,24 +13,24 @@ from tests.accounts.webhooks import NOW
 DAY = dt.timedelta(hours=24)
 
 
-def all_attempts(luck, wait=None):
+def all_attempts(jitter, wait=None):
     """Give the moments of all attempts of a delivery that always fails, each at the very moment it is due."""
     moments, now = [], NOW
     while now is not None:
         moments.append(now)
-        now = next_attempt(failures=len(moments), due_since=NOW, now=now, luck=luck, wait=wait)
+        now = next_attempt(failures=len(moments), due_since=NOW, now=now, jitter=jitter, wait=wait)
     return moments
 
 
 def test_pauses_are_those_of_the_standard_and_end_within_a_day():
-    moments = all_attempts(luck=0)
+    moments = all_attempts(jitter=0)
 
     assert [after - before for before, after in itertools.pairwise(moments)] == list(PAUSES)
     assert DAY - dt.timedelta(hours=1) < moments[-1] - NOW < DAY
 
 
 def test_luck_shortens_each_pause_by_up_to_a_tenth():
-    moments = all_attempts(luck=1)
+    moments = all_attempts(jitter=1)
 
     assert [after - before for before, after in itertools.pairwise(moments)] == [pause * 0.9 for pause in PAUSES]
 
@@ -38,12 +38,12 @@ def test_luck_shortens_each_pause_by_up_to_a_tenth():
 def test_an_endpoint_that_asks_for_an_hour_gets_it():
     wait = dt.timedelta(hours=1)
 
-    assert next_attempt(failures=1, due_since=NOW, now=NOW, luck=0, wait=wait) == NOW + wait
-    assert next_attempt(failures=5, due_since=NOW, now=NOW, luck=0, wait=wait) == NOW + PAUSES[4]
+    assert next_attempt(failures=1, due_since=NOW, now=NOW, jitter=0, wait=wait) == NOW + wait
+    assert next_attempt(failures=5, due_since=NOW, now=NOW, jitter=0, wait=wait) == NOW + PAUSES[4]
 
 
 def test_nobody_puts_a_delivery_off_beyond_its_day():
-    moments = all_attempts(luck=0, wait=dt.timedelta(days=365))
+    moments = all_attempts(jitter=0, wait=dt.timedelta(days=365))
 
     assert moments == [NOW, NOW + DAY]
 
@@ -51,7 +51,7 @@ def test_nobody_puts_a_delivery_off_beyond_its_day():
 def test_what_was_begun_late_is_not_tried_beyond_its_day_either():
     late = NOW + dt.timedelta(hours=20)
 
-    assert next_attempt(failures=7, due_since=NOW, now=late, luck=0, wait=None) is None
+    assert next_attempt(failures=7, due_since=NOW, now=late, jitter=0, wait=None) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import itertools
 
 from accounts.models import User, WebhookDelivery, WebhookEndpoint
 from accounts.providers.webhook_post import Answer
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from accounts.services.webhooks.deliveries import claim_deliveries, note_attempt
 from accounts.services.webhooks.endpoints import create_endpoint
 
@@ -23,15 +23,15 @@ def endpoint_of(user: User, url: str = "https://example.com/hooks", *types: str)
 def tell(user: User, type: str = "balance.low", *, now: dt.datetime = NOW, **data: object) -> None:
     """Tell a customer something new, by webhook alone."""
     key = str(next(_numbers))
-    assert tell_customer(user_id=user.pk, type=type, key=key, data=data, subject=None, body=None, now=now)
+    assert notify_customer(user_id=user.pk, type=type, key=key, data=data, subject=None, body=None, now=now)
 
 
 def webhook_tried(user: User) -> WebhookDelivery:
     """Make an endpoint, and a delivery to it that failed once."""
     endpoint = endpoint_of(user)
     tell(user)
-    for parcel in claim_deliveries(now=NOW, most=100):
-        note_attempt(parcel=parcel, answer=Answer(500, "Answered 500.", 7, "oh"), at=NOW, now=NOW, luck=0)
+    for prepared in claim_deliveries(now=NOW, most=100):
+        note_attempt(prepared=prepared, answer=Answer(500, "Answered 500.", 7, "oh"), at=NOW, now=NOW, jitter=0)
     return deliveries(endpoint)[0]
 
 

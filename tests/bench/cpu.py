@@ -191,11 +191,11 @@ def _fill(user_id: int) -> None:
     """Give a customer enough of everything for a page of each list."""
     from ledger.models import EntryReason
     from ledger.services.adjustments import grant_credits
-    from ledger.services.grants import LotTerms
+    from ledger.services.grants import GrantTerms
     from ledger.services.holds import open_hold
     from usage.services.charges.charge import charge_request
 
-    in_a_year = LotTerms(expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=365))
+    in_a_year = GrantTerms(expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=365))
     for n in range(ROWS):
         named: dict[str, Any] = {"user_id": user_id, "idempotency_key": f"cpu-{n}"}
         grant_credits(amount=Decimal(100), reason=EntryReason.GRANT, reference=f"grant {n}", terms=in_a_year, **named)

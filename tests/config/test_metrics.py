@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import WebhookDelivery
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.http import meters
 from ledger.providers import fake as cards
 from ledger.services.payments.reversals import note_dispute
@@ -206,7 +206,7 @@ class TestTheState:
         delivery = deliveries(endpoint)[0]
         WebhookDelivery.objects.filter(pk=delivery.pk).update(state="failed", next_attempt_at=None)
         email = {"subject": "Low", "body": "Few are left."}
-        tell_customer(user_id=alice.pk, type="balance.low", key="k", data={}, now=now, **email)
+        notify_customer(user_id=alice.pk, type="balance.low", key="k", data={}, now=now, **email)
 
         page = scrape(edge)
 

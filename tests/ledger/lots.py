@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from ledger.models import Entry, EntryReason, Grant
 from ledger.services.adjustments import grant_credits
-from ledger.services.grants import LotTerms, settle_grants
+from ledger.services.grants import GrantTerms, settle_grants
 from tests.ledger.tampering import unguarded
 
 
@@ -26,7 +26,7 @@ def lot(user: User, credits: Decimal | int | str, *, days: float | None = None, 
         reason=EntryReason.GRANT,
         reference=None,
         idempotency_key=uuid.uuid4().hex,
-        terms=LotTerms(**terms),
+        terms=GrantTerms(**terms),
     ).entry
 
 

@@ -70,7 +70,7 @@ def test_turning_off_while_a_run_decides_waits_for_it_and_nothing_more_is_bought
         return switch_off_auto_reload(user_id=user.pk, actor_id=clerk.pk, note="x", idempotency_key="1", now=NOON)
 
     def decide():
-        buying.hold_balance(user_id=user.pk)
+        buying.lock_balance(user_id=user.pk)
 
     _, switched = before_it_commits(decide, switch_off)
 

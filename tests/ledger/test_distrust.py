@@ -124,7 +124,7 @@ def test_nothing_is_noted_unless_auto_reload_goes_off_with_it(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(locking, "tell_turned_off", fail)
+    monkeypatch.setattr(locking, "notify_turned_off", fail)
     for take_back in (dispute, lambda payment: refund(payment, 1), take_by_hand):
         with pytest.raises(RuntimeError):
             take_back(payment)

@@ -12,7 +12,7 @@ from ledger.models import Balance, Entry, EntryReason, Grant, GrantCategory, Gra
 from ledger.models.balance import NEVER
 from ledger.selectors import balance_of
 from ledger.services.adjustments import grant_credits
-from ledger.services.grants import LotTerms, settle_grants
+from ledger.services.grants import GrantTerms, settle_grants
 from ledger.services.holds import release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.account import client_of
@@ -346,7 +346,7 @@ class TestOpening:
                 reason=EntryReason.GRANT,
                 reference=None,
                 idempotency_key="k",
-                terms=LotTerms(expires_at=dt.datetime(2100, 1, days, tzinfo=dt.UTC)),
+                terms=GrantTerms(expires_at=dt.datetime(2100, 1, days, tzinfo=dt.UTC)),
             )
 
         first = grant(1)

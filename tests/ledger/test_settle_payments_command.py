@@ -8,7 +8,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
 from accounts.models import Notice
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.cli.run_lock import run_lock
 from ledger.models import Payment, PaymentDispute
 from ledger.providers import fake as cards
@@ -123,7 +123,7 @@ def test_a_mail_server_that_is_away_is_asked_once_a_round_and_takes_no_money_wit
 def test_only_receipts_are_sent_and_a_dry_run_counts_them(bob):
     bought(bob, cards.APPROVE)
     told = {"user_id": bob.pk, "type": "balance.low", "key": "a", "data": {}, "subject": "Low", "body": "Low."}
-    tell_customer(**told, now=timezone.now())
+    notify_customer(**told, now=timezone.now())
 
     assert run("settle_payments", "--json", "--dry-run").json["receipts"] == 1
     assert run("settle_payments", "--json").json["receipts"] == 1

@@ -16,7 +16,7 @@ from ledger.selectors import balance_of, credits_owed_by
 from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.auto_reload.buying import reload_one
 from ledger.services.expiry import expire_holds
-from ledger.services.grants import LotTerms
+from ledger.services.grants import GrantTerms
 from ledger.services.holds import release_hold
 from ledger.services.payments.reversals import note_dispute, note_refund, settle_reversals
 from ledger.services.payments.rounds import reversals_due
@@ -81,7 +81,7 @@ def buy_again(user):
 COMES_IN = {
     "a purchase": buy_again,
     "a grant": lambda user: give(user, 1000),
-    "a grant that expires": lambda user: give(user, 1000, LotTerms(expires_at=timezone.now() + HOUR)),
+    "a grant that expires": lambda user: give(user, 1000, GrantTerms(expires_at=timezone.now() + HOUR)),
     "an adjustment": lambda user: adjust(user, 1000),
     "more than is owed": lambda user: give(user, 1500),
     "less than is owed": lambda user: give(user, 400),

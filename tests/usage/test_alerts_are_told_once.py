@@ -20,9 +20,15 @@ from tests.usage.metering import price, report, request_at
 from usage.models import Alert, AlertKind
 from usage.services.alerts import crossings
 from usage.services.alerts.actions import change_alert, create_alert
-from usage.services.alerts.crossings import arm_returned, crossings_due, tell_crossing, tell_crossings, watch_depletion
-from usage.services.alerts.expiring_grants import tell_expiring_lots
-from usage.services.alerts.runways import tell_runways
+from usage.services.alerts.crossings import (
+    arm_returned,
+    crossings_due,
+    notify_crossing,
+    notify_crossings,
+    watch_depletion,
+)
+from usage.services.alerts.expiring_grants import notify_expiring_grants
+from usage.services.alerts.runways import notify_runways
 from usage.services.forecasts.selectors import forecast_of
 
 
@@ -34,9 +40,9 @@ def alert_on(user: User, threshold: int, kind: AlertKind = AlertKind.BALANCE_BEL
 def tell() -> None:
     """Do what a run of `send_alerts` does about crossings."""
     now = timezone.now()
-    tell_crossings(Round(), now=now)
+    notify_crossings(Round(), now=now)
     arm_returned(Round(), now=now)
-    tell_crossings(Round(), now=now)
+    notify_crossings(Round(), now=now)
 
 
 def told(user: User) -> list[str]:
@@ -53,7 +59,7 @@ def test_of_many_who_tell_at_once_one_tells():
     report(alice, [request_at(timezone.now(), units=Decimal(50))], charged=True)
     lot(alice, 1, days=3)
 
-    for telling in (tell_crossings, tell_runways, tell_expiring_lots):
+    for telling in (notify_crossings, notify_runways, notify_expiring_grants):
         news = at_once(5, lambda telling=telling: telling(Round(), now=timezone.now()))
         assert all(isinstance(one, dict) for one in news), news
 
@@ -91,7 +97,7 @@ def test_who_switches_off_while_it_is_told_waits_and_nothing_is_told_afterwards(
     forecast = forecast_of(user_id=alice.pk, now=timezone.now())
 
     before_it_commits(
-        lambda: tell_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
+        lambda: notify_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
         lambda: change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False}),
     )
 
@@ -109,7 +115,7 @@ def test_who_tells_while_it_is_switched_off_waits_and_tells_nothing():
 
     _, told_then = before_it_commits(
         lambda: change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False}),
-        lambda: tell_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
+        lambda: notify_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
     )
 
     assert told_then == told(alice) == []
@@ -126,7 +132,7 @@ def test_a_move_meanwhile_does_not_wait_and_is_told_by_the_next_run():
     forecast = forecast_of(user_id=alice.pk, now=timezone.now())
 
     before_it_commits(
-        lambda: tell_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()), lambda: post(alice, -50)
+        lambda: notify_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()), lambda: post(alice, -50)
     )
     meanwhile = told(alice)
     tell()
@@ -144,7 +150,7 @@ def kill(*args: object, **kwargs: object) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("place", ["tell_crossed", "settled_forecasts_of", "Alert.save"])
+@pytest.mark.parametrize("place", ["notify_crossed", "settled_forecasts_of", "Alert.save"])
 def test_a_run_that_is_killed_before_it_has_told_is_made_up_for(monkeypatch, place):
     alice = customer_with(100)
     alert_on(alice, 80)
@@ -166,14 +172,14 @@ def test_a_run_that_is_killed_between_two_alerts_leaves_the_second_to_the_next(m
     for each in (alice, bob):
         alert_on(each, 80)
         post(each, -50)
-    telling = crossings.tell_crossing
+    telling = crossings.notify_crossing
 
     def tell_one_and_be_killed(**asked):
         telling(**asked)
         raise KilledError
 
     with monkeypatch.context() as broken:
-        broken.setattr(crossings, "tell_crossing", tell_one_and_be_killed)
+        broken.setattr(crossings, "notify_crossing", tell_one_and_be_killed)
         with pytest.raises(KilledError):
             tell()
     meanwhile = (told(alice), told(bob))
@@ -238,7 +244,7 @@ def test_a_runway_that_wavers_is_told_short_and_long_in_turn(steps):
 
     for step in steps:
         post(alice, step)
-        tell_runways(Round(), now=timezone.now())
+        notify_runways(Round(), now=timezone.now())
 
     types = told(alice)
     pairs = ["balance.runway_low", "balance.recovered"] * len(types)

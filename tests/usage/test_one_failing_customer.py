@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Notice, User, WebhookEndpoint
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.cli.command import EXIT_ERROR
 from ledger.models import Entry, Hold, HoldStatus, Payment, PaymentState
 from ledger.providers import fake as cards
@@ -238,7 +238,7 @@ def test_a_customer_whose_rows_are_locked_keeps_no_other_waiting(tmp_path):
 def test_emails_go_out_to_the_others_when_one_cannot_be_noted():
     people = [UserFactory() for _ in range(3)]
     for user in people:
-        tell_customer(
+        notify_customer(
             user_id=user.pk, type="balance.low", key="1", data={}, subject="Low", body="…", now=timezone.now()
         )
 

@@ -17,7 +17,7 @@ from ledger.models import EntryReason, EntryType
 from ledger.selectors import grants_of, holds_of, ledger_of
 from ledger.serializers.account import AccountHoldSerializer, EntrySerializer, GrantSerializer
 from ledger.services.adjustments import grant_credits
-from ledger.services.grants import LotTerms
+from ledger.services.grants import GrantTerms
 from tests.account import client_of, requested
 from tests.factories import SubscriptionFactory, UserFactory
 from tests.ledger.posting import hold
@@ -39,7 +39,7 @@ def busy() -> User:
     price("*", "0.25")
     customer = UserFactory()
     tomorrow = timezone.now() + dt.timedelta(days=1)
-    for n, terms in enumerate([LotTerms(), LotTerms(expires_at=tomorrow, priority=7)]):
+    for n, terms in enumerate([GrantTerms(), GrantTerms(expires_at=tomorrow, priority=7)]):
         grant_credits(
             user_id=customer.pk,
             amount=Decimal("100.000001"),

@@ -6,11 +6,11 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usage.services.forecasts.runway import LotAhead, runway_of, spend
+from usage.services.forecasts.runway import GrantAhead, runway_of, spend
 
 
 def lot(credits, days=None):
-    return LotAhead(Decimal(credits), None if days is None else Fraction(days))
+    return GrantAhead(Decimal(credits), None if days is None else Fraction(days))
 
 
 def test_without_expiry_credits_last_as_long_as_the_rate_says():
@@ -62,7 +62,7 @@ def test_spending_takes_from_the_first_lots():
 
 LOTS = st.lists(
     st.builds(
-        LotAhead,
+        GrantAhead,
         st.decimals("0.000001", 1000, places=6),
         st.none() | st.fractions(0, 60, max_denominator=1440),
     ),

@@ -14,7 +14,7 @@ from ledger.providers import fake
 from ledger.services.agreement.pricing import offered_rate
 from ledger.services.auto_reload.buying import reload_one
 from ledger.services.auto_reload.terms import change_auto_reload
-from ledger.services.grants import LotTerms, open_grant
+from ledger.services.grants import GrantTerms, open_grant
 from ledger.services.payments.cards import remember_card, remove_card
 from ledger.services.payments.reversals import note_dispute
 from ledger.services.payments.top_ups import start_top_up
@@ -43,7 +43,7 @@ def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
         open_grant(
             user_id=emil.pk, amount=WELCOME_CREDITS, reason=EntryReason.GRANT, description="Welcome to the demo",
             operation="grant", idempotency_key="demo: welcome",
-            terms=LotTerms(expires_at=now.replace(microsecond=0) + dt.timedelta(days=WELCOME_DAYS)),
+            terms=GrantTerms(expires_at=now.replace(microsecond=0) + dt.timedelta(days=WELCOME_DAYS)),
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from config.http.bodies import Body
 from config.http.field_errors import flattened
-from config.http.fields import MomentField, ObjectField, TextField, WholeNumberField
+from config.http.fields import ObjectField, TextField, TimestampField, WholeNumberField
 from usage.serializers.metering import MethodField, endpoint_field, latency_field, units_field
 from usage.services.events import Event, Result, rejected
 
@@ -34,7 +34,7 @@ class EventSerializer(serializers.Serializer[Any]):
     id = TextField(max_length=255, help_text="Together with `source` it names the event: twice is once.")
     source = TextField(max_length=255, help_text="Who reports it.")  # type: ignore[assignment]
     subject = TextField(max_length=254, help_text="The customer: id in digits, email, or any live key of theirs.")
-    time = MomentField(default=None, allow_null=True, help_text="When it happened; default: now.")
+    time = TimestampField(default=None, allow_null=True, help_text="When it happened; default: now.")
     type = TextField(max_length=2_000, default=None, allow_null=True, help_text="The endpoint, when `data` has none.")
     data = ObjectField(  # type: ignore[assignment]
         default=dict, help_text="`endpoint`, `status_code`, `units`, `latency_ms`, `method`."

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import MOST_CALLS_PER_MINUTE, Scope
 from accounts.selectors import user_named
-from accounts.services.account_notices import tell_key_created
+from accounts.services.account_notices import notify_key_created
 from accounts.services.keys.api_keys import IssuedKey, issue_api_key, issue_service_key
 from accounts.services.keys.limits import COLUMNS as LIMITS
 from accounts.services.keys.limits import KeyLimits
@@ -91,7 +91,7 @@ class Command(OperatorCommand):
         user = user_named(options["user"])
         with transaction.atomic():
             issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
-            tell_key_created(issued.api_key, is_by_staff=True, now=now)
+            notify_key_created(issued.api_key, is_by_staff=True, now=now)
         return issued
 
 

@@ -12,7 +12,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts import key_format
 from accounts.models import ApiKey, Scope, User
-from accounts.services.account_notices import tell_key_created
+from accounts.services.account_notices import notify_key_created
 from accounts.services.keys.api_keys import (
     CUSTOMER_SCOPES,
     SERVICE_SCOPES,
@@ -55,7 +55,7 @@ def issue_key_once(
             if user is None:
                 return issue_service_key(name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
             issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
-            tell_key_created(issued.api_key, is_by_staff=True, now=now)
+            notify_key_created(issued.api_key, is_by_staff=True, now=now)
             return issued
     except IntegrityError:  # the form's twin was quicker
         return issued_before.get()

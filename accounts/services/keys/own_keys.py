@@ -23,7 +23,7 @@ from accounts.errors import (
     TooManyApiKeys,
 )
 from accounts.models import ApiKey, User
-from accounts.services.account_notices import tell_key_created
+from accounts.services.account_notices import notify_key_created
 from accounts.services.keys.api_keys import IssuedKey, issue_api_key, refuse_name
 from accounts.services.keys.limits import COLUMNS as LIMITS
 from accounts.services.keys.limits import NO_LIMITS, KeyLimits, limits_of, refuse_limits, set_limits
@@ -51,7 +51,7 @@ def create_own_key(
     _refuse_faster_than_the_site(limits)
     issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, limits=limits)
     _refuse_beyond_limit(user, now)
-    tell_key_created(issued.api_key, is_by_staff=False, now=now)
+    notify_key_created(issued.api_key, is_by_staff=False, now=now)
     return issued
 
 
@@ -86,7 +86,7 @@ def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.da
     if old.expires_at is None or ends_at < old.expires_at:
         ApiKey.objects.filter(pk=old.pk).update(expires_at=ends_at)
     _refuse_beyond_limit(user, now)
-    tell_key_created(issued.api_key, is_by_staff=False, now=now)
+    notify_key_created(issued.api_key, is_by_staff=False, now=now)
     return issued
 
 

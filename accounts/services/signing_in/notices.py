@@ -12,14 +12,14 @@ from django.db.models import Count
 from django.db.models.functions import Lower
 
 from accounts.models import LoginAttempt, User
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.rounds import Round
 from config.values.timestamps import instant_text
 
 FAILURES = "account.sign_in_failures"
 
 
-def tell_failed_sign_ins(customers: Round, *, now: dt.datetime) -> int:
+def notify_failed_sign_ins(customers: Round, *, now: dt.datetime) -> int:
     """Tell the owners of accounts that ran out of guesses in the last LOGIN_WINDOW; answers how many were told now."""
     of_late = LoginAttempt.objects.filter(attempted_at__gt=now - settings.LOGIN_WINDOW)
     counted = of_late.values("account").annotate(failures=Count("pk"))
@@ -35,7 +35,7 @@ def tell_failed_sign_ins(customers: Round, *, now: dt.datetime) -> int:
 
 
 def _tell(user_id: int, failures: int, now: dt.datetime) -> bool:
-    return tell_customer(
+    return notify_customer(
         user_id=user_id,
         type=FAILURES,
         key=f"{now:%Y-%m-%d}",

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.errors import HashingBusy, InvalidCredentials, PasswordTooWeak, WrongCurrentPassword
 from accounts.models import ApiKey, LoginAttempt, TokenFamily, User
-from accounts.services.account_notices import tell_password_changed
+from accounts.services.account_notices import notify_password_changed
 from accounts.services.signing_in.devices import device_of
 from accounts.services.signing_in.login_guard import (
     forget_places,
@@ -101,7 +101,7 @@ def store_password(
     forget_places(user_id=user.pk)
     keys = ApiKey.objects.of(user.pk).filter(revoked_at=None) if revoke_keys else ApiKey.objects.none()
     revoked = keys.update(revoked_at=now)
-    tell_password_changed(user_id=user.pk, revoked_keys=revoked, is_by_staff=is_by_staff, now=now)
+    notify_password_changed(user_id=user.pk, revoked_keys=revoked, is_by_staff=is_by_staff, now=now)
     user.password = encoded
     return True
 

@@ -23,7 +23,7 @@ from accounts.models import (
     WebhookEndpoint,
 )
 from accounts.providers.webhook_post import Answer
-from accounts.services.account_notices import tell_webhook_disabled
+from accounts.services.account_notices import notify_webhook_disabled
 from accounts.services.webhooks.schedule import asked_wait, next_attempt
 from config.rounds import Round
 from config.values.timestamps import instant_text
@@ -91,7 +91,7 @@ _GIVE_UP = """
 
 
 @dataclass(frozen=True)
-class Parcel:
+class PreparedDelivery:
     """All that an attempt needs, so that it can be made far from the database."""
 
     delivery_id: int
@@ -105,7 +105,7 @@ class Parcel:
 
 def claim_deliveries(
     *, now: dt.datetime, most: int, busy: Collection[int] = (), only: int | None = None
-) -> list[Parcel]:
+) -> list[PreparedDelivery]:
     """Take at most so many deliveries that are due, at most one of each endpoint and none of those that are busy.
 
     With `only`, of that endpoint alone. Nobody else takes them within LEASE; after that they are due again, whatever
@@ -124,22 +124,24 @@ def claim_deliveries(
         .select_related("endpoint", "notice")
         .annotate(data_text=Cast("notice__data", TextField()))
     )
-    return [_parcel(delivery, claim, now) for delivery in deliveries]
+    return [_prepared(delivery, claim, now) for delivery in deliveries]
 
 
 @transaction.atomic
-def note_attempt(*, parcel: Parcel, answer: Answer, at: dt.datetime, now: dt.datetime, luck: float) -> DeliveryState:
+def note_attempt(
+    *, prepared: PreparedDelivery, answer: Answer, at: dt.datetime, now: dt.datetime, jitter: float
+) -> DeliveryState:
     """Note what came of an attempt, and when the next is due; answers where the delivery stands.
 
     Turns the endpoint off when it is gone, or has taken nothing for five days, and tells the customer so by email.
     """
-    endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=parcel.endpoint_id)
-    delivery = WebhookDelivery.objects.select_for_update(no_key=True).get(pk=parcel.delivery_id)
+    endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=prepared.endpoint_id)
+    delivery = WebhookDelivery.objects.select_for_update(no_key=True).get(pk=prepared.delivery_id)
     WebhookAttempt.objects.create(
         user_id=delivery.user_id,
         delivery=delivery,
         at=at,
-        url=parcel.url,
+        url=prepared.url,
         status=answer.status,
         error=answer.error,
         milliseconds=answer.milliseconds,
@@ -150,11 +152,11 @@ def note_attempt(*, parcel: Parcel, answer: Answer, at: dt.datetime, now: dt.dat
     if answer.is_success:
         _note_success(delivery, endpoint, now)
     else:
-        is_gone = answer.status == _GONE and parcel.url == endpoint.url
+        is_gone = answer.status == _GONE and prepared.url == endpoint.url
         if is_gone:
             _turn_off(endpoint, DisabledReason.GONE, now)
-        if delivery.claim == parcel.claim:  # else somebody has taken it up meanwhile, and says how it goes on
-            _plan_next(delivery, answer, is_gone=is_gone, now=now, luck=luck)
+        if delivery.claim == prepared.claim:  # else somebody has taken it up meanwhile, and says how it goes on
+            _plan_next(delivery, answer, is_gone=is_gone, now=now, jitter=jitter)
         _note_trouble(endpoint, delivery, now)
     delivery.save()
     return DeliveryState(delivery.state)
@@ -251,12 +253,12 @@ def remove_old_deliveries(*, now: dt.datetime) -> int:
     return removed
 
 
-def _parcel(delivery: WebhookDelivery, claim: uuid.UUID, now: dt.datetime) -> Parcel:
+def _prepared(delivery: WebhookDelivery, claim: uuid.UUID, now: dt.datetime) -> PreparedDelivery:
     endpoint, notice = delivery.endpoint, delivery.notice
     secrets = [endpoint.secret]
     if endpoint.old_secret is not None and endpoint.old_secret_until is not None and endpoint.old_secret_until > now:
         secrets.append(endpoint.old_secret)
-    return Parcel(
+    return PreparedDelivery(
         delivery_id=delivery.pk,
         endpoint_id=endpoint.pk,
         claim=claim,
@@ -286,11 +288,11 @@ def _note_success(delivery: WebhookDelivery, endpoint: WebhookEndpoint, now: dt.
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=None)
 
 
-def _plan_next(delivery: WebhookDelivery, answer: Answer, *, is_gone: bool, now: dt.datetime, luck: float) -> None:
+def _plan_next(delivery: WebhookDelivery, answer: Answer, *, is_gone: bool, now: dt.datetime, jitter: float) -> None:
     delivery.failures += 1
     delivery.claim = None
     wait = asked_wait(status=answer.status, retry_after=answer.retry_after, now=now)
-    planned = next_attempt(failures=delivery.failures, due_since=delivery.due_since, now=now, luck=luck, wait=wait)
+    planned = next_attempt(failures=delivery.failures, due_since=delivery.due_since, now=now, jitter=jitter, wait=wait)
     delivery.next_attempt_at = None if is_gone else planned
     if delivery.next_attempt_at is None:
         delivery.state = DeliveryState.FAILED
@@ -309,4 +311,4 @@ def _turn_off(endpoint: WebhookEndpoint, reason: DisabledReason, now: dt.datetim
         return
     endpoint.is_active, endpoint.disabled_at, endpoint.disabled_reason = False, now, reason
     endpoint.save(update_fields=["is_active", "disabled_at", "disabled_reason"])
-    tell_webhook_disabled(endpoint, reason, now=now)
+    notify_webhook_disabled(endpoint, reason, now=now)

@@ -25,10 +25,10 @@ from accounts.errors import (
     WebhooksMadeTooOften,
 )
 from accounts.models import NOTICE_TYPES, DisabledReason, Notice, User, WebhookEndpoint
-from accounts.services.notices import tell_endpoint
+from accounts.services.notices import notify_endpoint
 from accounts.services.webhooks.urls import refuse_url
 from config.db.waiting import seconds_to_wait
-from config.values.text import HOSTILE, is_hostile
+from config.values.text import INVALID_TEXT, is_invalid_text
 
 OLD_SECRET_SIGNS_FOR = dt.timedelta(hours=24)
 LONGEST_DESCRIPTION = 200
@@ -138,7 +138,7 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
     wait = max(seconds_to_wait(tests, most, window, now) for most, window in MOST_TESTS)
     if wait > 0:
         raise TooManyWebhookTests(retry_after_seconds=wait)
-    return tell_endpoint(
+    return notify_endpoint(
         user_id=user_id,
         endpoint_id=endpoint_id,
         type=TEST,
@@ -160,8 +160,8 @@ def _switch(endpoint: WebhookEndpoint, *, is_active: bool, now: dt.datetime) -> 
 
 
 def _checked_description(description: str) -> str:
-    if is_hostile(description):
-        raise WebhookRefused("description", HOSTILE)
+    if is_invalid_text(description):
+        raise WebhookRefused("description", INVALID_TEXT)
     if len(description) > LONGEST_DESCRIPTION:
         raise WebhookRefused("description", f"At most {LONGEST_DESCRIPTION} characters.")
     if hides_something(description.strip()):

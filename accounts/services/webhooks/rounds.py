@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import Webhook
 from accounts.models import DeliveryState
 from accounts.providers.webhook_post import Answer, post
 from accounts.services.webhooks.deliveries import (
-    Parcel,
+    PreparedDelivery,
     claim_deliveries,
     endpoints_due,
     give_up_where_off,
@@ -34,7 +34,7 @@ _USER_AGENT = "Tollbook-Webhooks/1"
 logger = logging.getLogger(__name__)
 
 Clock = Callable[[], dt.datetime]
-Send = Callable[[Parcel, dt.datetime], Answer]
+Send = Callable[[PreparedDelivery, dt.datetime], Answer]
 
 
 @dataclass
@@ -46,30 +46,30 @@ class Done:
 
 
 @dataclass(frozen=True)
-class _Flight:
-    parcel: Parcel
+class _Attempt:
+    prepared: PreparedDelivery
     began_at: dt.datetime
 
 
-def signed_headers(parcel: Parcel, now: dt.datetime) -> dict[str, str]:
+def signed_headers(prepared: PreparedDelivery, now: dt.datetime) -> dict[str, str]:
     """Give the headers of Standard Webhooks 1.0: the message's id, the time, and a signature by each secret."""
-    body = parcel.body.decode()
-    signatures = [Webhook(secret).sign(parcel.message_id, now, body) for secret in parcel.secrets]
+    body = prepared.body.decode()
+    signatures = [Webhook(secret).sign(prepared.message_id, now, body) for secret in prepared.secrets]
     return {
         "Content-Type": "application/json",
         "User-Agent": _USER_AGENT,
-        "webhook-id": parcel.message_id,
+        "webhook-id": prepared.message_id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(signatures),
     }
 
 
-def send_parcel(parcel: Parcel, now: dt.datetime) -> Answer:
+def send_prepared(prepared: PreparedDelivery, now: dt.datetime) -> Answer:
     """Make one attempt; touches no database."""
-    return post(parcel.url, body=parcel.body, headers=signed_headers(parcel, now))
+    return post(prepared.url, body=prepared.body, headers=signed_headers(prepared, now))
 
 
-def deliver_due(endpoints: Round, *, seconds: float, clock: Clock = timezone.now, send: Send = send_parcel) -> Done:
+def deliver_due(endpoints: Round, *, seconds: float, clock: Clock = timezone.now, send: Send = send_prepared) -> Done:
     """Deliver what is due, and what falls due meanwhile, for at most so many seconds; then finish what has begun.
 
     What cannot be claimed or noted is a failure of that endpoint's turn: it is left to the next round. The database is
@@ -78,28 +78,28 @@ def deliver_due(endpoints: Round, *, seconds: float, clock: Clock = timezone.now
     """
     done = Done(given_up=give_up_where_off(endpoints, now=clock()))
     until = time.monotonic() + seconds
-    flights: dict[Future[Answer], _Flight] = {}
+    attempts: dict[Future[Answer], _Attempt] = {}
     with ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="webhook") as pool:
         while True:
-            claimed = _claim(endpoints, flights, clock()) if time.monotonic() < until else []
-            for parcel in claimed:
+            claimed = _claim(endpoints, attempts, clock()) if time.monotonic() < until else []
+            for prepared in claimed:
                 began_at = clock()
-                flights[pool.submit(send, parcel, began_at)] = _Flight(parcel, began_at)
-            if not flights:
+                attempts[pool.submit(send, prepared, began_at)] = _Attempt(prepared, began_at)
+            if not attempts:
                 return done
-            landed, _ = wait(flights, return_when=FIRST_COMPLETED, timeout=0 if claimed else 1)
+            landed, _ = wait(attempts, return_when=FIRST_COMPLETED, timeout=0 if claimed else 1)
             for future in landed:
-                flight = flights.pop(future)
-                with endpoints.turn(flight.parcel.endpoint_id):
-                    done.attempts[_note(future, flight, clock)] += 1
+                attempt = attempts.pop(future)
+                with endpoints.turn(attempt.prepared.endpoint_id):
+                    done.attempts[_note(future, attempt, clock)] += 1
 
 
-def _claim(endpoints: Round, flights: dict[Future[Answer], _Flight], now: dt.datetime) -> list[Parcel]:
-    free = SENDERS - len(flights)
+def _claim(endpoints: Round, attempts: dict[Future[Answer], _Attempt], now: dt.datetime) -> list[PreparedDelivery]:
+    free = SENDERS - len(attempts)
     if free <= 0:
         return []
-    in_flight = Counter(flight.parcel.endpoint_id for flight in flights.values())
-    busy = [endpoint for endpoint, count in in_flight.items() if count >= IN_FLIGHT_PER_ENDPOINT]
+    under_way = Counter(attempt.prepared.endpoint_id for attempt in attempts.values())
+    busy = [endpoint for endpoint, count in under_way.items() if count >= IN_FLIGHT_PER_ENDPOINT]
     busy += [endpoint for endpoint in endpoints.failed if isinstance(endpoint, int)]
     try:
         return claim_deliveries(now=now, most=free, busy=busy)
@@ -109,23 +109,23 @@ def _claim(endpoints: Round, flights: dict[Future[Answer], _Flight], now: dt.dat
     return _claim_one_by_one(endpoints, now, most=free, busy=busy)
 
 
-def _claim_one_by_one(endpoints: Round, now: dt.datetime, *, most: int, busy: list[int]) -> list[Parcel]:
+def _claim_one_by_one(endpoints: Round, now: dt.datetime, *, most: int, busy: list[int]) -> list[PreparedDelivery]:
     """Claim for each endpoint by itself, after a claim for all was refused because of one of them."""
-    claimed: list[Parcel] = []
+    claimed: list[PreparedDelivery] = []
     for endpoint_id in endpoints_due(now=now, busy=busy)[:most]:
         with endpoints.turn(endpoint_id):
             claimed += claim_deliveries(now=now, most=1, only=endpoint_id)
     return claimed
 
 
-def _note(landed: Future[Answer], flight: _Flight, clock: Clock) -> DeliveryState:
+def _note(landed: Future[Answer], attempt: _Attempt, clock: Clock) -> DeliveryState:
     broken = landed.exception()
     if broken is not None:  # a mistake of ours: it must not keep the other deliveries
-        logger.error("Delivery %s could not be tried.", flight.parcel.delivery_id, exc_info=broken)
+        logger.error("Delivery %s could not be tried.", attempt.prepared.delivery_id, exc_info=broken)
     return note_attempt(
-        parcel=flight.parcel,
+        prepared=attempt.prepared,
         answer=landed.result() if broken is None else Answer(None, "It could not be sent.", 0),
-        at=flight.began_at,
+        at=attempt.began_at,
         now=clock(),
-        luck=random.random(),  # noqa: S311  jitter, not a secret
+        jitter=random.random(),  # noqa: S311  jitter, not a secret
     )

@@ -21,16 +21,16 @@ _ASK_TO_WAIT = (429, 503)
 
 
 def next_attempt(
-    *, failures: int, due_since: dt.datetime, now: dt.datetime, luck: float, wait: dt.timedelta | None
+    *, failures: int, due_since: dt.datetime, now: dt.datetime, jitter: float, wait: dt.timedelta | None
 ) -> dt.datetime | None:
     """Give the moment of the next attempt after so many failures; None: it is given up.
 
-    `luck`, from 0 to 1, shortens a pause by up to a tenth, so that what failed together does not come back together.
+    `jitter`, from 0 to 1, shortens a pause by up to a tenth, so that what failed together does not come back together.
     `wait` is how long the endpoint asked to be left alone: the pause is no shorter, unless the day ends before.
     """
     if failures > len(PAUSES):
         return None
-    due = now + PAUSES[failures - 1] * (1 - JITTER * luck)
+    due = now + PAUSES[failures - 1] * (1 - JITTER * jitter)
     end = due_since + LONGEST_DAY
     if wait is not None and now + wait > due:
         due = max(due, min(now + wait, end))

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 
 from config.cli.command import OperatorCommand, Result
 from config.rounds import Round
-from ledger.services.grants import customers_with_lots_to_settle, lots_due, settle_grants
+from ledger.services.grants import customers_with_grants_to_settle, grants_due, settle_grants
 
 
 class Command(OperatorCommand):
@@ -24,9 +24,9 @@ class Command(OperatorCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count lots whose time has come")
 
     def run(self, options: Mapping[str, Any]) -> Result:
-        due = customers_with_lots_to_settle()
+        due = customers_with_grants_to_settle()
         customers = Round(say=self.say)
-        settle = lots_due if options["dry_run"] else settle_grants
+        settle = grants_due if options["dry_run"] else settle_grants
         with self.progress("Settling", total=len(due)) as step:
             expiries = concerned = 0
             for user_id in due:

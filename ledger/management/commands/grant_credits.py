@@ -19,7 +19,7 @@ from config.cli.command import OperatorCommand, Result
 from ledger.models import EntryReason, GrantCategory
 from ledger.serializers.account import EntrySerializer
 from ledger.services.adjustments import grant_credits
-from ledger.services.grants import LotTerms
+from ledger.services.grants import GrantTerms
 
 
 class Command(OperatorCommand):
@@ -50,7 +50,7 @@ class Command(OperatorCommand):
             reason=EntryReason(options["reason"]),
             reference=options["reference"],
             idempotency_key=options["idempotency_key"],
-            terms=LotTerms(
+            terms=GrantTerms(
                 category=options["category"] and GrantCategory(options["category"]),
                 priority=options["priority"],
                 effective_at=options["effective_at"],

@@ -10,7 +10,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from config.db.calls import call
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
-from ledger.services.agreement.notices import tell_turned_off
+from ledger.services.agreement.notices import notify_turned_off
 from ledger.services.entries import raise_refusal
 from ledger.services.thresholds import watch_available
 
@@ -33,7 +33,7 @@ class Switched(NamedTuple):
     is_replay: bool
 
 
-def hold_balance(*, user_id: int) -> Stands:
+def lock_balance(*, user_id: int) -> Stands:
     """Hold a customer's balance until the caller's transaction ends; arms the threshold if available is back.
 
     :raises UnknownCustomer: if there is no such user
@@ -76,7 +76,7 @@ def turn_off(reload: AutoReload, *, reason: OffReason, now: dt.datetime, **facts
     reload.save()
     watch_available(user_id=reload.pk, name=THRESHOLD, below=None)
     event = note_event(reload, ReloadEventKind.DISABLED, now=now, reason=reason, **facts)
-    tell_turned_off(reload, event, reason, now=now)
+    notify_turned_off(reload, event, reason, now=now)
     return event
 
 
@@ -91,7 +91,7 @@ def switch_off_auto_reload(
 
     :raises UnknownCustomer: if there is no such user
     """
-    hold_balance(user_id=user_id)
+    lock_balance(user_id=user_id)
     reload = locked_reload(user_id=user_id)
     before = AutoReloadEvent.objects.filter(user_id=user_id, idempotency_key=idempotency_key).first()
     if before is not None:
@@ -107,7 +107,7 @@ def switch_off_auto_reload(
 @transaction.atomic
 def turn_off_for_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> None:
     """Turn auto-reload off whose card was removed; repetition does nothing."""
-    hold_balance(user_id=user_id)
+    lock_balance(user_id=user_id)
     reload = locked_reload(user_id=user_id)
     if reload is not None and reload.enabled and reload.method_id == payment_method_id:
         turn_off(reload, reason=OffReason.METHOD_REMOVED, now=now)

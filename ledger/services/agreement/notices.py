@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.values.credits import plain
 from config.values.money import in_major_units, shown_money
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, Payment
@@ -16,10 +16,10 @@ from ledger.services.agreement.words import OFF_SENTENCES
 from ledger.services.receipts import receipt_of
 
 
-def tell_succeeded(payment: Payment, *, now: dt.datetime) -> None:
+def notify_succeeded(payment: Payment, *, now: dt.datetime) -> None:
     """By webhook and by email, which is the receipt."""
     subject, body = receipt_of(payment, paid_at=now)
-    tell_customer(
+    notify_customer(
         user_id=payment.user_id,
         type="auto_reload.succeeded",
         key=str(payment.pk),
@@ -30,9 +30,9 @@ def tell_succeeded(payment: Payment, *, now: dt.datetime) -> None:
     )
 
 
-def tell_failed(payment: Payment, reload: AutoReload, *, code: str | None, why: str | None, now: dt.datetime) -> None:
-    """Say that the card was declined; the email is left to `tell_turned_off` when auto-reload is off."""
-    tell_customer(
+def notify_failed(payment: Payment, reload: AutoReload, *, code: str | None, why: str | None, now: dt.datetime) -> None:
+    """Say that the card was declined; the email is left to `notify_turned_off` when auto-reload is off."""
+    notify_customer(
         user_id=payment.user_id,
         type="auto_reload.failed",
         key=str(payment.pk),
@@ -62,7 +62,7 @@ Buy credits or choose another card: {settings.TOP_UP_URL}
 """
 
 
-def tell_requires_action(payment: Payment, *, action_url: str | None, now: dt.datetime) -> None:
+def notify_requires_action(payment: Payment, *, action_url: str | None, now: dt.datetime) -> None:
     text = f"""\
 Your bank wants you to confirm a payment of {shown_money(payment.amount_minor, payment.currency)} for \
 {plain(payment.credits):,f} credits, which auto-reload has begun because your credits ran low.
@@ -71,7 +71,7 @@ Confirm it here: {action_url or settings.TOP_UP_URL}
 
 Nothing more is charged until you do, or until {payment.expires_at:%Y-%m-%d %H:%M} UTC.
 """
-    tell_customer(
+    notify_customer(
         user_id=payment.user_id,
         type="auto_reload.requires_action",
         key=str(payment.pk),
@@ -82,7 +82,7 @@ Nothing more is charged until you do, or until {payment.expires_at:%Y-%m-%d %H:%
     )
 
 
-def tell_turned_off(reload: AutoReload, event: AutoReloadEvent, reason: OffReason, *, now: dt.datetime) -> None:
+def notify_turned_off(reload: AutoReload, event: AutoReloadEvent, reason: OffReason, *, now: dt.datetime) -> None:
     """By email, too, unless the customer did it."""
     text = f"""\
 Auto-reload is off: no more credits are bought when yours run low. {OFF_SENTENCES[reason]}
@@ -90,7 +90,7 @@ Auto-reload is off: no more credits are bought when yours run low. {OFF_SENTENCE
 It stays off until you turn it on again: {settings.TOP_UP_URL}
 """
     by_customer = reason == OffReason.CUSTOMER
-    tell_customer(
+    notify_customer(
         user_id=reload.pk,
         type="auto_reload.disabled",
         key=str(event.pk),
@@ -101,7 +101,7 @@ It stays off until you turn it on again: {settings.TOP_UP_URL}
     )
 
 
-def tell_cap_reached(reload: AutoReload, *, month: dt.date, now: dt.datetime) -> None:
+def notify_cap_reached(reload: AutoReload, *, month: dt.date, now: dt.datetime) -> None:
     """Once a month."""
     terms, currency = terms_of(reload), reload.currency or ""
     text = f"""\
@@ -111,7 +111,7 @@ Your credits are below {plain(terms.threshold):,f}, but auto-reload has reached 
 Buy credits or raise the cap: {settings.TOP_UP_URL}
 """
     cap = plain(in_major_units(terms.monthly_cap_minor, currency))
-    tell_customer(
+    notify_customer(
         user_id=reload.pk,
         type="auto_reload.cap_reached",
         key=f"{month:%Y-%m}",

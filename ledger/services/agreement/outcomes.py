@@ -10,8 +10,8 @@ import datetime as dt
 
 from ledger.models import AutoReload, OffReason, Payment, PaymentState
 from ledger.providers.base import Answer
-from ledger.services.agreement.locking import hold_balance, locked_reload, turn_off
-from ledger.services.agreement.notices import tell_failed, tell_requires_action, tell_succeeded
+from ledger.services.agreement.locking import lock_balance, locked_reload, turn_off
+from ledger.services.agreement.notices import notify_failed, notify_requires_action, notify_succeeded
 
 NEVER_SENT = "never_sent"  # a payment's failure code: the provider has never heard of it
 MOST_DECLINES = 3  # in a row
@@ -22,18 +22,18 @@ AFTER_NOBODY_CONFIRMED = dt.timedelta(hours=6)
 
 def note_success(payment: Payment, *, now: dt.datetime) -> None:
     """The card is good: declines are forgotten, and the threshold is armed again. What is off stays off."""
-    hold_balance(user_id=payment.user_id)
+    lock_balance(user_id=payment.user_id)
     reload = locked_reload(user_id=payment.user_id)
     if reload is not None:
         AutoReload.objects.filter(pk=reload.pk).update(declines_in_a_row=0, updated_at=now)
-    tell_succeeded(payment, now=now)
+    notify_succeeded(payment, now=now)
 
 
 def note_change(payment: Payment, state: PaymentState, answer: Answer, *, now: dt.datetime) -> None:
     """Count a decline, wait for the customer's bank, or for another try."""
     reload = locked_reload(user_id=payment.user_id)
     if state == PaymentState.REQUIRES_ACTION:
-        tell_requires_action(payment, action_url=answer.action_url, now=now)
+        notify_requires_action(payment, action_url=answer.action_url, now=now)
     if reload is None or state in (PaymentState.REQUIRES_ACTION, PaymentState.PENDING):
         return
     if state == PaymentState.EXPIRED or answer.failure_code == NEVER_SENT:
@@ -55,4 +55,4 @@ def _note_decline(payment: Payment, reload: AutoReload, answer: Answer, now: dt.
         turn_off(reload, reason=OffReason.DECLINED, now=now)
     else:
         reload.save(update_fields=["declines_in_a_row", "next_attempt_at", "updated_at"])
-    tell_failed(payment, reload, code=answer.failure_code, why=answer.failure_message, now=now)
+    notify_failed(payment, reload, code=answer.failure_code, why=answer.failure_message, now=now)

@@ -33,12 +33,12 @@ from ledger.providers.registry import chosen_provider
 from ledger.services.agreement.locking import (
     THRESHOLD,
     Stands,
-    hold_balance,
+    lock_balance,
     locked_reload,
     note_event,
     turn_off,
 )
-from ledger.services.agreement.notices import tell_cap_reached
+from ledger.services.agreement.notices import notify_cap_reached
 from ledger.services.agreement.outcomes import NEVER_SENT
 from ledger.services.agreement.pricing import LARGEST_CHARGE_MINOR, Purchase, Rate, offered_rate, purchase_for, terms_of
 from ledger.services.auto_reload.terms import COOL_DOWN
@@ -115,7 +115,7 @@ def reload_one(*, user_id: int, now: dt.datetime) -> str:
 @transaction.atomic(durable=True)
 def _decide(user_id: int, shop: _Shop, now: dt.datetime, began: float) -> Payment | str:
     """Write the payment that is due now, or tell why none is; what is decided here is committed before the call."""
-    stands = hold_balance(user_id=user_id)
+    stands = lock_balance(user_id=user_id)
     now += time_since(began)
     reload = locked_reload(user_id=user_id)
     if reload is None or not reload.enabled:
@@ -228,7 +228,7 @@ def _note_cap_reached(reload: AutoReload, now: dt.datetime) -> None:
     _wait(reload, months_after(month_of(now), 1), now)
     if is_news:
         note_event(reload, ReloadEventKind.CAP_REACHED, now=now)
-        tell_cap_reached(reload, month=month, now=now)
+        notify_cap_reached(reload, month=month, now=now)
 
 
 def _wait(reload: AutoReload, until: dt.datetime, now: dt.datetime) -> None:

@@ -14,7 +14,7 @@ from config.values.money import NotInThisCurrency, in_minor_units, shown_money
 from ledger import errors
 from ledger.models import AutoReload, OffReason, PaymentMethod, ReloadEventKind
 from ledger.providers.registry import chosen_provider
-from ledger.services.agreement.locking import THRESHOLD, hold_balance, locked_reload, note_event, turn_off
+from ledger.services.agreement.locking import THRESHOLD, lock_balance, locked_reload, note_event, turn_off
 from ledger.services.agreement.pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of
 from ledger.services.agreement.words import consent_sentence
 from ledger.services.payments.cards import is_disputed
@@ -40,7 +40,7 @@ def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.date
     :raises AutoReloadNotOffered, PaymentsOff: if the site sells no credits so
     :raises PaymentMethodNotFound: if there is no such card of this customer
     """
-    hold_balance(user_id=user_id)
+    lock_balance(user_id=user_id)
     known = locked_reload(user_id=user_id)
     reload = known or AutoReload(user_id=user_id, created_at=now)
     before = {name: getattr(reload, name) for name in TERMS}

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from accounts.models import User
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.values.money import in_major_units, shown_money
 from ledger.models import Payment, PaymentDispute
 
@@ -17,7 +17,7 @@ TYPE = "payment.disputed"
 HEARS_OF_DISPUTES = "hear_of_disputes"  # the permission
 
 
-def tell_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
+def notify_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
     """Note it for the customer's webhooks and for the emails of the staff, in the caller's transaction."""
     data = {
         "payment_id": payment.pk,
@@ -36,7 +36,7 @@ def _tell(
 ) -> None:
     # Of the staff somebody may be the customer, too: each is told once under a key of their own.
     key = f"{dispute.pk}" if subject is None else f"staff {dispute.pk}"
-    tell_customer(user_id=user_id, type=TYPE, key=key, data=data, subject=subject, body=body, now=now)
+    notify_customer(user_id=user_id, type=TYPE, key=key, data=data, subject=subject, body=body, now=now)
 
 
 def _who_hears() -> list[int]:

@@ -13,7 +13,7 @@ from ledger import errors
 from ledger.models import OffReason, Payment, PaymentDispute, PaymentKind
 from ledger.services.agreement.locking import locked_reload, turn_off
 from ledger.services.controls import freeze_balance
-from ledger.services.payments.dispute_notices import tell_disputed
+from ledger.services.payments.dispute_notices import notify_disputed
 
 
 def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
@@ -22,7 +22,7 @@ def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.date
     Whichever payment it was: a customer who disputes one has not agreed to the next.
     """
     stop_reloading(user_id=payment.user_id, reason=OffReason.DISPUTED, now=now)
-    tell_disputed(payment, dispute, now=now)
+    notify_disputed(payment, dispute, now=now)
     if settings.DISPUTE_FREEZES_ACCOUNT:
         _freeze(payment, dispute)
 

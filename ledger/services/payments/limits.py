@@ -16,7 +16,7 @@ from django.db.models import Q
 from config.db.waiting import seconds_to_wait
 from ledger import errors
 from ledger.models import CardSaving, Payment, PaymentKind, PaymentState
-from ledger.services.agreement.locking import hold_balance
+from ledger.services.agreement.locking import lock_balance
 from ledger.services.agreement.outcomes import NEVER_SENT
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -47,7 +47,7 @@ def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
 
     :raises TooManyNewCards: if there is none left, saying in how many seconds there is
     """
-    hold_balance(user_id=user_id)
+    lock_balance(user_id=user_id)
     mine = CardSaving.objects.filter(user_id=user_id)
     wait = seconds_to_wait(mine, settings.NEW_CARDS_PER_DAY, DAY, now)
     if wait > 0:

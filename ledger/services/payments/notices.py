@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.values.money import in_major_units
 from ledger.models import Payment
 from ledger.services.receipts import receipt_of
@@ -13,12 +13,12 @@ from ledger.services.receipts import receipt_of
 _NONE = (None, None)
 
 
-def tell_top_up_succeeded(payment: Payment, *, now: dt.datetime) -> None:
+def notify_top_up_succeeded(payment: Payment, *, now: dt.datetime) -> None:
     """By webhook and by email, which is the receipt."""
     _tell(payment, "top_up.succeeded", _of_payment(payment), now, receipt_of(payment, paid_at=now))
 
 
-def tell_top_up_failed(payment: Payment, *, code: str | None, why: str | None, now: dt.datetime) -> None:
+def notify_top_up_failed(payment: Payment, *, code: str | None, why: str | None, now: dt.datetime) -> None:
     """By webhook alone: whoever buys is there and sees it."""
     _tell(payment, "top_up.failed", _of_payment(payment) | {"failure_code": code, "failure_message": why}, now)
 
@@ -28,7 +28,7 @@ def _tell(
 ) -> None:
     subject, body = email
     key = str(payment.pk)
-    tell_customer(user_id=payment.user_id, type=type, key=key, data=data, subject=subject, body=body, now=now)
+    notify_customer(user_id=payment.user_id, type=type, key=key, data=data, subject=subject, body=body, now=now)
 
 
 def _of_payment(payment: Payment) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, Greatest, Least
 
 from config.db.calls import call
 from ledger.models import DisputeStatus, Payment, PaymentDispute, PaymentRefund
-from ledger.services.agreement.locking import hold_balance
+from ledger.services.agreement.locking import lock_balance
 from ledger.services.grants import settle_grants
 from ledger.services.payments.distrust import distrust_disputed, distrust_refunded
 
@@ -92,7 +92,7 @@ def _noting(payment_id: int) -> Iterator[Payment]:
     """
     with transaction.atomic():
         payment = Payment.objects.select_related("user").get(pk=payment_id)
-        hold_balance(user_id=payment.user_id)
+        lock_balance(user_id=payment.user_id)
         yield payment
         outcome = settle_reversals(payment_id=payment_id)
     if outcome == "unsettled":

@@ -24,11 +24,11 @@ from ledger.models import (
 from ledger.providers.base import Answer, NoAnswer, Order, Provider, Refused
 from ledger.providers.registry import provider_named
 from ledger.providers.turns import turn
-from ledger.services.agreement.locking import hold_balance
+from ledger.services.agreement.locking import lock_balance
 from ledger.services.agreement.outcomes import NEVER_SENT, note_change, note_success
 from ledger.services.entries import post_entry
 from ledger.services.payments.cards import remember_card
-from ledger.services.payments.notices import tell_top_up_failed, tell_top_up_succeeded
+from ledger.services.payments.notices import notify_top_up_failed, notify_top_up_succeeded
 from ledger.services.payments.reversals import settle_reversals
 from ledger.services.receipts import what_was_bought
 
@@ -207,7 +207,7 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
     if is_reload:
         note_success(payment, now=now)
     else:
-        tell_top_up_succeeded(payment, now=now)
+        notify_top_up_succeeded(payment, now=now)
     settle_reversals(payment_id=payment.pk)  # a refund may have been heard of first
 
 
@@ -215,7 +215,7 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
 def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> None:
     """Move an open payment on; one that has come to its end stays there."""
     if payment.kind == PaymentKind.AUTO_RELOAD:
-        hold_balance(user_id=payment.user_id)  # before anything else, since the outcome may turn auto-reload off
+        lock_balance(user_id=payment.user_id)  # before anything else, since the outcome may turn auto-reload off
     state = answer.state
     if state == PaymentState.FAILED and payment.method_id is None and answer.provider_payment_id is not None:
         state = PaymentState(payment.state)  # on the provider's page the customer may try another card
@@ -238,7 +238,7 @@ def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt
     if before.state != state and payment.kind == PaymentKind.AUTO_RELOAD:
         note_change(before, PaymentState(state), answer, now=now)
     elif before.state != state == PaymentState.FAILED:
-        tell_top_up_failed(payment, code=answer.failure_code, why=answer.failure_message, now=now)
+        notify_top_up_failed(payment, code=answer.failure_code, why=answer.failure_message, now=now)
 
 
 def _names(payment: Payment, answer: Answer) -> dict[str, str | None]:

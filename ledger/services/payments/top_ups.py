@@ -19,7 +19,7 @@ from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
 from ledger.providers.turns import turn
 from ledger.selectors import balance_of
-from ledger.services.agreement.locking import hold_balance
+from ledger.services.agreement.locking import lock_balance
 from ledger.services.idempotency import fingerprint
 from ledger.services.payments.cards import customer_at, is_disputed
 from ledger.services.payments.limits import refuse_too_many_tries
@@ -124,7 +124,7 @@ def _write(intent: Payment, now: dt.datetime, began: float) -> Payment | None:
 
     The balance is held meanwhile: what is looked at here stays so until the payment stands.
     """
-    hold_balance(user_id=intent.user_id)
+    lock_balance(user_id=intent.user_id)
     now += time_since(began)
     intent.created_at = intent.asked_at = now
     intent.expires_at = now + TIME_TO_ACT

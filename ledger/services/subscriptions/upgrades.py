@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from accounts.models import Plan, Subscription
 from ledger.models import Entry, EntryReason, GrantCategory
-from ledger.services.grants import LotTerms, open_grant
+from ledger.services.grants import GrantTerms, open_grant
 from ledger.services.subscriptions.changes import NOTHING, Granted, Terms
 from ledger.services.subscriptions.periods import MONTHS, months_after, prorated
 
@@ -60,5 +60,5 @@ def _grant(
         description=f"{rest}: rolls over" if suffix else rest,
         operation="subscription",
         idempotency_key=f"{subscription.pk}:change:{upgrade.number}{suffix}",
-        terms=LotTerms(category=GrantCategory.PAID, expires_at=ends_at),
+        terms=GrantTerms(category=GrantCategory.PAID, expires_at=ends_at),
     ).entry

@@ -11,14 +11,14 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from accounts.services.notices import send_notice_emails
-from accounts.services.signing_in.notices import tell_failed_sign_ins
+from accounts.services.signing_in.notices import notify_failed_sign_ins
 from config.cli.command import OperatorCommand, Result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
-from usage.services.alerts.crossings import arm_returned, count_crossings, tell_crossings, unwatched, watch_depletion
-from usage.services.alerts.expiring_grants import lots_expiring, tell_expiring_lots
+from usage.services.alerts.crossings import arm_returned, count_crossings, notify_crossings, unwatched, watch_depletion
+from usage.services.alerts.expiring_grants import grants_expiring, notify_expiring_grants
 from usage.services.alerts.notices import DEPLETED, EXPIRING, LOW, RECOVERED, RUNWAY_LOW
-from usage.services.alerts.runways import count_runways, tell_runways
+from usage.services.alerts.runways import count_runways, notify_runways
 
 EMAILS_A_RUN = 10_000
 
@@ -36,16 +36,16 @@ class Command(OperatorCommand):
     def run(self, options: Mapping[str, Any]) -> Result:
         now = timezone.now()
         if options["dry_run"]:
-            told = count_crossings() + count_runways(now=now) + Counter({EXPIRING: len(lots_expiring(now=now))})
+            told = count_crossings() + count_runways(now=now) + Counter({EXPIRING: len(grants_expiring(now=now))})
             return _result(told, len(unwatched(now=now)), 0, Round(), dry_run=True)
         customers = Round(say=self.say)
         with run_lock("send_alerts"):
             watched = self._watch(customers, now)
-            told = tell_crossings(customers, now=now)
+            told = notify_crossings(customers, now=now)
             arm_returned(customers, now=now)
-            told += tell_crossings(customers, now=now)
-            told += tell_runways(customers, now=now) + tell_expiring_lots(customers, now=now)
-            tell_failed_sign_ins(customers, now=now)
+            told += notify_crossings(customers, now=now)
+            told += notify_runways(customers, now=now) + notify_expiring_grants(customers, now=now)
+            notify_failed_sign_ins(customers, now=now)
         emails = send_notice_emails(customers, now=timezone.now(), most=EMAILS_A_RUN)
         return _result(told, watched, emails, customers, dry_run=False)
 

@@ -19,7 +19,7 @@ from ledger.services.thresholds import rearm, watch_available
 from usage.models import Alert, AlertKind
 from usage.models.alert import LEAST_CREDITS
 from usage.services.alerts.actions import make_default_alerts
-from usage.services.alerts.notices import RECOVERED, TYPE_BY_KIND, tell_crossed, tell_recovered
+from usage.services.alerts.notices import RECOVERED, TYPE_BY_KIND, notify_crossed, notify_recovered
 from usage.services.forecasts.outlook import settled_forecasts_of
 from usage.services.forecasts.selectors import Forecast
 
@@ -81,7 +81,7 @@ def crossings_due() -> list[Due]:
     return [Due(*row) for row in read_prepared(_DUE, [])]
 
 
-def count_untold(*, before: dt.datetime) -> int:
+def count_unnotified(*, before: dt.datetime) -> int:
     """Count the crossings from before a moment that nobody was told of."""
     ((untold,),) = read_prepared(_UNTOLD, [before])
     return int(untold)
@@ -119,7 +119,7 @@ def count_crossings() -> Counter[str]:
     return counted
 
 
-def tell_crossings(customers: Round, *, now: dt.datetime) -> Counter[str]:
+def notify_crossings(customers: Round, *, now: dt.datetime) -> Counter[str]:
     """Tell what is due, each alert in a turn and a transaction of its own; counts the notices of each type.
 
     Customers who have failed in this round are left to the next.
@@ -133,12 +133,12 @@ def tell_crossings(customers: Round, *, now: dt.datetime) -> Counter[str]:
             if one.user_id in customers.failed:
                 continue
             with customers.turn(one.user_id):
-                told.update(tell_crossing(alert_id=one.alert_id, forecast=forecasts[one.user_id], now=now))
+                told.update(notify_crossing(alert_id=one.alert_id, forecast=forecasts[one.user_id], now=now))
     return told
 
 
 @transaction.atomic
-def tell_crossing(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
+def notify_crossing(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
     """Bring what a customer was told in line with what the ledger has noted; answers the types of notices.
 
     The alert's row is held: of several who do this one tells it.
@@ -154,10 +154,10 @@ def tell_crossing(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> lis
         return []
     told = []
     if alert.crossed_at is not None:
-        told.append(tell_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now))
+        told.append(notify_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now))
     if crossed_at is not None:
         is_over = forecast.available >= alert.below
-        told.append(tell_crossed(alert, crossed_at=crossed_at, forecast=forecast, is_over=is_over, now=now))
+        told.append(notify_crossed(alert, crossed_at=crossed_at, forecast=forecast, is_over=is_over, now=now))
     alert.crossed_at = crossed_at
     alert.save(update_fields=["crossed_at"])
     return [type_ for type_ in told if type_ is not None]

@@ -13,7 +13,7 @@ from ledger.models import Grant
 from ledger.selectors import balance_of
 from ledger.services.grants import settle_grants
 from usage.models import Alert, AlertKind
-from usage.services.alerts.notices import tell_expiring
+from usage.services.alerts.notices import notify_expiring
 
 # As they were last settled: what was spent of them since is found before anything is told.
 _EXPIRING = """
@@ -28,19 +28,19 @@ _EXPIRING = """
 """
 
 
-def lots_expiring(*, now: dt.datetime) -> list[tuple[int, int]]:
+def grants_expiring(*, now: dt.datetime) -> list[tuple[int, int]]:
     """List the lots, by customer and entry, that expire within the days of their customer's alert and were not told."""
     return [(user_id, entry_id) for user_id, entry_id in read_prepared(_EXPIRING, [now, now])]
 
 
-def tell_expiring_lots(customers: Round, *, now: dt.datetime) -> Counter[str]:
+def notify_expiring_grants(customers: Round, *, now: dt.datetime) -> Counter[str]:
     """Tell of each grant that will expire with something left, once for each; returns how many notices were news.
 
     Each customer has a turn of their own; those who have failed in this round are left to the next.
     """
     told: Counter[str] = Counter()
     lots: dict[int, list[int]] = {}
-    for user_id, entry_id in lots_expiring(now=now):
+    for user_id, entry_id in grants_expiring(now=now):
         lots.setdefault(user_id, []).append(entry_id)
     for user_id, entry_ids in lots.items():
         if user_id not in customers.failed:
@@ -58,5 +58,5 @@ def _tell(user_id: int, entry_ids: list[int], now: dt.datetime) -> list[str]:
         return []
     available = balance_of(user_id=user_id).available
     left = Grant.objects.of(user_id).filter(pk__in=entry_ids, remaining__gt=0).order_by("expires_at", "pk")
-    told = [tell_expiring(alert, grant, available=available, now=now) for grant in left if available > 0]
+    told = [notify_expiring(alert, grant, available=available, now=now) for grant in left if available > 0]
     return [type_ for type_ in told if type_ is not None]

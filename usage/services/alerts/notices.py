@@ -11,7 +11,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from accounts.models import Notice
-from accounts.services.notices import tell_customer
+from accounts.services.notices import notify_customer
 from config.values.credits import plain
 from ledger.models import Grant
 from usage.models import Alert, AlertKind
@@ -27,7 +27,7 @@ TYPE_BY_KIND = {
 }
 
 
-def tell_crossed(
+def notify_crossed(
     alert: Alert, *, crossed_at: dt.datetime, forecast: Forecast, is_over: bool, now: dt.datetime
 ) -> str | None:
     """Tell that an alert's threshold was crossed; answers the type of notice if that is news.
@@ -43,7 +43,7 @@ def tell_crossed(
     return _tell(alert, type_, _key(alert, crossed_at), subject, crossed_at, forecast, is_over=is_over, now=now)
 
 
-def tell_recovered(alert: Alert, *, crossed_at: dt.datetime, forecast: Forecast, now: dt.datetime) -> str | None:
+def notify_recovered(alert: Alert, *, crossed_at: dt.datetime, forecast: Forecast, now: dt.datetime) -> str | None:
     """Tell that what was told of a crossing is over; answers the type of notice if that is news."""
     key = _key(alert, crossed_at)
     told = Notice.objects.of(alert.user_id).filter(type=TYPE_BY_KIND[AlertKind(alert.kind)], key=key)
@@ -52,7 +52,7 @@ def tell_recovered(alert: Alert, *, crossed_at: dt.datetime, forecast: Forecast,
     return _tell(alert, RECOVERED, key, subject, crossed_at, forecast, is_over=not was_emailed, now=now)
 
 
-def tell_expiring(alert: Alert, grant: Grant, *, available: Decimal, now: dt.datetime) -> str | None:
+def notify_expiring(alert: Alert, grant: Grant, *, available: Decimal, now: dt.datetime) -> str | None:
     """Tell that what is left of a lot will expire, once for each lot; answers the type of notice if that is news."""
     expires_at = grant.expires_at or now
     expiring = min(grant.remaining, available)
@@ -120,7 +120,9 @@ def _send(
     if subject is not None:
         more = {"alert_id": alert.pk, "email": alert.user.email, "top_up_url": settings.TOP_UP_URL}
         body = render_to_string(f"email/{type_.replace('.', '_')}.txt", {**words, **more})
-    is_news = tell_customer(user_id=alert.user_id, type=type_, key=key, data=data, subject=subject, body=body, now=now)
+    is_news = notify_customer(
+        user_id=alert.user_id, type=type_, key=key, data=data, subject=subject, body=body, now=now
+    )
     return type_ if is_news else None
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from config.rounds import Round
 from usage.models import Alert, AlertKind
-from usage.services.alerts.notices import RECOVERED, RUNWAY_LOW, tell_crossed, tell_recovered
+from usage.services.alerts.notices import RECOVERED, RUNWAY_LOW, notify_crossed, notify_recovered
 from usage.services.forecasts.outlook import settled_forecasts_of
 from usage.services.forecasts.selectors import Forecast, forecasts_of
 
@@ -19,7 +19,7 @@ ALERTS_AT_ONCE = 500
 _A_TENTH_MORE, _A_DAY_MORE = Decimal("1.1"), 1
 
 
-def is_to_tell(alert: Alert, forecast: Forecast) -> bool:
+def needs_notice(alert: Alert, forecast: Forecast) -> bool:
     """Say whether a runway has become short, or long again, since the customer was told.
 
     It is short below the alert's days, and long again only from a tenth and at least a day above them, so that a rate
@@ -33,7 +33,7 @@ def is_to_tell(alert: Alert, forecast: Forecast) -> bool:
     return forecast.available > 0 and (left is None or left >= enough)
 
 
-def tell_runways(customers: Round, *, now: dt.datetime) -> Counter[str]:
+def notify_runways(customers: Round, *, now: dt.datetime) -> Counter[str]:
     """Tell what has changed, each alert in a turn and a transaction of its own; returns how many notices were news.
 
     Only customers with such an alert are looked at, some hundreds in one statement.
@@ -66,7 +66,7 @@ def _changed(forecasting: Forecasting) -> Iterator[tuple[Alert, Forecast]]:
         forecasts = forecasting({alert.user_id for alert in batch})
         for alert in batch:
             forecast = forecasts.get(alert.user_id)  # none, if they could not be settled
-            if forecast is not None and is_to_tell(alert, forecast):
+            if forecast is not None and needs_notice(alert, forecast):
                 yield alert, forecast
         last = batch[-1].pk
 
@@ -76,13 +76,13 @@ def _tell(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
     alert = (
         Alert.objects.select_related("user").select_for_update(no_key=True, of=("self",)).filter(pk=alert_id).first()
     )
-    if alert is None or not alert.is_enabled or not is_to_tell(alert, forecast):
+    if alert is None or not alert.is_enabled or not needs_notice(alert, forecast):
         return []
     if alert.crossed_at is None:
         alert.crossed_at = now
-        told = tell_crossed(alert, crossed_at=now, forecast=forecast, is_over=False, now=now)
+        told = notify_crossed(alert, crossed_at=now, forecast=forecast, is_over=False, now=now)
     else:
-        told = tell_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now)
+        told = notify_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now)
         alert.crossed_at = None
     alert.save(update_fields=["crossed_at"])
     return [] if told is None else [told]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 ZERO = Decimal(0)
 
 
-class LotAhead(NamedTuple):
+class GrantAhead(NamedTuple):
     """What is left of one lot, and in how many days that is gone; None: never."""
 
     credits: Decimal
@@ -36,7 +36,7 @@ class Runway:
         return sum((credits for at, credits in self.unspent if at <= days), Fraction(0))
 
 
-def spend(lots: Sequence[LotAhead], credits: Decimal) -> list[LotAhead]:
+def spend(lots: Sequence[GrantAhead], credits: Decimal) -> list[GrantAhead]:
     """Take credits from lots in their order; those that are used up are not in the answer."""
     left = []
     for lot in lots:
@@ -47,7 +47,7 @@ def spend(lots: Sequence[LotAhead], credits: Decimal) -> list[LotAhead]:
     return left
 
 
-def runway_of(lots: Sequence[LotAhead], rate: Decimal) -> Runway:
+def runway_of(lots: Sequence[GrantAhead], rate: Decimal) -> Runway:
     """Burn lots in their order at `rate` credits a day; what is left of one at its end is lost.
 
     A lot whose time is now, or was, is lost at once.

@@ -13,7 +13,7 @@ from typing import Any
 from config.db.arrays import plain_array
 from config.db.prepared import read_prepared
 from ledger.selectors import BALANCE_QUERY
-from usage.services.forecasts.runway import LotAhead, Runway, runway_of, spend
+from usage.services.forecasts.runway import GrantAhead, Runway, runway_of, spend
 
 RATE_DAYS = 7
 """Full days, besides today, whose usage makes the burn rate."""
@@ -128,15 +128,15 @@ def _forecast(
 
 def _ahead(
     available: Decimal, remaining: Sequence[Decimal], expires_at: Sequence[dt.datetime | None], now: dt.datetime
-) -> list[LotAhead]:
+) -> list[GrantAhead]:
     """Turn lots as they were settled into what is available of them: the rest is reserved, or spent since."""
     lots = [
-        LotAhead(credits, None if end is None else _days(end - now))
+        GrantAhead(credits, None if end is None else _days(end - now))
         for credits, end in zip(remaining, expires_at, strict=True)
     ]
     known = sum(remaining, Decimal(0))
     if known < available:  # all of it, for those without credits that expire
-        lots.append(LotAhead(available - known))
+        lots.append(GrantAhead(available - known))
         return lots
     return [lot for lot in spend(lots, known - available) if lot.expires_in_days is None or lot.expires_in_days > 0]
 

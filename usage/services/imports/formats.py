@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from config.values.credits import NotACreditAmount, parse_credits, whole_milliseconds
-from config.values.text import HOSTILE, is_hostile
+from config.values.text import INVALID_TEXT, is_invalid_text
 from config.values.times import FIRST_YEAR, LAST_YEAR, NotAnInstant
 from usage.services.imports.times import log_time
 
@@ -189,7 +189,7 @@ def _latency(record: dict[str, Any]) -> int | None:
 def _reference(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or is_hostile(value):
+    if not isinstance(value, str) or is_invalid_text(value):
         return None
     return value[:_LONGEST_REFERENCE] or None
 
@@ -201,8 +201,8 @@ def reported(
 
     :raises LineRejected: if it could not be stored, or is of a time that nobody means
     """
-    if is_hostile(customer) or is_hostile(path):
-        raise LineRejected(HOSTILE)
+    if is_invalid_text(customer) or is_invalid_text(path):
+        raise LineRejected(INVALID_TEXT)
     if not FIRST_YEAR <= occurred_at.year <= LAST_YEAR:
         raise LineRejected(f"its year is not from {FIRST_YEAR} to {LAST_YEAR}")
     if not 100 <= status <= 599:
