@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from abc import abstractmethod
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
@@ -41,7 +42,7 @@ class Result:
 
 
 class OperatorCommand(BaseCommand):
-    """Base of all commands: subclasses say what they take (`take`) and what they do (`run`).
+    """Base of all commands. Their `add_arguments` and `handle` are Django's; a `handle` with data is `prints_result`.
 
     Data goes to stdout and nothing else; messages go to stderr. From the command line a failure is one sentence
     and an exit code (1 error, 2 usage, 3 findings, 4 locked). Through `call_command` each of these is a
@@ -50,22 +51,14 @@ class OperatorCommand(BaseCommand):
 
     _called_from_command_line = False  # Django's own flag: set by run_from_argv
 
-    def take(self, parser: CommandParser) -> None:
-        """Add the command's own arguments."""
-
-    @abstractmethod
-    def run(self, options: Mapping[str, Any]) -> Result | None:
-        """Do it; None prints nothing."""
-
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        """Make Django's parser, with `--json` before the command's own arguments."""
+        of_all = ArgumentParser(add_help=False)
+        of_all.add_argument("--json", action="store_true", help="Print one machine-readable object.")
+        parser = super().create_parser(prog_name, subcommand, parents=[of_all], **kwargs)
         if not self._called_from_command_line:
             parser.error = _refuse_usage  # type: ignore[method-assign]
         return parser
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="Print one machine-readable object.")
-        self.take(parser)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run with every failure turned into its sentence and exit code."""
@@ -83,17 +76,6 @@ class OperatorCommand(BaseCommand):
         self.say(str(refusal))
         raise SystemExit(refusal.returncode)
 
-    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
-        result = self.run(options)
-        if result is None:
-            return
-        self.stdout.write(exact_json(result.data) if options["json"] else _as_text(result))
-        self.stdout.flush()
-        if result.failure is not None:
-            raise CommandError(result.failure, returncode=EXIT_ERROR)
-        if result.findings:
-            raise Findings(result.findings)
-
     def say(self, message: str) -> None:
         """Tell the operator something that is not data."""
         self.stderr.write(message, style_func=str)
@@ -109,6 +91,25 @@ class OperatorCommand(BaseCommand):
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(label, total=total)
             yield lambda done: bar.advance(task, done)
+
+
+_Command = TypeVar("_Command", bound=OperatorCommand)
+
+
+def prints_result(handle: Callable[Concatenate[_Command, ...], Result]) -> Callable[Concatenate[_Command, ...], None]:
+    """Let a `handle` return its result: it is printed as text or as JSON, and its failures end the run after that."""
+
+    @wraps(handle)
+    def printing(command: _Command, *args: Any, **options: Any) -> None:
+        result = handle(command, *args, **options)
+        command.stdout.write(exact_json(result.data) if options["json"] else _as_text(result))
+        command.stdout.flush()
+        if result.failure is not None:
+            raise CommandError(result.failure, returncode=EXIT_ERROR)
+        if result.findings:
+            raise Findings(result.findings)
+
+    return printing
 
 
 def as_command_error(error: BaseException) -> CommandError:

@@ -19,18 +19,19 @@ from config.cli.arguments import (
     instant_argument,
     signed_credits_argument,
 )
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.cli.run_lock import AnotherRunHoldsTheLock
 
 
 class Command(OperatorCommand):
     requires_system_checks = ()
 
-    def take(self, parser):
+    def add_arguments(self, parser):
         parser.add_argument("amount", type=signed_credits_argument)
         parser.add_argument("--fail")
 
-    def run(self, options):
+    @prints_result
+    def handle(self, *args, **options):
         self.say("working")
         with self.progress("Working", 10) as advance:
             advance(1)

@@ -41,7 +41,7 @@ class Work(OperatorCommand):
         self.does, self.runs, self.running, self.most = does, [], 0, 0
         self.lock = threading.Lock()
 
-    def run(self, options):
+    def handle(self, *args, **options):
         with self.lock:
             self.runs.append(time.monotonic())
             self.running += 1

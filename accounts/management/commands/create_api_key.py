@@ -18,7 +18,7 @@ from accounts.services.keys.api_keys import IssuedKey, issue_api_key, issue_serv
 from accounts.services.keys.limits import COLUMNS as LIMITS
 from accounts.services.keys.limits import KeyLimits
 from config.cli.arguments import credits_argument
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 
 _MOST_DAYS = 36_500
 
@@ -26,7 +26,7 @@ _MOST_DAYS = 36_500
 class Command(OperatorCommand):
     help = "Issue an API key. It is shown this once: only a hash is stored."
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         holder = parser.add_mutually_exclusive_group(required=True)
         holder.add_argument("--user", metavar="EMAIL", help="The customer, by email or id.")
         holder.add_argument("--service", metavar="NAME", help="Instead: a service key of this name.")
@@ -63,7 +63,8 @@ class Command(OperatorCommand):
             help="Day of the month (UTC) on which the count starts anew; default: 1.",
         )
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         issued = self._issue(options)
         self.say("Keep the key now: it cannot be shown again.")
         return Result(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -13,7 +12,7 @@ from accounts.models import DeliveryState
 from accounts.selectors import deliveries_due
 from accounts.services.webhooks.deliveries import remove_old_deliveries
 from accounts.services.webhooks.rounds import deliver_due
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.rounds import Round
 
 _LONGEST_SECONDS = 3_600
@@ -27,11 +26,12 @@ class Command(OperatorCommand):
         "does not stop the others, and is exit 1."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--seconds", type=_seconds_argument, default=50, help="begin nothing after so many (50)")
         parser.add_argument("--dry-run", action="store_true", help="only count what is due")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         if options["dry_run"]:
             due = deliveries_due(now=timezone.now()).count()
             nothing = dict.fromkeys(("delivered", "retried", "failed", "removed", "errors"), 0)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from accounts.selectors import user_named
 from accounts.services.signing_in.login_guard import unlock
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 
 
 class Command(OperatorCommand):
     help = "Forget an account's failed sign-ins, so that its owner need not wait. Repeating it changes nothing."
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="EMAIL", help="The account's email or id.")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         user = user_named(options["user"])
         return Result({"user_id": user.pk, "email": user.email, "failures": unlock(email=user.email)})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django import db
 from django.db import connection
 
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.doctor import installation, rights, server, structure, transport
 from config.doctor.finding import Finding
 
@@ -45,7 +45,8 @@ class Command(OperatorCommand):
     )
     requires_system_checks: list[str] = []  # noqa: RUF012  Django's own declaration; they are one of the checks
 
-    def run(self, options: Mapping[str, Any]) -> Result:  # noqa: ARG002
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         findings = [finding for name in CHECKS for finding in _found(name)]
         data = {
             "checked": list(CHECKS),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from argparse import ArgumentTypeError
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -24,10 +23,10 @@ class Command(OperatorCommand):
         "on one machine or many, run each job once. Balances are exact without it; cron may run the commands instead."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--concurrency", metavar="N", type=_number, default=4, help="jobs at the same time (4)")
 
-    def run(self, options: Mapping[str, Any]) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         self._look_for_the_queue()
         self.say(f"Running {', '.join(job.command for job in SCHEDULE)} when they are due. SIGTERM ends it.")
         asyncio.run(self._work(options["concurrency"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -10,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.models import User
 from accounts.selectors import user_named
 from config.cli.arguments import idempotency_key_argument, signed_credits_argument, text_argument
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.models import AdjustmentReason
 from ledger.serializers.account import EntrySerializer
 from ledger.services.adjustments import adjust_credits
@@ -22,7 +21,7 @@ class Command(OperatorCommand):
         "then. Whoever has this shell is not bound by the admin's limits; the actor is recorded."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="EMAIL", type=text_argument, help="the customer, by email or id")
         parser.add_argument("amount", metavar="AMOUNT", type=signed_credits_argument)
         parser.add_argument("--reason", choices=AdjustmentReason.values, required=True)
@@ -30,7 +29,8 @@ class Command(OperatorCommand):
         parser.add_argument("--actor", metavar="STAFF_EMAIL", type=text_argument, required=True)
         parser.add_argument("--idempotency-key", metavar="K", type=idempotency_key_argument, required=True)
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         posted = adjust_credits(
             user_id=user_named(options["user"]).pk,
             amount=options["amount"],

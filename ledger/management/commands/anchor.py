@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from ledger.services.reconciliation.anchoring import Checked, check_anchor, digest_text, expect, take_anchor
 
 
@@ -20,13 +19,14 @@ class Command(OperatorCommand):
         "anchors are kept."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--expect", metavar="DIGEST", help="what an earlier run printed; nothing is written")
         parser.add_argument(
             "--renew", action="store_true", help="take an anchor even though the one before does not hold"
         )
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         if options["expect"] is not None:
             if options["renew"]:
                 raise CommandError("--expect writes nothing: it goes without --renew.", returncode=EXIT_USAGE)

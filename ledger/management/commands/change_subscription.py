@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.models import BillingInterval
 from accounts.selectors import plan_with_code, user_named
 from config.cli.arguments import idempotency_key_argument, text_argument
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from ledger.management.subscriptions import told
 from ledger.services.subscriptions import actions
 from ledger.services.subscriptions.changes import Done
@@ -23,7 +23,7 @@ class Command(OperatorCommand):
         "more."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="EMAIL", type=text_argument, help="email or id")
         parser.add_argument("action", choices=("plan", "pause", "resume", "cancel"), metavar="plan|pause|resume|cancel")
         parser.add_argument("--plan", metavar="CODE", type=text_argument, help="with plan: the plan's code")
@@ -33,7 +33,8 @@ class Command(OperatorCommand):
         parser.add_argument("--note", metavar="TEXT", type=text_argument, default="Changed by an operator")
         parser.add_argument("--idempotency-key", metavar="K", type=idempotency_key_argument, required=True)
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         if (options["plan"] is None) == (options["action"] == "plan"):
             raise CommandError("Give --plan with plan, and with nothing else.", returncode=EXIT_USAGE)
         return told(self._done(options))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -11,7 +10,7 @@ from django.db import transaction
 
 from accounts.services.signing_in.registration import create_customer
 from config.cli.arguments import credits_argument, text_argument
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.models import EntryReason
 from ledger.services.adjustments import grant_credits
 
@@ -19,13 +18,14 @@ from ledger.services.adjustments import grant_credits
 class Command(OperatorCommand):
     help = "Make a customer's account. Without a password, one can only be set by reset. An existing email: exit 1."
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", type=text_argument)
         parser.add_argument("--full-name", metavar="N", default="")
         parser.add_argument("--password-env", metavar="VAR", help="environment variable that holds the password")
         parser.add_argument("--credits", metavar="N", type=credits_argument, help="post one grant of so many credits")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         password = self._password(options["password_env"])
         with transaction.atomic():
             user = create_customer(email=options["email"], full_name=options["full_name"], password=password)

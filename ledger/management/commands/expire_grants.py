@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.rounds import Round
 from ledger.services.grants import customers_with_grants_to_settle, grants_due, settle_grants
 
@@ -20,10 +19,11 @@ class Command(OperatorCommand):
         "(exit 1)."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count lots whose time has come")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         due = customers_with_grants_to_settle()
         customers = Round(say=self.say)
         settle = grants_due if options["dry_run"] else settle_grants

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.rounds import Round
 from ledger.services.expiry import customers_with_expiries, expire_holds, expired_holds
 
@@ -19,10 +18,11 @@ class Command(OperatorCommand):
         "not stop the others, and is exit 1."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count them")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         due = customers_with_expiries()
         settle = _count if options["dry_run"] else _settle
         customers = Round(say=self.say)

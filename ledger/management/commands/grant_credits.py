@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -15,7 +14,7 @@ from config.cli.arguments import (
     priority_argument,
     text_argument,
 )
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.models import EntryReason, GrantCategory
 from ledger.serializers.account import EntrySerializer
 from ledger.services.adjustments import grant_credits
@@ -25,7 +24,7 @@ from ledger.services.grants import GrantTerms
 class Command(OperatorCommand):
     help = "Post an entry of type credit. Repeating it with its key answers with the entry made then."
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="EMAIL", type=text_argument, help="the customer, by email or id")
         parser.add_argument("amount", metavar="AMOUNT", type=credits_argument)
         parser.add_argument("--reason", choices=[EntryReason.PURCHASE.value, EntryReason.GRANT.value], required=True)
@@ -43,7 +42,8 @@ class Command(OperatorCommand):
         )
         parser.add_argument("--idempotency-key", metavar="K", type=idempotency_key_argument, required=True)
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         posted = grant_credits(
             user_id=user_named(options["user"]).pk,
             amount=options["amount"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from accounts.selectors import user_named
 from config.cli.arguments import text_argument
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.services.subscriptions.renewals import customers_due, renew_subscription
@@ -23,11 +22,12 @@ class Command(OperatorCommand):
         "what fails for one customer does not stop the others, and is exit 1."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", metavar="U", type=text_argument, help="only this customer, by email or id")
         parser.add_argument("--dry-run", action="store_true", help="only count the subscriptions that are due")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         user_id = None if options["user"] is None else user_named(options["user"]).pk
         if options["dry_run"]:
             return Result({"due": len(customers_due(user_id=user_id)), "periods": 0, "failed": 0, "dry_run": True})

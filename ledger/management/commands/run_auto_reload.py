@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from ledger.services.auto_reload.buying import WHY_NOT, reload_one, reloads_due
@@ -28,10 +28,11 @@ class Command(OperatorCommand):
         "for one customer does not stop the others (exit 1); exit 3 if something could not be recorded."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count who is due")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         due = reloads_due(now=timezone.now())
         customers = Round(say=self.say)
         outcomes: Counter[str] = Counter()

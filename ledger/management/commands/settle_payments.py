@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from accounts.services.notices import notice_emails_due, send_notice_emails
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.models import PaymentState
@@ -34,10 +34,11 @@ class Command(OperatorCommand):
         "if the provider speaks of something else than we asked for."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count them")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         if options["dry_run"]:
             now = timezone.now()
             in_doubt, would = payments_in_doubt(now=now), Counter(posted=len(reversals_due()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,7 +9,7 @@ from django.core.management.base import CommandParser
 from accounts.models import BillingInterval
 from accounts.selectors import plan_with_code, user_named
 from config.cli.arguments import idempotency_key_argument, instant_argument, text_argument
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.management.subscriptions import told
 from ledger.services.subscriptions.actions import start_subscription
 
@@ -22,7 +21,7 @@ class Command(OperatorCommand):
         "with its key does nothing more."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="EMAIL", type=text_argument, help="email or id")
         parser.add_argument("plan", metavar="PLAN", type=text_argument, help="the plan's code")
         parser.add_argument("--interval", choices=BillingInterval.values, default=BillingInterval.MONTHLY.value)
@@ -31,7 +30,8 @@ class Command(OperatorCommand):
         parser.add_argument("--note", metavar="TEXT", type=text_argument, default="Started by an operator")
         parser.add_argument("--idempotency-key", metavar="K", type=idempotency_key_argument, required=True)
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         done = start_subscription(
             user_id=user_named(options["user"]).pk,
             plan=plan_with_code(options["plan"]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from config.values.credits import plain
@@ -48,7 +48,7 @@ class Command(OperatorCommand):
         "balances of the customers concerned are locked meanwhile."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", type=Path, help="gzip, bzip2 and xz are read too; - reads stdin")
         parser.add_argument("--format", choices=["combined", "jsonl", "csv"], required=True)
         parser.add_argument("--customer-field", choices=CUSTOMER_FIELDS, required=True)
@@ -69,7 +69,8 @@ class Command(OperatorCommand):
         )
         parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and keep nothing")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         field = options["customer_field"]
         if options["create_customers"] and field not in {"host", "user"}:
             raise CommandError("--create-customers goes with --customer-field host or user.", returncode=EXIT_USAGE)

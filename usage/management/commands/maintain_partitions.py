@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from config.cli.arguments import count_argument
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from usage.services.retention import drop_old_months, make_months_ahead
 
@@ -22,12 +22,13 @@ class Command(OperatorCommand):
         "in whole days. Dropping uses DATABASE_OWNER_URL."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--ahead", metavar="N", type=count_argument, default=3, help="months to make (3)")
         parser.add_argument("--keep-months", metavar="N", type=count_argument, default=13, help="months to keep (13)")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         now, dry_run = timezone.now(), options["dry_run"]
         with run_lock("maintain_partitions"):
             made = make_months_ahead(now=now, ahead=options["ahead"], dry_run=dry_run)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from accounts.selectors import user_named
 from config.cli.arguments import end_argument, instant_argument
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from usage.services.reconciliation import days_to_rebuild, rebuild_day
@@ -25,13 +24,14 @@ class Command(OperatorCommand):
         "What fails for one customer does not stop the others (exit 1)."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--from", dest="start", metavar="T", type=instant_argument, required=True)
         parser.add_argument("--to", dest="end", metavar="T", type=end_argument, required=True)
         parser.add_argument("--user", metavar="U", help="one customer, by email or id")
         parser.add_argument("--dry-run", action="store_true", help="only count the sums that are wrong")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         start, end = options["start"], options["end"]
         if start >= end:
             raise CommandError("--from must be earlier than --to.", returncode=EXIT_USAGE)

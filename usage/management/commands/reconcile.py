@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.selectors import user_named
 from config.cli.arguments import instant_argument
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.errors import PaymentsOff
@@ -33,14 +33,15 @@ class Command(OperatorCommand):
         "stop the others, and is exit 1."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", metavar="U", help="one customer, by email or id")
         parser.add_argument("--since", metavar="T", type=instant_argument, help="only what was written since")
         parser.add_argument("--fix", action="store_true", help="rebuild what is derived")
         parser.add_argument("--no-provider", action="store_true", help="do not ask the payment provider")
         parser.add_argument("--fix-balances", action="store_true", help="with --fix: post correcting entries")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         if options["fix_balances"] and not options["fix"]:
             raise CommandError("--fix-balances goes with --fix.", returncode=EXIT_USAGE)
         user_id = user_named(options["user"]).pk if options["user"] else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from config.cli.command import EXIT_USAGE, OperatorCommand, Result
+from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from config.values.credits import plain
@@ -29,11 +28,12 @@ class Command(OperatorCommand):
         "and takes it back."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help="default: METERING_SPOOL")
         parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and change nothing")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         folder = options["folder"] or (Path(settings.METERING_SPOOL) if settings.METERING_SPOOL else None)
         if folder is None:
             raise CommandError("Name a FOLDER, or set METERING_SPOOL.", returncode=EXIT_USAGE)

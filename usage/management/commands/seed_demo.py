@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from usage.demo.company import PASSWORD, DemoCompany, seed
 from usage.services.retention import make_months_ahead
@@ -18,10 +18,11 @@ from usage.services.retention import make_months_ahead
 class Command(OperatorCommand):
     help = "Load a demo company: staff, customers, prices, keys, months of requests. Safe to run twice."
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="where the demo is served, for the addresses shown")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         if settings.IN_PRODUCTION:
             raise CommandError("The demo company has known passwords and keys: it is not loaded in production.")
         with run_lock("seed_demo"):

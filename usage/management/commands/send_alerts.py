@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -12,7 +11,7 @@ from django.utils import timezone
 
 from accounts.services.notices import send_notice_emails
 from accounts.services.signing_in.notices import notify_failed_sign_ins
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from usage.services.alerts.crossings import arm_returned, count_crossings, notify_crossings, unwatched, watch_depletion
@@ -30,10 +29,11 @@ class Command(OperatorCommand):
         "fails for one customer does not stop the others, and is exit 1."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count what would be told")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         now = timezone.now()
         if options["dry_run"]:
             told = count_crossings() + count_runways(now=now) + Counter({EXPIRING: len(grants_expiring(now=now))})

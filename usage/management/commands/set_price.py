@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from config.cli.arguments import free_credits_argument, instant_argument
-from config.cli.command import OperatorCommand, Result
+from config.cli.command import OperatorCommand, Result, prints_result
 from config.values.credits import plain
 from usage.services.prices import set_price
 
@@ -21,7 +20,7 @@ class Command(OperatorCommand):
         "a suffix glob (*.png), or *. CREDITS, for each unit, may be 0: free, unless a minimum is given."
     )
 
-    def take(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("endpoint", metavar="ENDPOINT")
         parser.add_argument("credits", metavar="CREDITS", type=free_credits_argument)
         parser.add_argument(
@@ -35,7 +34,8 @@ class Command(OperatorCommand):
         parser.add_argument("--charge-failures", action="store_true", help="failed requests cost too")
         parser.add_argument("--effective-from", metavar="T", type=instant_argument, help="default: now")
 
-    def run(self, options: Mapping[str, Any]) -> Result:
+    @prints_result
+    def handle(self, *args: Any, **options: Any) -> Result:
         price = set_price(
             endpoint=options["endpoint"],
             credits=options["credits"],
