@@ -17,7 +17,7 @@ from ledger.providers.registry import chosen_provider
 from ledger.services.agreement.locking import THRESHOLD, lock_balance, locked_reload, note_event, turn_off
 from ledger.services.agreement.pricing import LARGEST_CHARGE_MINOR, Rate, Terms, offered_rate, smallest_charge, terms_of
 from ledger.services.agreement.words import consent_sentence
-from ledger.services.payments.cards import is_disputed
+from ledger.services.payments.cards import is_disputed, saved_card
 from ledger.services.thresholds import watch_available
 
 COOL_DOWN = dt.timedelta(seconds=60)  # between the beginnings of two payments, however quickly credits go
@@ -69,7 +69,7 @@ def _take(reload: AutoReload, changes: Mapping[str, Any]) -> None:
     if "monthly_cap" in changes:
         reload.monthly_cap_minor = _in_minor(changes["monthly_cap"])
     if "payment_method_id" in changes:
-        reload.method = _card_of(reload.pk, changes["payment_method_id"])
+        reload.method = _chosen_card(reload.pk, changes["payment_method_id"])
 
 
 def _in_minor(money: Decimal | None) -> int | None:
@@ -89,14 +89,10 @@ def _rate() -> Rate:
     return rate
 
 
-def _card_of(user_id: int, payment_method_id: int | None) -> PaymentMethod | None:
+def _chosen_card(user_id: int, payment_method_id: int | None) -> PaymentMethod | None:
     if payment_method_id is None:
         return None
-    cards = PaymentMethod.objects.filter(user_id=user_id, provider=chosen_provider().name, removed_at__isnull=True)
-    card = cards.filter(pk=payment_method_id).first()
-    if card is None:
-        raise errors.PaymentMethodNotFound
-    return card
+    return saved_card(user_id=user_id, payment_method_id=payment_method_id, provider_name=chosen_provider().name)
 
 
 def _off(reload: AutoReload, now: dt.datetime) -> AutoReload:

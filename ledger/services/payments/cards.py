@@ -92,6 +92,18 @@ def remember_card(*, user_id: int, provider_name: str, method_id: str) -> Paymen
     return PaymentMethod.objects.get(provider=provider_name, provider_method_id=method_id)
 
 
+def saved_card(*, user_id: int, payment_method_id: int, provider_name: str) -> PaymentMethod:
+    """Return a card that the customer has saved at this provider, and not removed.
+
+    :raises PaymentMethodNotFound: if the customer has no such card
+    """
+    cards = PaymentMethod.objects.filter(user_id=user_id, provider=provider_name, removed_at__isnull=True)
+    card = cards.filter(pk=payment_method_id).first()
+    if card is None:
+        raise errors.PaymentMethodNotFound
+    return card
+
+
 def is_disputed(card: PaymentMethod) -> bool:
     """Tell whether a payment by this card, whichever customer saved it, is in a dispute or was lost in one."""
     same = Q(pk=card.pk)

@@ -14,14 +14,14 @@ from django.db import transaction
 from config.values.credits import LARGEST
 from config.values.money import in_major_units
 from ledger import errors
-from ledger.models import OutcomeSource, Payment, PaymentMethod, PaymentState, TopUpPackage
+from ledger.models import OutcomeSource, Payment, PaymentState, TopUpPackage
 from ledger.providers.base import Answer, NoAnswer, Provider, Refused
 from ledger.providers.registry import chosen_provider
 from ledger.providers.turns import turn
 from ledger.selectors import balance_of
 from ledger.services.agreement.locking import lock_balance
 from ledger.services.idempotency import fingerprint
-from ledger.services.payments.cards import customer_at, is_disputed
+from ledger.services.payments.cards import customer_at, is_disputed, saved_card
 from ledger.services.payments.limits import refuse_too_many_tries
 from ledger.services.payments.settling import note_outcome, order_of, record_answer
 
@@ -102,7 +102,9 @@ def _intent(
     user_id: int, email: str, package: TopUpPackage, payment_method_id: int | None, provider: Provider
 ) -> Payment:
     """Put a payment together, without key and times; makes the customer known to the provider."""
-    method = None if payment_method_id is None else _card_of(user_id, payment_method_id, provider)
+    method = None
+    if payment_method_id is not None:
+        method = saved_card(user_id=user_id, payment_method_id=payment_method_id, provider_name=provider.name)
     if balance_of(user_id=user_id).balance + package.credits > LARGEST:
         raise errors.BalanceLimitExceeded
     return Payment(
@@ -168,11 +170,3 @@ def _made_before(user_id: int, idempotency_key: str, asked: bytes) -> Payment | 
     if payment is not None and bytes(payment.fingerprint) != asked:
         raise errors.IdempotencyKeyReused
     return payment
-
-
-def _card_of(user_id: int, payment_method_id: int, provider: Provider) -> PaymentMethod:
-    cards = PaymentMethod.objects.filter(user_id=user_id, provider=provider.name, removed_at__isnull=True)
-    card = cards.filter(pk=payment_method_id).first()
-    if card is None:
-        raise errors.PaymentMethodNotFound
-    return card
