@@ -1,4 +1,4 @@
-"""Holds: credits set aside for work that has begun and not yet ended."""
+"""Holds: credits set aside for work that has begun and not yet ended, and the settlement of those that expired."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError
+from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
 from ledger import errors
-from ledger.models import Hold
+from ledger.models import Balance, Hold, HoldStatus
 from ledger.services.entries import raise_refusal, refusal_of
 from ledger.services.idempotency import fingerprint
 
-_DONE = frozenset({"opened", "captured", "released", "extended", "replayed"})
+REPLAYED = "replayed"
+_DONE = frozenset({"opened", "captured", "released", "extended", REPLAYED})
 _REFUSALS: dict[str, type[errors.LedgerRefusal]] = {
     "key_reused": errors.IdempotencyKeyReused,
     "not_found": errors.HoldNotFound,
@@ -112,8 +114,37 @@ def extend_hold(
     return hold_change(outcome)
 
 
+def customers_with_expiries() -> list[int]:
+    """Name the customers of whom something may have expired that nobody has settled, by the database's clock."""
+    due = Balance.objects.filter(next_expiry_at__lte=Now())
+    return list(due.order_by("user_id").values_list("user_id", flat=True))
+
+
+def expired_holds(*, user_id: int | None = None) -> int:
+    """Count holds that have expired and are not settled."""
+    holds = Hold.objects.filter(status=HoldStatus.OPEN, expires_at__lte=Now())
+    return (holds if user_id is None else holds.filter(user_id=user_id)).count()
+
+
+def expire_holds(*, user_id: int) -> int:
+    """Settle every hold of the customer that has expired, in one transaction; answers how many.
+
+    Repetition finds nothing more, and of several runs at once each hold is settled by one.
+    """
+    settled: int = call("ledger_expire_holds", p_user_id=user_id)[0]
+    return settled
+
+
 def hold_change(outcome: Any) -> HoldChange:
-    """Read what an SQL function on a hold answered; the hold is the answer's, its other columns are read when asked.
+    """Read what an SQL function on a hold returned.
+
+    :raises LedgerRefusal: what was refused
+    """
+    return HoldChange(hold_of(outcome), is_replay=outcome.outcome == REPLAYED)
+
+
+def hold_of(outcome: Any) -> Hold:
+    """Make the hold of what an SQL function returned; columns that it does not return are read when asked for.
 
     :raises LedgerRefusal: what was refused
     """
@@ -122,5 +153,4 @@ def hold_change(outcome: Any) -> HoldChange:
     if outcome.outcome not in _DONE:
         raise _REFUSALS[outcome.outcome]
     values = (outcome.hold_id, *(getattr(outcome, column) for column in _COLUMNS[1:]))
-    hold = Hold.from_db("default", _COLUMNS, values)
-    return HoldChange(hold, is_replay=outcome.outcome == "replayed")
+    return Hold.from_db("default", _COLUMNS, values)

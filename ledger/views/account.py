@@ -25,8 +25,8 @@ from ledger.serializers.account import (
     GrantSerializer,
     balance_answer,
 )
-from ledger.services.expiry import expire_holds
 from ledger.services.grants import settle_grants
+from ledger.services.holds import expire_holds
 
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
 

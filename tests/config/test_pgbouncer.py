@@ -24,7 +24,7 @@ from config.db.snapshot import snapshot
 from config.jobs.schedule import Job
 from config.jobs.worker import work
 from ledger.selectors import balance_of
-from ledger.services.expiry import expire_holds
+from ledger.services.holds import expire_holds
 from tests.accounts.races import at_once
 from tests.cluster import temp_folder
 from tests.factories import customer_with

@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from ledger.models import Balance, Hold, HoldStatus
 from ledger.models.balance import NEVER
 from ledger.selectors import balance_of
-from ledger.services.expiry import expire_holds
+from ledger.services.holds import expire_holds
 from tests.accounts.races import at_once
 from tests.factories import UserFactory, customer_with
 from tests.ledger.posting import hold, post

@@ -15,9 +15,8 @@ from ledger.providers import fake as cards
 from ledger.selectors import balance_of, credits_owed_by
 from ledger.services.adjustments import adjust_credits, grant_credits
 from ledger.services.auto_reload.buying import reload_one
-from ledger.services.expiry import expire_holds
-from ledger.services.grants import GrantTerms
-from ledger.services.holds import release_hold
+from ledger.services.grants import GrantTerms, grant_credits
+from ledger.services.holds import expire_holds, release_hold
 from ledger.services.payments.reversals import note_dispute, note_refund, settle_reversals
 from ledger.services.payments.rounds import reversals_due
 from tests.account import client_of

@@ -12,8 +12,7 @@ from django.utils import timezone
 from ledger.errors import HoldCaptured, HoldExpired, HoldReleased
 from ledger.models import Entry, Hold
 from ledger.selectors import balance_of
-from ledger.services.expiry import expire_holds
-from ledger.services.holds import release_hold
+from ledger.services.holds import expire_holds, release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.factories import customer_with
 from tests.usage.metering import captured, held, price

@@ -20,8 +20,7 @@ from ledger.errors import (
 )
 from ledger.models import Balance, Entry, HoldStatus
 from ledger.selectors import balance_of
-from ledger.services.expiry import expire_holds
-from ledger.services.holds import extend_hold, release_hold
+from ledger.services.holds import expire_holds, extend_hold, release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with

@@ -13,7 +13,7 @@ from config.db.calls import call
 from config.values.paths import endpoint_as_stored, normal_endpoint
 from ledger.models import Hold
 from ledger.services.entries import refusal_of
-from ledger.services.holds import HoldChange, hold_change
+from ledger.services.holds import REPLAYED, HoldChange, hold_change, hold_of
 from ledger.services.idempotency import fingerprint
 from usage import errors
 from usage.services.counting import with_count
@@ -155,8 +155,7 @@ def capture_hold(
             p_request_id=request_id or uuid.uuid4(),
         ),
     )
-    change = hold_change(outcome)
-    return Captured(change.hold, outcome.entry_id, change.is_replay)
+    return Captured(hold_of(outcome), outcome.entry_id, is_replay=outcome.outcome == REPLAYED)
 
 
 def _stored(endpoint: str | None) -> str | None:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from config.cli.command import OperatorCommand, Result, prints_result
 from config.rounds import Round
-from ledger.services.expiry import customers_with_expiries, expire_holds, expired_holds
+from ledger.services.holds import customers_with_expiries, expire_holds, expired_holds
 
 
 class Command(OperatorCommand):
