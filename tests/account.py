@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.services.signing_in.sessions import sign_in
 from ledger.models import EntryReason
-from ledger.services.adjustments import grant_credits
+from ledger.services.grants import grant_credits
 from tests.factories import PASSWORD
 from usage.services.imports.formats import ReportedRequest
 from usage.services.imports.recording import Line, Recorded, record_lines

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Plan, Scope, SignInPlace, SpentRefreshToken, Subscription, TokenFamily, User
 from accounts.services.keys.api_keys import IssuedKey, issue_api_key, issue_service_key
 from ledger.models import Entry, EntryReason
-from ledger.services.adjustments import grant_credits
+from ledger.services.grants import grant_credits
 
 PASSWORD = "correct-horse-battery"
 

@@ -1,4 +1,4 @@
-"""Adjustments and grants: credits that people give and take, always with a reason."""
+"""Adjustments: balances that people change by hand, always with a reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.db import transaction
 
 from ledger.models import AdjustmentReason, EntryReason, EntryType, OffReason
 from ledger.services.entries import Posted, post_entry
-from ledger.services.grants import USUAL_TERMS, GrantTerms, open_grant
 from ledger.services.payments.distrust import stop_reloading
 
 
@@ -39,44 +38,3 @@ def adjust_credits(
         if is_taken_back and not posted.is_replay:
             stop_reloading(user_id=user_id, reason=OffReason.DISPUTED, now=posted.entry.created_at)
     return posted
-
-
-def grant_credits(
-    *,
-    user_id: int,
-    amount: Decimal,
-    reason: EntryReason,
-    reference: str | None,
-    idempotency_key: str,
-    terms: GrantTerms = USUAL_TERMS,
-) -> Posted:
-    """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
-
-    `terms` say when they expire and which lots are spent before them. Repeating the call with its key answers with
-    the entry made then.
-
-    :raises GrantUntimely: if they would begin later than now, or expire before
-    :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
-    """
-    description = "Credits purchased" if reason == EntryReason.PURCHASE else "Credits granted"
-    if terms != USUAL_TERMS:
-        return open_grant(
-            user_id=user_id,
-            amount=amount,
-            reason=reason,
-            description=description,
-            reference=reference,
-            operation="grant_credits",
-            idempotency_key=idempotency_key,
-            terms=terms,
-        )
-    return post_entry(
-        user_id=user_id,
-        type=EntryType.CREDIT,
-        reason=reason,
-        amount=amount,
-        description=description,
-        reference=reference,
-        operation="grant_credits",
-        idempotency_key=idempotency_key,
-    )

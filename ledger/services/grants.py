@@ -18,8 +18,8 @@ from accounts.models import Subscription
 from accounts.models.plan import LIVE_STATUSES
 from config.db.calls import call
 from config.db.prepared import sqlstate
-from ledger.models import Balance, EntryReason, Grant, GrantCategory
-from ledger.services.entries import Posted, posted_of, raise_refusal
+from ledger.models import Balance, EntryReason, EntryType, Grant, GrantCategory
+from ledger.services.entries import Posted, post_entry, posted_of, raise_refusal
 from ledger.services.idempotency import fingerprint
 
 ENTRIES_AT_ONCE = 1_500
@@ -96,6 +96,47 @@ def open_grant(
         raise_refusal(error)
         raise
     return posted_of(outcome, amount=amount)
+
+
+def grant_credits(
+    *,
+    user_id: int,
+    amount: Decimal,
+    reason: EntryReason,
+    reference: str | None,
+    idempotency_key: str,
+    terms: GrantTerms = USUAL_TERMS,
+) -> Posted:
+    """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
+
+    `terms` say when they expire and which lots are spent before them. Repeating the call with its key answers with
+    the entry made then.
+
+    :raises GrantUntimely: if they would begin later than now, or expire before
+    :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
+    """
+    description = "Credits purchased" if reason == EntryReason.PURCHASE else "Credits granted"
+    if terms != USUAL_TERMS:
+        return open_grant(
+            user_id=user_id,
+            amount=amount,
+            reason=reason,
+            description=description,
+            reference=reference,
+            operation="grant_credits",
+            idempotency_key=idempotency_key,
+            terms=terms,
+        )
+    return post_entry(
+        user_id=user_id,
+        type=EntryType.CREDIT,
+        reason=reason,
+        amount=amount,
+        description=description,
+        reference=reference,
+        operation="grant_credits",
+        idempotency_key=idempotency_key,
+    )
 
 
 def settle_grants(*, user_id: int) -> int:

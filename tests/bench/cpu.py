@@ -190,8 +190,7 @@ def calls() -> dict[str, Call]:
 def _fill(user_id: int) -> None:
     """Give a customer enough of everything for a page of each list."""
     from ledger.models import EntryReason
-    from ledger.services.adjustments import grant_credits
-    from ledger.services.grants import GrantTerms
+    from ledger.services.grants import GrantTerms, grant_credits
     from ledger.services.holds import open_hold
     from usage.services.charges.charge import charge_request
 

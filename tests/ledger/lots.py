@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from ledger.models import Entry, EntryReason, Grant
-from ledger.services.adjustments import grant_credits
-from ledger.services.grants import GrantTerms, settle_grants
+from ledger.services.grants import GrantTerms, grant_credits, settle_grants
 from tests.ledger.tampering import unguarded
 
 

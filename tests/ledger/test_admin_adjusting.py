@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
-from ledger.services.adjustments import grant_credits
+from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
 from tests.backoffice import noted_about, page_of, signed_in, staff_with
 from tests.factories import UserFactory

@@ -11,8 +11,7 @@ from ledger.errors import GrantUntimely, IdempotencyKeyReused, InsufficientCredi
 from ledger.models import Balance, Entry, EntryReason, Grant, GrantCategory, GrantDraw
 from ledger.models.balance import NEVER
 from ledger.selectors import balance_of
-from ledger.services.adjustments import grant_credits
-from ledger.services.grants import GrantTerms, settle_grants
+from ledger.services.grants import GrantTerms, grant_credits, settle_grants
 from ledger.services.holds import release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.account import client_of

@@ -15,8 +15,7 @@ from accounts.models import User, WebhookDelivery
 from ledger.admin.subscribing import ACTIONS as ACTIONS_ON_SUBSCRIPTIONS
 from ledger.models import Balance, Entry, EntryReason, Hold
 from ledger.providers.fake import APPROVE
-from ledger.services.adjustments import grant_credits
-from ledger.services.grants import settle_grants
+from ledger.services.grants import grant_credits, settle_grants
 from ledger.services.holds import open_hold
 from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import (

@@ -13,8 +13,8 @@ from django.utils import timezone
 from config.backoffice.paginator import CappedPaginator
 from ledger.admin.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
-from ledger.services.adjustments import adjust_credits, grant_credits
-from ledger.services.grants import settle_grants
+from ledger.services.adjustments import adjust_credits
+from ledger.services.grants import grant_credits, settle_grants
 from ledger.services.holds import open_hold
 from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in, staff_with, superuser

@@ -16,8 +16,7 @@ from config.values.json import exact_json
 from ledger.models import EntryReason, EntryType
 from ledger.selectors import grants_of, holds_of, ledger_of
 from ledger.serializers.account import AccountHoldSerializer, EntrySerializer, GrantSerializer
-from ledger.services.adjustments import grant_credits
-from ledger.services.grants import GrantTerms
+from ledger.services.grants import GrantTerms, grant_credits
 from tests.account import client_of, requested
 from tests.factories import SubscriptionFactory, UserFactory
 from tests.ledger.posting import hold

@@ -21,7 +21,8 @@ from accounts.models import ApiKey, Scope, User
 from accounts.services.keys.api_keys import issue_api_key, issue_service_key
 from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
-from ledger.services.adjustments import adjust_credits, grant_credits
+from ledger.services.adjustments import adjust_credits
+from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
 from usage.demo.money import seed_money
 from usage.demo.plans import seed_plans

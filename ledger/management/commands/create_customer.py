@@ -12,7 +12,7 @@ from accounts.services.signing_in.registration import create_customer
 from config.cli.arguments import credits_argument, text_argument
 from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.models import EntryReason
-from ledger.services.adjustments import grant_credits
+from ledger.services.grants import grant_credits
 
 
 class Command(OperatorCommand):

@@ -17,8 +17,7 @@ from config.cli.arguments import (
 from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.models import EntryReason, GrantCategory
 from ledger.serializers.account import EntrySerializer
-from ledger.services.adjustments import grant_credits
-from ledger.services.grants import GrantTerms
+from ledger.services.grants import GrantTerms, grant_credits
 
 
 class Command(OperatorCommand):
