@@ -13,7 +13,6 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
-from django.test import override_settings
 from django.utils import timezone
 
 from accounts.models import User
@@ -35,11 +34,6 @@ _TABLES = (
     "accounts_webhookdelivery", "accounts_webhookattempt", "accounts_apikey", "accounts_loginattempt",
     "accounts_tokenfamily", "accounts_spentrefreshtoken", "accounts_user", "django_admin_log",
 )  # fmt: skip
-
-
-def quick_passwords() -> override_settings:
-    """Hash passwords as the tests do that call with them."""
-    return override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from tests.accounts.receivers import LOOPBACK
 from tests.growth.cases import Case
 from tests.growth.commands import COMMANDS, our_commands
 from tests.growth.every import CASES, CASES_OF_PATHS, Worlds, measured
-from tests.growth.histories import quick_passwords, two_customers
+from tests.growth.histories import two_customers
 from tests.journeys.access_table import unlimited
+from tests.module_data import quick_passwords
 from tests.journeys.routes import admin_patterns, routes
 
 ROWS = 50_000

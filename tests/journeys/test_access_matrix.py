@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import transaction
@@ -17,6 +17,7 @@ from tests.backoffice import signed_in
 from tests.factories import PASSWORD, StaffFactory, UserFactory
 from tests.journeys.access_table import CALLERS, MARK, TABLE, Row, World, build_world, caller_of
 from tests.journeys.routes import VERBS, Route, admin_patterns, routes
+from tests.module_data import module_data
 
 pytestmark = pytest.mark.django_db
 NOWHERE = 2**62
@@ -24,9 +25,14 @@ OPEN = {route for route, row in TABLE.items() if row.access["anonymous"] < 400}
 WITH_ID = [route for route, row in TABLE.items() if row.of is not None]
 
 
+@pytest.fixture(scope="module")
+def shared_world(django_db_setup, django_db_blocker) -> Iterator[World]:
+    yield from module_data(django_db_blocker, build_world)
+
+
 @pytest.fixture
-def world() -> World:
-    return build_world()
+def world(shared_world, db) -> World:
+    return shared_world.copy()
 
 
 def owners_things(world: World) -> list[list[dict[str, object]]]:

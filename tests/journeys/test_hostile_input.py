@@ -30,6 +30,7 @@ from tests.journeys.hostilities import (
     QUERY_VALUES,
 )
 from tests.journeys.routes import Route, api_paths, document, routes
+from tests.module_data import module_data
 
 pytestmark = pytest.mark.django_db
 API = [route for route in routes() if route.path != "/"]
@@ -49,11 +50,16 @@ def some(things: Iterable[Thing], *, of: object) -> list[Thing]:
     return [thing for number, thing in enumerate(things) if number % EVERY == first]
 
 
+@pytest.fixture(scope="module")
+def shared_world(django_db_setup, django_db_blocker) -> Iterator[World]:
+    yield from module_data(django_db_blocker, owners_world)
+
+
 @pytest.fixture
-def world(settings) -> World:
+def world(settings, shared_world, db) -> World:
     unlimited(settings)
     forget_what_was_counted()
-    made = owners_world()
+    made = shared_world.copy()
     for client in made.clients.values():
         client.raise_request_exception = False
     return made

@@ -18,6 +18,7 @@ from tests.journeys.conformance import (
     load_schema,
     one_transaction,
 )
+from tests.module_data import module_data
 
 pytestmark = pytest.mark.django_db
 CASES = 8  # at most, of each operation and mode
@@ -28,10 +29,15 @@ def schema() -> Any:
     return load_schema()
 
 
+@pytest.fixture(scope="module")
+def shared_world(django_db_setup, django_db_blocker) -> Iterator[World]:
+    yield from module_data(django_db_blocker, owners_world)
+
+
 @pytest.fixture
-def world(settings) -> World:
+def world(settings, shared_world, db) -> World:
     unlimited(settings)
-    return owners_world()
+    return shared_world.copy()
 
 
 @pytest.fixture(autouse=True)

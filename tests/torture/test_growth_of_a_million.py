@@ -8,8 +8,9 @@ import pytest
 
 from tests.accounts.receivers import LOOPBACK
 from tests.growth.every import CASES, Worlds, measured
-from tests.growth.histories import quick_passwords, two_customers
+from tests.growth.histories import two_customers
 from tests.journeys.access_table import unlimited
+from tests.module_data import quick_passwords
 
 pytestmark = pytest.mark.slow
 ROWS = 1_000_000

@@ -7,6 +7,7 @@ import pytest
 from tests.journeys import test_hostile_input as hostile
 from tests.journeys.test_hostile_input import (  # noqa: F401  run here, with all that there is
     found,
+    shared_world,
     test_hostile_bodies,
     test_hostile_fields,
     test_hostile_headers,

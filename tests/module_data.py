@@ -1,0 +1,37 @@
+"""Data that all tests of a module share: made before the first of them, rolled back after the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from django.db import transaction
+from django.test import override_settings
+from pytest_django import DjangoDbBlocker
+
+Data = TypeVar("Data")
+
+
+def quick_passwords() -> override_settings:
+    """Hash passwords as single tests do: settings of one test do not yet apply to the fixtures of its module."""
+    return override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
+
+
+def module_data(blocker: DjangoDbBlocker, make: Callable[[], Data]) -> Iterator[Data]:
+    """Make data in a transaction around all tests of a module; each test runs in a savepoint of it.
+
+    The fixture whose body this is depends on `django_db_setup`. No test of the module may commit (`transaction=True`):
+    it would wait forever for the locks of this transaction.
+    """
+    outermost = transaction.atomic()
+    outermost._from_testcase = True  # as Django's own TestCase: durable transactions are part of this one
+    with blocker.unblock():
+        outermost.__enter__()
+    try:
+        with blocker.unblock(), quick_passwords():
+            data = make()
+        yield data
+    finally:
+        with blocker.unblock():
+            transaction.set_rollback(True)
+            outermost.__exit__(None, None, None)
