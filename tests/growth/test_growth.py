@@ -16,8 +16,8 @@ from tests.growth.commands import COMMANDS, our_commands
 from tests.growth.every import CASES, CASES_OF_PATHS, Worlds, measured
 from tests.growth.histories import two_customers
 from tests.journeys.access_table import unlimited
-from tests.module_data import quick_passwords
 from tests.journeys.routes import admin_patterns, routes
+from tests.module_data import quick_passwords
 
 ROWS = 50_000
 
