@@ -35,6 +35,7 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
+from tests.module_data import module_data
 from usage.models import ImportedCustomer, Price, ReconciliationRun, RequestLog
 from usage.services.alerts.actions import make_default_alerts
 from usage.services.charges.charge import charge_request
@@ -45,9 +46,8 @@ VIEWED = [*READ_ONLY, "accounts_apikey", "usage_price", "accounts_plan"]
 ACTIONS = ("changelist", "add", "change", "delete", "history")
 
 
-@pytest.fixture
-def customer():
-    """Alice, of whom every page has something to show."""
+def everything_of_alice():
+    """Make Alice, of whom every page has something to show."""
     customer = UserFactory(email="alice@example.com")
     subscribe(customer, plan())
     ApiKeyFactory(user=customer)
@@ -67,7 +67,17 @@ def customer():
     Group.objects.create(name="Support")
     audit(report={"checked": {}, "findings": [{"check": "seal", "user_id": customer.pk, "detail": "Altered."}]})
     LogEntry.objects.log_actions(customer.pk, [customer], CHANGE, "Seen.", single_object=True)
-    return customer
+    return customer.pk
+
+
+@pytest.fixture(scope="module")
+def shared_customer(django_db_setup, django_db_blocker):
+    yield from module_data(django_db_blocker, everything_of_alice)
+
+
+@pytest.fixture
+def customer(shared_customer, db):
+    return User.objects.get(pk=shared_customer)
 
 
 def addresses():

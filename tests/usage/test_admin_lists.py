@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from config.backoffice.paginator import CappedPaginator
 from ledger.admin.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
@@ -23,6 +24,7 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
+from tests.module_data import module_data
 from usage.models import AlertKind, ImportedCustomer, RequestLog
 from usage.services.alerts.actions import create_alert
 from usage.services.charges.charge import charge_request
@@ -37,14 +39,8 @@ ODD_QUERIES = (
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _role(db):
-    Group.objects.create(name="Support")
-    audit()
-
-
 @pytest.fixture
-def client():
+def client(db):
     return signed_in(superuser())
 
 
@@ -83,11 +79,22 @@ def customer_with_history(name, rows=3):
     return customer
 
 
-@pytest.fixture
-def alice():
+def alice_and_bob():
+    Group.objects.create(name="Support")
+    audit()
     set_price(endpoint="echo", credits=Decimal(2), effective_from=timezone.now() - dt.timedelta(days=1))
     customer_with_history("bob")
-    return customer_with_history("alice")
+    return customer_with_history("alice").pk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_alice(django_db_setup, django_db_blocker):
+    yield from module_data(django_db_blocker, alice_and_bob)
+
+
+@pytest.fixture
+def alice(shared_alice, db):
+    return User.objects.get(pk=shared_alice)
 
 
 def found(client, model, term):
