@@ -20,9 +20,10 @@ from tests.config.migration_rules import BIG_TABLES, faults_of
 # The last migration of each app that nobody ever ran on data. It moves on until the first release, and never after it;
 # when the history is squashed, it is the squash's last.
 BEFORE_THE_FIRST_RELEASE = {
-    "accounts": "0015_sending_again_is_bounded",
-    "ledger": "0025_anchors",
-    "usage": "0016_lines_know_whether_they_were_charged",
+    "accounts": "0001_initial",
+    "config": "0001_initial",
+    "ledger": "0002_rules",
+    "usage": "0002_rules",
 }
 
 CHECK = models.CheckConstraint(condition=Q(amount__gt=0), name="amount_is_positive")

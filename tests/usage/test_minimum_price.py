@@ -4,12 +4,10 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
 from ledger.models import Entry
 from ledger.selectors import balance_of
-from tests.factories import customer_with
 from tests.usage.metering import LONG_AGO, charge, price, report, request_at, rolled_up
 from usage.errors import PriceExists
 from usage.models import Price, RequestLog
@@ -97,22 +95,3 @@ def test_a_minimum_below_zero_is_refused_by_the_database():
 def test_a_price_has_no_minimum_unless_one_is_asked():
     assert price("search", 1).minimum == 0
     Price.objects.filter(effective_from=LONG_AGO).get(minimum=0)
-
-
-@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_a_connection_that_is_open_while_prices_get_their_minimum_goes_on_charging():
-    alice = customer_with(100)
-    price("search", 2)
-    price("*", 1)
-    charge(alice)
-
-    try:
-        call_command("migrate", "usage", "0009", verbosity=0)
-        before = [charge(alice).credits, charge(alice, "other").credits]
-    finally:
-        call_command("migrate", "usage", verbosity=0)
-
-    assert before == [2, 1]
-    price("search", 2, minimum=Decimal(5), effective_from=MARCH)
-    assert [charge(alice).credits, charge(alice, "other").credits] == [5, 1]
-    assert report(alice, [request_at(MARCH)], charged=True).credits == 5

@@ -1,8 +1,0 @@
-from django.db import migrations
-
-from config.db.migrations import sql_file
-
-
-class Migration(migrations.Migration):
-    dependencies = [("ledger", "0001_balances_entries_and_holds")]
-    operations = [sql_file(__file__, "0002_append_only")]

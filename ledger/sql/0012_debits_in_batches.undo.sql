@@ -1,2 +1,0 @@
-DROP FUNCTION ledger_debit_batch;
-DROP TYPE ledger_debit;

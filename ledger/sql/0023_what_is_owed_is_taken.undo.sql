@@ -1,2 +1,0 @@
-DROP FUNCTION ledger_take_what_is_owed, ledger_settle_what_is_due, ledger_settle_what_came_in, ledger_lock_balance;
-DROP FUNCTION ledger_expire_holds, ledger_renew, ledger_post_entry, ledger_open_grant, ledger_set_overdraft;

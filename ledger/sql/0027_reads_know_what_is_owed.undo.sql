@@ -1,1 +1,0 @@
--- The function that is made again takes this one's place.

@@ -1,1 +1,0 @@
--- What is restored replaces the function.

@@ -1,2 +1,0 @@
-DROP FUNCTION usage_ensure_partition;
-DROP TABLE usage_requestlog;

@@ -1,1 +1,0 @@
-DROP FUNCTION usage_cost, usage_find_price;

@@ -1,2 +1,0 @@
-DROP FUNCTION usage_charge, usage_note_free_charge;
-DROP TYPE usage_charge_outcome;

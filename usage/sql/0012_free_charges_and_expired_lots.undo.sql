@@ -1,1 +1,0 @@
-DROP FUNCTION usage_note_free_charge;

@@ -1,1 +1,0 @@
-DROP FUNCTION usage_find_price(text, text, timestamptz);

@@ -1,1 +1,0 @@
-DROP FUNCTION usage_record_lines(bigint, text, boolean, jsonb);

@@ -1,1 +1,0 @@
-DROP FUNCTION usage_charge_batch;

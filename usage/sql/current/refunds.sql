@@ -1,0 +1,51 @@
+-- Refunds: what a request cost is given back, wholly or in part.
+--
+-- Promises that no more is given back than was paid, whatever became of the log.
+-- Called by usage/services/refunds.py:refund_charge.
+-- Locks: ledger_balance, then the key, then the amount; then the sums of the day.
+
+CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- Give back what a charge or a capture cost, wholly or in part, and lower the statistics of its day by as much.
+--   outcome      posted | replayed | key_reused | refund_exceeds_charge | not_found
+--   available    with refund_exceeds_charge: what is left to give back
+-- A paid charge has the id of its entry. The metadata say so too, and tell it from older ones, whose ids were others.
+CREATE FUNCTION usage_refund(
+    p_charge_id bigint, p_user_id bigint, p_credits numeric, p_description text, p_idempotency_key text,
+    p_fingerprint bytea
+) RETURNS ledger_outcome
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_debit ledger_entry;
+    r ledger_outcome;
+BEGIN
+    SELECT * INTO v_debit FROM ledger_entry
+    WHERE id = p_charge_id AND operation IN ('charge', 'capture_hold') AND (p_user_id IS NULL OR user_id = p_user_id)
+        AND coalesce(metadata ->> 'tollbook_charge_id', metadata ->> 'charge_id') = id::text;
+    IF NOT FOUND THEN
+        -- A charge that cost nothing is in the log alone.
+        r.outcome := CASE WHEN EXISTS (
+            SELECT FROM usage_requestlog
+            WHERE id = p_charge_id AND entry_id IS NULL AND source = '' AND status <> 402
+                AND (p_user_id IS NULL OR user_id = p_user_id)
+        ) THEN 'refund_exceeds_charge' ELSE 'not_found' END;
+        r.available := 0;
+        RETURN r;
+    END IF;
+    r := ledger_refund(v_debit, p_credits, p_description, p_idempotency_key, p_fingerprint);
+    IF r.outcome = 'posted' THEN
+        INSERT INTO usage_refund (entry_id, user_id, charge_id, endpoint, credits, occurred_at)
+        SELECT r.entry_id, v_debit.user_id, v_debit.id, v_debit.description, amount, v_debit.created_at
+        FROM ledger_entry WHERE id = r.entry_id;
+        UPDATE usage_dailyusage d SET credits = d.credits - f.credits
+        FROM usage_refund f
+        WHERE f.entry_id = r.entry_id AND d.user_id = f.user_id AND d.endpoint = f.endpoint
+            AND d.day = (f.occurred_at AT TIME ZONE 'UTC')::date;
+        PERFORM usage_count_key_spending(
+            l.user_id, l.api_key_id, -f.credits, (l.occurred_at AT TIME ZONE 'UTC')::date)
+        FROM usage_refund f JOIN usage_requestlog l ON l.id = f.charge_id AND l.occurred_at = f.occurred_at
+        WHERE f.entry_id = r.entry_id AND l.api_key_id IS NOT NULL;
+    END IF;
+    RETURN r;
+END $$;
