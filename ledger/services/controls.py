@@ -5,12 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import DataError, IntegrityError
-
-from config.db.calls import call
 from ledger import errors
 from ledger.models import TermsChange
-from ledger.services.entries import raise_refusal
+from ledger.services.calls import ledger_call
 from ledger.services.idempotency import fingerprint
 
 
@@ -50,7 +47,7 @@ def set_overdraft_limit(*, user_id: int, limit: Decimal, note: str, actor_id: in
     :raises OverdraftLimitTooLow: if the customer is overdrawn by more
     :raises IdempotencyKeyReused, UnknownCustomer: as `freeze_balance`
     """
-    outcome = _call(
+    outcome = ledger_call(
         "ledger_set_overdraft",
         p_user_id=user_id,
         p_limit=limit,
@@ -67,7 +64,7 @@ def set_overdraft_limit(*, user_id: int, limit: Decimal, note: str, actor_id: in
 
 
 def _freeze(user_id: int, note: str, actor_id: int | None, idempotency_key: str, *, frozen: bool) -> Changed:
-    outcome = _call(
+    outcome = ledger_call(
         "ledger_freeze",
         p_user_id=user_id,
         p_frozen=frozen,
@@ -79,14 +76,6 @@ def _freeze(user_id: int, note: str, actor_id: int | None, idempotency_key: str,
     if outcome.outcome == "unchanged":
         raise errors.TermsUnchanged("The balance is frozen already." if frozen else "The balance is not frozen.")
     return _changed(outcome)
-
-
-def _call(function: str, **arguments: Any) -> Any:
-    try:
-        return call(function, **arguments)
-    except (DataError, IntegrityError) as error:
-        raise_refusal(error)
-        raise
 
 
 def _changed(outcome: Any) -> Changed:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import DataError, IntegrityError
 from psycopg.types.json import Jsonb
 
-from config.db.calls import call
-from config.db.prepared import sqlstate
 from ledger import errors
 from ledger.models import Entry, EntryReason, EntryType
+from ledger.services.calls import ledger_call
 from ledger.services.idempotency import fingerprint
 
 
@@ -54,24 +52,20 @@ def post_entry(
         "metadata": metadata or {},
         "actor": actor_id,
     }
-    try:
-        outcome = call(
-            "ledger_post_entry",
-            p_user_id=user_id,
-            p_type=type,
-            p_reason=reason,
-            p_amount=amount,
-            p_description=description,
-            p_reference=reference,
-            p_metadata=Jsonb(metadata or {}),
-            p_operation=operation,
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-            p_actor_id=actor_id,
-        )
-    except (DataError, IntegrityError) as error:
-        raise_refusal(error)
-        raise
+    outcome = ledger_call(
+        "ledger_post_entry",
+        p_user_id=user_id,
+        p_type=type,
+        p_reason=reason,
+        p_amount=amount,
+        p_description=description,
+        p_reference=reference,
+        p_metadata=Jsonb(metadata or {}),
+        p_operation=operation,
+        p_idempotency_key=idempotency_key,
+        p_fingerprint=fingerprint(asked),
+        p_actor_id=actor_id,
+    )
     return posted_of(outcome, amount=amount)
 
 
@@ -100,11 +94,3 @@ def refusal_of(outcome: Any, *, required: Decimal, budget: errors.Budget | None 
         next_hold_expires_at=outcome.next_hold_expires_at,
         budget=budget,
     )
-
-
-def raise_refusal(error: Exception) -> None:
-    """Raise the domain's word for what the database refused, if it has one."""
-    if sqlstate(error) == "22003":  # numeric_value_out_of_range
-        raise errors.BalanceLimitExceeded from error
-    if sqlstate(error) == "23503":  # foreign_key_violation: the balance of nobody
-        raise errors.UnknownCustomer from error

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.db import DataError, Error, IntegrityError, connection
+from django.db import Error, connection
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from psycopg.types.json import Jsonb
@@ -19,7 +19,8 @@ from accounts.models.plan import LIVE_STATUSES
 from config.db.calls import call
 from config.db.prepared import sqlstate
 from ledger.models import Balance, EntryReason, EntryType, Grant, GrantCategory
-from ledger.services.entries import Posted, post_entry, posted_of, raise_refusal
+from ledger.services.calls import ledger_call
+from ledger.services.entries import Posted, post_entry, posted_of
 from ledger.services.idempotency import fingerprint
 
 ENTRIES_AT_ONCE = 1_500
@@ -75,26 +76,22 @@ def open_grant(
         "reference": reference,
         "terms": {name: _comparable(value) for name, value in asdict(terms).items()},
     }
-    try:
-        outcome = call(
-            "ledger_open_grant",
-            p_user_id=user_id,
-            p_reason=reason,
-            p_amount=amount,
-            p_description=description,
-            p_reference=reference,
-            p_metadata=Jsonb({}),
-            p_operation=operation,
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-            p_category=terms.category,
-            p_priority=terms.priority,
-            p_effective_at=terms.effective_at,
-            p_expires_at=terms.expires_at,
-        )
-    except (DataError, IntegrityError) as error:
-        raise_refusal(error)
-        raise
+    outcome = ledger_call(
+        "ledger_open_grant",
+        p_user_id=user_id,
+        p_reason=reason,
+        p_amount=amount,
+        p_description=description,
+        p_reference=reference,
+        p_metadata=Jsonb({}),
+        p_operation=operation,
+        p_idempotency_key=idempotency_key,
+        p_fingerprint=fingerprint(asked),
+        p_category=terms.category,
+        p_priority=terms.priority,
+        p_effective_at=terms.effective_at,
+        p_expires_at=terms.expires_at,
+    )
     return posted_of(outcome, amount=amount)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import IntegrityError
 from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
 from config.db.calls import call
 from ledger import errors
 from ledger.models import Balance, Hold, HoldStatus
-from ledger.services.entries import raise_refusal, refusal_of
+from ledger.services.calls import ledger_call
+from ledger.services.entries import refusal_of
 from ledger.services.idempotency import fingerprint
 
 REPLAYED = "replayed"
@@ -55,20 +55,16 @@ def open_hold(
     :raises UnknownCustomer: if there is no such user
     """
     asked = {"credits": credits, "seconds": expires_in_seconds, "reference": reference, "metadata": metadata or {}}
-    try:
-        outcome = call(
-            "ledger_open_hold",
-            p_user_id=user_id,
-            p_credits=credits,
-            p_seconds=expires_in_seconds,
-            p_reference=reference,
-            p_metadata=Jsonb(metadata or {}),
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-        )
-    except IntegrityError as error:
-        raise_refusal(error)
-        raise
+    outcome = ledger_call(
+        "ledger_open_hold",
+        p_user_id=user_id,
+        p_credits=credits,
+        p_seconds=expires_in_seconds,
+        p_reference=reference,
+        p_metadata=Jsonb(metadata or {}),
+        p_idempotency_key=idempotency_key,
+        p_fingerprint=fingerprint(asked),
+    )
     return hold_change(outcome)
 
 

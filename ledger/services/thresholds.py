@@ -6,11 +6,9 @@ import datetime as dt
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db import DataError, IntegrityError
-
-from config.db.calls import call, call_rows
+from config.db.calls import call_rows
 from ledger.models import Threshold
-from ledger.services.entries import raise_refusal
+from ledger.services.calls import ledger_call
 
 
 class Crossing(NamedTuple):
@@ -30,11 +28,7 @@ def watch_available(*, user_id: int, name: str, below: Decimal | None) -> dt.dat
 
     :raises UnknownCustomer: if there is no such user
     """
-    try:
-        since: dt.datetime | None = call("ledger_watch", p_user_id=user_id, p_name=name, p_below=below).ledger_watch
-    except (DataError, IntegrityError) as error:
-        raise_refusal(error)
-        raise
+    since: dt.datetime | None = ledger_call("ledger_watch", p_user_id=user_id, p_name=name, p_below=below).ledger_watch
     return since
 
 

@@ -6,12 +6,11 @@ import datetime as dt
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 
-from config.db.calls import call
 from ledger.models import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
 from ledger.services.agreement.notices import notify_turned_off
-from ledger.services.entries import raise_refusal
+from ledger.services.calls import ledger_call
 from ledger.services.thresholds import watch_available
 
 THRESHOLD = "auto_reload"  # the threshold's name
@@ -38,11 +37,7 @@ def lock_balance(*, user_id: int) -> Stands:
 
     :raises UnknownCustomer: if there is no such user
     """
-    try:
-        return Stands(*call("ledger_look_at_threshold", p_user_id=user_id, p_name=THRESHOLD))
-    except (DataError, IntegrityError) as error:
-        raise_refusal(error)
-        raise
+    return Stands(*ledger_call("ledger_look_at_threshold", p_user_id=user_id, p_name=THRESHOLD))
 
 
 def locked_reload(*, user_id: int) -> AutoReload | None:

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
-from django.db import DataError, IntegrityError
-
 from accounts.models import BillingInterval, Plan, Subscription
-from config.db.calls import call
 from ledger import errors
 from ledger.models import Entry, SubscriptionChange, SubscriptionChangeKind
-from ledger.services.entries import raise_refusal
+from ledger.services.calls import ledger_call
 from ledger.services.idempotency import fingerprint
 
 
@@ -154,11 +151,7 @@ def brought_up_to_date(user_id: int) -> dt.datetime:
 
     :raises UnknownCustomer: if there is no such user
     """
-    try:
-        (moment,) = call("ledger_renew", p_user_id=user_id)
-    except (DataError, IntegrityError) as error:
-        raise_refusal(error)
-        raise
+    (moment,) = ledger_call("ledger_renew", p_user_id=user_id)
     return cast(dt.datetime, moment)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.db import DataError
-
-from config.db.calls import call
 from ledger.errors import ChargeNotFound, IdempotencyKeyReused, RefundExceedsCharge
 from ledger.models import Entry
-from ledger.services.entries import Posted, raise_refusal
+from ledger.services.calls import ledger_call
+from ledger.services.entries import Posted
 from ledger.services.idempotency import fingerprint
 
 
@@ -33,19 +31,15 @@ def refund_charge(
     :raises IdempotencyKeyReused: if the key was used for another refund
     """
     asked = {"charge": charge_id, "credits": credits, "reason": reason}
-    try:
-        outcome = call(
-            "usage_refund",
-            p_charge_id=charge_id,
-            p_user_id=user_id,
-            p_credits=credits,
-            p_description=reason,
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-        )
-    except DataError as error:
-        raise_refusal(error)
-        raise
+    outcome = ledger_call(
+        "usage_refund",
+        p_charge_id=charge_id,
+        p_user_id=user_id,
+        p_credits=credits,
+        p_description=reason,
+        p_idempotency_key=idempotency_key,
+        p_fingerprint=fingerprint(asked),
+    )
     match outcome.outcome:
         case "not_found":
             raise ChargeNotFound
