@@ -109,11 +109,8 @@ MIDDLEWARE = [
     "config.http.plain_http.PlainHttpMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.http.pages.PageSessions",
     "django.middleware.common.CommonMiddleware",
-    "config.http.pages.PageForms",
-    "config.http.pages.PagePeople",
-    "config.http.pages.PageMessages",
+    "config.http.pages.PageLayers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -296,9 +293,11 @@ if IN_PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     if env.flag("BEHIND_TLS_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# A self-hosted site does not decide for its sibling subdomains, nor enter browsers' preload lists; W003 looks for
-# Django's own CSRF middleware by name and does not know PageForms, its child.
-SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W005", "security.W021"]
+# A self-hosted site does not decide for its sibling subdomains, nor enter browsers' preload lists. The others look for
+# Django's layers for forms, people, messages and sessions in MIDDLEWARE; they stand inside PageLayers.
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005", "security.W021", "security.W003", "admin.E408", "admin.E409", "admin.E410"
+]  # fmt: skip
 SESSION_COOKIE_HTTPONLY = True
 ADMIN_IDLE_MINUTES = env.whole_number("ADMIN_IDLE_MINUTES", 30, least=1, most=720)
 ADMIN_SESSION_HOURS = env.whole_number("ADMIN_SESSION_HOURS", 12, least=1, most=336)

@@ -5,11 +5,13 @@ Each layer costs every request a little, and a call with a token or key has no u
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
@@ -17,31 +19,10 @@ from django.middleware.csrf import CsrfViewMiddleware
 from config.http.api_paths import is_api_path
 from config.http.session_ends import end_stale_session
 
-
-class _PagesOnly:
-    """Steps aside for paths of the API."""
-
-    get_response: Any
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if is_api_path(request.path_info):
-            answer: HttpResponseBase = self.get_response(request)
-            return answer
-        return super().__call__(request)  # type: ignore[misc,no-any-return]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-class PageSessions(_PagesOnly, SessionMiddleware):
-    pass
-
-
-class PageForms(_PagesOnly, CsrfViewMiddleware):
-    """Demands the form's token on pages. Calls of the API carry no cookie that a foreign page could ride on."""
-
-    def process_view(self, request: HttpRequest, *view: Any) -> Any:
-        return None if is_api_path(request.path_info) else super().process_view(request, *view)
-
-
-class PagePeople(_PagesOnly, AuthenticationMiddleware):
+class PagePeople(AuthenticationMiddleware):
     """Says who has signed in, unless that was too long ago."""
 
     def process_request(self, request: HttpRequest) -> None:
@@ -49,5 +30,24 @@ class PagePeople(_PagesOnly, AuthenticationMiddleware):
         super().process_request(request)
 
 
-class PageMessages(_PagesOnly, MessageMiddleware):
-    pass
+class PageLayers:
+    """Leads pages through Django's layers for them, and calls of the API past all of them at once.
+
+    Inside, each layer is wrapped as Django wraps it, so that an error in one is an answer for those around it.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._api = get_response
+        messages = convert_exception_to_response(MessageMiddleware(get_response))
+        people = convert_exception_to_response(PagePeople(messages))
+        self._forms = CsrfViewMiddleware(people)
+        self._pages = SessionMiddleware(convert_exception_to_response(self._forms))
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_api_path(request.path_info):
+            return self._api(request)
+        return cast(HttpResponseBase, self._pages(request))  # never awaitable: the server is synchronous
+
+    def process_view(self, request: HttpRequest, *view: Any) -> Any:
+        """Demand the form's token on pages. Calls of the API carry no cookie that a foreign page could ride on."""
+        return self._forms.process_view(request, *view) if hasattr(request, "session") else None

@@ -1,0 +1,46 @@
+"""PageLayers leads pages through sessions, forms, people and messages, and calls of the API past them."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from config.http.pages import PageLayers
+
+
+def led(path: str) -> set[str]:
+    """Lead a call to `path`, and name what the view finds on its request."""
+    found: set[str] = set()
+
+    def view(request):
+        found.update(name for name in ("session", "user", "_messages") if hasattr(request, name))
+        return HttpResponse()
+
+    assert PageLayers(view)(RequestFactory().get(path)).status_code == 200
+    return found
+
+
+def test_a_page_finds_its_session_its_person_and_its_messages():
+    assert led("/admin/login/") == {"session", "user", "_messages"}
+
+
+@pytest.mark.parametrize("path", ["/v2/charges", "/auth/login", "/no/such/path"])
+def test_a_call_of_the_api_passes_all_of_them_by(path):
+    assert led(path) == set()
+
+
+def test_an_error_inside_a_layer_is_an_answer_for_those_around_it(monkeypatch):
+    answered = []
+    monkeypatch.setattr("config.http.pages.end_stale_session", lambda request: 1 / 0)
+    finish = SessionMiddleware.process_response
+    monkeypatch.setattr(
+        SessionMiddleware,
+        "process_response",
+        lambda self, request, answer: answered.append(answer.status_code) or finish(self, request, answer),
+    )
+
+    answer = PageLayers(lambda request: HttpResponse())(RequestFactory().get("/admin/"))
+
+    assert (answer.status_code, answered) == (500, [500])
