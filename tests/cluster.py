@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from config.postgres.cluster import APP_ROLE, OWNER_ROLE, Cluster
+from config.postgres.cluster import APP_ROLE, OWNER_ROLE, SUPERUSER, Cluster
 from config.postgres.processes import EmbeddedPostgresError, server_account
 
 PREFIX = "tollbook-test-"
@@ -42,11 +43,17 @@ class ThrowAway:
     def start(self) -> None:
         try:
             self.cluster.ensure_running()
+            self._let_owner_skip_triggers()
         except BaseException:
             self.remove()
             raise
         os.environ["DATABASE_URL"] = self.cluster.url(user=APP_ROLE)
         os.environ["DATABASE_OWNER_URL"] = self.cluster.url(user=OWNER_ROLE)
+
+    def _let_owner_skip_triggers(self) -> None:
+        """Allow what only the superuser may elsewhere; the tests empty tables by it (`tests.emptying`)."""
+        with psycopg.connect(self.cluster.dsn(user=SUPERUSER, dbname=SUPERUSER), autocommit=True) as superuser:
+            superuser.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER_ROLE}")
 
     def remove(self) -> None:
         """Remove it, once, and in the process that made it only: a fork inherits `atexit`."""

@@ -8,19 +8,15 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from django.conf import settings
-from django.core.management.commands import flush as flushing
 from django.db import connections
-from django.db.backends.postgresql.operations import DatabaseOperations
+from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 from django.utils import timezone
-from psycopg import sql
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from config.http.rate_windows import windows
+from tests.emptying import Emptying
 from usage.services.partitions import ensure_partition
-
-# What migrations write and no test changes: it stays, and need not be written again after each test.
-KEPT = ("django_content_type", "auth_permission")
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +27,13 @@ def django_db_setup(django_test_environment, django_db_modify_db_settings, djang
         # Its work is done; Django never empties the tables of an alias that mirrors another one.
         connections["default"].settings_dict["TEST"]["MIRROR"] = None
         ensure_partition(timezone.now())  # once, and not by the first charge of each test that is rolled back
+    # For `transaction=True` tests, whichever aliases of the one database they name.
+    emptying, original = Emptying(owner_connection), TransactionTestCase._fixture_teardown
+    TransactionTestCase._fixture_teardown = lambda _case: emptying.empty()  # type: ignore[method-assign]
     yield
+    TransactionTestCase._fixture_teardown = original  # type: ignore[method-assign]
     with django_db_blocker.unblock():
+        emptying.close()
         connections.close_all()
         teardown_databases(made, verbosity=0)
 
@@ -69,51 +70,6 @@ def owner(db: None) -> Iterator[psycopg.Connection]:
     yield connection
     connection.rollback()
     connection.close()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _emptying_as_owner() -> Iterator[None]:
-    """Let `transaction=True` tests empty the tables: the application's role may not, and triggers refuse it."""
-
-    def tables(self: DatabaseOperations, style: object, names: list[str], **options: bool) -> list[str]:
-        """Name those that have rows: to truncate an empty one, with its indexes, takes as long."""
-        parts = [
-            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(name, sql.Identifier(name))
-            for name in names
-            if name not in KEPT
-        ]
-        with owner_connection() as connection:
-            filled = [name for (name,) in connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()]
-        return original_list(self, style, filled, **options | {"allow_cascade": True}) if filled else []
-
-    def flush(self: DatabaseOperations, sql_list: list[str]) -> None:
-        if not sql_list:
-            return
-        with owner_connection() as connection:
-            guards = connection.execute(
-                "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
-                " WHERE tgfoid = 'ledger_refuse_change'::regproc AND (tgtype & 32) <> 0"
-            ).fetchall()
-            for switch in ("DISABLE", "ENABLE"):
-                for table, trigger in guards:
-                    connection.execute(
-                        sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
-                            sql.SQL(table), sql.SQL(switch), sql.Identifier(trigger)
-                        )
-                    )
-                if switch == "DISABLE":
-                    for statement in sql_list:
-                        connection.execute(statement)
-
-    original_list, emitting = DatabaseOperations.sql_flush, flushing.emit_post_migrate_signal
-    original = DatabaseOperations.execute_sql_flush
-    DatabaseOperations.sql_flush = tables  # type: ignore[method-assign]
-    DatabaseOperations.execute_sql_flush = flush  # type: ignore[method-assign]
-    flushing.emit_post_migrate_signal = lambda *_args, **_kwargs: None  # it would only write what is KEPT
-    yield
-    DatabaseOperations.sql_flush = original_list  # type: ignore[method-assign]
-    DatabaseOperations.execute_sql_flush = original  # type: ignore[method-assign]
-    flushing.emit_post_migrate_signal = emitting
 
 
 def pytest_collection_finish() -> None:

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from tests.conftest import owner_connection
+from tests.emptying import skips_triggers
 
 _GUARDED = """
     SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgfoid = 'ledger_refuse_change'::regproc
@@ -20,6 +21,9 @@ _GUARDED = """
 def unguarded() -> Iterator[psycopg.Connection]:
     """Give the owner's connection with every guard down; what is done is kept, and the guards go up again."""
     with owner_connection(autocommit=True) as connection:
+        if skips_triggers(connection):
+            yield connection
+            return
         tables = [table for (table,) in connection.execute(_GUARDED).fetchall()]
         _switch(connection, tables, "DISABLE")
         try:

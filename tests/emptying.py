@@ -1,0 +1,108 @@
+"""How `transaction=True` tests empty the tables: as the owner, since the application may not and triggers refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import psycopg
+from django.db import connection as application
+from psycopg import sql
+
+# What migrations write and no test changes: it stays, and need not be written again after each test.
+KEPT = ("django_content_type", "auth_permission")
+# Rows of a table that are deleted. TRUNCATE makes every file of the table and of those that refer to it anew, which
+# takes some thirty milliseconds; but what DELETE leaves of many rows would stand in the way of later tests.
+FEW = 500
+
+_GUARDS = """
+    SELECT tgrelid::regclass::text, tgname FROM pg_trigger
+    WHERE tgfoid = 'ledger_refuse_change'::regproc AND (tgtype & 32) <> 0
+"""
+
+
+def skips_triggers(owner: psycopg.Connection) -> bool:
+    """Let the session skip all triggers, where the server allows the owner to: `tests.cluster` starts one that does.
+
+    To switch triggers off by ALTER TABLE, table by table, takes many times as long.
+    """
+    try:
+        owner.execute("SET session_replication_role = replica")
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+class Emptying:
+    """Empties the tables of the test database.
+
+    It keeps its connection: to open one, and to read the catalog anew, takes longer than the work itself.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection]) -> None:
+        self._connect = connect
+        self._owner: psycopg.Connection | None = None
+        self._skips_triggers = False
+        self._filled = sql.SQL("")
+
+    def empty(self) -> None:
+        try:
+            self._empty()
+        except psycopg.OperationalError:  # the test has ended every session
+            self.close()
+            self._empty()
+
+    def close(self) -> None:
+        if self._owner is not None:
+            self._owner.close()
+            self._owner = None
+
+    def _empty(self) -> None:
+        owner = self._owner = self._owner or self._open()
+        found = owner.execute(self._filled, prepare=True).fetchall()
+        if not found:
+            return
+        tables = [sql.Identifier(name) for name, _ in found]
+        if not self._skips_triggers:
+            self._truncate_without_guards(owner, tables)
+        elif any(has_many for _, has_many in found):
+            owner.execute(_truncating(tables))
+        else:
+            owner.execute(_deleting(tables))
+
+    def _open(self) -> psycopg.Connection:
+        owner = self._connect()
+        owner.autocommit = True
+        self._skips_triggers = skips_triggers(owner)
+        names = application.introspection.django_table_names(only_existing=True, include_views=False)
+        self._filled = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {0}, EXISTS (SELECT FROM {1} OFFSET {2}) WHERE EXISTS (SELECT FROM {1})").format(
+                sql.Literal(name), sql.Identifier(name), sql.Literal(FEW)
+            )
+            for name in names
+            if name not in KEPT
+        )
+        return owner
+
+    @staticmethod
+    def _truncate_without_guards(owner: psycopg.Connection, tables: Sequence[sql.Identifier]) -> None:
+        with owner.transaction():
+            guards = owner.execute(_GUARDS).fetchall()
+            for table, trigger in guards:
+                owner.execute(_switching("DISABLE", table, trigger))
+            owner.execute(_truncating(tables))
+            for table, trigger in guards:
+                owner.execute(_switching("ENABLE", table, trigger))
+
+
+def _deleting(tables: Sequence[sql.Identifier]) -> sql.Composed:
+    """Delete all rows in one transaction, which first waits for whoever is still writing some."""
+    waiting = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
+    return sql.SQL("; ").join([waiting, *(sql.SQL("DELETE FROM {}").format(table) for table in tables)])
+
+
+def _truncating(tables: Sequence[sql.Identifier]) -> sql.Composed:
+    return sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables))
+
+
+def _switching(switch: str, table: str, trigger: str) -> sql.Composed:
+    return sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(sql.SQL(table), sql.SQL(switch), sql.Identifier(trigger))
