@@ -3,8 +3,6 @@
 A hold of 0 seconds has expired already; the next hold of the same customer would settle it.
 """
 
-import time
-
 import pytest
 from django.db import connections, transaction
 
@@ -14,7 +12,7 @@ from ledger.selectors import balance_of
 from ledger.services.holds import expire_holds
 from tests.accounts.races import at_once
 from tests.factories import UserFactory, customer_with
-from tests.ledger.posting import hold, post
+from tests.ledger.posting import hold, post, run_out
 from tests.ledger.running import run
 from usage.services.reconciliation import Scope, reconcile
 
@@ -25,13 +23,12 @@ def statuses(user):
     return sorted(Hold.objects.filter(user=user).values_list("status", flat=True))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_expired_holds_of_all_customers_are_settled_and_open_ones_stay(alice):
     bob = customer_with(50)
     still_open = hold(alice, 7).hold
-    for user in (alice, alice, bob):
-        hold(user, 5, seconds=1)
+    run_out(*[hold(user, 5).hold for user in (alice, alice, bob)])
     UserFactory()
-    time.sleep(1.01)
 
     ran = run("expire_holds", "--json")
 
@@ -79,9 +76,7 @@ def test_a_second_run_finds_nothing(alice):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_runs_at_once_each_hold_is_settled_by_one():
     alice = customer_with(100)
-    for _ in range(20):
-        hold(alice, 1, seconds=1)
-    time.sleep(1.01)
+    run_out(*[hold(alice, 1).hold for _ in range(20)])
 
     outcomes = at_once(8, lambda: expire_holds(user_id=alice.pk))
 

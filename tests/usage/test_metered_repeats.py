@@ -179,6 +179,7 @@ def test_a_free_request_is_repeated_like_any_other(caller):
     assert logged(caller.user) == [("search", 200, 5, 0)] * 2
 
 
+@pytest.mark.django_db(transaction=True)
 def test_what_was_charged_because_its_hold_had_run_out_is_paid_too(caller):
     caller.post("slow", repeat_key="k")
     again = caller.post("slow", repeat_key="k")

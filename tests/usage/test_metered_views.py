@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from decimal import Decimal
 
 import pytest
@@ -15,6 +14,7 @@ from config.api import STATUS_BY_ERROR, status_of
 from ledger.models import Entry, Hold
 from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with
+from tests.ledger.posting import run_out
 from tests.usage import metered_views
 from tests.usage.metered_services import Caller, captures, logged
 from tests.usage.metered_views import KINDS, worked
@@ -219,6 +219,7 @@ class TestTerms:
             metered(**terms)
 
 
+@pytest.mark.django_db(transaction=True)
 class TestLongWork:
     def test_that_outlives_its_hold_is_charged_all_the_same(self, caller):
         caller.post("slow?extend")
@@ -230,13 +231,12 @@ class TestLongWork:
 
     def test_that_outlives_its_hold_and_can_no_longer_be_paid_is_on_record(self, caller, caplog, monkeypatch):
         poor = Caller(customer_with(2))
-        sleep = time.sleep
 
-        def spend_meanwhile(seconds):
-            sleep(seconds)
+        def spend_meanwhile(hold):
+            run_out(hold)
             charge(poor.user)
 
-        monkeypatch.setattr(time, "sleep", spend_meanwhile)
+        monkeypatch.setattr(metered_views, "run_out", spend_meanwhile)
 
         assert poor.post("slow").status_code == 200
         assert "stays unpaid" in caplog.text
