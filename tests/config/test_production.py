@@ -1,13 +1,9 @@
 """Production is named, and then refuses whatever is only fit for a demo."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-from django.conf import settings
 
 from config.settings import DEVELOPMENT_KEY
+from tests.config.fresh_processes import fresh_processes
 
 SOUND = {
     "TOLLBOOK_ENV": "production",
@@ -18,17 +14,10 @@ SOUND = {
 }
 
 
-def manage(*command, **environment):
-    """Run a command in a process that knows nothing but what it is given."""
-    known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "manage.py", *command],
-        env=known | {name: value for name, value in environment.items() if value is not None},
-        cwd=settings.BASE_DIR,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    with fresh_processes(tmp_path_factory.mktemp("runs")) as processes:
+        yield processes
 
 
 @pytest.mark.parametrize(
@@ -39,8 +28,8 @@ def manage(*command, **environment):
         {"METRICS_TOKEN": "0f1e2d3c4b5a6978", "JWT_SIGNING_KEY": "0123456789abcdef0123456789abcdef"},
     ],
 )
-def test_a_sound_installation_passes_djangos_deployment_checks(more):
-    ran = manage("check", "--deploy", "--fail-level", "WARNING", **SOUND, **more)
+def test_a_sound_installation_passes_djangos_deployment_checks(fresh, more):
+    ran = fresh.manage("check", "--deploy", "--fail-level", "WARNING", **SOUND, **more)
 
     assert ran.returncode == 0, ran.stderr
 
@@ -85,8 +74,8 @@ def test_a_sound_installation_passes_djangos_deployment_checks(more):
         ({"PROMETHEUS_MULTIPROC_DIR": "/there/is/no/such/folder"}, "PROMETHEUS_MULTIPROC_DIR"),
     ],
 )
-def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(wrong, named):
-    ran = manage("check", **SOUND | wrong)
+def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(fresh, wrong, named):
+    ran = fresh.manage("check", **SOUND | wrong)
 
     assert ran.returncode == 1
     assert ran.stderr.startswith("Tollbook cannot start: ")
@@ -95,7 +84,7 @@ def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(wrong, n
     assert not any(secret in ran.stderr for secret in wrong.values() if secret and len(secret) > 30)
 
 
-def test_the_demo_companys_own_api_is_not_there_in_production():
-    ran = manage("shell", "-c", "from django.urls import resolve; resolve('/v2/demo/translate')", **SOUND)
+def test_the_demo_companys_own_api_is_not_there_in_production(fresh):
+    ran = fresh.manage("shell", "-c", "from django.urls import resolve; resolve('/v2/demo/translate')", **SOUND)
 
     assert "Resolver404" in ran.stderr
