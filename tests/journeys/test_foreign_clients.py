@@ -28,8 +28,8 @@ def alice():
     return customer_with(100)
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def server(django_db_setup):
     with Server() as running:
         yield running
 
