@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
+
+from accounts.models.customer_key import customer_key
 
 
 class Anchor(models.Model):
@@ -31,14 +32,7 @@ class AnchorPlace(models.Model):
         related_name="places",
         help_text="The anchor.",
     )
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The customer.",
-    )
+    user = customer_key(db_constraint=False)
     seq = models.BigIntegerField(help_text="Place of the customer's last entry.")
     seal = models.BinaryField(help_text="Seal of that entry.")
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.models.customer_key import customer_key
 from ledger.models.payment import Payment
 from ledger.models.payment_method import PaymentMethod
 
@@ -137,9 +138,7 @@ class AutoReloadEvent(models.Model):
     What became of a payment stands in the payment itself.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False, related_name="+", help_text="The customer."
-    )
+    user = customer_key()
     kind = models.CharField(max_length=11, choices=ReloadEventKind.choices, help_text="What happened.")
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.models.customer_key import customer_key
 from config.values.credits import LARGEST
 
 
@@ -56,14 +57,7 @@ class Entry(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True, help_text="Names the entry in the API.")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="entries",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="entries", db_constraint=False)
     seq = models.BigIntegerField(help_text="Place in the customer's ledger: 1, 2, 3 … without gaps.")
     type = models.CharField(max_length=10, choices=EntryType.choices, help_text="Credit, debit or adjustment.")
     reason = models.CharField(max_length=11, choices=EntryReason.choices, help_text="Why the balance changed.")
@@ -146,3 +140,16 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.seq} {self.reason} {self.amount:+f}"
+
+
+def entry_key(*, help_text: str, related_name: str = "+") -> models.ForeignKey[Entry | None, Entry | None]:
+    """Make the key of a row that an entry belongs to, if any; the database does not check it (docs/decisions/0002)."""
+    return models.ForeignKey(
+        Entry,
+        null=True,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name=related_name,
+        help_text=help_text,
+    )

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
+from accounts.models.customer_key import customer_key
 from ledger.models.entry import Entry
 
 FIRST_PRIORITY, USUAL_PRIORITY, LAST_PRIORITY = 0, 50, 100
@@ -59,14 +60,7 @@ class Grant(models.Model):
         related_name="grant",
         help_text="The entry that brought the credits; it names the lot too.",
     )
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="grants",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="grants", db_constraint=False)
     seq = models.BigIntegerField(help_text="The entry's place in the customer's ledger.")
     amount = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits that it began with.")
     remaining = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits neither spent nor expired.")
@@ -134,14 +128,7 @@ class GrantDraw(models.Model):
     place paid for what was overdrawn before.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The customer.",
-    )
+    user = customer_key(db_constraint=False)
     grant = models.ForeignKey(
         Grant, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="draws", help_text="The lot."
     )

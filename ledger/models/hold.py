@@ -6,11 +6,11 @@ import datetime as dt
 from decimal import Decimal
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
 from accounts.models import ApiKey
+from accounts.models.customer_key import customer_key
 
 
 class HoldStatus(models.TextChoices):
@@ -51,14 +51,7 @@ def _run_out(now: dt.datetime) -> Q:
 class Hold(models.Model):
     """One reservation: opened, then exactly one of captured, released or expired."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="holds",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="holds", db_constraint=False)
     credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits set aside when it was opened.")
     captured = models.DecimalField(
         max_digits=15, decimal_places=6, db_default=Decimal(0), help_text="Credits of it spent so far."

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+
+from accounts.models.customer_key import customer_key
 
 
 class OperationKey(models.Model):
     """One such operation that was done under a key: a charge of nothing, a release."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The customer.",
-    )
+    user = customer_key(db_constraint=False)
     operation = models.CharField(max_length=20, help_text="Which operation.")
     idempotency_key = models.CharField(max_length=255, help_text="The caller's name for this very call.")
     fingerprint = models.BinaryField(help_text="SHA-256 of what was asked under that key.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from accounts.models.customer_key import customer_key
 from config.values.money import shown_money
-from ledger.models.entry import Entry
+from ledger.models.entry import entry_key
 from ledger.models.package import TopUpPackage
 from ledger.models.payment_method import PaymentMethod
 
@@ -42,13 +42,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 class Payment(models.Model):
     """One purchase of credits: written before the provider is asked, credited once when it has the money."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_index=False,
-        related_name="payments",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="payments")
     package = models.ForeignKey(
         TopUpPackage, null=True, on_delete=models.PROTECT, related_name="+", help_text="What was bought."
     )
@@ -99,15 +93,7 @@ class Payment(models.Model):
         db_default=0,
         help_text="Of its credits: to be taken back, but spent before; taken from whatever comes in.",
     )
-    entry = models.ForeignKey(
-        Entry,
-        null=True,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The entry that gave the credits.",
-    )
+    entry = entry_key(help_text="The entry that gave the credits.")
     idempotency_key = models.CharField(max_length=255, help_text="The customer's name for this very purchase.")
     fingerprint = models.BinaryField(help_text="SHA-256 of what was asked under that key.")
     created_at = models.DateTimeField(help_text="When it was asked for.")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+from accounts.models.customer_key import customer_key
 
 
 class PaymentCustomer(models.Model):
     """One customer's name at one provider."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False, help_text="The customer."
-    )
+    user = customer_key()
     provider = models.CharField(max_length=20, help_text="Which provider.")
     provider_customer_id = models.CharField(max_length=255, help_text="The provider's name for the customer.")
     created_at = models.DateTimeField(db_default=Now(), help_text="When it was made.")
@@ -35,9 +34,7 @@ class PaymentCustomer(models.Model):
 class CardSaving(models.Model):
     """One card that a customer has begun to save, as far as it counts against how many they may a day."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False, related_name="+", help_text="The customer."
-    )
+    user = customer_key()
     created_at = models.DateTimeField(help_text="When.")
 
     class Meta:
@@ -50,9 +47,7 @@ class CardSaving(models.Model):
 class PaymentMethod(models.Model):
     """One card that a customer lets us charge; its number is known to the provider alone."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="payment_methods", help_text="The customer."
-    )
+    user = customer_key(related_name="payment_methods", db_index=True)
     provider = models.CharField(max_length=20, help_text="Which provider keeps it.")
     provider_method_id = models.CharField(max_length=255, help_text="The provider's name for it.")
     brand = models.CharField(max_length=30, help_text="Visa and the like, as the provider says it.")

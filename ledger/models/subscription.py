@@ -11,7 +11,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts.models import BillingInterval, Plan, Subscription
-from ledger.models.entry import Entry
+from accounts.models.customer_key import customer_key
+from ledger.models.entry import entry_key
 
 
 class SubscriptionPeriod(models.Model):
@@ -20,13 +21,7 @@ class SubscriptionPeriod(models.Model):
     The credits are one lot, or two with different ends: the second is what rolls over once more.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_index=False,
-        related_name="subscription_periods",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="subscription_periods")
     subscription = models.ForeignKey(
         Subscription, on_delete=models.PROTECT, related_name="periods", help_text="The subscription."
     )
@@ -34,24 +29,8 @@ class SubscriptionPeriod(models.Model):
     starts_at = models.DateTimeField(help_text="When it began.")
     ends_at = models.DateTimeField(help_text="When it ends, exclusive, if nothing ends it before.")
     credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits that its beginning brought.")
-    entry = models.ForeignKey(
-        Entry,
-        null=True,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The entry that brought them; empty: none were due.",
-    )
-    kept_entry = models.ForeignKey(
-        Entry,
-        null=True,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The entry of those that stay longer; empty: all end alike.",
-    )
+    entry = entry_key(help_text="The entry that brought them; empty: none were due.")
+    kept_entry = entry_key(help_text="The entry of those that stay longer; empty: all end alike.")
     created_at = models.DateTimeField(db_default=Now(), help_text="When this was written.")
 
     class Meta:
@@ -81,13 +60,7 @@ class SubscriptionChangeKind(models.TextChoices):
 class SubscriptionChange(models.Model):
     """One thing that was done to a subscription: what, by whom and why."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_index=False,
-        related_name="subscription_changes",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="subscription_changes")
     subscription = models.ForeignKey(
         Subscription, on_delete=models.PROTECT, related_name="changes", help_text="The subscription."
     )
@@ -103,24 +76,8 @@ class SubscriptionChange(models.Model):
     credits = models.DecimalField(
         max_digits=15, decimal_places=6, db_default=Decimal(0), help_text="Credits that it brought by itself."
     )
-    entry = models.ForeignKey(
-        Entry,
-        null=True,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The entry that brought them; empty: none.",
-    )
-    kept_entry = models.ForeignKey(
-        Entry,
-        null=True,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The entry of those that stay longer; empty: none.",
-    )
+    entry = entry_key(help_text="The entry that brought them; empty: none.")
+    kept_entry = entry_key(help_text="The entry of those that stay longer; empty: none.")
     note = models.TextField(help_text="Why: for the staff alone.")
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,

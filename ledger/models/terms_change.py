@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from accounts.models.customer_key import customer_key
+
 
 class TermsKind(models.TextChoices):
     FREEZE = "freeze", "Frozen"
@@ -18,13 +20,7 @@ class TermsKind(models.TextChoices):
 class TermsChange(models.Model):
     """One change of the terms on which a customer may spend; written with the balance by the ledger's SQL functions."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_index=False,
-        related_name="terms_changes",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="terms_changes")
     kind = models.CharField(max_length=10, choices=TermsKind.choices, help_text="What was done.")
     limit_before = models.DecimalField(
         max_digits=15, decimal_places=6, null=True, help_text="The overdraft limit that was replaced, in credits."

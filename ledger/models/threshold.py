@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
+
+from accounts.models.customer_key import customer_key
 
 
 class Threshold(models.Model):
@@ -16,14 +17,7 @@ class Threshold(models.Model):
     was found to be back at it or above.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="thresholds",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="thresholds", db_constraint=False)
     name = models.CharField(max_length=50, help_text="What it is for; each customer has one of a name.")
     below = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits below which available is low.")
     crossed_at = models.DateTimeField(null=True, help_text="When available fell below it; empty: armed.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
+
+from accounts.models.customer_key import customer_key
 
 LEAST_DAYS, MOST_DAYS = 1, 365
 
@@ -38,13 +39,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 class Alert(models.Model):
     """One thing that a customer wants to be told, and whether it is so now, as far as they were told."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_index=False,
-        related_name="alerts",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="alerts")
     kind = models.CharField(max_length=14, choices=AlertKind.choices, help_text="What it looks at.")
     credits = models.DecimalField(
         max_digits=15, decimal_places=6, null=True, help_text="Available credits below which it is told."

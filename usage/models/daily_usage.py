@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
+
+from accounts.models.customer_key import customer_key
 
 
 class DailyUsage(models.Model):
     """One customer's requests of one endpoint on one UTC day; kept in the statement that logs the request."""
 
     pk = models.CompositePrimaryKey("user", "day", "endpoint")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The customer.",
-    )
+    user = customer_key(db_constraint=False)
     day = models.DateField(help_text="The UTC day on which the requests occurred.")
     endpoint = models.CharField(max_length=200, help_text="The price's endpoint.")
     successful = models.BigIntegerField(help_text="Requests with a status below 400.")

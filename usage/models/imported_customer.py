@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+
+from accounts.models.customer_key import customer_key
 
 
 class ImportedCustomer(models.Model):
@@ -14,9 +15,7 @@ class ImportedCustomer(models.Model):
 
     source = models.CharField(max_length=100, help_text="The log's name, given by the operator.")
     value = models.CharField(max_length=254, help_text="The host or user name, in one spelling.")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", help_text="The customer."
-    )
+    user = customer_key(db_index=True)
     created_at = models.DateTimeField(db_default=Now(), help_text="When an import first met it.")
 
     class Meta:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 
 from accounts.models import ApiKey
+from accounts.models.customer_key import customer_key
 
 
 class KeySpending(models.Model):
@@ -16,14 +16,7 @@ class KeySpending(models.Model):
     """
 
     pk = models.CompositePrimaryKey("user", "api_key", "began_on")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The customer.",
-    )
+    user = customer_key(db_constraint=False)
     api_key = models.ForeignKey(
         ApiKey,
         on_delete=models.PROTECT,

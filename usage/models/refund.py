@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from accounts.models.customer_key import customer_key
 from ledger.models import Entry
 
 
@@ -25,14 +25,7 @@ class Refund(models.Model):
         related_name="+",
         help_text="The credit that gave it back.",
     )
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        help_text="The customer.",
-    )
+    user = customer_key(db_constraint=False)
     charge = models.ForeignKey(
         Entry,
         on_delete=models.PROTECT,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import ClassVar
 
-from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import ApiKey
-from ledger.models import Entry
+from accounts.models.customer_key import customer_key
+from ledger.models.entry import entry_key
 from usage.models.price import Price
 
 REJECTED_STATUSES = (401, 402, 429)
@@ -40,14 +40,7 @@ class RequestLog(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True, help_text="Names the request, and its charge, for ever.")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="requests",
-        help_text="The customer.",
-    )
+    user = customer_key(related_name="requests", db_constraint=False)
     api_key = models.ForeignKey(
         ApiKey,
         null=True,
@@ -75,15 +68,7 @@ class RequestLog(models.Model):
         related_name="+",
         help_text="The price version that applied; empty: none was needed.",
     )
-    entry = models.ForeignKey(
-        Entry,
-        null=True,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="requests",
-        help_text="The debit that paid for it; a batch has one for many.",
-    )
+    entry = entry_key(related_name="requests", help_text="The debit that paid for it; a batch has one for many.")
     latency_ms = models.IntegerField(null=True, help_text="Duration in milliseconds, when reported.")
     request_id = models.UUIDField(null=True, help_text="The id given back to the gateway; empty for imports.")
     reference = models.CharField(max_length=255, null=True, help_text="The gateway's own name for the request.")
