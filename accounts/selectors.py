@@ -64,11 +64,15 @@ def live_subscription_statement() -> Statement:
 
 
 def subscription_of_row(row: Sequence[Any]) -> Subscription | None:
-    """Read what `live_subscription_statement` found, the plan's code and name with it; None of nothing but nulls."""
-    if row[0] is None:
+    """Read what `live_subscription_statement` found, the plan's code and name with it; None of nothing but nulls.
+
+    Its columns are the last of the row: their names, which two tables share, would not tell them apart.
+    """
+    subscribed, planned = row[-len(_SUBSCRIPTION + _PLAN) : -len(_PLAN)], row[-len(_PLAN) :]
+    if subscribed[0] is None:
         return None
-    subscription = Subscription.from_db("default", _SUBSCRIPTION, row[: len(_SUBSCRIPTION)])
-    subscription.plan = Plan.from_db("default", _PLAN, row[len(_SUBSCRIPTION) :])
+    subscription = Subscription.from_db("default", _SUBSCRIPTION, subscribed)
+    subscription.plan = Plan.from_db("default", _PLAN, planned)
     return subscription
 
 

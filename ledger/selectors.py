@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ from django.db.models import OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from config.db.counting import counted
-from config.db.prepared import read_prepared
+from config.db.prepared import read_prepared, read_with_names
 from ledger.errors import HoldNotFound
 from ledger.models import Balance, Entry, EntryType, Grant, Hold, Payment
 from ledger.models.entry import EntryQuerySet
@@ -41,6 +41,8 @@ class CreditBalance:
     def available(self) -> Decimal:
         return self.balance - self.reserved
 
+
+BALANCE_COLUMNS = tuple(field.name for field in fields(CreditBalance) if field.name not in {"user_id", "currency"})
 
 # Holds and lots that have run out count no more from that very moment, and what a period brings counts from its
 # beginning, whether or not anything has settled them; only such customers pay for looking, and only at those. The time
@@ -71,21 +73,13 @@ BALANCE_QUERY = """
 
 def balance_of(*, user_id: int) -> CreditBalance:
     """Give what a customer has right now, in one statement; zeros before the first entry."""
-    (row,) = read_prepared(BALANCE_QUERY, [user_id])
-    return credit_balance(user_id, *row)
+    return credit_balance(user_id, read_with_names(BALANCE_QUERY, [user_id]).only())
 
 
-def credit_balance(
-    user_id: int,
-    balance: Decimal,
-    reserved: Decimal,
-    granted_total: Decimal,
-    last_updated: dt.datetime,
-    *auto_reload: Any,
-) -> CreditBalance:
-    """Read a row of BALANCE_QUERY."""
-    unit = settings.CREDIT_UNIT
-    return CreditBalance(user_id, balance, reserved, granted_total, last_updated, unit, *auto_reload)
+def credit_balance(user_id: int, row: Mapping[str, Any]) -> CreditBalance:
+    """Read a row of BALANCE_QUERY by its columns' names; other columns may stand beside them."""
+    columns = {name: row[name] for name in BALANCE_COLUMNS}
+    return CreditBalance(user_id=user_id, currency=settings.CREDIT_UNIT, **columns)
 
 
 @dataclass(frozen=True)

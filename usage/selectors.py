@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import ApiKey, Subscription
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import live_subscription_of, live_subscription_statement, subscription_of_row
-from config.db.prepared import read_prepared
+from config.db.prepared import read_prepared, read_with_names
 from config.db.snapshot import snapshot
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
 from usage.errors import CustomerKeyInvalid
@@ -224,16 +224,13 @@ def months_gone(*, user_id: int | None, first_day: dt.date, day_after: dt.date) 
         return [month for (month,) in cursor.fetchall()]
 
 
-_LIFE = f"""
+LIFE_QUERY = f"""
     SELECT credits.*, life.successful, life.failed
     FROM ({BALANCE_QUERY}) credits, (
         SELECT coalesce(sum(successful), 0)::bigint AS successful, coalesce(sum(failed), 0)::bigint AS failed
         FROM usage_dailyusage WHERE user_id = %s
     ) life
 """
-
-
-_LIFE_COLUMNS = 9
 
 
 @dataclass(frozen=True)
@@ -251,13 +248,11 @@ class Life:
 
 def life_of(*, user_id: int) -> Life:
     """Give a customer's credits and the number of their requests since the beginning, in one statement."""
-    (row,) = read_prepared(_LIFE, [user_id, user_id])
-    return _life(user_id, row)
+    return _life(user_id, read_with_names(LIFE_QUERY, [user_id, user_id]).only())
 
 
-def _life(user_id: int, row: tuple[Any, ...]) -> Life:
-    *balance, successful, failed = row
-    return Life(credit_balance(user_id, *balance), successful, failed)
+def _life(user_id: int, row: Mapping[str, Any]) -> Life:
+    return Life(credit_balance(user_id, row), row["successful"], row["failed"])
 
 
 @dataclass(frozen=True)
@@ -271,10 +266,11 @@ class Overview:
 
 # The sums of a window have a row an endpoint: here they come as columns. A query for the plan is put beside them.
 _OVERVIEW = f"""
-    SELECT life.*, sums.*, running.* FROM ({_LIFE}) life, (
-        SELECT array_agg(endpoint), array_agg(successful), array_agg(failed), array_agg(credits)
+    SELECT life.*, window_sums.*, running.* FROM ({LIFE_QUERY}) life, (
+        SELECT array_agg(endpoint) AS endpoints, array_agg(successful) AS successes, array_agg(failed) AS failures,
+            array_agg(credits) AS costs
         FROM ({{sums}}) sums (endpoint, successful, failed, credits)
-    ) sums LEFT JOIN ({{running}}) running ON true
+    ) window_sums LEFT JOIN ({{running}}) running ON true
 """
 
 
@@ -286,9 +282,10 @@ def overview_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.d
     sums = _sums_of(user_id, start, end, now)
     running = live_subscription_statement()
     query = _OVERVIEW.format(sums=sums.query, running=running.text)
-    (row,) = read_prepared(query, [user_id, user_id, *sums.parameters, *running.filled({"user_id": user_id})])
-    life, columns, subscription = row[:_LIFE_COLUMNS], row[_LIFE_COLUMNS : _LIFE_COLUMNS + 4], row[_LIFE_COLUMNS + 4 :]
-    usage = sums.usage(list(zip(*columns, strict=True)) if columns[0] is not None else [])
+    found = read_with_names(query, [user_id, user_id, *sums.parameters, *running.filled({"user_id": user_id})])
+    row = found.only()
+    columns = [row[name] or () for name in ("endpoints", "successes", "failures", "costs")]
+    usage = sums.usage(list(zip(*columns, strict=True)))
     if usage is None:
         with snapshot():
             return Overview(
@@ -296,7 +293,7 @@ def overview_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.d
                 usage_of(user_id=user_id, start=start, end=end, now=now),
                 live_subscription_of(user_id=user_id),
             )
-    return Overview(_life(user_id, life), usage, subscription_of_row(subscription))
+    return Overview(_life(user_id, row), usage, subscription_of_row(found.rows[0]))
 
 
 def _usage(rows: list[tuple[str, int, int, Decimal]]) -> Usage:

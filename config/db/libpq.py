@@ -35,6 +35,11 @@ class Rows(NamedTuple):
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 
+    def only(self) -> dict[str, Any]:
+        """Return the values of the one row by the names of their columns."""
+        (row,) = self.rows
+        return dict(zip(self.columns, row, strict=True))
+
 
 _statements: WeakKeyDictionary[psycopg.Connection[Any], dict[Name, _Statement]] = WeakKeyDictionary()
 

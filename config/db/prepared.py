@@ -67,13 +67,18 @@ def run_prepared(statement: str, values: Sequence[Any]) -> Rows:
 
 def read_prepared(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Read rows; a connection that was lost while it idled is made anew, once."""
+    return read_with_names(statement, values).rows
+
+
+def read_with_names(statement: str, values: Sequence[Any]) -> Rows:
+    """Read rows and the names of their columns, as `read_prepared` reads rows."""
     try:
-        return run_prepared(statement, values).rows
+        return run_prepared(statement, values)
     except Error as error:
         if connection.in_atomic_block or not is_connection_lost(error):
             raise
     connection.close()
-    return run_prepared(statement, values).rows
+    return run_prepared(statement, values)
 
 
 def _run(server: psycopg.Connection[Any], statement: str, values: Sequence[Any]) -> Rows:

@@ -37,7 +37,8 @@ def lock_balance(*, user_id: int) -> Stands:
 
     :raises UnknownCustomer: if there is no such user
     """
-    return Stands(*ledger_call("ledger_look_at_threshold", p_user_id=user_id, p_name=THRESHOLD))
+    row = ledger_call("ledger_look_at_threshold", p_user_id=user_id, p_name=THRESHOLD)
+    return Stands(**row._asdict())
 
 
 def locked_reload(*, user_id: int) -> AutoReload | None:
