@@ -58,7 +58,7 @@ class Emptying:
 
     def _empty(self) -> None:
         owner = self._owner = self._owner or self._open()
-        found = owner.execute(self._filled, prepare=True).fetchall()
+        found = owner.execute(self._filled).fetchall()
         if not found:
             return
         tables = [sql.Identifier(name) for name, _ in found]
