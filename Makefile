@@ -15,7 +15,7 @@ DEVELOPMENT := $(VENV)/.development-installed
 export TOLLBOOK_ENV ?= development
 METRICS := .metrics/$(PORT)
 
-.PHONY: help demo serve worker test torture bench lint types check fmt lock clean
+.PHONY: help demo serve worker test quick torture bench lint types check fmt lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,14 @@ serve: $(RUNTIME) ## migrate and serve, without the demo company
 worker: $(RUNTIME) ## run what falls due (reloads, webhooks, alerts, …), beside the server
 	@exec $(RUN) manage.py worker
 
+# Compiled modules are kept in __pycache__: both workers and every process that a test starts would compile them anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -n 2 --dist worksteal
+
 test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
-	@$(RUN) -m pytest -n 2 --dist worksteal
+	@$(PYTEST)
+
+quick: $(DEVELOPMENT) ## the tests that are not slow, in a minute and a half
+	@$(PYTEST) -m "not slow"
 
 torture: $(DEVELOPMENT) ## races over and over, for some minutes
 	@$(RUN) -m pytest tests/torture

@@ -16,6 +16,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from config.http.rate_windows import windows
 from tests.emptying import Emptying
+from tests.slow import SLOW_FILES
 from usage.services.partitions import ensure_partition
 
 
@@ -70,6 +71,14 @@ def owner(db: None) -> Iterator[psycopg.Connection]:
     yield connection
     connection.rollback()
     connection.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` leaves out."""
+    slow = set(SLOW_FILES)
+    for item in items:
+        if item.path in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish() -> None:
