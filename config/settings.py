@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import env
 from config.postgres import cluster
 from config.values.money import NotInThisCurrency, in_minor_units
+from ledger.providers.registry import PROVIDERS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -183,7 +184,7 @@ SIMPLE_JWT = {
 SERVER_THREADS = env.whole_number("SERVER_THREADS", 4, least=1, most=1_000)  # of each worker (config/server)
 # A slow provider holds at most a quarter of the threads (ledger/providers/turns.py).
 PROVIDER_CALLS_AT_ONCE = env.whole_number("PROVIDER_CALLS_AT_ONCE", max(1, SERVER_THREADS // 4), least=1)
-PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", "fake", "stripe"))
+PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", *PROVIDERS))
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two while one takes the other's place
 STRIPE_ACCOUNT = env.text("STRIPE_ACCOUNT")  # only where messages name it
@@ -195,10 +196,15 @@ try:
         raise ImproperlyConfigured("AUTO_RELOAD_PRICE must not be 0.")
 except NotInThisCurrency as _error:
     raise ImproperlyConfigured(f"AUTO_RELOAD_PRICE is a price of 1,000 credits. {_error}") from None
-if PAYMENT_PROVIDER == "fake" and IN_PRODUCTION:
-    raise ImproperlyConfigured("PAYMENT_PROVIDER must not be fake in production: it gives credits for no money.")
-if PAYMENT_PROVIDER == "stripe" and not (STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRETS):
-    raise ImproperlyConfigured("PAYMENT_PROVIDER=stripe needs STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRETS.")
+if PAYMENT_PROVIDER != "none":
+    _provider = PROVIDERS[PAYMENT_PROVIDER]
+    _needs = _provider.needs + _provider.webhooks_need
+    if IN_PRODUCTION and not _provider.takes_money:
+        raise ImproperlyConfigured(
+            f"PAYMENT_PROVIDER must not be {PAYMENT_PROVIDER} in production: it gives credits for no money."
+        )
+    if not all(globals()[_name] for _name in _needs):
+        raise ImproperlyConfigured(f"PAYMENT_PROVIDER={PAYMENT_PROVIDER} needs {' and '.join(_needs)}.")
 if len(STRIPE_WEBHOOK_SECRETS) > 2:
     raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRETS takes two secrets at most: the new one and the old one.")
 TOP_UP_DECLINES_PER_HOUR = env.whole_number("TOP_UP_DECLINES_PER_HOUR", 5, least=1)

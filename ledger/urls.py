@@ -2,10 +2,11 @@
 
 from django.urls import path
 
+from ledger.providers.registry import webhook_senders
 from ledger.views.account import CreditsViewSet, GrantsViewSet, HoldsViewSet, LedgerViewSet
 from ledger.views.auto_reload import AutoReloadViewSet, ReloadHistoryViewSet
 from ledger.views.payments import PackagesViewSet, PaymentMethodsViewSet, TopUpsViewSet
-from ledger.views.stripe_webhook import StripeWebhookViewSet
+from ledger.views.provider_webhook import webhook_view
 
 urlpatterns = [
     path("auth/account/credits", CreditsViewSet.as_view({"get": "retrieve"}), name="credits"),
@@ -31,6 +32,6 @@ urlpatterns = [
         name="auto-reload",
     ),
     path("auth/account/auto-reload/history", ReloadHistoryViewSet.as_view({"get": "list"}), name="auto-reload-history"),
-    path("webhooks/stripe", StripeWebhookViewSet.as_view({"post": "create"}), name="stripe-webhook"),
+    *(path(f"webhooks/{name}", webhook_view(name), name=f"{name}-webhook") for name in webhook_senders()),
     path("auth/account/grants", GrantsViewSet.as_view({"get": "list"}), name="grants"),
 ]

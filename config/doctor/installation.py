@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
-from ledger.providers.stripe_events import is_live_key
+from ledger.providers.registry import webhooks_of
 from ledger.services.auto_reload.buying import reloads_due
 from ledger.services.payments.rounds import payments_in_doubt
 from ledger.services.subscriptions.renewals import customers_due
@@ -38,16 +38,13 @@ def site_settings() -> Iterator[Finding]:
         )
 
 
-def stripe_key() -> Iterator[Finding]:
-    """Where customers pay, they pay real money."""
-    if settings.PAYMENT_PROVIDER != "stripe" or not settings.IN_PRODUCTION:
+def provider_key(name: str) -> Iterator[Finding]:
+    """Where customers pay by this provider, they pay real money."""
+    if name != settings.PAYMENT_PROVIDER or not settings.IN_PRODUCTION:
         return
-    if is_live_key(settings.STRIPE_SECRET_KEY) is not True:
-        yield Finding(
-            "stripe_key",
-            "STRIPE_SECRET_KEY is not a live key (sk_live_… or rk_live_…): credits are given for payments that are "
-            "only tests. Take the live key from Stripe's dashboard.",
-        )
+    problem = webhooks_of(name).key_problem()
+    if problem is not None:
+        yield Finding(f"{name}_key", problem)
 
 
 def anchors() -> Iterator[Finding]:

@@ -26,6 +26,10 @@ class Refused(Exception):
         self.code = code
 
 
+class ShapeNotUnderstood(ValueError):
+    """The provider says something in a form that we do not know: never to be passed over."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be paid, and what is known of it at the provider; `key` is its idempotency key there."""
@@ -103,7 +107,10 @@ class CardSaving:
 
 
 class Provider(Protocol):
-    """Takes money. Every call may raise NoAnswer; those that do something may raise Refused."""
+    """Takes money. Every call may raise NoAnswer; those that do something may raise Refused.
+
+    What the provider sends unasked is read by its other half, `webhooks.ProviderWebhooks`.
+    """
 
     name: str
 

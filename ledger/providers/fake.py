@@ -11,6 +11,9 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
+
+from django.conf import settings
 
 from ledger.models import PaymentState
 from ledger.providers.base import Answer, Card, CardSaving, DisputeStatement, NoAnswer, Order, Refused, Statement
@@ -126,6 +129,16 @@ class FakeProvider:
             checkout_id=order.checkout_id,
             method_id=method_id,
         )
+
+
+def from_settings() -> FakeProvider:
+    """Make the provider, once in each process: it remembers what was changed by hand."""
+    return _made(settings.TOP_UP_URL)
+
+
+@cache
+def _made(page_url: str) -> FakeProvider:
+    return FakeProvider(page_url=page_url)
 
 
 def _kind(method_id: str | None) -> str:

@@ -10,19 +10,30 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import requests
 import stripe
+from django.conf import settings
 
 from config.values.request_ids import is_in_request
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, Card, CardSaving, DisputeStatement, NoAnswer, Order, Refused, Statement
+from ledger.providers.base import (
+    Answer,
+    Card,
+    CardSaving,
+    DisputeStatement,
+    NoAnswer,
+    Order,
+    Refused,
+    ShapeNotUnderstood,
+    Statement,
+)
 from ledger.providers.stripe_events import statement_of_dispute
 from ledger.providers.stripe_shapes import (
     AUTHENTICATION_REQUIRED,
     ORDER_KEY,
-    ShapeNotUnderstood,
     answer_of_checkout,
     answer_of_intent,
     field,
@@ -212,6 +223,16 @@ class StripeProvider:
         if order.checkout_id is not None:
             return sessions.retrieve(order.checkout_id, expand)
         return _ours(order, sessions.list({"customer": order.customer_id, "limit": 100}))
+
+
+def from_settings() -> StripeProvider:
+    """Make the provider of this site's key, once in each process."""
+    return _made(settings.STRIPE_SECRET_KEY, settings.TOP_UP_URL, settings.STRIPE_API_URL)
+
+
+@cache
+def _made(secret_key: str, return_url: str, api_url: str) -> StripeProvider:
+    return StripeProvider(secret_key, return_url=return_url, api_url=api_url)
 
 
 def _disputes_of(page: Any) -> Iterator[DisputeStatement]:

@@ -1,72 +1,21 @@
-"""Stripe's messages, in words that are none's own. Source: https://docs.stripe.com/api/events/types."""
+"""Stripe's messages, read into news. Source: https://docs.stripe.com/api/events/types."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ledger.models import DisputeStatus, PaymentState
-from ledger.providers.base import Answer, DisputeStatement
+from ledger.providers.base import DisputeStatement, ShapeNotUnderstood
+from ledger.providers.news import CardNews, DisputeNews, News, PaymentNews, RefundNews, SingleRefundNews, Which
 from ledger.providers.stripe_shapes import (
     ORDER_KEY,
-    ShapeNotUnderstood,
     answer_of_checkout,
     answer_of_intent,
     field,
     id_of,
 )
-
-
-@dataclass(frozen=True)
-class Which:
-    """By what a message names a payment: our own key, or the provider's names for it."""
-
-    key: uuid.UUID | None = None
-    provider_payment_id: str | None = None
-    checkout_id: str | None = None
-
-
-@dataclass(frozen=True)
-class PaymentNews:
-    which: Which
-    answer: Answer
-
-
-@dataclass(frozen=True)
-class RefundNews:
-    which: Which
-    refunded_minor: int  # in all
-    currency: str
-
-
-@dataclass(frozen=True)
-class SingleRefundNews:
-    which: Which
-    provider_refund_id: str
-    amount_minor: int
-    currency: str
-    has_failed: bool
-
-
-@dataclass(frozen=True)
-class DisputeNews:
-    which: Which
-    provider_dispute_id: str
-    amount_minor: int
-    currency: str
-    status: DisputeStatus
-
-
-@dataclass(frozen=True)
-class CardNews:
-    """A card was saved for a customer, or removed (then there is none)."""
-
-    method_id: str
-    customer_id: str | None
-
-
-News = PaymentNews | RefundNews | SingleRefundNews | DisputeNews | CardNews
 
 
 def news_of(event: Any) -> News | None:
@@ -87,35 +36,6 @@ def news_of(event: Any) -> News | None:
         return CardNews(str(id_of(field(thing, "payment_method"))), id_of(field(thing, "customer")))
     if kind == "payment_method.detached":
         return CardNews(_text(thing, "id"), None)
-    return None
-
-
-def not_ours(event: Any, *, secret_key: str, account: str) -> str | None:
-    """Say why a message, though signed, is none of this site's; None: nothing speaks against it.
-
-    Of a key whose kind is unknown nothing is expected. `account` is what Stripe calls ours, where messages name it:
-    those that name another, or any while ours is not known, come from connected accounts.
-    Source: https://docs.stripe.com/api/events/object, https://docs.stripe.com/connect/webhooks.
-    """
-    is_live = is_live_key(secret_key)
-    if is_live is not None and bool(field(event, "livemode")) is not is_live:
-        return "it is of a test, and our key is live" if is_live else "it is live, and our key is of a test"
-    named = field(event, "account")
-    if named is not None and named != account:
-        return f"it is of account {named}"
-    return None
-
-
-def is_live_key(secret_key: str) -> bool | None:
-    """Tell whether a key of Stripe's takes real money; None: it does not say.
-
-    Source: https://docs.stripe.com/keys (`sk_live_…`, `rk_live_…`, `sk_test_…`, `rk_test_…`).
-    """
-    match secret_key.split("_")[:2]:
-        case ["sk" | "rk", "live"]:
-            return True
-        case ["sk" | "rk", "test"]:
-            return False
     return None
 
 

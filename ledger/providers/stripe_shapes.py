@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, Statement
+from ledger.providers.base import Answer, ShapeNotUnderstood, Statement
 
 ORDER_KEY = "tollbook_payment"
 """The name, in Stripe's metadata, of our own name for the payment."""
@@ -23,10 +23,6 @@ _STATE_OF_INTENT = {
     "requires_payment_method": PaymentState.FAILED,
     "canceled": PaymentState.EXPIRED,
 }
-
-
-class ShapeNotUnderstood(ValueError):
-    """Stripe says something in a form that we do not know: never to be passed over."""
 
 
 def field(thing: Any, *path: str) -> Any:

@@ -384,7 +384,7 @@ def test_a_subscription_that_nobody_renews_is_named_with_the_command_that_does()
 def test_a_test_key_of_stripes_is_found_in_production(settings, in_production, provider, key, is_found):
     settings.IN_PRODUCTION, settings.PAYMENT_PROVIDER, settings.STRIPE_SECRET_KEY = in_production, provider, key
 
-    said = details(installation.stripe_key)
+    said = details(doctor.CHECKS["stripe_key"])
 
     assert bool(said) is is_found
     assert key not in "".join(said)

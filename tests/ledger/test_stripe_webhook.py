@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from ledger.authentication import sign
 from ledger.models import Payment, PaymentCustomer, PaymentMethod, PaymentOutcome
+from ledger.providers.stripe_webhooks import sign
 from tests.accounts.races import at_once
 from tests.ledger.paying import package, purchases
 from tests.ledger.stripes import Recorded

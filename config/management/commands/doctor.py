@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from django import db
@@ -11,11 +12,12 @@ from django.db import connection
 from config.cli.command import OperatorCommand, Result, prints_result
 from config.doctor import installation, rights, server, structure, transport
 from config.doctor.finding import Finding
+from ledger.providers.registry import webhook_senders
 
 Check = Callable[[], Iterator[Finding]]
 CHECKS: dict[str, Check] = {
     "settings": installation.site_settings,
-    "stripe_key": installation.stripe_key,
+    **{f"{name}_key": partial(installation.provider_key, name) for name in webhook_senders()},
     "anchors": installation.anchors,
     "spool": installation.spool,
     "version": server.version,

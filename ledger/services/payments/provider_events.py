@@ -6,63 +6,59 @@ import datetime as dt
 import logging
 from typing import Any
 
-from django.conf import settings
-
 from ledger import errors
 from ledger.models import OutcomeSource, Payment, PaymentCustomer
-from ledger.providers.stripe_events import (
-    CardNews,
-    DisputeNews,
-    PaymentNews,
-    RefundNews,
-    SingleRefundNews,
-    Which,
-    news_of,
-    not_ours,
-)
-from ledger.providers.stripe_shapes import ShapeNotUnderstood
+from ledger.providers.base import ShapeNotUnderstood
+from ledger.providers.news import CardNews, DisputeNews, News, PaymentNews, RefundNews, SingleRefundNews, Which
+from ledger.providers.webhooks import ProviderWebhooks
 from ledger.services.payments.cards import forget_card, remember_card
 from ledger.services.payments.reversals import note_dispute, note_refund, note_single_refund
 from ledger.services.payments.settling import note_outcome, record_answer
 
-PROVIDER = "stripe"
-
 logger = logging.getLogger(__name__)
 
 
-def take_stripe_event(event: Any, *, now: dt.datetime) -> bool:
-    """Record what a message of Stripe's says; answers whether it was about anything of ours.
+def take_event(event: Any, *, webhooks: ProviderWebhooks, now: dt.datetime) -> bool:
+    """Record what a verified webhook says; returns whether it was about anything of ours.
 
-    One of another account, or of a test while we take real money (or the other way round), is not: Stripe sends test
-    messages to live endpoints of platforms, so it is taken without a word, or Stripe would turn the endpoint off.
+    One of another account, or of a test while we take real money (or the other way round), is not: providers send
+    test messages to live endpoints of platforms, so it is taken without a word, or they would turn the endpoint off.
 
     Whatever is raised leaves the message to be sent again: nothing is answered with success that was not done.
 
     :raises WebhookNotUnderstood: if its form is unknown
     :raises PaymentMismatch: if it speaks of another amount, currency or customer than we asked for
-    :raises PaymentProviderAway: if more has to be asked, and Stripe does not answer
+    :raises PaymentProviderAway: if more has to be asked, and the provider does not answer
     """
-    kind, name = event.get("type"), event.get("id")
-    stranger = not_ours(event, secret_key=settings.STRIPE_SECRET_KEY, account=settings.STRIPE_ACCOUNT)
+    label = webhooks.label_of(event)
+    stranger = webhooks.why_not_ours(event)
     if stranger is not None:
-        logger.warning("Webhook %s of type %s is not believed: %s", name, kind, stranger)
+        logger.warning("Webhook %s is not believed: %s", label, stranger)
         return False
     try:
-        news = news_of(event)
+        told = webhooks.events_of(event)
     except ShapeNotUnderstood as error:
-        logger.exception("Webhook %s of type %s is not understood.", name, kind)
+        logger.exception("Webhook %s is not understood.", label)
         raise errors.WebhookNotUnderstood(str(error)) from error
-    if news is None:
-        logger.info("Webhook %s of type %s means nothing here.", name, kind)
+    if not told:
+        logger.info("Webhook %s means nothing here.", label)
         return False
-    is_ours = _take_card(news, now) if isinstance(news, CardNews) else _take_payment(news, now)
-    if not is_ours:
-        logger.warning("Webhook %s of type %s is about nothing of ours.", name, kind)
-    return is_ours
+    taken = [_take(news, webhooks.name, now) for news in told]
+    if not any(taken):
+        logger.warning("Webhook %s is about nothing of ours.", label)
+    return any(taken)
 
 
-def _take_payment(news: PaymentNews | RefundNews | SingleRefundNews | DisputeNews, now: dt.datetime) -> bool:
-    payment = _payment(news.which)
+def _take(news: News, provider_name: str, now: dt.datetime) -> bool:
+    if isinstance(news, CardNews):
+        return _take_card(news, provider_name, now)
+    return _take_payment(news, provider_name, now)
+
+
+def _take_payment(
+    news: PaymentNews | RefundNews | SingleRefundNews | DisputeNews, provider_name: str, now: dt.datetime
+) -> bool:
+    payment = _payment(news.which, provider_name)
     if payment is None:
         return False
     if isinstance(news, PaymentNews):
@@ -90,20 +86,20 @@ def _take_payment(news: PaymentNews | RefundNews | SingleRefundNews | DisputeNew
     return True
 
 
-def _take_card(news: CardNews, now: dt.datetime) -> bool:
+def _take_card(news: CardNews, provider_name: str, now: dt.datetime) -> bool:
     if news.customer_id is None:
-        return forget_card(provider_name=PROVIDER, method_id=news.method_id, now=now)
-    known = PaymentCustomer.objects.filter(provider=PROVIDER, provider_customer_id=news.customer_id).first()
+        return forget_card(provider_name=provider_name, method_id=news.method_id, now=now)
+    known = PaymentCustomer.objects.filter(provider=provider_name, provider_customer_id=news.customer_id).first()
     if known is None:
         return False
-    if remember_card(user_id=known.user_id, provider_name=PROVIDER, method_id=news.method_id) is None:
+    if remember_card(user_id=known.user_id, provider_name=provider_name, method_id=news.method_id) is None:
         raise errors.PaymentProviderAway
     return True
 
 
-def _payment(which: Which) -> Payment | None:
+def _payment(which: Which, provider_name: str) -> Payment | None:
     """Find the payment meant: our own key first, since the provider's names may not be known yet."""
-    payments = Payment.objects.filter(provider=PROVIDER)
+    payments = Payment.objects.filter(provider=provider_name)
     if which.key is not None:
         return payments.filter(provider_key=which.key).first()
     if which.checkout_id:

@@ -1,0 +1,61 @@
+"""Webhooks of payment providers: one path for each that sends any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_view, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from config.http.parsers import parse_strictly
+from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from ledger.authentication import ProviderSignature
+from ledger.errors import WebhookNotUnderstood
+from ledger.providers.registry import webhooks_of
+from ledger.services.payments.provider_events import take_event
+
+
+class ProviderWebhookViewSet(ViewSet):
+    """What a payment provider tells unasked."""
+
+    provider = ""  # its name in the registry
+    permission_classes: Any = ()  # the signature is the permission
+
+    def get_authenticators(self) -> list[Any]:
+        return [ProviderSignature(self.provider)]
+
+    def create(self, request: Request) -> Response:
+        event = parse_strictly(request._request.body)
+        if not isinstance(event, dict):
+            raise WebhookNotUnderstood("A message is a JSON object.")
+        is_applied = take_event(event, webhooks=webhooks_of(self.provider), now=timezone.now())
+        return Response({"received": True, "applied": is_applied})
+
+
+def webhook_view(provider: str) -> Any:
+    """Make the view that takes a provider's webhooks, and its entry in the API's document."""
+    title = provider.capitalize()
+    documented = extend_schema(
+        operation_id=f"{provider}_webhook",
+        summary=f"Webhook of {title}",
+        description="Signed over the raw body, at most five minutes ago. A type that means nothing here is answered "
+        f"with 200; what could not be recorded never is, so that {title} sends it again.",
+        tags=["webhooks"],
+        request=OpenApiTypes.OBJECT,
+        responses={
+            200: inline_serializer(
+                "WebhookTaken", {"received": serializers.BooleanField(), "applied": serializers.BooleanField()}
+            ),
+            400: FieldErrorsSerializer,
+            409: ErrorSerializer,
+            503: ErrorSerializer,
+            **REFUSALS,
+        },
+    )
+    view = type(f"{title}WebhookViewSet", (ProviderWebhookViewSet,), {"provider": provider})
+    return extend_schema_view(create=documented)(view).as_view({"post": "create"})

@@ -1,0 +1,72 @@
+"""Ducat's webhooks: one message brings several notices, signed over time and body together."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+
+from ledger.errors import WebhookSignatureInvalid
+from ledger.models import PaymentState
+from ledger.providers.base import Answer, ShapeNotUnderstood
+from ledger.providers.news import News, PaymentNews, RefundNews, Which
+
+TOLERANCE = dt.timedelta(minutes=1)
+
+
+class DucatWebhooks:
+    name = "ducat"
+    signature_header = "Ducat-Signature"
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: dt.datetime) -> None:
+        at, _, signature = headers.get(self.signature_header, "").partition(" ")
+        is_signed = self.secret and hmac.compare_digest(signature.encode(), sign(body, self.secret, at=at).encode())
+        if not is_signed or abs(now - dt.datetime.fromisoformat(at)) > TOLERANCE:
+            raise WebhookSignatureInvalid
+
+    def why_not_ours(self, event: Any) -> str | None:
+        return None if event["shop"] == "ours" else f"it is of shop {event['shop']}"
+
+    def events_of(self, event: Any) -> Sequence[News]:
+        return [news for notice in event["notices"] if (news := _news_of(notice)) is not None]
+
+    def label_of(self, event: Any) -> str:
+        return str(event["number"])
+
+    def key_problem(self) -> str | None:
+        return None
+
+
+def from_settings() -> DucatWebhooks:
+    return DucatWebhooks(settings.DUCAT_SECRET)
+
+
+def sign(body: bytes, secret: str, *, at: str) -> str:
+    return hmac.new(secret.encode(), at.encode() + body, hashlib.sha256).hexdigest()
+
+
+def _news_of(notice: dict[str, Any]) -> News | None:
+    which = Which(key=uuid.UUID(notice["order"]))
+    match notice["kind"]:
+        case "paid":
+            return PaymentNews(
+                which,
+                Answer(
+                    PaymentState.SUCCEEDED, notice["minor"], notice["currency"], notice["customer"], notice["id"],
+                    method_id=notice["card"],
+                ),
+            )  # fmt: skip
+        case "given back":
+            return RefundNews(which, notice["minor"], notice["currency"])
+        case "read":
+            return None
+        case kind:
+            raise ShapeNotUnderstood(f"A notice of the kind {kind!r} is unknown.")
