@@ -81,6 +81,13 @@ def pid_file(cluster: Cluster) -> Path:
     return data / "postmaster.pid"
 
 
+def folder_of_data(cluster: Cluster, major: str) -> None:
+    """Make the files by which a cluster knows that it has data of a major version: initdb would take a second."""
+    data = cluster.home / major
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text(f"{major}\n")
+
+
 def kill_hard(cluster: Cluster) -> int:
     """Kill the server that this test's own cluster started, and wait until it is dead or a zombie."""
     pid = server_pid(cluster)
@@ -200,7 +207,8 @@ def test_data_survive_a_stop_and_a_start(running: Cluster) -> None:
     assert ask(running, "SELECT value FROM kept") == 7
 
 
-def test_a_server_whose_socket_was_deleted_is_replaced(running: Cluster) -> None:
+def test_a_server_whose_socket_was_deleted_is_replaced(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.postgres.cluster.LOST_SOCKET_SECONDS", 0.2)
     lost = server_pid(running)
     shutil.rmtree(running.socket_dir)
 
@@ -219,19 +227,20 @@ def test_no_tcp_port_is_opened_and_strangers_cannot_enter_the_sockets_folder(run
         assert subprocess.run(knock, user=NOBODY - 1, stderr=subprocess.DEVNULL, check=False).returncode != 0
 
 
-def test_a_caller_with_a_pipe_does_not_wait_for_the_server_to_end(cluster: Cluster) -> None:
+def test_a_caller_with_a_pipe_does_not_wait_for_the_server_to_end(running: Cluster) -> None:
+    running.stop()
     read_end, write_end = os.pipe()
     os.set_inheritable(write_end, True)
 
     caller = subprocess.run(
-        starter(cluster.home), cwd=PROJECT, capture_output=True, pass_fds=[write_end], timeout=30, check=True
+        starter(running.home), cwd=PROJECT, capture_output=True, pass_fds=[write_end], timeout=30, check=True
     )
     os.close(write_end)
 
     assert caller.stdout == b""
     assert os.read(read_end, 1) == b""  # the end of the file: nobody holds the other end
     os.close(read_end)
-    assert cluster.status().running
+    assert running.status().running
 
 
 def test_the_callers_environment_neither_reaches_nor_disturbs_the_server(
@@ -266,6 +275,7 @@ def test_a_path_that_no_socket_can_have_gets_a_short_one(folder: Path, name: str
 @pytest.mark.parametrize("trap", ["open to all", "a link", "somebody else's"])
 def test_a_socket_folder_that_somebody_made_first_is_refused(folder: Path, trap: str) -> None:
     cluster = Cluster(folder / ("a" * 120), durable=False)
+    folder_of_data(cluster, str(find_binaries(server_account(folder)).major))
     if trap == "a link":
         cluster.socket_dir.symlink_to(folder)
     else:
@@ -333,22 +343,22 @@ def test_without_any_postgres_the_refusal_says_what_to_install(monkeypatch: pyte
 
 
 def test_data_of_another_major_version_are_refused_rather_than_left_behind(cluster: Cluster) -> None:
-    cluster.ensure_running()
-    cluster.stop()
-    pid_file(cluster).parent.rename(cluster.home / "14")
+    folder_of_data(cluster, "14")
 
     with pytest.raises(EmbeddedPostgresError, match="needs PostgreSQL 14"):
         cluster.ensure_running()
 
 
-def test_a_server_that_cannot_start_says_why_in_one_sentence(cluster: Cluster) -> None:
-    cluster.ensure_running()
-    cluster.stop()
-    with (pid_file(cluster).parent / "postgresql.conf").open("a") as configuration:
-        configuration.write("\nshared_preload_libraries = 'no_such_library'\n")
+def test_a_server_that_cannot_start_says_why_in_one_sentence(running: Cluster) -> None:
+    running.stop()
+    configuration = pid_file(running).parent / "postgresql.conf"
+    before = configuration.read_text()
+    configuration.write_text(f"{before}\nshared_preload_libraries = 'no_such_library'\n")
 
     with pytest.raises(EmbeddedPostgresError, match=r"^PostgreSQL did not start: .*no_such_library.*"):
-        cluster.ensure_running()
+        running.ensure_running()
+
+    configuration.write_text(before)
 
 
 def test_removing_a_cluster_spares_a_folder_that_holds_anything_else(folder: Path) -> None:
