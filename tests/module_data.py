@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import transaction
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
@@ -15,6 +17,20 @@ Data = TypeVar("Data")
 def quick_passwords() -> override_settings:
     """Hash passwords as single tests do: settings of one test do not yet apply to the fixtures of its module."""
     return override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
+
+
+@contextmanager
+def as_owner() -> Iterator[BaseDatabaseWrapper]:
+    """Let Django speak as the role that owns the tables, which can take the guards down, while the block runs."""
+    usual = connections["default"]
+    owner = connections.create_connection("owner")
+    owner.alias = "default"
+    connections["default"] = owner
+    try:
+        yield owner
+    finally:
+        owner.close()
+        connections["default"] = usual
 
 
 def module_data(blocker: DjangoDbBlocker, make: Callable[[], Data]) -> Iterator[Data]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -22,6 +22,7 @@ from tests.growth.statements import WRITTEN
 from tests.growth.triggers import without_triggers
 from tests.journeys.access_table import World, owners_world
 from tests.ledger.reloading import agreed
+from tests.module_data import as_owner
 from usage.services.forecasts.outlook import outlook_of
 from usage.services.prices import set_price
 
@@ -44,22 +45,14 @@ def two_customers(*, rows: int) -> Iterator[tuple[World, World]]:
     rows; of rarer things a tenth of that, and a thousand at most. Plans of prepared statements are the generic ones, as
     they are after a few calls.
     """
-    usual = connections["default"]
-    owner = connections.create_connection("owner")
-    owner.alias = "default"
-    connections["default"] = owner
     outermost = transaction.atomic()
     outermost._from_testcase = True  # as Django's own TestCase: durable transactions are part of this one
-    try:
-        with outermost:
-            with owner.cursor() as cursor:
-                cursor.execute("SET LOCAL statement_timeout = 0")
-                cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            yield _grow(owner, rows)
-            transaction.set_rollback(True)
-    finally:
-        owner.close()
-        connections["default"] = usual
+    with as_owner() as owner, outermost:
+        with owner.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        yield _grow(owner, rows)
+        transaction.set_rollback(True)
 
 
 def _grow(owner: Any, rows: int) -> tuple[World, World]:

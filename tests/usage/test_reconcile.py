@@ -1,21 +1,27 @@
-"""Whatever is tampered with past all guards is found; see tests/ledger/test_seal.py for single fields of entries."""
+"""Whatever is tampered with past all guards is found; see tests/ledger/test_seal.py for single fields of entries.
+
+All of it happens as the owner, in one transaction, with one past for all tests.
+"""
 
 import datetime as dt
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from accounts.models import User
 from config.rounds import Round
 from ledger.models import Balance, Entry
 from ledger.services.reconciliation.checks import LEDGER_CHECKS, Scope, correct_drift
 from tests.factories import UserFactory, customer_with, give
-from tests.ledger.tampering import tamper
+from tests.growth.triggers import without_triggers
+from tests.module_data import as_owner, module_data
 from tests.usage.histories import MARCH, eventful, prices
 from tests.usage.metering import charge, rolled_up
 from usage.models import DailyUsage, RequestLog
 from usage.services.reconciliation import ALL_CHECKS, USAGE_CHECKS, mend_sums, rebuild_sums, reconcile
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 OF_ALICE = "user_id = (SELECT id FROM accounts_user WHERE email = 'alice@example.com')"
 A_DEBIT = f"(SELECT min(id) FROM ledger_entry WHERE reason = 'usage' AND {OF_ALICE})"
@@ -94,10 +100,25 @@ TAMPERINGS = {
 }
 
 
-@pytest.fixture
-def alice(transactional_db):
+def alice_with_a_past():
     prices()
-    return eventful("alice@example.com")
+    return eventful("alice@example.com").pk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_alice(django_db_setup, django_db_blocker):
+    with as_owner():
+        yield from module_data(django_db_blocker, alice_with_a_past)
+
+
+@pytest.fixture
+def alice(shared_alice, db):
+    return User.objects.get(pk=shared_alice)
+
+
+def tamper(statement):
+    with without_triggers(), connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def found(scope=None):
