@@ -16,8 +16,8 @@ from accounts.services.signing_in.sessions import sign_in
 from ledger.models import EntryReason
 from ledger.services.grants import grant_credits
 from tests.factories import PASSWORD
-from usage.services.imports.formats import ReportedRequest
 from usage.services.imports.recording import Line, Recorded, record_lines
+from usage.services.imports.reported import ReportedRequest
 
 _numbers = itertools.count()
 

@@ -18,7 +18,8 @@ from config.values.credits import LARGEST, PLACES, NotACreditAmount, parse_credi
 from config.values.cursors import BrokenCursor, open_cursor, seal_cursor
 from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instant
 from usage.services.imports.combined import combined_parser
-from usage.services.imports.formats import LineRejected, ReportedRequest, csv_parser, jsonl_parser
+from usage.services.imports.records import csv_parser, jsonl_parser
+from usage.services.imports.reported import LineRejected, ReportedRequest
 
 quickly = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 ANY_TEXT = st.text(st.characters(), max_size=60)  # lone surrogates and NUL among them

@@ -7,7 +7,7 @@ import json
 from usage.services.imports import run as importing
 from usage.services.imports.combined import combined_parser
 from usage.services.imports.customers import Customers
-from usage.services.imports.formats import jsonl_parser
+from usage.services.imports.records import jsonl_parser
 from usage.services.imports.run import Import
 
 

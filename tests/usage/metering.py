@@ -16,8 +16,8 @@ from usage.models import DailyUsage, Price
 from usage.services.charges.charge import Charge, charge_request
 from usage.services.charges.refunds import refund_charge
 from usage.services.holding import Captured, capture_hold, hold_for_request
-from usage.services.imports.formats import ReportedRequest
 from usage.services.imports.recording import Line, Recorded, record_lines
+from usage.services.imports.reported import ReportedRequest
 from usage.services.prices import set_price
 
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from usage.services.imports.combined import combined_parser
-from usage.services.imports.formats import LineRejected
+from usage.services.imports.reported import LineRejected
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 TIME = "01/Mar/2026:12:00:00 +0000"

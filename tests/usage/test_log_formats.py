@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from usage.services.imports.formats import LineRejected, csv_parser, jsonl_parser
+from usage.services.imports.records import csv_parser, jsonl_parser
+from usage.services.imports.reported import LineRejected
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 

@@ -13,7 +13,8 @@ from django.conf import settings
 
 from tests.ledger.running import run
 from usage.models import RequestLog
-from usage.services.imports.formats import LineRejected, jsonl_parser
+from usage.services.imports.records import jsonl_parser
+from usage.services.imports.reported import LineRejected
 from usage.services.imports.times import log_time
 
 RECIPES = dict(

@@ -11,7 +11,7 @@ from tests.factories import ApiKeyFactory
 from tests.usage.metered_services import captures, logged
 from tests.usage.metering import price, report, request_at, rolled_up
 from usage.metering import metered
-from usage.services.imports.formats import jsonl_parser
+from usage.services.imports.records import jsonl_parser
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,8 @@ from tests.usage.metering import price, report, request_at
 from usage import request_pages
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
-from usage.services.imports.formats import ReportedRequest
 from usage.services.imports.recording import Line, record_lines
+from usage.services.imports.reported import ReportedRequest
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 3, 10, 15, tzinfo=dt.UTC)

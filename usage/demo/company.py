@@ -30,8 +30,8 @@ from usage.errors import AlertExists
 from usage.models import AlertKind, Price
 from usage.services.alerts.actions import create_alert
 from usage.services.charges.charge import charge_request
-from usage.services.imports.formats import ReportedRequest
 from usage.services.imports.recording import Line, record_lines
+from usage.services.imports.reported import ReportedRequest
 from usage.services.prices import set_price
 
 SOURCE = "demo"

@@ -14,10 +14,10 @@ from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_resul
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from config.values.credits import plain
-from usage.services.imports.combined import combined_parser
 from usage.services.imports.customers import Customers, read_customer_map
 from usage.services.imports.files import STDIN, LogFile, UnreadableLog, open_log
-from usage.services.imports.formats import CUSTOMER_FIELDS, FIELDS, LineParser, csv_parser, jsonl_parser
+from usage.services.imports.formats import FORMATS
+from usage.services.imports.records import CUSTOMER_FIELDS, FIELDS
 from usage.services.imports.run import Import, Report
 
 _SOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
@@ -50,7 +50,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", type=Path, help="gzip, bzip2 and xz are read too; - reads stdin")
-        parser.add_argument("--format", choices=["combined", "jsonl", "csv"], required=True)
+        parser.add_argument("--format", choices=list(FORMATS), required=True)
         parser.add_argument("--customer-field", choices=CUSTOMER_FIELDS, required=True)
         parser.add_argument(
             "--field",
@@ -74,8 +74,9 @@ class Command(OperatorCommand):
         field = options["customer_field"]
         if options["create_customers"] and field not in {"host", "user"}:
             raise CommandError("--create-customers goes with --customer-field host or user.", returncode=EXIT_USAGE)
-        if options["field"] and options["format"] == "combined":
-            raise CommandError("--field goes with --format jsonl or csv.", returncode=EXIT_USAGE)
+        if options["field"] and not FORMATS[options["format"]].has_named_fields:
+            named = " or ".join(name for name, format in FORMATS.items() if format.has_named_fields)
+            raise CommandError(f"--field goes with --format {named}.", returncode=EXIT_USAGE)
         customers = Customers(
             customer_field=field,
             source=options["source"],
@@ -101,15 +102,19 @@ class Command(OperatorCommand):
         )
 
     def _import(self, options: Mapping[str, Any], customers: Customers, log: LogFile) -> Import:
-        format = options["format"]
+        format = FORMATS[options["format"]]
+        try:
+            parse = format.parser(options["customer_field"], dict(options["field"]), log.lines)
+        except ValueError as error:  # the log has no such field
+            raise CommandError(str(error), returncode=EXIT_USAGE) from None
         return Import(
             options["source"],
-            _parser(format, options["customer_field"], dict(options["field"]), log.lines),
+            parse,
             customers,
             options["charge"],
-            lines_before=1 if format == "csv" else 0,
+            lines_before=format.header_lines,
             is_complete=options["complete"] or log.is_packed,
-            proves_its_end=format == "jsonl",
+            proves_its_end=format.proves_its_end,
         )
 
     def _tell(self, report: Report, *, lines_before: int) -> None:
@@ -127,21 +132,6 @@ class Command(OperatorCommand):
                 f"{report.uncharged} requests were recorded earlier by an import without --charge and stay free: they "
                 f"would have cost {plain(report.uncharged_credits)} credits, which adjust_credits can take."
             )
-
-
-def _parser(format: str, field: str, places: Mapping[str, str], lines: Iterator[bytes]) -> LineParser:
-    """Give the parser of a format; of CSV by the header, which is the first of the lines.
-
-    :raises CommandError: if the log has no such field
-    """
-    try:
-        if format == "combined":
-            return combined_parser(field)
-        if format == "jsonl":
-            return jsonl_parser(field, places)
-        return csv_parser(field, next(lines, b"").rstrip(b"\r\n").decode("utf-8", errors="replace"), places)
-    except ValueError as error:
-        raise CommandError(str(error), returncode=EXIT_USAGE) from None
 
 
 def _figures(report: Report) -> dict[str, Any]:

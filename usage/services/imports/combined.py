@@ -10,7 +10,7 @@ import re
 
 from config.values.addresses import read_address
 from config.values.times import NotAnInstant
-from usage.services.imports.formats import LineParser, LineRejected, ReportedRequest, reported
+from usage.services.imports.reported import LineParser, LineRejected, ReportedRequest, reported
 from usage.services.imports.times import common_log_time
 
 # Quoted fields escape " and \ by a backslash, and what is not printable as \xHH.

@@ -13,7 +13,7 @@ from accounts.models import ApiKey, User
 from accounts.selectors import user_named
 from config.values.addresses import read_address
 from usage.models import ImportedCustomer
-from usage.services.imports.formats import LineRejected
+from usage.services.imports.reported import LineRejected
 
 _LONGEST_EMAIL = 254
 

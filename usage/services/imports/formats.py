@@ -1,211 +1,40 @@
-"""Gateway logs: one line of text becomes one reported request, or a reason why not."""
+"""The formats in which logs are imported: one entry each.
+
+A new format is an entry of `FORMATS`, its parser in a module beside this one, and its test.
+"""
 
 from __future__ import annotations
 
-import csv
-import datetime as dt
-import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
-from config.values.credits import NotACreditAmount, parse_credits, whole_milliseconds
-from config.values.text import INVALID_TEXT, is_invalid_text
-from config.values.times import FIRST_YEAR, LAST_YEAR, NotAnInstant
-from usage.services.imports.times import log_time
-
-CUSTOMER_FIELDS = ("host", "user", "api_key_prefix", "user_id", "email")
-# How many milliseconds one of each is.
-_LATENCIES = {
-    "latency_ms": Decimal(1),
-    "latency_s": Decimal(1_000),
-    "latency_us": Decimal("0.001"),
-    "latency_ns": Decimal("0.000001"),
-}
-FIELDS = ("time", "endpoint", "path", "method", "status", "units", *_LATENCIES, "reference")
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_METHOD = re.compile(r"[A-Za-z]{1,10}", re.ASCII)
-_LONGEST_REFERENCE = 255
-
-
-class LineRejected(ValueError):
-    """This line is no request that can be recorded; the text says why."""
+from usage.services.imports.combined import combined_parser
+from usage.services.imports.records import csv_parser, jsonl_parser
+from usage.services.imports.reported import LineParser
 
 
 @dataclass(frozen=True)
-class ReportedRequest:
-    """One request as a log tells it. `customer` is the raw value of the field that names the customer."""
+class Format:
+    """How the lines of a log are read.
 
-    customer: str
-    path: str
-    method: str
-    status: int
-    occurred_at: dt.datetime
-    units: Decimal = Decimal(1)
-    latency_ms: int | None = None
-    reference: str | None = None
-
-
-LineParser = Callable[[str], ReportedRequest]
-
-
-def jsonl_parser(customer_field: str, places: Mapping[str, str] | None = None) -> LineParser:
-    """Give a parser of JSON objects, one a line.
-
-    Fields: the customer field, `time`, `endpoint` (or `path`), `method`, `status`, `units`, `latency_ms`,
-    `reference`; the customer, time, endpoint and status are required, others may be absent or null. An odd method,
-    latency or reference is left out: it is no reason to lose the request. `places` tells where a field stands when it
-    is not under its own name, such as `request.uri` for the member `uri` of the member `request`.
+    `parser` takes the customer field, the places of fields that are not under their own names, and the log's lines, of
+    which it reads the first `header_lines`; it raises ValueError if the log has no such field. `has_named_fields`: the
+    operator may name such places. `proves_its_end`: a line that can be parsed is whole, even without a line break.
     """
-    steps = {name: (place, place.split(".")) for name, place in (places or {}).items()}
 
-    def parse(line: str) -> ReportedRequest:
-        try:
-            record = json.loads(line, parse_float=Decimal)
-        except (ValueError, RecursionError, InvalidOperation):  # the last: an exponent that Decimal cannot hold
-            raise LineRejected("it is not JSON") from None
-        if not isinstance(record, dict):
-            raise LineRejected("it is not a JSON object")
-        for name, (place, path) in steps.items():
-            record[name] = record[place] if place in record else _member(record, path)
-        return _from_record(record, customer_field)
-
-    return parse
+    parser: Callable[[str, Mapping[str, str], Iterator[bytes]], LineParser]
+    header_lines: int = 0
+    has_named_fields: bool = True
+    proves_its_end: bool = False
 
 
-def _member(record: Any, path: list[str]) -> Any:
-    for step in path:
-        record = record.get(step) if isinstance(record, dict) else None
-    return record
+def _csv(customer_field: str, places: Mapping[str, str], lines: Iterator[bytes]) -> LineParser:
+    header = next(lines, b"").rstrip(b"\r\n").decode("utf-8", errors="replace")
+    return csv_parser(customer_field, header, places)
 
 
-def csv_parser(customer_field: str, header: str, places: Mapping[str, str] | None = None) -> LineParser:
-    """Give a parser of lines under a header that names the fields as in JSON lines, in whatever case.
-
-    Commas, semicolons, tabs or bars part them: whichever finds the most names in the header. `places` tells the name
-    of a column that is not the field's own.
-
-    :raises ValueError: if the header lacks a required field
-    """
-    wanted = {name: name for name in (customer_field, *FIELDS)} | dict(places or {})
-    separator, names = max(
-        ((each, next(csv.reader([header], delimiter=each), [])) for each in _SEPARATORS),
-        key=lambda read: len(_columns(read[1], wanted)),
-    )
-    columns = _columns(names, wanted)
-    missing = [name for name in (customer_field, "time", "status") if name not in columns]
-    if "endpoint" not in columns and "path" not in columns:
-        missing.append("endpoint")
-    if missing:
-        raise ValueError(
-            f"The CSV header lacks: {', '.join(missing)}. Parted by {_SEPARATORS[separator]} it names: "
-            f"{', '.join(name.strip() for name in names)[:200] or 'nothing'}."
-        )
-
-    def parse(line: str) -> ReportedRequest:
-        try:
-            values = next(csv.reader([line], delimiter=separator, strict=True), [])
-        except csv.Error:
-            raise LineRejected("it is not CSV: a record is one line") from None
-        if len(values) != len(names):
-            raise LineRejected(f"it has {len(values)} values under {len(names)} column names")
-        return _from_record({name: values[at] for name, at in columns.items() if values[at]}, customer_field)
-
-    return parse
-
-
-def _columns(names: list[str], wanted: Mapping[str, str]) -> dict[str, int]:
-    """Find the fields' columns by their names; one that is spelt exactly so comes before one in another case."""
-    exactly = {name.strip(): at for at, name in enumerate(names)}
-    loosely = {name.strip().lower(): at for at, name in reversed(list(enumerate(names)))}
-    found = {field: exactly.get(name, loosely.get(name.lower())) for field, name in wanted.items()}
-    return {field: at for field, at in found.items() if at is not None}
-
-
-def _from_record(record: dict[str, Any], customer_field: str) -> ReportedRequest:
-    time = record.get("time")
-    if time is None or time == "":
-        raise LineRejected("it has no time")
-    try:
-        occurred_at = log_time(time)
-    except NotAnInstant as error:
-        raise LineRejected(f"its time {str(time)[:80]!r} cannot be read: {error}") from None
-    endpoint = _text(record, "endpoint" if record.get("endpoint") is not None else "path")
-    customer = _text(record, customer_field)
-    if customer == "-":
-        raise LineRejected(f"it names no {customer_field}")
-    return reported(
-        customer,
-        path=endpoint,
-        method=record.get("method"),
-        status=_status(record),
-        occurred_at=occurred_at,
-        units=_units(record.get("units")),
-        latency_ms=_latency(record),
-        reference=_reference(record.get("reference")),
-    )
-
-
-def _text(record: dict[str, Any], name: str) -> str:
-    value = record.get(name)
-    if value is None or value == "":
-        raise LineRejected(f"it has no {name}")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise LineRejected(f"its {name} is not a text")
-    return value
-
-
-def _status(record: dict[str, Any]) -> int:
-    value = record.get("status")
-    if value is None or value == "":
-        raise LineRejected("it has no status")
-    text = f"{value:f}" if isinstance(value, Decimal) and value.adjusted() < 4 else str(value)
-    form = re.fullmatch(r"\s*([1-5][0-9]{2})(?:\.0*)?\s*", text[:20], re.ASCII)
-    if form is None or isinstance(value, bool):
-        raise LineRejected(f"its status {text[:20]!r} is not a whole number from 100 to 599")
-    return int(form[1])
-
-
-def _units(value: object) -> Decimal:
-    if value is None:
-        return Decimal(1)
-    try:
-        return parse_credits(value, allow_zero=True)  # 0 costs the minimum of its price
-    except NotACreditAmount as error:
-        raise LineRejected(f"its units cannot be read: {error}") from None
-
-
-def _latency(record: dict[str, Any]) -> int | None:
-    for name, milliseconds in _LATENCIES.items():
-        if record.get(name) is not None:
-            return whole_milliseconds(record[name], per_unit=milliseconds)
-    return None
-
-
-def _reference(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or is_invalid_text(value):
-        return None
-    return value[:_LONGEST_REFERENCE] or None
-
-
-def reported(
-    customer: str, *, path: str, method: object, status: int, occurred_at: dt.datetime, **rest: Any
-) -> ReportedRequest:
-    """Make a request of what a log says of it.
-
-    :raises LineRejected: if it could not be stored, or is of a time that nobody means
-    """
-    if is_invalid_text(customer) or is_invalid_text(path):
-        raise LineRejected(INVALID_TEXT)
-    if not FIRST_YEAR <= occurred_at.year <= LAST_YEAR:
-        raise LineRejected(f"its year is not from {FIRST_YEAR} to {LAST_YEAR}")
-    if not 100 <= status <= 599:
-        raise LineRejected(f"its status {status} is not from 100 to 599")
-    is_method = isinstance(method, str) and _METHOD.fullmatch(method)
-    return ReportedRequest(customer, path, str(method).upper() if is_method else "", status, occurred_at, **rest)
+FORMATS: Mapping[str, Format] = {
+    "combined": Format(lambda customer_field, _places, _lines: combined_parser(customer_field), has_named_fields=False),
+    "jsonl": Format(lambda customer_field, places, _lines: jsonl_parser(customer_field, places), proves_its_end=True),
+    "csv": Format(_csv, header_lines=1),
+}

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from config.db.calls import call
 from config.values.paths import endpoint_as_stored
-from usage.services.imports.formats import ReportedRequest
+from usage.services.imports.reported import ReportedRequest
 from usage.services.partitions import with_partition
 
 

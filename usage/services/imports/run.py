@@ -15,8 +15,8 @@ from config.rounds import Round
 from config.values.paths import normal_endpoint
 from usage.services.imports.customers import Customers
 from usage.services.imports.files import LONGEST_LINE
-from usage.services.imports.formats import LineParser, LineRejected, ReportedRequest
 from usage.services.imports.recording import Line, record_lines
+from usage.services.imports.reported import LineParser, LineRejected, ReportedRequest
 
 LINES_A_CHUNK = 5_000
 REJECTIONS_KEPT = 20
