@@ -15,7 +15,7 @@ STEPS = sorted(set(re.findall(r"`([\w/]+\.(?:py|sql)):([\w.]+)`", PAGE)))
 
 
 def defined_in(path: Path) -> set[str]:
-    """Name what a file defines: functions and classes of Python, with methods as Class.method; functions of SQL."""
+    """Name what a file defines: functions, classes and constants of Python, methods as Class.method; functions of SQL."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
         return set(re.findall(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+)", text, re.M))
@@ -23,6 +23,9 @@ def defined_in(path: Path) -> set[str]:
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
         if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
     return found
