@@ -15,7 +15,7 @@ STEPS = sorted(set(re.findall(r"`([\w/]+\.(?:py|sql)):([\w.]+)`", PAGE)))
 
 
 def defined_in(path: Path) -> set[str]:
-    """Name what a file defines: functions, classes and constants of Python, methods as Class.method; functions of SQL."""
+    """Name the functions, classes, constants and (as Class.method) methods of a Python file, or functions of SQL."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
         return set(re.findall(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+)", text, re.M))
