@@ -72,7 +72,7 @@ def test_what_inflates_beyond_the_limit_is_a_413(edge):
 
 def test_a_bomb_is_stopped_at_its_first_byte_too_many():
     packing = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packing.compress(bytes(LIMIT)) for _ in range(1000)) + packing.flush()
+    bomb = b"".join(packing.compress(bytes(LIMIT)) for _ in range(100)) + packing.flush()
 
     with pytest.raises(Inflated):
         inflate(bomb, limit=LIMIT)

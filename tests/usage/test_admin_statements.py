@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ApiKey, WebhookDelivery
+from accounts.models import ApiKey, User, WebhookDelivery
 from ledger.models import Payment
 from ledger.providers.fake import APPROVE
 from ledger.services.grants import settle_grants
@@ -24,6 +24,7 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import move, plan, subscribe
+from tests.module_data import module_data
 from tests.usage.metering import charge, price
 from usage.admin.dashboard import forget_figures
 from usage.models import AlertKind, ImportedCustomer
@@ -33,9 +34,8 @@ pytestmark = pytest.mark.django_db
 MOST_STATEMENTS = 14
 
 
-@pytest.fixture
-def alice():
-    """A customer with several rows of everything."""
+def several_of_everything():
+    """Make a customer with several rows of everything."""
     price("search", 1)
     alice = customer_with(100)
     subscribe(alice, plan(), starts_at=timezone.now() - dt.timedelta(days=400))
@@ -58,7 +58,17 @@ def alice():
     agreed(alice)
     settle_grants(user_id=alice.pk)
     LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "Seen.")
-    return alice
+    return alice.pk
+
+
+@pytest.fixture(scope="module")
+def shared_alice(django_db_setup, django_db_blocker):
+    yield from module_data(django_db_blocker, several_of_everything)
+
+
+@pytest.fixture
+def alice(shared_alice, db):
+    return User.objects.get(pk=shared_alice)
 
 
 def addresses(alice):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from ledger.services.grants import GrantTerms, grant_credits
 from tests.account import client_of, requested
 from tests.factories import SubscriptionFactory, UserFactory
 from tests.ledger.posting import hold
+from tests.module_data import module_data
 from tests.usage.metering import price
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
@@ -32,9 +34,8 @@ from usage.windows import start_of_period
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def busy() -> User:
-    """A customer with a little of everything, odd texts and amounts included."""
+def busy_customer() -> int:
+    """Make a customer with a little of everything, odd texts and amounts included."""
     price("*", "0.25")
     customer = UserFactory()
     tomorrow = timezone.now() + dt.timedelta(days=1)
@@ -60,7 +61,17 @@ def busy() -> User:
             idempotency_key=f"charge {n}",
         )
     requested(customer, [(timezone.now() - dt.timedelta(days=40), "x", 500)], charge=False)
-    return customer
+    return customer.pk
+
+
+@pytest.fixture(scope="module")
+def shared_busy(django_db_setup, django_db_blocker) -> Iterator[int]:
+    yield from module_data(django_db_blocker, busy_customer)
+
+
+@pytest.fixture
+def busy(shared_busy: int, db: None) -> User:
+    return User.objects.get(pk=shared_busy)
 
 
 def results_of(customer: User, path: str, **query: Any) -> str:

@@ -1,13 +1,18 @@
 """Pages of the request log, against a list that is simply filtered and cut."""
 
+from __future__ import annotations
+
 import datetime as dt
 import random
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from accounts.models import User
+from accounts.models import ApiKey, User
 from config.values.cursors import BrokenCursor
-from tests.factories import ApiKeyFactory, UserFactory
+from tests.factories import ApiKeyFactory, UserFactory, customer_with
+from tests.module_data import module_data
 from tests.usage.metering import price, report, request_at
 from usage import request_pages
 from usage.models import RequestLog
@@ -21,19 +26,19 @@ DAY, MICROSECOND = dt.timedelta(days=1), dt.timedelta(microseconds=1)
 ENDPOINTS = ("search", "translate", "rare")
 
 
-@pytest.fixture
-def bob(db) -> User:
-    return UserFactory(email="bob@example.com")
-
-
-@pytest.fixture
-def keys(alice, bob) -> list:
-    return [ApiKeyFactory(user=alice).api_key, ApiKeyFactory(user=alice).api_key, ApiKeyFactory(user=bob).api_key]
-
-
-@pytest.fixture
-def history(alice, bob, keys) -> list[RequestLog]:
+@dataclass(frozen=True)
+class Requests:
     """Alice's 150 requests of seven weeks, newest first, crowded on some days and at midnights; Bob's lie between."""
+
+    alice: User
+    bob: User
+    keys: list[ApiKey]
+    history: list[RequestLog]
+
+
+def requests_of_two() -> Requests:
+    alice, bob = customer_with(100, email="alice@example.com"), UserFactory(email="bob@example.com")
+    keys = [ApiKeyFactory(user=user).api_key for user in (alice, alice, bob)]
     for endpoint in ENDPOINTS:
         price(endpoint, 1)
     chance = random.Random(11)
@@ -57,7 +62,32 @@ def history(alice, bob, keys) -> list[RequestLog]:
         record_lines(user_id=alice.pk, source="test", lines=[lines], charge=False)
         if place % 10 == 0:
             report(bob, [request_at(at)])
-    return list(RequestLog.objects.filter(user=alice).order_by("-occurred_at", "-id"))
+    return Requests(alice, bob, keys, list(RequestLog.objects.filter(user=alice).order_by("-occurred_at", "-id")))
+
+
+@pytest.fixture(scope="module")
+def requests(django_db_setup, django_db_blocker) -> Iterator[Requests]:
+    yield from module_data(django_db_blocker, requests_of_two)
+
+
+@pytest.fixture
+def alice(requests: Requests, db: None) -> User:
+    return User.objects.get(pk=requests.alice.pk)
+
+
+@pytest.fixture
+def bob(requests: Requests, db: None) -> User:
+    return User.objects.get(pk=requests.bob.pk)
+
+
+@pytest.fixture
+def keys(requests: Requests, db: None) -> list[ApiKey]:
+    return requests.keys
+
+
+@pytest.fixture
+def history(requests: Requests, db: None) -> list[RequestLog]:
+    return requests.history
 
 
 def drained(pages: RequestPages, *, limit: int) -> list[RequestLog]:
@@ -115,11 +145,12 @@ def test_a_key_is_counted_only_while_that_reads_little(alice, keys, history, mon
     assert pages.count() is None
 
 
-def test_a_customer_without_requests_has_empty_pages(bob: User):
-    pages = RequestPages(bob.pk, NOW)
+def test_a_customer_without_requests_has_empty_pages():
+    carol = UserFactory(email="carol@example.com")
+    pages = RequestPages(carol.pk, NOW)
 
     assert (pages.count(), pages.page(limit=50, offset=0), drained(pages, limit=50)) == (0, [], [])
-    assert RequestPages(bob.pk, NOW, api_key="0" * 12).page(limit=50, offset=0) == []
+    assert RequestPages(carol.pk, NOW, api_key="0" * 12).page(limit=50, offset=0) == []
 
 
 def test_others_see_nothing_of_it(bob, history):
