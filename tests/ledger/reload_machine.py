@@ -17,7 +17,7 @@ from unittest import mock
 from hypothesis import strategies as st
 
 from ledger.models import OPEN_STATES, AutoReload, Entry, Payment, PaymentKind, PaymentState
-from ledger.providers import registry
+from ledger.providers import fake
 from ledger.providers.base import Order
 from ledger.providers.fake import APPROVE
 from ledger.selectors import balance_of
@@ -77,7 +77,7 @@ class ThirtyDays:
         post(self.user, 1000)
 
     def live(self, events: list[tuple[str, int]]) -> None:
-        with mock.patch.object(registry, "_fake", return_value=self.provider):
+        with mock.patch.object(fake, "from_settings", return_value=self.provider):
             for way, which in [("agree", 0), *events]:
                 getattr(self, way)(which)
                 self.look()
