@@ -25,7 +25,7 @@ from config.backoffice.record import actor_id, record_change
 from config.values.money import shown_money
 from ledger.forms.adjustments import SwitchOffForm, new_form_key
 from ledger.models import AutoReload, AutoReloadEvent
-from ledger.services.agreement.locking import Switched, switch_off_auto_reload
+from ledger.services.auto_reload.switching import Switched, switch_off_auto_reload
 
 MAY_SWITCH_OFF = "ledger.switch_off_auto_reload"
 EVENTS_SHOWN = 100

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from ledger.models import OffReason, PaymentState
 from ledger.providers import fake as cards
-from ledger.services.agreement.locking import switch_off_auto_reload
 from ledger.services.auto_reload import buying
 from ledger.services.auto_reload.buying import reload_one
+from ledger.services.auto_reload.switching import switch_off_auto_reload
 from ledger.services.payments import settling
 from ledger.services.payments.cards import remove_card
 from ledger.services.payments.rounds import payments_in_doubt, settle_one

@@ -1,4 +1,4 @@
-"""What customers are told of purchases that they made themselves; those of auto-reload: reload_notices.py."""
+"""What customers are told of purchases that they made themselves; those of auto-reload: agreement/notices.py."""
 
 from __future__ import annotations
 
