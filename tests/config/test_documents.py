@@ -32,3 +32,12 @@ def test_files_that_a_document_names_exist(document):
 
     missing = [name for name in names if "NNNN" not in name and not (BASE / name).is_file()]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "vocabulary.md"], ids=named)
+def test_document_keeps_to_the_terms_of_the_vocabulary(document):
+    text = re.sub(r"`[^`]*`|[\w/]+\.py", "", document.read_text(encoding="utf-8"))
+
+    words = re.findall(r"\b(lots?|reckon\w*|whoever|hostile|parcels?|stretch(?:es)?|the moment)\b", text, re.I)
+
+    assert words == []
