@@ -1,4 +1,4 @@
-"""Who sends webhooks: a payment provider, known by its signature over the raw body."""
+"""Authentication of webhooks: a payment provider signs the raw body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ledger.providers.registry import webhooks_of
 
 @dataclass(frozen=True)
 class Sender:
-    """A provider, as a caller whose calls are not limited."""
+    """A provider as the caller. Its calls are not limited."""
 
     name: str
     pk: None = None
@@ -26,15 +26,15 @@ class Sender:
 
 
 class ProviderSignature(BaseAuthentication):
-    """The signature of the provider with this name in the registry."""
+    """Authenticates webhooks of the provider with this name in the registry."""
 
     def __init__(self, provider: str) -> None:
         self.webhooks = webhooks_of(provider)
 
     def authenticate(self, request: Request) -> tuple[None, Sender] | None:
-        """Let the message pass; None for what is no message, but a call by another method.
+        """Verify the signature of a POST; returns None for other methods.
 
-        :raises WebhookSignatureInvalid: if the provider has not signed this body a short time ago
+        :raises WebhookSignatureInvalid: if the signature is missing, wrong or too old
         """
         if request.method != "POST":
             return None
@@ -48,12 +48,12 @@ class ProviderSignature(BaseAuthentication):
 def _raw_body(request: Request) -> bytes:
     try:
         return request._request.body
-    except (ValueError, UnreadablePostError):  # a length that is none, or a body that ended too early
+    except (ValueError, UnreadablePostError):  # an invalid Content-Length, or a body that ended early
         raise WebhookSignatureInvalid from None
 
 
 class ProviderSignatureScheme(OpenApiAuthenticationExtension):
-    """How the API's document names the signature of each provider."""
+    """The security scheme of each provider in the OpenAPI document."""
 
     target_class = ProviderSignature
 

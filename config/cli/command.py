@@ -1,4 +1,4 @@
-"""What every operator's command has in common: output, exit codes, progress."""
+"""The base of all commands: output, exit codes, progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXIT_ERROR, EXIT_USAGE, EXIT_FINDINGS, EXIT_LOCKED = 1, 2, 3, 4
 
 
 class Findings(CommandError):
-    """The run is done and has found something wrong: exit 3."""
+    """The run completed and has findings: exit 3."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} finding{'' if count == 1 else 's'}.", returncode=EXIT_FINDINGS)
@@ -33,16 +33,16 @@ class Findings(CommandError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has to say on stdout."""
+    """What a command prints on stdout."""
 
     data: Mapping[str, Any]  # the object that --json prints
-    text: str | None = None  # what a person reads instead; None prints the data, a line for each name
+    text: str | None = None  # what is printed without --json; None prints the data, one line for each name
     findings: int = 0  # more than 0: exit 3, after the output
-    failure: str | None = None  # what went wrong with a part of it: exit 1, after the output
+    failure: str | None = None  # what failed in part of the run: exit 1, after the output
 
 
 class OperatorCommand(BaseCommand):
-    """Base of all commands. Their `add_arguments` and `handle` are Django's; a `handle` with data is `prints_result`.
+    """Base of all commands. Subclasses define `add_arguments` and `handle`, as in Django; `prints_result` prints data.
 
     Data goes to stdout and nothing else; messages go to stderr. From the command line a failure is one sentence
     and an exit code (1 error, 2 usage, 3 findings, 4 locked). Through `call_command` each of these is a
@@ -52,7 +52,7 @@ class OperatorCommand(BaseCommand):
     _called_from_command_line = False  # Django's own flag: set by run_from_argv
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Make Django's parser, with `--json` before the command's own arguments."""
+        """Add `--json` to Django's parser, before the command's own arguments."""
         of_all = ArgumentParser(add_help=False)
         of_all.add_argument("--json", action="store_true", help="Print one machine-readable object.")
         parser = super().create_parser(prog_name, subcommand, parents=[of_all], **kwargs)
@@ -61,11 +61,11 @@ class OperatorCommand(BaseCommand):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run with every failure turned into its sentence and exit code."""
+        """Run the command, and turn every failure into a sentence and an exit code."""
         try:
             return super().execute(*args, **options)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe
             raise SystemExit(EXIT_ERROR) from None
         except (Exception, KeyboardInterrupt) as error:
             if options.get("traceback"):
@@ -77,14 +77,14 @@ class OperatorCommand(BaseCommand):
         raise SystemExit(refusal.returncode)
 
     def say(self, message: str) -> None:
-        """Tell the operator something that is not data."""
+        """Write a message that is not data to stderr."""
         self.stderr.write(message, style_func=str)
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Show a bar on stderr while the block runs, if that is a terminal; call the value to move it on by so many."""
+        """Show a progress bar while the block runs, if stderr is a terminal; call the value to advance it."""
         console = Console(stderr=True)
-        if not (console.is_terminal and self.stderr.isatty()):  # a worker reads what its jobs say
+        if not (console.is_terminal and self.stderr.isatty()):  # the worker captures the stderr of its jobs
             yield lambda _done: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -97,7 +97,7 @@ _Command = TypeVar("_Command", bound=OperatorCommand)
 
 
 def prints_result(handle: Callable[Concatenate[_Command, ...], Result]) -> Callable[Concatenate[_Command, ...], None]:
-    """Let a `handle` return its result: it is printed as text or as JSON, and its failures end the run after that."""
+    """Print the result that `handle` returns, as text or JSON; then raise its failure or findings, if any."""
 
     @wraps(handle)
     def printing(command: _Command, *args: Any, **options: Any) -> None:
@@ -113,7 +113,7 @@ def prints_result(handle: Callable[Concatenate[_Command, ...], Result]) -> Calla
 
 
 def as_command_error(error: BaseException) -> CommandError:
-    """Say an exception in one sentence, with the exit code it means."""
+    """Turn an exception into a CommandError of one sentence, with its exit code."""
     if isinstance(error, CommandError):
         return error
     if isinstance(error, AnotherRunHoldsTheLock):

@@ -1,4 +1,4 @@
-"""What every payment provider can do, in words that are none's own.
+"""The outgoing half of a payment provider: the calls that every provider supports, in provider-neutral terms.
 
 Nothing here or below touches the database, and nothing of it is called inside a transaction.
 """
@@ -15,11 +15,11 @@ from ledger.models import DisputeStatus, PaymentState
 
 
 class NoAnswer(Exception):
-    """Nobody knows what the provider did, if anything: asked again later, it will say."""
+    """The provider did not answer, so the outcome is unknown until it is asked again."""
 
 
 class Refused(Exception):
-    """The provider has done nothing, and says why."""
+    """The provider refused the call, and did nothing."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -27,12 +27,12 @@ class Refused(Exception):
 
 
 class ShapeNotUnderstood(ValueError):
-    """The provider says something in a form that we do not know: never to be passed over."""
+    """An object of the provider's has an unknown form. It is never ignored."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be paid, and what is known of it at the provider; `key` is its idempotency key there."""
+    """A payment as the provider is asked for it; `key` is its idempotency key there."""
 
     key: uuid.UUID
     amount_minor: int
@@ -42,12 +42,12 @@ class Order:
     method_id: str | None = None  # the saved card to charge; None: the customer pays on the provider's page
     provider_payment_id: str | None = None
     checkout_id: str | None = None
-    is_customer_away: bool = False  # nobody sits before a screen, as the bank may want to know
+    is_customer_away: bool = False  # off session: nobody can confirm the payment now
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Where a payment stands at the provider, and what it is for there: to be held against our own row."""
+    """The state of a payment at the provider, with its terms there, to be compared with our own row."""
 
     state: PaymentState
     amount_minor: int | None = None
@@ -64,7 +64,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Statement:
-    """One payment in the provider's own books; `key` is ours for it. None where the provider does not say."""
+    """One payment in the provider's own books; `key` is our key for it. Fields that the provider omits are None."""
 
     key: uuid.UUID
     state: PaymentState
@@ -87,7 +87,7 @@ class DisputeStatement:
 
 @dataclass(frozen=True)
 class Card:
-    """A saved card, as far as anybody but the provider may know it."""
+    """A saved card, without its number."""
 
     method_id: str
     customer_id: str | None
@@ -100,7 +100,7 @@ class Card:
 
 @dataclass(frozen=True)
 class CardSaving:
-    """A card that is about to be saved: the customer goes on with the provider's own script, by this secret."""
+    """A card to be saved: the provider's script continues in the customer's browser with this secret."""
 
     id: str
     client_secret: str
@@ -115,31 +115,31 @@ class Provider(Protocol):
     name: str
 
     def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:
-        """Make the customer known; answers the provider's name for them."""
+        """Create the customer at the provider; returns the provider's id for them."""
 
     def charge(self, order: Order) -> Answer:
-        """Charge the order's card at once. Repetition with the order's key charges nothing more."""
+        """Charge the order's card at once. Repeating it with the order's key charges nothing more."""
 
     def start_checkout(self, order: Order) -> Answer:
-        """Open a page on which the customer pays, and saves the card. Repetition opens no other."""
+        """Open a page on which the customer pays and saves the card. Repeating it opens no other page."""
 
     def look_up(self, order: Order) -> Answer | None:
-        """Tell what became of an order; None: it never arrived."""
+        """Return the state of an order; None if the provider never received it."""
 
     def cancel(self, order: Order) -> Answer:
-        """Let an order that nobody has paid be paid no more; answers where it stands then."""
+        """Cancel an order that is not paid; returns its state after that."""
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:
-        """Tell of every payment of ours that was begun since, also of those that are not among our `orders`."""
+        """Return every payment of ours that began since then, including those that are not among `orders`."""
 
     def disputes(self, *, since: dt.datetime) -> Iterator[DisputeStatement] | None:
-        """Tell of every dispute that was begun since, of whichever payments; None: it keeps no list."""
+        """Return every dispute that began since then, of any payment; None if the provider has no such list."""
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:
-        """Begin to save a card without charging it."""
+        """Start to save a card without charging it."""
 
     def card(self, method_id: str) -> Card:
-        """Tell what a saved card looks like."""
+        """Return the details of a saved card."""
 
     def forget_card(self, method_id: str) -> None:
-        """Let a saved card be charged no more. Repetition does nothing."""
+        """Detach a saved card, so that it can no longer be charged. Repeating it does nothing."""

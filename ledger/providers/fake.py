@@ -26,7 +26,7 @@ _DECLINED = ("card_declined", "Your card was declined.")
 
 
 class FakeProvider:
-    """Approves, declines, wants authentication, times out, or loses its answer after charging."""
+    """Approves, declines, requires authentication, times out, or loses its response after charging."""
 
     name = "fake"
 
@@ -57,7 +57,7 @@ class FakeProvider:
         return replace(answer, checkout_id=f"fake_checkout_{order.key}", action_url=self.page_url)
 
     def look_up(self, order: Order) -> Answer | None:
-        """Tell what became of an order; a page is paid by the time that somebody asks, unless it was given up."""
+        """Return the state of an order; a page counts as paid when it is looked up, unless it was given up."""
         if order.method_id is not None:
             is_known = order.provider_payment_id is not None or order.key in self._asked
             return self._answer(order) if is_known or _kind(order.method_id) == ANSWER_LOST else None
@@ -76,7 +76,7 @@ class FakeProvider:
         return self._stands(order, state, order.method_id)
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
-        """Tell of our orders alone: no other was ever given to it."""
+        """Return our own orders alone: the fake never received any other."""
         for order in orders:
             answer = self.look_up(order)
             if answer is not None:
@@ -85,7 +85,7 @@ class FakeProvider:
                 )
 
     def disputes(self, *, since: dt.datetime) -> Iterator[DisputeStatement] | None:  # noqa: ARG002
-        """Nobody disputes what cost nothing."""
+        """Return None: the fake takes no money, so nothing is disputed."""
         return None
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:  # noqa: ARG002
@@ -97,15 +97,15 @@ class FakeProvider:
         return Card(method_id, None, "visa", CARDS[_kind(method_id)], 12, 2040, fingerprint=method_id)
 
     def forget_card(self, method_id: str) -> None:
-        """Nothing was kept."""
+        """Do nothing: no card is kept."""
 
     def pay(self, key: uuid.UUID) -> None:
-        """Let the customer do what was asked of them."""
+        """Act as the customer who pays or confirms."""
         self._changed[key] = PaymentState.SUCCEEDED
         self.charges.append(key)
 
     def give_up(self, key: uuid.UUID) -> None:
-        """Let the customer go away, and the page close."""
+        """Act as the customer who leaves, so that the page expires."""
         self._changed[key] = PaymentState.EXPIRED
 
     def _answer(self, order: Order) -> Answer:
@@ -132,7 +132,7 @@ class FakeProvider:
 
 
 def from_settings() -> FakeProvider:
-    """Make the provider, once in each process: it remembers what was changed by hand."""
+    """Return this process's fake provider, which remembers what `pay` and `give_up` changed."""
     return _made(settings.TOP_UP_URL)
 
 

@@ -1,4 +1,4 @@
-"""What providers tell unasked, in words that are none's own: their webhooks are read into these."""
+"""News: what a provider's webhook reports, in provider-neutral terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledger.providers.base import Answer
 
 @dataclass(frozen=True)
 class Which:
-    """By what a message names a payment: our own key, or the provider's names for it."""
+    """How a webhook identifies a payment: by our own key, or by the provider's ids."""
 
     key: uuid.UUID | None = None
     provider_payment_id: str | None = None
@@ -20,7 +20,7 @@ class Which:
 
 @dataclass(frozen=True)
 class PaymentNews:
-    """Where a payment stands now."""
+    """The state of a payment."""
 
     which: Which
     answer: Answer
@@ -28,16 +28,16 @@ class PaymentNews:
 
 @dataclass(frozen=True)
 class RefundNews:
-    """How much of a payment was given back so far."""
+    """The total of a payment that was refunded so far."""
 
     which: Which
-    refunded_minor: int  # in all
+    refunded_minor: int  # in total, not only now
     currency: str
 
 
 @dataclass(frozen=True)
 class SingleRefundNews:
-    """One refund of a payment, which may still fail, or has."""
+    """One refund of a payment, and whether it failed."""
 
     which: Which
     provider_refund_id: str
@@ -48,7 +48,7 @@ class SingleRefundNews:
 
 @dataclass(frozen=True)
 class DisputeNews:
-    """A customer disputes a payment, or such a dispute has ended."""
+    """A dispute of a payment, and its status."""
 
     which: Which
     provider_dispute_id: str
@@ -59,7 +59,7 @@ class DisputeNews:
 
 @dataclass(frozen=True)
 class CardNews:
-    """A card was saved for a customer, or removed (then there is none)."""
+    """A card that was saved for a customer, or removed (`customer_id` is None)."""
 
     method_id: str
     customer_id: str | None

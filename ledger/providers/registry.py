@@ -1,6 +1,6 @@
-"""Which payment providers there are, and the one that the settings choose: a provider is added by a line in PROVIDERS.
+"""The payment providers. A line in PROVIDERS adds one; the setting PAYMENT_PROVIDER chooses one for new payments.
 
-The settings read this module, so it imports neither models nor any provider before one is asked for.
+config/settings.py imports this module, so it imports no models, and a provider's module only when it is used.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registered:
-    """A provider's modules, each with a function `from_settings` that makes its half, and the settings they need."""
+    """A provider: the modules of its two halves, each with a function `from_settings`, and the settings they need."""
 
-    module: str  # makes the `Provider`
-    needs: tuple[str, ...] = ()  # settings without which it is not asked anything
-    webhooks: str | None = None  # makes the `ProviderWebhooks`, at /webhooks/<name>; None: it sends no webhooks
-    webhooks_need: tuple[str, ...] = ()
+    module: str  # its `from_settings` returns the `Provider`
+    needs: tuple[str, ...] = ()  # settings without which payments by it are off
+    webhooks: str | None = None  # returns the `ProviderWebhooks`; None: it sends no webhooks
+    webhooks_need: tuple[str, ...] = ()  # settings without which all its webhooks are rejected
     takes_money: bool = True  # False: refused in production
 
 
@@ -39,7 +39,7 @@ PROVIDERS = {
 
 
 def chosen_provider() -> Provider:
-    """Return the provider that new payments go to.
+    """Return the provider of new payments.
 
     :raises PaymentsOff: if this site takes none
     """
@@ -47,9 +47,9 @@ def chosen_provider() -> Provider:
 
 
 def provider_named(name: str) -> Provider:
-    """Return the provider that a payment went to.
+    """Return the provider with this name, to which a payment went.
 
-    :raises PaymentsOff: if this site does not use it (any more)
+    :raises PaymentsOff: if this site does not use it, or no longer
     """
     registered = PROVIDERS.get(name)
     if registered is None or (settings.IN_PRODUCTION and not registered.takes_money):
@@ -61,14 +61,14 @@ def provider_named(name: str) -> Provider:
 
 
 def webhook_senders() -> list[str]:
-    """Name the providers that send webhooks."""
+    """Return the names of the providers that send webhooks, each to /webhooks/<name>."""
     return [name for name, registered in PROVIDERS.items() if registered.webhooks is not None]
 
 
 def webhooks_of(name: str) -> ProviderWebhooks:
-    """Return the reader of a provider's webhooks. It refuses all of them where `webhooks_need` is not set.
+    """Return the incoming half of a provider. Without the settings of `webhooks_need` it rejects every webhook.
 
-    :raises PaymentsOff: if this provider sends none
+    :raises PaymentsOff: if this provider sends no webhooks
     """
     registered = PROVIDERS.get(name)
     if registered is None or registered.webhooks is None:

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 class _WithinTurn(requests.Session):
-    """Waits no longer than a request's turn with the provider lasts (ledger/providers/turns.py)."""
+    """Waits no longer than the turn of the request lasts (ledger/providers/turns.py)."""
 
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> requests.Response:
         left = seconds_left()
@@ -77,7 +77,7 @@ class StripeProvider:
 
     @property
     def client(self) -> stripe.StripeClient:
-        """Give the client that fits: a request waits for one answer and not for long."""
+        """Return the client to use: within a request, the one that does not retry and waits only for its turn."""
         return self._within_turn if is_in_request() else self._at_leisure
 
     def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:
@@ -111,13 +111,13 @@ class StripeProvider:
             return answer_of_intent(intent)
 
     def _for_the_customer(self, order: Order, intent: Any) -> Answer:
-        """Ask for the very same payment as one that the customer confirms: the bank wants no other."""
+        """Confirm the same PaymentIntent on session: the bank requires the customer to authenticate."""
         params: Any = {"payment_method": order.method_id}
         if self.return_url:
             params["return_url"] = self.return_url
         try:
             confirmed = self.client.v1.payment_intents.confirm(str(intent.id), params, _once(f"{order.key}-confirm"))
-        except stripe.StripeError:  # it can still be confirmed by the client secret
+        except stripe.StripeError:  # the customer can still confirm by the client secret
             logger.warning("A payment that its customer is to confirm has no page for that.", exc_info=True)
             confirmed = intent
         return answer_of_intent(confirmed)
@@ -161,7 +161,7 @@ class StripeProvider:
                     return answer_of_checkout(self.client.v1.checkout.sessions.expire(order.checkout_id))
                 if order.provider_payment_id is not None:
                     return answer_of_intent(self.client.v1.payment_intents.cancel(order.provider_payment_id))
-        except Refused:  # it has come to its end meanwhile
+        except Refused:  # it has ended meanwhile
             pass
         return self.look_up(order) or Answer(PaymentState.EXPIRED)
 
@@ -177,7 +177,7 @@ class StripeProvider:
                     yield statement
 
     def disputes(self, *, since: dt.datetime) -> Iterator[DisputeStatement] | None:
-        """Read Stripe's list of disputes, inquiries left out; None: what speaks for Stripe has no such list (404)."""
+        """Read Stripe's list of disputes, without inquiries; None if the API in use has no such list (404)."""
         params: Any = {"limit": 100, "created": {"gte": int(since.timestamp())}}
         with _spoken():
             try:
@@ -226,7 +226,7 @@ class StripeProvider:
 
 
 def from_settings() -> StripeProvider:
-    """Make the provider of this site's key, once in each process."""
+    """Return the provider for this site's key, made once in each process."""
     return _made(settings.STRIPE_SECRET_KEY, settings.TOP_UP_URL, settings.STRIPE_API_URL)
 
 
@@ -248,7 +248,7 @@ def _once(key: str) -> Any:
 
 
 def _ours(order: Order, listed: Any) -> Any:
-    """Find our order among the customer's latest, by the key that it was sent with."""
+    """Find our order among the customer's latest, by the key in its metadata."""
     for count, one in enumerate(listed.auto_paging_iter()):
         if field(one, "metadata", ORDER_KEY) == str(order.key):
             return one
@@ -258,7 +258,7 @@ def _ours(order: Order, listed: Any) -> Any:
 
 
 def _declined(order: Order, declined: stripe.CardError) -> Answer:
-    """Turn a decline into the answer that it is; its error carries the PaymentIntent."""
+    """Read a decline as an answer; its error contains the PaymentIntent."""
     intent = declined.error.payment_intent if declined.error is not None else None
     return Answer(
         PaymentState.FAILED,
@@ -271,7 +271,7 @@ def _declined(order: Order, declined: stripe.CardError) -> Answer:
 
 @contextmanager
 def _spoken() -> Iterator[None]:
-    """Turn the client's errors into ours: did the provider refuse, or does nobody know?
+    """Turn the client's errors into Refused or NoAnswer.
 
     A request is here within its turn; one that has taken none takes it now.
     """

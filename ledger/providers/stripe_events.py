@@ -1,4 +1,4 @@
-"""Stripe's messages, read into news. Source: https://docs.stripe.com/api/events/types."""
+"""Stripe's events, read into news. Source: https://docs.stripe.com/api/events/types."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ledger.providers.stripe_shapes import (
 
 
 def news_of(event: Any) -> News | None:
-    """Read a message; None if it is of a type that means nothing here.
+    """Read an event; None if its type is of no interest.
 
-    :raises ShapeNotUnderstood: if it is of a type that does, in a form that we do not know
+    :raises ShapeNotUnderstood: if its type is of interest and its form unknown
     """
     kind, thing = field(event, "type"), field(event, "data", "object")
     if not isinstance(kind, str) or not isinstance(thing, dict):
@@ -100,14 +100,14 @@ _DISPUTES = {
     "needs_response": DisputeStatus.OPEN,
     "under_review": DisputeStatus.OPEN,
 }
-# Inquiries: the money is still there. One that becomes a dispute keeps its name.
+# Inquiries withdraw no money. An inquiry that becomes a dispute keeps its id.
 _NO_DISPUTES = {"warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
 
 
 def statement_of_dispute(dispute: Any) -> DisputeStatement | None:
-    """Read a dispute of Stripe's list; None if the money is still there.
+    """Read a dispute of Stripe's list; None if it is an inquiry, which withdraws no money.
 
-    :raises ShapeNotUnderstood: if it is in a state that we do not know
+    :raises ShapeNotUnderstood: if its status is unknown
     """
     news = _of_dispute("", dispute)
     if news is None:

@@ -1,4 +1,4 @@
-"""What Stripe's objects say, whether they came as an answer or in a webhook."""
+"""Reading Stripe's objects, from responses and from webhooks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ledger.models import PaymentState
 from ledger.providers.base import Answer, ShapeNotUnderstood, Statement
 
 ORDER_KEY = "tollbook_payment"
-"""The name, in Stripe's metadata, of our own name for the payment."""
+"""The key in Stripe's metadata under which our own key of the payment is stored."""
 
 AUTHENTICATION_REQUIRED = "authentication_required"
-"""The error of a payment which its customer has to confirm: no card was declined."""
+"""The error code of a payment that its customer has to confirm. It is not a decline."""
 
 _STATE_OF_INTENT = {
     "succeeded": PaymentState.SUCCEEDED,
@@ -26,7 +26,7 @@ _STATE_OF_INTENT = {
 
 
 def field(thing: Any, *path: str) -> Any:
-    """Follow a path into an object of Stripe's; None where it ends early."""
+    """Return the value at a path in an object of Stripe's; None if the path does not exist."""
     for name in path:
         try:
             thing = thing[name]
@@ -36,7 +36,7 @@ def field(thing: Any, *path: str) -> Any:
 
 
 def id_of(thing: Any) -> str | None:
-    """Give the id of what may be an id already, or the whole object."""
+    """Return the id of an object that may be expanded or be the id itself."""
     if thing is None or isinstance(thing, str):
         return thing
     return str(field(thing, "id"))
@@ -45,7 +45,7 @@ def id_of(thing: Any) -> str | None:
 def answer_of_intent(intent: Any) -> Answer:
     """Read a PaymentIntent.
 
-    :raises ShapeNotUnderstood: if it is in a state that we do not know
+    :raises ShapeNotUnderstood: if its state is unknown
     """
     state = _STATE_OF_INTENT.get(str(field(intent, "status")))
     if state is None or field(intent, "id") is None:
@@ -70,9 +70,9 @@ def answer_of_intent(intent: Any) -> Answer:
 
 
 def statement_of_intent(intent: Any) -> Statement | None:
-    """Read a PaymentIntent of Stripe's list; None when it is no payment of ours.
+    """Read a PaymentIntent of Stripe's list; None if it is not a payment of ours.
 
-    :raises ShapeNotUnderstood: if it is in a state that we do not know
+    :raises ShapeNotUnderstood: if its state is unknown
     """
     try:
         key = uuid.UUID(str(field(intent, "metadata", ORDER_KEY)))
@@ -87,15 +87,15 @@ def statement_of_intent(intent: Any) -> Statement | None:
 
 
 def answer_of_checkout(session: Any) -> Answer:
-    """Read a Checkout Session; its PaymentIntent says more if it came with it.
+    """Read a Checkout Session; an expanded PaymentIntent adds the card.
 
-    :raises ShapeNotUnderstood: if it is in a state that we do not know
+    :raises ShapeNotUnderstood: if its state is unknown
     """
     status, paid = field(session, "status"), field(session, "payment_status")
     match (status, paid):
         case ("complete", "paid"):
             state = PaymentState.SUCCEEDED
-        case ("complete", "unpaid"):  # a method that takes its time
+        case ("complete", "unpaid"):  # a delayed payment method
             state = PaymentState.PENDING
         case ("open", _):
             state = PaymentState.REQUIRES_ACTION

@@ -19,7 +19,7 @@ TOLERANCE_SECONDS = 300
 
 
 class StripeWebhooks:
-    """What Stripe sends, signed by one of `secrets`; `account` is what Stripe calls ours, where messages name it."""
+    """Stripe's webhooks, signed with one of `secrets`; `account` is the id of our account, where events name one."""
 
     name = "stripe"
     signature_header = "Stripe-Signature"
@@ -30,7 +30,7 @@ class StripeWebhooks:
         self.account = account
 
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: dt.datetime) -> None:
-        """Check `Stripe-Signature: t=<unix seconds>,v1=<HMAC-SHA-256 of "t.body">`, by any of the secrets in force.
+        """Verify `Stripe-Signature: t=<unix seconds>,v1=<HMAC-SHA-256 of "t.body">`, with any of the current secrets.
 
         Source: https://docs.stripe.com/webhooks (verifying signatures manually).
 
@@ -46,10 +46,10 @@ class StripeWebhooks:
             raise WebhookSignatureInvalid
 
     def why_not_ours(self, event: Any) -> str | None:
-        """Return why a message, though signed, is not of this site; None: nothing speaks against it.
+        """Return why a signed event does not belong to this site; None if it does.
 
-        Of a key whose kind is unknown nothing is expected. Messages that name another account than ours, or any while
-        ours is not known, come from connected accounts.
+        A key of unknown kind accepts both live and test events. Events that name an account other than ours, or any
+        account while ours is not set, come from connected accounts.
         Source: https://docs.stripe.com/api/events/object, https://docs.stripe.com/connect/webhooks.
         """
         is_live = is_live_key(self.secret_key)
@@ -77,19 +77,19 @@ class StripeWebhooks:
 
 
 def from_settings() -> StripeWebhooks:
-    """Make the reader of this site's webhooks; without secrets it refuses all of them."""
+    """Return the webhooks of this site's account; without secrets every one is rejected."""
     return StripeWebhooks(
         settings.STRIPE_WEBHOOK_SECRETS, secret_key=settings.STRIPE_SECRET_KEY, account=settings.STRIPE_ACCOUNT
     )
 
 
 def sign(body: bytes, secret: str, *, at: str) -> str:
-    """Return the signature of a body at a time, in Unix seconds."""
+    """Return the signature of a body, at a time in Unix seconds."""
     return hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def is_live_key(secret_key: str) -> bool | None:
-    """Return whether a key of Stripe's takes real money; None: it does not say.
+    """Return whether a key of Stripe's is live; None if its prefix does not say.
 
     Source: https://docs.stripe.com/keys (`sk_live_…`, `rk_live_…`, `sk_test_…`, `rk_test_…`).
     """

@@ -17,7 +17,7 @@ from config.values.request_ids import is_in_request
 from ledger.errors import PaymentProviderBusy
 
 TURN_SECONDS = 5.0
-"""What all calls to a provider within one request may take together."""
+"""The most time that all calls to a provider within one request may take together."""
 
 
 class _Mine(threading.local):
@@ -51,7 +51,7 @@ def turn() -> Iterator[None]:
 
 
 def seconds_left() -> float:
-    """Tell for how many seconds the next call of this turn may wait: 0 or less when its time is over."""
+    """Return for how many seconds the next call of this turn may wait: 0 or less when its time is over."""
     return TURN_SECONDS if _mine.until is None else _mine.until - time.monotonic()
 
 

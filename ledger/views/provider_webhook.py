@@ -1,4 +1,4 @@
-"""Webhooks of payment providers: one path for each that sends any."""
+"""Webhooks of payment providers: one path for each provider that sends any."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ledger.services.payments.provider_events import take_event
 
 
 class ProviderWebhookViewSet(ViewSet):
-    """What a payment provider tells unasked."""
+    """The webhooks of one payment provider."""
 
     provider = ""  # its name in the registry
     permission_classes: Any = ()  # the signature is the permission
@@ -38,7 +38,7 @@ class ProviderWebhookViewSet(ViewSet):
 
 
 def webhook_view(provider: str) -> Any:
-    """Make the view that takes a provider's webhooks, and its entry in the API's document."""
+    """Return the view of a provider's webhooks, with its operation in the OpenAPI document."""
     title = provider.capitalize()
     documented = extend_schema(
         operation_id=f"{provider}_webhook",

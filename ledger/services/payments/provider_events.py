@@ -1,4 +1,4 @@
-"""What providers tell unasked: payments, refunds, disputes and saved cards, in any order and any number of times."""
+"""Events of providers' webhooks: payments, refunds, disputes and saved cards, in any order, any number of times."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ logger = logging.getLogger(__name__)
 
 
 def take_event(event: Any, *, webhooks: ProviderWebhooks, now: dt.datetime) -> bool:
-    """Record what a verified webhook says; returns whether it was about anything of ours.
+    """Record the event of a verified webhook; returns whether it concerned a payment or card of this site.
 
-    One of another account, or of a test while we take real money (or the other way round), is not: providers send
-    test messages to live endpoints of platforms, so it is taken without a word, or they would turn the endpoint off.
+    An event of another account, or of test mode on a live site (or the reverse), does not: providers send test events
+    to live endpoints of platforms, and disable an endpoint that refuses them, so it is accepted and ignored.
 
-    Whatever is raised leaves the message to be sent again: nothing is answered with success that was not done.
+    Whatever is raised makes the provider send the webhook again: no event is accepted that was not recorded.
 
     :raises WebhookNotUnderstood: if its form is unknown
-    :raises PaymentMismatch: if it speaks of another amount, currency or customer than we asked for
-    :raises PaymentProviderAway: if more has to be asked, and the provider does not answer
+    :raises PaymentMismatch: if amount, currency or customer differ from ours
+    :raises PaymentProviderAway: if a card has to be looked up and the provider does not answer
     """
     label = webhooks.label_of(event)
     stranger = webhooks.why_not_ours(event)
@@ -98,7 +98,7 @@ def _take_card(news: CardNews, provider_name: str, now: dt.datetime) -> bool:
 
 
 def _payment(which: Which, provider_name: str) -> Payment | None:
-    """Find the payment meant: our own key first, since the provider's names may not be known yet."""
+    """Find the payment: by our own key first, since the provider's ids may not be stored yet."""
     payments = Payment.objects.filter(provider=provider_name)
     if which.key is not None:
         return payments.filter(provider_key=which.key).first()
