@@ -21,8 +21,8 @@ from config.http.fields import NotPlain
 class Body:
     """One kind of body, declared by a serializer whose fields all know `plainly`, and are required or have a default.
 
-    A field whose default is None takes null for it. The serializer's `validate`, if it has one, is asked as well; it
-    may not look at anything but its argument.
+    A field whose default is None takes null for it, and the value of one with a `source` gets that name. The
+    serializer's `validate`, if it has one, is asked as well; it may not look at anything but its argument.
     """
 
     def __init__(self, serializer: type[serializers.Serializer[Any]]) -> None:
@@ -46,14 +46,14 @@ class Body:
         :raises ValueError, ValidationError: if only the serializer can tell
         """
         values: dict[str, Any] = {}
-        for name, take, default in self._fields:
+        for name, source, take, default in self._fields:
             if name in data:
                 sent = data[name]
-                values[name] = None if sent is None and default is None else take(sent)
+                values[source] = None if sent is None and default is None else take(sent)
             elif default is empty:
                 raise NotPlain
             else:
-                values[name] = default() if callable(default) else default
+                values[source] = default() if callable(default) else default
         return self._asked.validate(values)  # type: ignore[no-any-return]
 
     @cached_property
@@ -61,5 +61,5 @@ class Body:
         return self.serializer()
 
     @cached_property
-    def _fields(self) -> list[tuple[str, Any, Any]]:
-        return [(name, field.plainly, field.default) for name, field in self._asked.fields.items()]
+    def _fields(self) -> list[tuple[str, str, Any, Any]]:
+        return [(name, field.source, field.plainly, field.default) for name, field in self._asked.fields.items()]

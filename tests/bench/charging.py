@@ -42,10 +42,11 @@ def way_of_charging(way: str) -> Callable[..., Any]:
         from tests.bench.naive import charge  # models need settings first
 
         return lambda **asked: charge(endpoint="translate", **asked)
+    from usage.services.charges.calls import AskedCharge
     from usage.services.charges.charge import charge_request
 
     def once(**asked: Any) -> None:
-        charge_request(endpoint="translate", method="POST", latency_ms=12, **asked)
+        charge_request(AskedCharge(endpoint="translate", method="POST", latency_ms=12, **asked))
 
     def twice(user_id: int, idempotency_key: str) -> None:
         once(user_id=user_id, idempotency_key=idempotency_key)
@@ -55,10 +56,12 @@ def way_of_charging(way: str) -> Callable[..., Any]:
 
 
 def _hold_and_capture(user_id: int, idempotency_key: str) -> None:
-    from usage.services.holding import capture_hold, hold_for_request
+    from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 
-    opened = hold_for_request(user_id=user_id, endpoint="translate", method="POST", idempotency_key=idempotency_key)
-    capture_hold(hold_id=opened.hold.pk, latency_ms=12, idempotency_key=idempotency_key)
+    opened = hold_for_request(
+        AskedHold(user_id=user_id, endpoint="translate", method="POST", idempotency_key=idempotency_key)
+    )
+    capture_hold(AskedCapture(hold_id=opened.hold.pk, latency_ms=12, idempotency_key=idempotency_key))
 
 
 def main(way: str, seed: str, start: str, seconds: str, accounts: str) -> None:

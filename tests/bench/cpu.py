@@ -192,6 +192,7 @@ def _fill(user_id: int) -> None:
     from ledger.models import EntryReason
     from ledger.services.grants import GrantTerms, grant_credits
     from ledger.services.holds import open_hold
+    from usage.services.charges.calls import AskedCharge
     from usage.services.charges.charge import charge_request
 
     in_a_year = GrantTerms(expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=365))
@@ -200,7 +201,9 @@ def _fill(user_id: int) -> None:
         grant_credits(amount=Decimal(100), reason=EntryReason.GRANT, reference=f"grant {n}", terms=in_a_year, **named)
         open_hold(credits=Decimal("0.5"), expires_in_seconds=86_400, metadata={"job": n}, **named)
         charge_request(
-            endpoint="translate", units=Decimal("1.25"), method="POST", latency_ms=12, metadata={"job": n}, **named
+            AskedCharge(
+                endpoint="translate", units=Decimal("1.25"), method="POST", latency_ms=12, metadata={"job": n}, **named
+            )
         )
 
 

@@ -48,6 +48,7 @@ def main(threads: str, start: str, seconds: str) -> None:
     import django
 
     django.setup()
+    from usage.services.charges.calls import AskedCharge
     from usage.services.charges.charge import charge_request
 
     took: list[list[float]] = [[] for _ in range(int(threads))]
@@ -55,7 +56,13 @@ def main(threads: str, start: str, seconds: str) -> None:
     def charge() -> float:
         began = time.perf_counter()
         charge_request(
-            user_id=HOT_ACCOUNT, endpoint="translate", method="POST", latency_ms=12, idempotency_key=str(uuid.uuid4())
+            AskedCharge(
+                user_id=HOT_ACCOUNT,
+                endpoint="translate",
+                method="POST",
+                latency_ms=12,
+                idempotency_key=str(uuid.uuid4()),
+            )
         )
         return time.perf_counter() - began
 

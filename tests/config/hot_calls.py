@@ -28,12 +28,12 @@ from usage.key_verdicts import verdict_on
 from usage.listings import RequestRows
 from usage.request_pages import RequestPages
 from usage.selectors import life_of, overview_of, spending_of_key, usage_of
-from usage.services.charges.calls import charge_together
+from usage.services.charges.calls import AskedCharge, charge_together
 from usage.services.charges.charge import charge_request
 from usage.services.charges.refunds import refund_charge
 from usage.services.events import Event, record_events
 from usage.services.forecasts.selectors import forecast_of
-from usage.services.holding import capture_hold, hold_for_request
+from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 from usage.windows import start_of_period
 
 MOST_BUFFERS = 200
@@ -101,7 +101,7 @@ def printed_holds(account: Account, status: str | None = None) -> Any:
 
 def charged(account: Account, **fields: Any) -> Any:
     named = {} if "key_hash" in fields else {"user_id": account.id}
-    return charge_request(endpoint="search", **named, **{"idempotency_key": key()} | fields)
+    return charge_request(AskedCharge(endpoint="search", **named, **{"idempotency_key": key()} | fields))
 
 
 def charged_by_key(account: Account, *_: Any, **fields: Any) -> Any:
@@ -133,11 +133,13 @@ def held(account: Account) -> Any:
 
 def held_for_request(account: Account) -> Any:
     key_hash = hash_of(account.limited_key)
-    return hold_for_request(key_hash=key_hash, endpoint="search", units=Decimal(2), idempotency_key=key()).hold
+    return hold_for_request(
+        AskedHold(key_hash=key_hash, endpoint="search", units=Decimal(2), idempotency_key=key())
+    ).hold
 
 
 def captured(_: Account, hold: Any, **fields: Any) -> Any:
-    return capture_hold(hold_id=hold.pk, idempotency_key=key(), **fields)
+    return capture_hold(AskedCapture(hold_id=hold.pk, idempotency_key=key(), **fields))
 
 
 def refunded(_: Account, charge: Any, **fields: Any) -> Any:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.key_format import hash_of
 from accounts.services.keys.limits import KeyLimits
 from tests.factories import ApiKeyFactory, UserFactory
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
@@ -144,7 +145,9 @@ def _grow(cursor: Any, *, rows: int, is_young: bool) -> Account:
     if not is_young:
         cursor.execute(f"ANALYZE {_TABLES}")
     # The first use of the limited key in this month counts what the log has.
-    charge_request(key_hash=hash_of(limited.raw), endpoint="search", idempotency_key="the first of the month")
+    charge_request(
+        AskedCharge(key_hash=hash_of(limited.raw), endpoint="search", idempotency_key="the first of the month")
+    )
     return Account(big.pk, key, limited.raw, is_young, rows // DAYS)
 
 

@@ -36,6 +36,7 @@ from tests.ledger.paying import bought
 from tests.ledger.posting import hold
 from usage.models import AlertKind
 from usage.services.alerts.actions import create_alert
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
@@ -99,7 +100,7 @@ def owners_world() -> World:
     set_price(endpoint="translate", credits=0, effective_from=now - dt.timedelta(days=9))
     requested(owner, [(now - dt.timedelta(hours=1), MARK, 200)])
     held = hold(owner, 1, reference=MARK).hold
-    paid = charge_request(user_id=owner.pk, endpoint=MARK, idempotency_key=MARK)
+    paid = charge_request(AskedCharge(user_id=owner.pk, endpoint=MARK, idempotency_key=MARK))
     issued = ApiKeyFactory(user=owner, name=MARK)
     ids = {"entry": owner.entries.earliest("pk").pk, "api key": issued.api_key.pk, "hold": held.pk, "charge": paid.id}
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)

@@ -12,6 +12,7 @@ from ledger.models import AdjustmentReason, Entry
 from ledger.services.adjustments import adjust_credits
 from tests.account import client_of, give
 from tests.factories import StaffFactory, UserFactory
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 
 pytestmark = pytest.mark.django_db
@@ -25,11 +26,13 @@ def alice() -> User:
     give(user, 100, reference="pay_1")
     for number, credits in enumerate(("2.5", "3")):
         charge_request(
-            user_id=user.pk,
-            endpoint="translate",
-            credits=Decimal(credits),
-            idempotency_key=f"c{number}",
-            reference=f"req_{number}",
+            AskedCharge(
+                user_id=user.pk,
+                endpoint="translate",
+                credits=Decimal(credits),
+                idempotency_key=f"c{number}",
+                reference=f"req_{number}",
+            )
         )
     staff = StaffFactory()
     for amount in (10, -1):

@@ -11,6 +11,7 @@ from ledger.models import Entry
 from ledger.selectors import ledger_of
 from tests.factories import give
 from tests.ledger.posting import post
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 
 pytestmark = pytest.mark.django_db
@@ -30,11 +31,13 @@ def history(alice, bob):
                 post(alice, -1, reference=reference)
             case "d":
                 charge_request(
-                    user_id=alice.pk,
-                    endpoint="search",
-                    credits=Decimal("0.5"),
-                    idempotency_key=f"key {number}",
-                    reference=reference,
+                    AskedCharge(
+                        user_id=alice.pk,
+                        endpoint="search",
+                        credits=Decimal("0.5"),
+                        idempotency_key=f"key {number}",
+                        reference=reference,
+                    )
                 )
         if number % 10 == 0:
             give(bob, 1)

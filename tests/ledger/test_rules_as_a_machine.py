@@ -35,10 +35,10 @@ from ledger.services.holds import extend_hold, open_hold, release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.factories import UserFactory
 from tests.usage.batches import asked
-from usage.services.charges.calls import charge_together
+from usage.services.charges.calls import AskedCharge, charge_together
 from usage.services.charges.charge import charge_request
 from usage.services.charges.refunds import refund_charge
-from usage.services.holding import capture_hold
+from usage.services.holding import AskedCapture, capture_hold
 from usage.services.reconciliation import reconcile
 
 # Few and alike, so that calls meet the bounds and each other's keys.
@@ -149,7 +149,9 @@ class Ledger(RuleBasedStateMachine):
     @rule(target=paid, credits=AMOUNTS, key=KEYS)
     def charge(self, credits: Decimal, key: str) -> Any:
         def charge() -> tuple[int, bool]:
-            charged = charge_request(user_id=self.user.pk, endpoint="x", credits=credits, idempotency_key=key)
+            charged = charge_request(
+                AskedCharge(user_id=self.user.pk, endpoint="x", credits=credits, idempotency_key=key)
+            )
             assert charged.entry_id == charged.id
             return charged.id, charged.is_replay
 
@@ -199,7 +201,9 @@ class Ledger(RuleBasedStateMachine):
     @rule(target=paid, hold_id=opened, credits=st.none() | AMOUNTS, final=st.booleans(), key=KEYS)
     def capture(self, hold_id: int, credits: Decimal | None, final: bool, key: str) -> Any:
         def capture() -> tuple[int | None, bool]:
-            done = capture_hold(hold_id=hold_id, credits=credits, final=final, endpoint="x", idempotency_key=key)
+            done = capture_hold(
+                AskedCapture(hold_id=hold_id, credits=credits, final=final, endpoint="x", idempotency_key=key)
+            )
             return done.entry_id, done.is_replay
 
         hold = self.holds[hold_id]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 from django.db import connection
 
 from accounts.models import ApiKey, User
 from ledger.models import Balance, Entry, OperationKey
-from ledger.services.idempotency import fingerprint
 from usage.models import KeySpending, RequestLog
 from usage.services.charges.calls import AskedCharge, charge_one, charge_together
 
@@ -20,26 +18,10 @@ _OUTCOME = ("outcome", "credits", "balance_after", "reserved", "available", "rea
 
 
 def asked(endpoint: str = "search", *, user: User | None = None, key: ApiKey | None = None, **fields: Any) -> Any:
-    """Ask for a charge under a new key, unless one is given; `fields` as in charge_request."""
-    said = {
-        "endpoint": endpoint,
-        "method": "",
-        "status": 200,
-        "units": Decimal(1),
-        "credits": None,
-        "latency_ms": None,
-        "reference": None,
-        "metadata": {},
-    } | fields
-    idempotency_key = said.pop("idempotency_key", None) or uuid.uuid4().hex
-    return AskedCharge(
-        user_id=user.pk if user else None,
-        key_hash=bytes(key.key_hash) if key else None,
-        idempotency_key=idempotency_key,
-        fingerprint=fingerprint(said),
-        request_id=said.pop("request_id", None) or uuid.uuid4(),
-        **said,
-    )
+    """Ask for a charge under a new key, unless one is given."""
+    named = {"user_id": user.pk if user else None, "key_hash": bytes(key.key_hash) if key else None}
+    idempotency_key = fields.pop("idempotency_key", None) or uuid.uuid4().hex
+    return AskedCharge(endpoint=endpoint, idempotency_key=idempotency_key, **named | fields).signed()
 
 
 def of(many: Sequence[AskedCharge], *, user: User | None = None, key: ApiKey | None = None) -> list[AskedCharge]:

@@ -14,7 +14,7 @@ from tests.ledger.posting import hold, post
 from tests.usage.key_limits import limited_key
 from tests.usage.metering import charge, held, price, report, request_at
 from usage.services.charges.refunds import refund_charge
-from usage.services.holding import capture_hold
+from usage.services.holding import AskedCapture, capture_hold
 
 MARCH = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
@@ -39,8 +39,8 @@ def eventful(email: str) -> User:
     paid = charge(user, credits=Decimal("2.000001"), metadata={"größe": 1})
     refund_charge(charge_id=paid.id, credits=Decimal("0.5"), reason="half", idempotency_key="refunded")
     worked = held(user, units=Decimal(2)).hold
-    capture_hold(hold_id=worked.pk, credits=Decimal(1), final=False, idempotency_key="captured 1")
-    capture_hold(hold_id=worked.pk, idempotency_key="captured 2")
+    capture_hold(AskedCapture(hold_id=worked.pk, credits=Decimal(1), final=False, idempotency_key="captured 1"))
+    capture_hold(AskedCapture(hold_id=worked.pk, idempotency_key="captured 2"))
     key = limited_key(user, 3)
     refund_charge(charge_id=key.charge(2).id, credits=Decimal(1), reason="half", idempotency_key="refunded to the key")
     with suppress(InsufficientCredits):

@@ -13,9 +13,10 @@ from ledger.models import Hold
 from ledger.services.entries import Posted
 from ledger.services.holds import HoldChange
 from usage.models import DailyUsage, Price
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import Charge, charge_request
 from usage.services.charges.refunds import refund_charge
-from usage.services.holding import Captured, capture_hold, hold_for_request
+from usage.services.holding import AskedCapture, AskedHold, Captured, capture_hold, hold_for_request
 from usage.services.imports.recording import Line, Recorded, record_lines
 from usage.services.imports.reported import ReportedRequest
 from usage.services.prices import set_price
@@ -31,18 +32,18 @@ def price(endpoint: str, credits: Decimal | int | str, **asked: Any) -> Price:
 def charge(user: User | None, endpoint: str = "search", **asked: Any) -> Charge:
     """Charge under a new key, unless one is given."""
     named = {"user_id": user.pk} if user is not None else {}
-    return charge_request(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked)
+    return charge_request(AskedCharge(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked))
 
 
 def held(user: User | None, endpoint: str | None = "search", **asked: Any) -> HoldChange:
     """Hold for a request, under a new key unless one is given."""
     named = {"user_id": user.pk} if user is not None else {}
-    return hold_for_request(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked)
+    return hold_for_request(AskedHold(endpoint=endpoint, **named | {"idempotency_key": uuid.uuid4().hex} | asked))
 
 
 def captured(hold: Hold, **asked: Any) -> Captured:
     """Capture under a new key, unless one is given."""
-    return capture_hold(hold_id=hold.pk, **{"idempotency_key": uuid.uuid4().hex} | asked)
+    return capture_hold(AskedCapture(hold_id=hold.pk, **{"idempotency_key": uuid.uuid4().hex} | asked))
 
 
 def refund(charge_id: int, credits: Decimal | int | str | None = None, **asked: Any) -> Posted:

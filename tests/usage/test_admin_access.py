@@ -38,6 +38,7 @@ from tests.ledger.subscribing import plan, subscribe
 from tests.module_data import module_data
 from usage.models import ImportedCustomer, Price, ReconciliationRun, RequestLog
 from usage.services.alerts.actions import make_default_alerts
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
@@ -58,7 +59,7 @@ def everything_of_alice():
     make_default_alerts(user_id=customer.pk, now=timezone.now())
     ImportedCustomer.objects.create(source="edge", value="203.0.113.7", user=customer)
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
-    charge_request(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")
+    charge_request(AskedCharge(user_id=customer.pk, endpoint="echo", idempotency_key="c-1"))
     allow_overdraft(customer, 5)
     bought(customer, APPROVE)
     agreed(customer)

@@ -27,6 +27,7 @@ from tests.ledger.subscribing import plan, subscribe
 from tests.module_data import module_data
 from usage.models import AlertKind, ImportedCustomer, RequestLog
 from usage.services.alerts.actions import create_alert
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
@@ -70,10 +71,12 @@ def customer_with_history(name, rows=3):
         )
         key = ApiKeyFactory(user=customer)
         charge_request(
-            key_hash=bytes(key.api_key.key_hash),
-            endpoint="echo",
-            reference=f"call-{name}-{number}",
-            idempotency_key=f"charge-{name}-{number}",
+            AskedCharge(
+                key_hash=bytes(key.api_key.key_hash),
+                endpoint="echo",
+                reference=f"call-{name}-{number}",
+                idempotency_key=f"charge-{name}-{number}",
+            )
         )
         allow_overdraft(customer, number + 1)
     return customer
@@ -259,8 +262,8 @@ def test_a_list_ends_at_its_cap_and_says_so(client, alice, monkeypatch):
 
 
 def test_the_log_is_filtered_by_outcome(client, alice):
-    charge_request(user_id=alice.pk, endpoint="echo", status=429, idempotency_key="rejected")
-    charge_request(user_id=alice.pk, endpoint="echo", status=500, idempotency_key="failed")
+    charge_request(AskedCharge(user_id=alice.pk, endpoint="echo", status=429, idempotency_key="rejected"))
+    charge_request(AskedCharge(user_id=alice.pk, endpoint="echo", status=500, idempotency_key="failed"))
 
     def statuses(outcome):
         return {row.status for row in rows_of(client.get(f"{list_of('usage_requestlog')}?outcome={outcome}"))}

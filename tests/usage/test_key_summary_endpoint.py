@@ -12,6 +12,7 @@ from ledger.services.adjustments import adjust_credits
 from ledger.services.holds import open_hold
 from tests.account import give, requested
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, UserFactory
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +31,7 @@ def get(key: IssuedKey | str):
 
 
 def charge(user: User, credits: str, key: str) -> None:
-    charge_request(user_id=user.pk, endpoint="x", credits=Decimal(credits), idempotency_key=key)
+    charge_request(AskedCharge(user_id=user.pk, endpoint="x", credits=Decimal(credits), idempotency_key=key))
 
 
 def test_the_example_of_the_documentation(key):

@@ -27,6 +27,7 @@ from usage.models import RequestLog
 from usage.request_pages import RequestPages
 from usage.selectors import overview_of
 from usage.serializers.account import SUMMARY, AccountSummary, AccountSummarySerializer, RequestSerializer
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.views.account import stats_of
 from usage.windows import start_of_period
@@ -52,13 +53,15 @@ def busy_customer() -> int:
     hold(customer, 4, seconds=0)
     for n in range(4):
         charge_request(
-            user_id=customer.pk,
-            endpoint="/v1/é/\u2029",
-            units=Decimal("1.5") * (n + 1),
-            status=(200, 404, 429, 200)[n],
-            latency_ms=n or None,
-            metadata={"n": n, "text": 'a "b"'} if n % 2 else {},
-            idempotency_key=f"charge {n}",
+            AskedCharge(
+                user_id=customer.pk,
+                endpoint="/v1/é/\u2029",
+                units=Decimal("1.5") * (n + 1),
+                status=(200, 404, 429, 200)[n],
+                latency_ms=n or None,
+                metadata={"n": n, "text": 'a "b"'} if n % 2 else {},
+                idempotency_key=f"charge {n}",
+            )
         )
     requested(customer, [(timezone.now() - dt.timedelta(days=40), "x", 500)], charge=False)
     return customer.pk

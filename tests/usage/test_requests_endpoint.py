@@ -19,6 +19,7 @@ from tests.usage.metering import charge, price, report, request_at
 from usage import request_pages
 from usage.models import RequestLog
 from usage.selectors import log_months
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.retention import drop_old_months
 
@@ -41,7 +42,9 @@ def requests(alice, key) -> None:
     report(alice, [request_at(JUNE), request_at(JUNE + DAY, "translate", latency_ms=12)])
     report(alice, [request_at(JUNE + 2 * DAY, status=404), request_at(JUNE + 3 * DAY, "translate", status=402)])
     charge_request(
-        key_hash=hash_of(key.raw), endpoint="search", idempotency_key="k", reference="job 7", metadata={"a": 1}
+        AskedCharge(
+            key_hash=hash_of(key.raw), endpoint="search", idempotency_key="k", reference="job 7", metadata={"a": 1}
+        )
     )
 
 
@@ -162,7 +165,7 @@ def test_a_cursor_goes_on_where_the_page_before_ended_whatever_comes_in_meanwhil
 
 
 def test_where_counting_would_take_too_long_there_is_no_count_but_every_page(alice, key, requests, monkeypatch):
-    charge_request(key_hash=hash_of(key.raw), endpoint="search", idempotency_key="k2")
+    charge_request(AskedCharge(key_hash=hash_of(key.raw), endpoint="search", idempotency_key="k2"))
     monkeypatch.setattr(request_pages, "COUNTABLE", 5)
 
     first = listed(alice, api_key=key.api_key.prefix, limit=1)

@@ -29,6 +29,7 @@ from usage.demo.plans import seed_plans
 from usage.errors import AlertExists
 from usage.models import AlertKind, Price
 from usage.services.alerts.actions import create_alert
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.imports.recording import Line, record_lines
 from usage.services.imports.reported import ReportedRequest
@@ -182,10 +183,10 @@ def _today(alice: User, bob: User, support: User, now: dt.datetime) -> None:
         idempotency_key="demo: goodwill",
     )
     for number in range(3):
-        charge_request(
+        charge_request(AskedCharge(
             user_id=alice.pk, endpoint="translate", method="POST", units=Decimal(number + 1), latency_ms=40,
             idempotency_key=f"demo: charge {number}", reference=f"demo-request-{number}",
-        )  # fmt: skip
+        ))  # fmt: skip
     try:
         open_hold(
             user_id=alice.pk, credits=Decimal(25), expires_in_seconds=86_400, reference="demo-batch-job",

@@ -22,7 +22,7 @@ class EventDataSerializer(serializers.Serializer[Any]):
     """How the request went."""
 
     endpoint = endpoint_field(default=None, allow_null=True)
-    status_code = WholeNumberField(default=200, min_value=100, max_value=599)
+    status_code = WholeNumberField(source="status", default=200, min_value=100, max_value=599)
     units = units_field(default=Decimal(1))
     latency_ms = latency_field()
     method = MethodField(default=str)
@@ -79,20 +79,12 @@ def read_event(sent: Any, *, is_cloud_event: bool) -> Event | Result:
     except serializers.ValidationError as error:
         place, message = next(flattened(error.detail))
         return rejected("invalid", f"{place}: {message}" if place else message)
-    endpoint = data["endpoint"] or event["type"]
-    if endpoint is None:
+    event_type = event.pop("type")
+    del event["data"]
+    data["endpoint"] = data["endpoint"] or event_type
+    if data["endpoint"] is None:
         return rejected("invalid", "data.endpoint: An event without a type needs an endpoint.")
-    return Event(
-        id=event["id"],
-        source=event["source"],
-        subject=event["subject"],
-        endpoint=endpoint,
-        time=event["time"],
-        method=data["method"],
-        status=data["status_code"],
-        units=data["units"],
-        latency_ms=data["latency_ms"],
-    )
+    return Event(**event, **data)
 
 
 def _refuse_other_events(sent: Mapping[str, Any], *, is_cloud_event: bool) -> None:

@@ -27,7 +27,11 @@ LONGEST_HOLD_SECONDS = 86_400
 
 def seconds_field(**kwargs: Any) -> WholeNumberField:
     return WholeNumberField(
-        min_value=1, max_value=LONGEST_HOLD_SECONDS, help_text="Seconds until it runs out by itself.", **kwargs
+        source="expires_in_seconds",
+        min_value=1,
+        max_value=LONGEST_HOLD_SECONDS,
+        help_text="Seconds until it runs out by itself.",
+        **kwargs,
     )
 
 

@@ -144,7 +144,11 @@ class ReportSerializer(serializers.Serializer[Any]):
 
     method = method_field()
     status_code = WholeNumberField(
-        default=200, min_value=100, max_value=599, help_text="401, 402 and 429 cost nothing, others ≥ 400 hardly ever."
+        source="status",
+        default=200,
+        min_value=100,
+        max_value=599,
+        help_text="401, 402 and 429 cost nothing, others ≥ 400 hardly ever.",
     )
     latency_ms = latency_field()
     reference = reference_field()

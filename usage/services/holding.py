@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -22,6 +23,65 @@ from usage.services.partitions import months_around, with_partition
 from usage.standings import budget_of, rate_limited
 
 
+class AskedHold(NamedTuple):
+    """Credits to be set aside of a customer, named by id or by the SHA-256 of one of their keys."""
+
+    idempotency_key: str
+    user_id: int | None = None
+    key_hash: bytes | None = None
+    credits: Decimal | None = None
+    endpoint: str | None = None
+    method: str = ""
+    units: Decimal = Decimal(1)
+    expires_in_seconds: int = 900
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+    is_admitted: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `usage_open_hold`."""
+        asked = self._asdict()
+        asked["seconds"] = asked.pop("expires_in_seconds")
+        return _arguments(asked, not_compared={"idempotency_key", "user_id", "key_hash", "is_admitted"})
+
+
+class AskedCapture(NamedTuple):
+    """Held credits to be spent, and the request that they were held for; with `user_id`, only of that customer."""
+
+    hold_id: int
+    idempotency_key: str
+    user_id: int | None = None
+    credits: Decimal | None = None
+    final: bool = True
+    endpoint: str | None = None
+    method: str = ""
+    status: int = 200
+    units: Decimal | None = None
+    latency_ms: int | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+    request_id: uuid.UUID | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `usage_capture_hold`."""
+        asked = self._asdict() | {"request_id": self.request_id or uuid.uuid4()}
+        not_compared = {"idempotency_key", "user_id", "hold_id", "request_id"}
+        return _arguments(asked, not_compared=not_compared, hold=self.hold_id)
+
+
+def _arguments(asked: dict[str, Any], *, not_compared: Collection[str], **compared: Any) -> dict[str, Any]:
+    """Name what is asked as the SQL functions do, with the fingerprint of what a repetition has to agree in."""
+    asked["metadata"] = asked["metadata"] or {}
+    compared |= {name: value for name, value in asked.items() if name not in not_compared}
+    endpoint = asked["endpoint"]
+    kept = asked | {
+        "endpoint": None if endpoint is None else endpoint_as_stored(endpoint),
+        "metadata": Jsonb(asked["metadata"]),
+        "fingerprint": fingerprint(compared),
+    }
+    return {f"p_{name}": value for name, value in kept.items()}
+
+
 class Captured(NamedTuple):
     """A hold as it is now, the debit of this capture (None: it took nothing), and whether it had been made before."""
 
@@ -30,21 +90,8 @@ class Captured(NamedTuple):
     is_replay: bool
 
 
-def hold_for_request(
-    *,
-    idempotency_key: str,
-    user_id: int | None = None,
-    key_hash: bytes | None = None,
-    credits: Decimal | None = None,
-    endpoint: str | None = None,
-    method: str = "",
-    units: Decimal = Decimal(1),
-    expires_in_seconds: int = 900,
-    reference: str | None = None,
-    metadata: dict[str, Any] | None = None,
-    is_admitted: bool = False,
-) -> HoldChange:
-    """Set credits of a customer, named by id or by the SHA-256 of one of their keys, aside for `expires_in_seconds`.
+def hold_for_request(asked: AskedHold) -> HoldChange:
+    """Set credits of a customer aside for `expires_in_seconds`.
 
     How many: `credits` (positive), or else what `units` of the endpoint cost now. Endpoint, method and units are
     remembered for the capture. It is one of the calls a minute of a key, unless it `is_admitted`: was counted before.
@@ -56,36 +103,10 @@ def hold_for_request(
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another hold
     """
-    asked = {
-        "credits": credits,
-        "endpoint": endpoint,
-        "method": method,
-        "units": units,
-        "seconds": expires_in_seconds,
-        "reference": reference,
-        "metadata": metadata or {},
-    }
-    outcome = with_count(
-        key_hash,
-        lambda: call(
-            "usage_open_hold",
-            p_user_id=user_id,
-            p_key_hash=key_hash,
-            p_credits=credits,
-            p_endpoint=_stored(endpoint),
-            p_method=method,
-            p_units=units,
-            p_seconds=expires_in_seconds,
-            p_reference=reference,
-            p_metadata=Jsonb(metadata or {}),
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-            **({"p_is_admitted": True} if is_admitted else {}),
-        ),
-    )
+    outcome = with_count(asked.key_hash, lambda: call("usage_open_hold", **asked.arguments()))
     match outcome.outcome:
         case "price_unknown":
-            raise errors.PriceUnknown(normal_endpoint(endpoint or ""))
+            raise errors.PriceUnknown(normal_endpoint(asked.endpoint or ""))
         case "rate_limited":
             raise rate_limited(outcome.limits)
         case "insufficient":
@@ -94,22 +115,7 @@ def hold_for_request(
     return hold_change(outcome)
 
 
-def capture_hold(
-    *,
-    hold_id: int,
-    idempotency_key: str,
-    credits: Decimal | None = None,
-    final: bool = True,
-    endpoint: str | None = None,
-    method: str = "",
-    status: int = 200,
-    units: Decimal | None = None,
-    latency_ms: int | None = None,
-    reference: str | None = None,
-    metadata: dict[str, Any] | None = None,
-    request_id: uuid.UUID | None = None,
-    user_id: int | None = None,
-) -> Captured:
+def capture_hold(asked: AskedCapture) -> Captured:
     """Turn held credits into one debit, and log the request that they paid for.
 
     `credits` is positive; None takes all that is left. With `final` the rest is given back; without it stays held.
@@ -123,40 +129,6 @@ def capture_hold(
     :raises CaptureExceedsHold: if more is asked than is still held
     :raises IdempotencyKeyReused: if the key was used for another capture
     """
-    asked = {
-        "hold": hold_id,
-        "credits": credits,
-        "final": final,
-        "endpoint": endpoint,
-        "method": method,
-        "status": status,
-        "units": units,
-        "latency_ms": latency_ms,
-        "reference": reference,
-        "metadata": metadata or {},
-    }
-    outcome = with_partition(
-        months_around(timezone.now()),
-        lambda: call(
-            "usage_capture_hold",
-            p_hold_id=hold_id,
-            p_user_id=user_id,
-            p_credits=credits,
-            p_final=final,
-            p_endpoint=_stored(endpoint),
-            p_method=method,
-            p_status=status,
-            p_units=units,
-            p_latency_ms=latency_ms,
-            p_reference=reference,
-            p_metadata=Jsonb(metadata or {}),
-            p_idempotency_key=idempotency_key,
-            p_fingerprint=fingerprint(asked),
-            p_request_id=request_id or uuid.uuid4(),
-        ),
-    )
+    arguments = asked.arguments()
+    outcome = with_partition(months_around(timezone.now()), lambda: call("usage_capture_hold", **arguments))
     return Captured(hold_of(outcome), outcome.entry_id, is_replay=outcome.outcome == REPLAYED)
-
-
-def _stored(endpoint: str | None) -> str | None:
-    return None if endpoint is None else endpoint_as_stored(endpoint)

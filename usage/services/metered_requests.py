@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -17,9 +18,10 @@ from ledger.errors import HoldSettled, IdempotencyKeyReused
 from ledger.models import Entry, Hold, OperationKey
 from ledger.services.holds import HoldChange
 from usage.errors import CustomerKeyInvalid, IdempotencyKeySpent
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import Charge, charge_request
 from usage.services.customers import refuse_ended
-from usage.services.holding import capture_hold, hold_for_request
+from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 
 MOST_ATTEMPTS = 64
 _REJECTED = (401, 402, 429)
@@ -116,34 +118,17 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
     key = _outcome_key(hold, outcome)
     used = outcome.units is not None or outcome.credits is not None
     try:
-        done = capture_hold(
-            hold_id=hold.pk,
-            idempotency_key=key,
-            credits=_cost(announced, outcome, hold) if used else None,
-            status=outcome.status,
-            units=outcome.units,
-            latency_ms=outcome.latency_ms,
-            reference=outcome.reference,
-            metadata=metadata,
-        )
+        cost = _cost(announced, outcome, hold) if used else None
+        asked = AskedCapture(hold_id=hold.pk, idempotency_key=key, metadata=metadata, **outcome._asdict())
+        done = capture_hold(asked._replace(credits=cost))
         return Settled(done.hold.captured, done.is_replay)
     except (HoldSettled, IdempotencyKeyReused):
         is_lost = has_ended_well(hold) or (outcome.status >= 400 and not _has_run_out(hold))
     if is_lost:  # a twin has paid, or has failed like this one
         return Settled(Decimal(0), is_repeat=True)
-    charge = {
-        "endpoint": announced.endpoint,
-        "method": announced.method,
-        "credits": _cost(announced, outcome, hold),
-        "units": announced.units if outcome.units is None else outcome.units,
-        "status": outcome.status,
-        "latency_ms": outcome.latency_ms,
-        "reference": outcome.reference,
-        "metadata": metadata,
-        "idempotency_key": key,
-    }
+    asked_instead = _asked_charge(announced, outcome, credits=_cost(announced, outcome, hold), key=key)
     try:
-        done_instead = _charge(announced, hold, charge)
+        done_instead = _charge(announced, hold, asked_instead._replace(metadata=metadata))
     except IdempotencyKeyReused:
         return Settled(Decimal(0), is_repeat=True)
     return Settled(done_instead.credits, done_instead.is_replay)
@@ -151,17 +136,8 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
 
 def log_repeat(announced: Announced, outcome: Outcome, opened: Opened) -> None:
     """Log a request that was worked on and that another one with its key has paid for; it costs nothing, and counts."""
-    charge = {
-        "endpoint": announced.endpoint,
-        "method": announced.method,
-        "credits": Decimal(0),
-        "units": announced.units if outcome.units is None else outcome.units,
-        "status": outcome.status,
-        "latency_ms": outcome.latency_ms,
-        "reference": outcome.reference,
-        "idempotency_key": _key_of(opened.hold, f"repeat {opened.number}"),
-    }
-    _charge(announced, opened.hold, charge)
+    key = _key_of(opened.hold, f"repeat {opened.number}")
+    _charge(announced, opened.hold, _asked_charge(announced, outcome, credits=Decimal(0), key=key))
 
 
 def _number(hold: Hold, most_repeats: int | None) -> int:
@@ -185,19 +161,30 @@ def has_ended_well(hold: Hold) -> bool:
     return Entry.objects.filter(**named).exists() or OperationKey.objects.filter(**named).exists()
 
 
-def _charge(announced: Announced, hold: Hold, charge: dict[str, Any]) -> Charge:
+def _asked_charge(announced: Announced, outcome: Outcome, *, credits: Decimal, key: str) -> AskedCharge:
+    return AskedCharge(
+        endpoint=announced.endpoint,
+        method=announced.method,
+        credits=credits,
+        units=announced.units if outcome.units is None else outcome.units,
+        status=outcome.status,
+        latency_ms=outcome.latency_ms,
+        reference=outcome.reference,
+        idempotency_key=key,
+        is_admitted=True,  # the hold was its call
+    )
+
+
+def _charge(announced: Announced, hold: Hold, asked: AskedCharge) -> Charge:
     """Charge by the key that the request came with, whose limit it counts against, or by id where that has ended."""
-    charge["is_admitted"] = True  # the hold was its call
-    if announced.key_hash is None:
-        return charge_request(user_id=hold.user_id, **charge)
-    try:
-        return charge_request(key_hash=announced.key_hash, **charge)
-    except CustomerKeyInvalid:
-        return charge_request(user_id=hold.user_id, **charge)
+    if announced.key_hash is not None:
+        with suppress(CustomerKeyInvalid):
+            return charge_request(asked._replace(key_hash=announced.key_hash))
+    return charge_request(asked._replace(user_id=hold.user_id))
 
 
 def _hold(announced: Announced, *, attempt: int) -> HoldChange:
-    return hold_for_request(
+    asked = AskedHold(
         user_id=announced.user_id,
         key_hash=announced.key_hash,
         credits=announced.credits,
@@ -209,6 +196,7 @@ def _hold(announced: Announced, *, attempt: int) -> HoldChange:
         idempotency_key=_hold_key(announced, attempt),
         is_admitted=announced.is_admitted,
     )
+    return hold_for_request(asked)
 
 
 def _hold_key(announced: Announced, attempt: int) -> str:

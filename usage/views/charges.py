@@ -15,15 +15,16 @@ from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound
 from ledger.serializers.account import InsufficientCreditsSerializer, RefundSerializer
 from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer
+from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import Charge, charge_request
 from usage.services.charges.refunds import refund_charge
 from usage.views.metering import (
     METERING_REFUSALS,
     MeteringViewSet,
-    customer_id,
-    customer_named,
     done,
     number_of,
+    take_customer,
+    take_customer_id,
 )
 
 
@@ -52,18 +53,10 @@ class ChargesViewSet(MeteringViewSet):
     def create(self, request: LeanRequest) -> LeanAnswer:
         idempotency_key = sent_idempotency_key(request.META)
         asked = CHARGE.read(request.data)
+        customer = take_customer(asked)
+        request_id = request_uuid(request.request_id)
         charge = charge_request(
-            **customer_named(asked),
-            endpoint=asked["endpoint"],
-            units=asked["units"],
-            credits=asked["credits"],
-            method=asked["method"],
-            status=asked["status_code"],
-            latency_ms=asked["latency_ms"],
-            reference=asked["reference"],
-            metadata=asked["metadata"],
-            idempotency_key=idempotency_key,
-            request_id=request_uuid(request.request_id),
+            AskedCharge(**customer, **asked, idempotency_key=idempotency_key, request_id=request_id)
         )
         return done(charge_answer(charge), status=201, is_replay=charge.is_replay)
 
@@ -84,13 +77,8 @@ class ChargesViewSet(MeteringViewSet):
         charge_id = number_of(id, ChargeNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = REFUND.read(request.data)
-        refund = refund_charge(
-            charge_id=charge_id,
-            user_id=customer_id(asked, operation="refund", idempotency_key=idempotency_key),
-            credits=asked["credits"],
-            reason=asked["reason"],
-            idempotency_key=idempotency_key,
-        )
+        user_id = take_customer_id(asked, operation="refund", idempotency_key=idempotency_key)
+        refund = refund_charge(charge_id=charge_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         return done(RefundSerializer(refund.entry).data, status=201, is_replay=refund.is_replay)
 
 

@@ -17,14 +17,14 @@ from ledger.selectors import hold_with_id
 from ledger.serializers.account import HoldSerializer, InsufficientCreditsSerializer, hold_answer
 from ledger.services.holds import HoldChange, extend_hold, release_hold
 from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer
-from usage.services.holding import capture_hold, hold_for_request
+from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 from usage.views.metering import (
     METERING_REFUSALS,
     MeteringViewSet,
-    customer_id,
-    customer_named,
     done,
     number_of,
+    take_customer,
+    take_customer_id,
 )
 
 HOLD_ID = id_parameter("The hold's id.")
@@ -56,17 +56,8 @@ class HoldsViewSet(MeteringViewSet):
     def create(self, request: LeanRequest) -> LeanAnswer:
         idempotency_key = sent_idempotency_key(request.META)
         asked = HOLD.read(request.data)
-        change = hold_for_request(
-            **customer_named(asked),
-            credits=asked["credits"],
-            endpoint=asked["endpoint"],
-            method=asked["method"],
-            units=asked["units"],
-            expires_in_seconds=asked["expires_in"],
-            reference=asked["reference"],
-            metadata=asked["metadata"],
-            idempotency_key=idempotency_key,
-        )
+        customer = take_customer(asked)
+        change = hold_for_request(AskedHold(**customer, **asked, idempotency_key=idempotency_key))
         return _changed(change, status=201)
 
     @extend_schema(
@@ -94,21 +85,9 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = CAPTURE.read(request.data)
-        captured = capture_hold(
-            hold_id=hold_id,
-            user_id=customer_id(asked, operation="capture_hold", idempotency_key=idempotency_key),
-            credits=asked["credits"],
-            final=asked["final"],
-            endpoint=asked["endpoint"],
-            units=asked["units"],
-            method=asked["method"],
-            status=asked["status_code"],
-            latency_ms=asked["latency_ms"],
-            reference=asked["reference"],
-            metadata=asked["metadata"],
-            idempotency_key=idempotency_key,
-            request_id=request_uuid(request.request_id),
-        )
+        user_id = take_customer_id(asked, operation="capture_hold", idempotency_key=idempotency_key)
+        named = AskedCapture(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
+        captured = capture_hold(named._replace(request_id=request_uuid(request.request_id)))
         answer = hold_answer(captured.hold, timezone.now()) | {"entry_id": captured.entry_id}
         return done(answer, status=200, is_replay=captured.is_replay)
 
@@ -123,7 +102,7 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = RELEASE.read(request.data)
-        user_id = customer_id(asked, operation="release_hold", idempotency_key=idempotency_key)
+        user_id = take_customer_id(asked, operation="release_hold", idempotency_key=idempotency_key)
         return _changed(release_hold(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key), status=200)
 
     @extend_schema(
@@ -138,12 +117,8 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = EXTENSION.read(request.data)
-        change = extend_hold(
-            hold_id=hold_id,
-            user_id=customer_id(asked, operation="extend_hold", idempotency_key=idempotency_key),
-            expires_in_seconds=asked["expires_in"],
-            idempotency_key=idempotency_key,
-        )
+        user_id = take_customer_id(asked, operation="extend_hold", idempotency_key=idempotency_key)
+        change = extend_hold(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         return _changed(change, status=200)
 
 

@@ -37,26 +37,27 @@ class Customer(TypedDict, total=False):
     key_hash: bytes
 
 
-def customer_named(asked: Mapping[str, Any]) -> Customer:
-    """Read who was meant, without asking the database.
+def take_customer(asked: dict[str, Any]) -> Customer:
+    """Take who was meant out of what was asked, without asking the database.
 
     :raises CustomerKeyInvalid: if the key cannot be one of ours
     """
-    if asked["user_id"] is not None:
-        return {"user_id": asked["user_id"]}
-    if asked["api_key"] is None:
+    user_id, api_key = asked.pop("user_id"), asked.pop("api_key")
+    if user_id is not None:
+        return {"user_id": user_id}
+    if api_key is None:
         return {}
-    if not key_format.is_well_formed(asked["api_key"]):
+    if not key_format.is_well_formed(api_key):
         raise CustomerKeyInvalid
-    return {"key_hash": key_format.hash_of(asked["api_key"])}
+    return {"key_hash": key_format.hash_of(api_key)}
 
 
-def customer_id(asked: Mapping[str, Any], *, operation: str, idempotency_key: str) -> int | None:
-    """Find out who was meant, if anybody.
+def take_customer_id(asked: dict[str, Any], *, operation: str, idempotency_key: str) -> int | None:
+    """Take who was meant out of what was asked, and find their id, if anybody was.
 
     :raises CustomerKeyInvalid: if the key is not live, and this operation was not done under the idempotency key before
     """
-    named = customer_named(asked)
+    named = take_customer(asked)
     if "key_hash" in named:
         return customer_of_key(
             key_hash=named["key_hash"], now=timezone.now(), operation=operation, idempotency_key=idempotency_key

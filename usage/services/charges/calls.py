@@ -12,6 +12,8 @@ from psycopg.types.json import Jsonb
 
 from config.db.calls import call, call_rows
 from config.values.json import exact_json
+from config.values.paths import endpoint_as_stored
+from ledger.services.idempotency import fingerprint
 from usage.services.counting import with_count
 from usage.services.partitions import months_around, with_partition
 
@@ -19,49 +21,50 @@ T = TypeVar("T")
 
 
 class AskedCharge(NamedTuple):
-    """A charge as the database is asked for it; `fingerprint` is the SHA-256 of what the caller asked.
+    """One request to be charged to a customer, named by id or by the SHA-256 of one of their keys.
 
-    What was admitted before does not count among the calls a minute of its key again.
+    Its fields are the arguments of `usage_charge`, whose names begin with `p_`, and the entries of a batch.
+    What `is_admitted` does not count among the calls a minute of its key again. `signed` fills the fingerprint.
     """
 
-    user_id: int | None
-    key_hash: bytes | None
     endpoint: str
-    method: str
-    status: int
-    units: Decimal
-    credits: Decimal | None
-    latency_ms: int | None
-    reference: str | None
-    metadata: dict[str, Any]
     idempotency_key: str
-    fingerprint: bytes
-    request_id: uuid.UUID
+    user_id: int | None = None
+    key_hash: bytes | None = None
+    method: str = ""
+    status: int = 200
+    units: Decimal = Decimal(1)
+    credits: Decimal | None = None
+    latency_ms: int | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+    request_id: uuid.UUID | None = None
     is_admitted: bool = False
+    fingerprint: bytes = b""
+
+    def signed(self) -> AskedCharge:
+        """Return it as the database keeps it, with the SHA-256 of what a repetition has to agree in."""
+        compared = self._asdict()
+        compared["metadata"] = metadata = self.metadata or {}
+        for name in _NOT_COMPARED:
+            del compared[name]
+        return self._replace(
+            endpoint=endpoint_as_stored(self.endpoint),
+            metadata=metadata,
+            request_id=self.request_id or uuid.uuid4(),
+            fingerprint=fingerprint(compared),
+        )
+
+
+_NOT_COMPARED = ("idempotency_key", "user_id", "key_hash", "request_id", "is_admitted", "fingerprint")
+_ARGUMENTS = tuple(f"p_{name}" for name in AskedCharge._fields)
 
 
 def charge_one(asked: AskedCharge) -> Any:
     """Charge in one round trip; answers a row of `usage_charge_outcome`."""
-    return _written(
-        asked.key_hash,
-        lambda: call(
-            "usage_charge",
-            p_user_id=asked.user_id,
-            p_key_hash=asked.key_hash,
-            p_endpoint=asked.endpoint,
-            p_method=asked.method,
-            p_status=asked.status,
-            p_units=asked.units,
-            p_credits=asked.credits,
-            p_latency_ms=asked.latency_ms,
-            p_reference=asked.reference,
-            p_metadata=Jsonb(asked.metadata),
-            p_idempotency_key=asked.idempotency_key,
-            p_fingerprint=asked.fingerprint,
-            p_request_id=asked.request_id,
-            **({"p_is_admitted": True} if asked.is_admitted else {}),
-        ),
-    )
+    arguments: dict[str, Any] = dict(zip(_ARGUMENTS, asked, strict=True))
+    arguments["p_metadata"] = Jsonb(asked.metadata)
+    return _written(asked.key_hash, lambda: call("usage_charge", **arguments))
 
 
 def charge_together(many: Sequence[AskedCharge]) -> list[Any]:
@@ -82,17 +85,8 @@ def _written(key_hash: bytes | None, write: Callable[[], T]) -> T:
 
 
 def _item(asked: AskedCharge) -> dict[str, Any]:
-    return {
-        "key": asked.idempotency_key,
-        "fingerprint": asked.fingerprint.hex(),
-        "endpoint": asked.endpoint,
-        "method": asked.method,
-        "status": asked.status,
-        "units": str(asked.units),
-        "credits": None if asked.credits is None else str(asked.credits),
-        "latency_ms": asked.latency_ms,
-        "reference": asked.reference,
-        "metadata": asked.metadata,
-        "request_id": asked.request_id,
-        "is_admitted": asked.is_admitted,
-    }
+    """Return a charge as an entry of a batch; amounts are texts, since JSON has no word for those that are refused."""
+    item = {name: str(value) if isinstance(value, Decimal) else value for name, value in asked._asdict().items()}
+    for name in ("user_id", "key_hash"):
+        del item[name]
+    return item | {"key": item.pop("idempotency_key"), "fingerprint": asked.fingerprint.hex()}

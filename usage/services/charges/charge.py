@@ -10,12 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from config.values.paths import endpoint_as_stored, normal_endpoint
+from config.values.paths import normal_endpoint
 from ledger.errors import IdempotencyKeyReused
 from ledger.models import Entry, OperationKey
 from ledger.selectors import balance_of, our_metadata
 from ledger.services.entries import refusal_of
-from ledger.services.idempotency import fingerprint
 from usage import errors
 from usage.services.charges.batching import Batcher
 from usage.services.charges.calls import AskedCharge, charge_one, charge_together
@@ -37,23 +36,8 @@ class Charge:
     is_replay: bool
 
 
-def charge_request(
-    *,
-    endpoint: str,
-    idempotency_key: str,
-    user_id: int | None = None,
-    key_hash: bytes | None = None,
-    credits: Decimal | None = None,
-    units: Decimal = Decimal(1),
-    method: str = "",
-    status: int = 200,
-    latency_ms: int | None = None,
-    reference: str | None = None,
-    metadata: dict[str, Any] | None = None,
-    request_id: uuid.UUID | None = None,
-    is_admitted: bool = False,
-) -> Charge:
-    """Charge a customer, named by id or by the SHA-256 of one of their keys, for one request.
+def charge_request(asked: AskedCharge) -> Charge:
+    """Charge a customer for one request.
 
     `credits` (positive) overrides the price; otherwise the price of the endpoint in force applies, times
     `units`. What failed costs nothing unless its price says so or `credits` is given; 401, 402 and 429 never
@@ -67,45 +51,25 @@ def charge_request(
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another charge
     """
-    asked: dict[str, Any] = {
-        "endpoint": endpoint,
-        "method": method,
-        "status": status,
-        "units": units,
-        "credits": credits,
-        "latency_ms": latency_ms,
-        "reference": reference,
-        "metadata": metadata or {},
-    }
-    outcome = _outcome_of(
-        AskedCharge(
-            user_id=user_id,
-            key_hash=key_hash,
-            idempotency_key=idempotency_key,
-            fingerprint=fingerprint(asked),
-            request_id=request_id or uuid.uuid4(),
-            is_admitted=is_admitted,
-            **asked | {"endpoint": endpoint_as_stored(endpoint)},
-        )
-    )
+    outcome = _outcome_of(asked.signed())
     match outcome.outcome:
         case "charged":
             return Charge(
-                outcome.charge_id,
-                outcome.user_id,
-                outcome.credits,
-                outcome.balance_after,
-                outcome.available,
-                outcome.entry_id,
-                outcome.request_id,
+                id=outcome.charge_id,
+                user_id=outcome.user_id,
+                credits=outcome.credits,
+                balance_after=outcome.balance_after,
+                available=outcome.available,
+                entry_id=outcome.entry_id,
+                request_id=outcome.request_id,
                 is_replay=False,
             )
         case "replayed":
-            return _made_before(outcome.user_id, idempotency_key)
+            return _made_before(outcome.user_id, asked.idempotency_key)
         case "insufficient":
             raise refusal_of(outcome, required=outcome.credits, budget=budget_of(outcome.limits))
         case "price_unknown":
-            raise errors.PriceUnknown(normal_endpoint(endpoint))
+            raise errors.PriceUnknown(normal_endpoint(asked.endpoint))
         case "key_reused":
             raise IdempotencyKeyReused
         case "rate_limited":
@@ -130,23 +94,23 @@ def _made_before(user_id: int, idempotency_key: str) -> Charge:
     entry = Entry.objects.filter(**named).first()
     if entry is not None:
         return Charge(
-            our_metadata(entry, "charge_id"),
-            user_id,
-            -entry.amount,
-            entry.balance_after,
-            present.available,
-            entry.pk,
-            uuid.UUID(our_metadata(entry, "request_id")),
+            id=our_metadata(entry, "charge_id"),
+            user_id=user_id,
+            credits=-entry.amount,
+            balance_after=entry.balance_after,
+            available=present.available,
+            entry_id=entry.pk,
+            request_id=uuid.UUID(our_metadata(entry, "request_id")),
             is_replay=True,
         )
     free = OperationKey.objects.get(**named)
     return Charge(
-        free.subject_id,
-        user_id,
-        Decimal(0),
-        Decimal(free.result["balance_after"]),
-        present.available,
-        None,
-        uuid.UUID(free.result["request_id"]),
+        id=free.subject_id,
+        user_id=user_id,
+        credits=Decimal(0),
+        balance_after=Decimal(free.result["balance_after"]),
+        available=present.available,
+        entry_id=None,
+        request_id=uuid.UUID(free.result["request_id"]),
         is_replay=True,
     )
