@@ -21,6 +21,7 @@ SLOW = {
     "histories of 20,000 rows and more, and whole installations": (
         "config/test_plans", "growth/test_growth", "journeys/test_the_demo", "ledger/test_auto_reload",
         "ledger/test_auto_reload_plans", "ledger/test_settling_in_bounded_work", "usage/test_demo",
+        "usage/test_rebuild_usage_command", "usage/test_request_pages",
     ),
     "events and input drawn at random": (
         "config/test_encodings", "config/test_parsers_never_fail", "journeys/test_hostile_input",
@@ -32,7 +33,7 @@ SLOW = {
     "every page, route or promise in turn": (
         "journeys/test_access_matrix", "usage/test_admin_access", "usage/test_admin_dashboard",
         "usage/test_admin_lists", "usage/test_admin_statements", "usage/test_admin_touching", "usage/test_reconcile",
-        "usage/test_respelled_endpoints",
+        "usage/test_respelled_endpoints", "ledger/test_rollover", "ledger/test_reload_checks", "ledger/test_anchors",
     ),
     "many callers at once": (
         "ledger/test_auto_reload_races", "ledger/test_payment_races", "ledger/test_races",
