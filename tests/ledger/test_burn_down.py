@@ -24,7 +24,7 @@ from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
 from ledger.services.reconciliation.checks import Scope
 from tests.factories import UserFactory
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.ledger.posting import allow_overdraft, hold, post
 from tests.usage.metering import captured, charge, refund
 from usage.services.reconciliation import reconcile
@@ -126,7 +126,7 @@ class Customer(RuleBasedStateMachine):
         category=st.sampled_from([None, GrantCategory.PAID]),
     )  # fmt: skip
     def grant(self, amount, days, priority, category) -> None:
-        entry = lot(self.user, amount, days=days, priority=priority, category=category)
+        entry = granted(self.user, amount, days=days, priority=priority, category=category)
         category = category or "promotional"
         expires_at = entry.grant.expires_at.timestamp() if days else float("inf")
         order = (priority or 50, expires_at, category != "promotional", entry.created_at, entry.pk)

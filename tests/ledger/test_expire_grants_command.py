@@ -2,7 +2,7 @@ import pytest
 
 from ledger.models import Entry, GrantProgress
 from tests.factories import UserFactory, customer_with
-from tests.ledger.lots import end, lot
+from tests.ledger.granting import end, granted
 from tests.ledger.running import run
 from tests.usage.metering import charge
 from usage.services.reconciliation import Scope, reconcile
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def alice(transactional_db):
     """Somebody of whose two lots the time has come, though nothing has noticed."""
     alice = UserFactory(email="alice@example.com")
-    end(lot(alice, 5, days=1), lot(alice, 6, days=1))
+    end(granted(alice, 5, days=1), granted(alice, 6, days=1))
     return alice
 
 
 def test_lots_whose_time_has_come_are_settled_and_others_reckoned(alice):
     bob = customer_with(5)
-    lot(bob, 5, days=1)
+    granted(bob, 5, days=1)
     charge(bob, credits=2)
     customer_with(5)
 

@@ -5,7 +5,7 @@ import pytest
 from ledger.services.reconciliation.checks import Scope
 from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
 from tests.factories import customer_with
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.ledger.tampering import tamper
 from tests.usage.metering import charge, refund
 from usage.services.reconciliation import reconcile
@@ -40,7 +40,7 @@ TAMPERINGS = {
 def alice():
     """Somebody of whose lots one expired, one was drawn on by several debits, and one is not touched yet."""
     alice = customer_with(10, email="alice@example.com")
-    soon, _later = lot(alice, 7, days=1), lot(alice, 5, days=2)
+    soon, _later = granted(alice, 7, days=1), granted(alice, 5, days=2)
     charges = [charge(alice, credits=credits) for credits in (1, 2, 2)]
     refund(charges[1].id, 1)
     end(soon)

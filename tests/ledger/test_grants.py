@@ -18,7 +18,7 @@ from tests.account import client_of
 from tests.accounts.races import at_once
 from tests.backoffice import list_of, rows_of, signed_in, superuser
 from tests.factories import UserFactory, customer_with, give
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.ledger.posting import allow_overdraft, freeze, hold, post, run_out
 from tests.usage.metering import captured, charge, price, refund
 from usage.admin.dashboard import figures_now, forget_figures
@@ -56,11 +56,11 @@ def remaining(user, *lots):
 class TestTheOrderOfSpending:
     def test_is_priority_then_expiry_then_promotional_then_effective_then_id(self, alice):
         now = timezone.now()
-        by_id = [lot(alice, 1, effective_at=now), lot(alice, 1, effective_at=now)]
-        effective_before = lot(alice, 1, effective_at=now - dt.timedelta(days=1))
-        paid = lot(alice, 1, category=GrantCategory.PAID, effective_at=now - dt.timedelta(days=2))
-        later, sooner = lot(alice, 1, days=2), lot(alice, 1, days=1)
-        urgent = lot(alice, 1, priority=1)
+        by_id = [granted(alice, 1, effective_at=now), granted(alice, 1, effective_at=now)]
+        effective_before = granted(alice, 1, effective_at=now - dt.timedelta(days=1))
+        paid = granted(alice, 1, category=GrantCategory.PAID, effective_at=now - dt.timedelta(days=2))
+        later, sooner = granted(alice, 1, days=2), granted(alice, 1, days=1)
+        urgent = granted(alice, 1, priority=1)
         expected = [urgent, sooner, later, effective_before, *by_id, paid]
 
         for _ in expected:
@@ -80,7 +80,7 @@ class TestTheOrderOfSpending:
         assert [grant.category for grant in Grant.objects.order_by("pk")] == ["paid", "promotional"]
 
     def test_debits_that_follow_each_other_are_one_stretch(self, alice):
-        first, second = lot(alice, 10, days=1), lot(alice, 10, days=2)
+        first, second = granted(alice, 10, days=1), granted(alice, 10, days=2)
         for _ in range(5):
             charge(alice, credits=3)
 
@@ -89,7 +89,7 @@ class TestTheOrderOfSpending:
         assert list(stretches) == [(first.pk, 3, 6, 10), (second.pk, 6, 7, 5)]
 
     def test_charging_does_not_touch_lots(self, alice):
-        lot(alice, 10, days=1)
+        granted(alice, 10, days=1)
 
         charge(alice, credits=3)
 
@@ -98,7 +98,7 @@ class TestTheOrderOfSpending:
 
     def test_a_long_history_is_reckoned_in_parts(self, alice, monkeypatch):
         monkeypatch.setattr("ledger.services.grants.ENTRIES_AT_ONCE", 2)
-        entry = lot(alice, 10, days=1)
+        entry = granted(alice, 10, days=1)
         for _ in range(6):
             charge(alice, credits=1)
 
@@ -109,7 +109,7 @@ class TestTheOrderOfSpending:
 class TestExpiry:
     def test_is_exact_for_readers_before_anything_has_run(self, alice):
         give(alice, 5)
-        entry = lot(alice, 10, days=SOON)
+        entry = granted(alice, 10, days=SOON)
         charge(alice, credits=3)
         seen = []
         while timezone.now() < entry.grant.expires_at + dt.timedelta(milliseconds=100):
@@ -121,7 +121,7 @@ class TestExpiry:
         assert Balance.objects.get().balance == 12
 
     def test_is_one_debit_made_at_its_own_moment(self, alice):
-        entry = lot(alice, 10, days=1)
+        entry = granted(alice, 10, days=1)
         charge(alice, credits=3)
         end(entry)
         entry.grant.refresh_from_db()
@@ -136,7 +136,7 @@ class TestExpiry:
         assert Balance.objects.get().next_expiry_at == NEVER
 
     def test_of_a_lot_that_was_spent_makes_no_entry(self, alice):
-        entry = lot(alice, 3, days=1)
+        entry = granted(alice, 3, days=1)
         charge(alice, credits=3)
         end(entry)
 
@@ -145,7 +145,7 @@ class TestExpiry:
         assert expiries(alice) == []
 
     def test_comes_to_a_frozen_balance_too(self, alice):
-        entry = lot(alice, 3, days=1)
+        entry = granted(alice, 3, days=1)
         freeze(alice)
         end(entry)
 
@@ -154,7 +154,7 @@ class TestExpiry:
         assert expiries(alice) == [-3]
 
     def test_shows_in_the_ledger_before_anything_has_run(self, alice):
-        entry = lot(alice, 3, days=1)
+        entry = granted(alice, 3, days=1)
         end(entry)
 
         listed = client_of(alice).get("/auth/account/ledger").json()
@@ -163,9 +163,9 @@ class TestExpiry:
         assert client_of(alice).get("/auth/account/credits").json()["balance"] == 0
 
     def test_counts_in_what_staff_see(self, alice):
-        end(lot(alice, 3, days=1))
+        end(granted(alice, 3, days=1))
         give(alice, 1)
-        end(lot(alice, 2, days=1))
+        end(granted(alice, 2, days=1))
 
         client = signed_in(superuser())
 
@@ -176,14 +176,14 @@ class TestExpiry:
     def test_counts_in_what_a_free_charge_answers(self, alice):
         price("free", 0)
         give(alice, 1)
-        end(lot(alice, 3, days=1))
+        end(granted(alice, 3, days=1))
 
         free = charge(alice, "free")
 
         assert (free.balance_after, free.available) == (1, 1)
 
     def test_is_told_apart_from_spending_for_a_day(self, alice):
-        end(lot(alice, 3, days=1))
+        end(granted(alice, 3, days=1))
 
         with pytest.raises(InsufficientCredits) as covered:
             charge(alice, credits=3)
@@ -195,7 +195,7 @@ class TestExpiry:
 
     def test_beside_eight_callers_is_posted_once_and_refuses_nobody_wrongly(self):
         alice = customer_with(80)
-        lot(alice, 1_000, days=SOON, priority=100)  # the last to be spent: its debits are none
+        granted(alice, 1_000, days=SOON, priority=100)  # the last to be spent: its debits are none
 
         def work():
             for _ in range(10):
@@ -207,7 +207,7 @@ class TestExpiry:
         assert balance(alice) == 0
 
     def test_of_many_runs_at_once_each_lot_is_settled_by_one(self, alice):
-        end(lot(alice, 1, days=1), lot(alice, 2, days=1))
+        end(granted(alice, 1, days=1), granted(alice, 2, days=1))
 
         outcomes = at_once(8, lambda: settle_grants(user_id=alice.pk))
 
@@ -217,7 +217,7 @@ class TestExpiry:
 
 class TestHolds:
     def test_keep_what_they_reserve_until_they_end(self, alice):
-        entry = lot(alice, 10, days=1)
+        entry = granted(alice, 10, days=1)
         opened = hold(alice, 4).hold
         end(entry)
         assert balance(alice) == 4
@@ -230,7 +230,7 @@ class TestHolds:
         assert expiries(alice) == [-6, -4]
 
     def test_spend_what_they_kept_of_an_expired_lot_before_all_others(self, alice):
-        for_ever, entry = lot(alice, 10, priority=0), lot(alice, 10, days=1)
+        for_ever, entry = granted(alice, 10, priority=0), granted(alice, 10, days=1)
         opened = hold(alice, 4).hold
         end(entry)
 
@@ -241,7 +241,7 @@ class TestHolds:
         assert expiries(alice) == [-6, -1]
 
     def test_keep_lots_that_expire_sooner_before_those_that_expire_later(self, alice):
-        sooner, later = lot(alice, 5, days=1), lot(alice, 5, days=2)
+        sooner, later = granted(alice, 5, days=1), granted(alice, 5, days=2)
         hold(alice, 7)
         end(sooner)
         assert balance(alice) == 10
@@ -251,7 +251,7 @@ class TestHolds:
         assert expiries(alice) == [-3]
 
     def test_that_run_out_let_go_of_what_they_kept_at_that_moment(self, alice):
-        entry = lot(alice, 10, days=1)
+        entry = granted(alice, 10, days=1)
         opened = hold(alice, 4).hold
         end(entry)
         run_out(opened)
@@ -266,7 +266,7 @@ class TestHolds:
 
 class TestRefunds:
     def test_go_back_to_the_lots_they_came_from_the_last_first(self, alice):
-        first, second = lot(alice, 4, days=1), lot(alice, 10, days=2)
+        first, second = granted(alice, 4, days=1), granted(alice, 10, days=2)
         paid = charge(alice, credits=6)
 
         refund(paid.id, 1)
@@ -276,7 +276,7 @@ class TestRefunds:
         assert remaining(alice, first, second) == [2, 10]
 
     def test_to_a_lot_that_has_expired_expire_at_once(self, alice):
-        entry = lot(alice, 4, days=1)
+        entry = granted(alice, 4, days=1)
         paid = charge(alice, credits=4)
         end(entry)
         give(alice, 1)
@@ -288,7 +288,7 @@ class TestRefunds:
         assert expiries(alice) == [-4]
 
     def test_to_a_lot_that_was_used_up_expire_when_its_time_comes(self, alice):
-        entry = lot(alice, 4, days=1)
+        entry = granted(alice, 4, days=1)
         paid = charge(alice, credits=4)
         settle_grants(user_id=alice.pk)
         refund(paid.id)
@@ -310,7 +310,7 @@ class TestRefunds:
 
     def test_of_what_a_lot_had_paid_in_part_leave_to_it_no_more_than_that(self, alice):
         allow_overdraft(alice, 10)
-        entry = lot(alice, 4)
+        entry = granted(alice, 4)
         paid = charge(alice, credits=6)
         give(alice, 2)
 
@@ -322,7 +322,7 @@ class TestRefunds:
 
     def test_first_pay_what_is_overdrawn(self, alice):
         allow_overdraft(alice, 10)
-        entry = lot(alice, 4)
+        entry = granted(alice, 4)
         paid = charge(alice, credits=4)
         charge(alice, credits=3)
 
@@ -335,7 +335,7 @@ class TestOpening:
     def test_credits_that_would_begin_later_or_have_expired_are_refused(self, alice):
         for terms in ({"days": -1}, {"days": 0}, {"effective_at": timezone.now() + dt.timedelta(hours=1)}):
             with pytest.raises(GrantUntimely):
-                lot(alice, 1, **terms)
+                granted(alice, 1, **terms)
 
         assert not Entry.objects.exists()
 

@@ -8,7 +8,7 @@ from accounts.models import User
 from ledger.models import Entry, Grant, GrantCategory
 from tests.account import client_of
 from tests.factories import StaffFactory, UserFactory
-from tests.ledger.lots import end, lot
+from tests.ledger.granting import end, granted
 from tests.ledger.posting import post
 from tests.usage.metering import charge
 
@@ -24,10 +24,10 @@ def alice(transactional_db) -> User:
 @pytest.fixture
 def lots(alice) -> dict[str, Entry]:
     """One used up, one of which half expired, one from which was drawn, one that is untouched."""
-    made = {"used": lot(alice, 1, priority=0), "expired": lot(alice, 4, days=1)}
+    made = {"used": granted(alice, 1, priority=0), "expired": granted(alice, 4, days=1)}
     charge(alice, credits=3)
     end(made["expired"])
-    made["drawn on"] = lot(alice, "7.5", days=30, category=GrantCategory.PAID, priority=10)
+    made["drawn on"] = granted(alice, "7.5", days=30, category=GrantCategory.PAID, priority=10)
     made["untouched"] = post(alice, 5, type="credit", reason="purchase").entry
     charge(alice, credits=2)
     return made

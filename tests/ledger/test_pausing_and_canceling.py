@@ -19,7 +19,7 @@ from ledger.selectors import balance_of
 from ledger.services.subscriptions.periods import months_after, prorated
 from tests.account import client_of
 from tests.factories import UserFactory
-from tests.ledger.lots import left
+from tests.ledger.granting import left
 from tests.ledger.subscribing import (
     cancel,
     let_time_pass,

@@ -11,7 +11,7 @@ from ledger.models import Entry, Grant, SubscriptionChange
 from ledger.selectors import balance_of
 from ledger.services.subscriptions.periods import prorated
 from tests.factories import SubscriptionFactory, UserFactory
-from tests.ledger.lots import left
+from tests.ledger.granting import left
 from tests.ledger.subscribing import (
     YEARLY,
     cancel,

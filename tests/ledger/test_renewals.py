@@ -14,7 +14,7 @@ from ledger.services.controls import set_overdraft_limit
 from ledger.services.subscriptions.actions import cancel_subscription
 from tests.account import client_of
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
-from tests.ledger.lots import left, lot
+from tests.ledger.granting import granted, left
 from tests.ledger.subscribing import let_time_pass, plan, spans, subscribe, subscription_of
 from tests.usage.gateway import Gateway
 from tests.usage.metering import charge, held, price
@@ -69,7 +69,7 @@ def test_whoever_else_looks_sees_the_new_period_too(alice):
 
 
 def test_what_readers_see_is_what_is_written_down(alice):
-    lot(alice, 7, days=400)
+    granted(alice, 7, days=400)
     let_time_pass(alice, months=2)
     held(alice, credits=5)
     let_time_pass(alice, months=3)

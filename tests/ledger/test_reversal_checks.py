@@ -11,7 +11,7 @@ from ledger.models import DisputeStatus
 from ledger.providers import fake as cards
 from ledger.services.payments.reversals import note_dispute, note_refund
 from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.ledger.paying import bought
 from tests.ledger.tampering import unguarded
 from tests.usage.metering import charge, refund
@@ -42,7 +42,7 @@ def dispute(payment, *statuses):
 
 
 def test_a_reversal_that_drew_on_another_grant_is_found(bob):
-    gift = lot(bob, 1000, days=1)
+    gift = granted(bob, 1000, days=1)
     payment = bought(bob, cards.APPROVE)
     note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now())
     left(bob)
@@ -61,7 +61,7 @@ def test_a_reversal_that_drew_on_another_grant_is_found(bob):
 def test_a_reversal_that_drew_on_others_once_its_own_was_spent_is_right(bob):
     payment = bought(bob, cards.APPROVE)
     charge(bob, credits=900)
-    lot(bob, 500, days=1)
+    granted(bob, 500, days=1)
     note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now())
     left(bob)
 
@@ -91,7 +91,7 @@ def test_a_dispute_that_was_won_and_gave_back_to_no_grant_is_found(bob, covers_u
 
 
 def test_what_was_given_back_to_another_grant_than_was_drawn_on_is_found(bob):
-    other = lot(bob, 1000)
+    other = granted(bob, 1000)
     payment = bought(bob, cards.APPROVE)
     charge(bob, credits=1000)
     dispute(payment, DisputeStatus.OPEN, DisputeStatus.WON)
@@ -109,7 +109,7 @@ def test_what_was_given_back_to_another_grant_than_was_drawn_on_is_found(bob):
 
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_a_refund_into_an_ended_grant_whose_expiry_is_not_posted_is_found(bob, is_settled):
-    gift = lot(bob, 50, days=1)
+    gift = granted(bob, 50, days=1)
     spent = charge(bob, credits=50)
     end(gift)
     refund(spent.id)

@@ -13,7 +13,7 @@ from ledger.services.holds import release_hold
 from ledger.services.payments.reversals import note_dispute, note_refund
 from tests.account import client_of
 from tests.factories import give
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft, post
 from tests.usage.metering import captured, charge, held, refund
@@ -45,7 +45,7 @@ def ledger_says(user):
 
 class TestTakingAPurchaseBack:
     def test_draws_on_its_own_grant_and_not_on_the_one_that_expires_first(self, bob):
-        gift = lot(bob, 1000, days=1)
+        gift = granted(bob, 1000, days=1)
         payment = bought(bob, cards.APPROVE)
 
         note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now())
@@ -57,7 +57,7 @@ class TestTakingAPurchaseBack:
     def test_draws_on_others_in_their_order_once_its_own_is_spent(self, bob):
         payment = bought(bob, cards.APPROVE)
         charge(bob, credits=700)
-        later, sooner = lot(bob, 500, days=2), lot(bob, 100, days=1)
+        later, sooner = granted(bob, 500, days=2), granted(bob, 100, days=1)
         second = bought(bob, cards.APPROVE)
 
         note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now())
@@ -65,7 +65,7 @@ class TestTakingAPurchaseBack:
         assert left(bob) == {payment.entry_id: 0, sooner.pk: 0, later.pk: 0, second.entry_id: 900}
 
     def test_in_parts_draws_on_its_own_grant_each_time(self, bob):
-        gift = lot(bob, 1000, days=1)
+        gift = granted(bob, 1000, days=1)
         payment = bought(bob, cards.APPROVE)
 
         for minor in (125, 625, 1250):
@@ -81,7 +81,7 @@ class TestADisputeThatIsWon:
         dispute(payment, WON)
 
         assert left(bob) == {payment.entry_id: 1000}
-        gift = lot(bob, 200, days=1)
+        gift = granted(bob, 200, days=1)
         charge(bob, credits=400)
         end(gift)
         assert has(bob) == 800
@@ -89,7 +89,7 @@ class TestADisputeThatIsWon:
     def test_gives_back_to_every_grant_the_last_drawn_first(self, bob):
         payment = bought(bob, cards.APPROVE)
         charge(bob, credits=800)
-        gift = lot(bob, 500, days=1)
+        gift = granted(bob, 500, days=1)
         other = post(bob, 600).entry
         dispute(payment, OPEN)
         assert left(bob) == {payment.entry_id: 0, gift.pk: 0, other.pk: 300}
@@ -101,7 +101,7 @@ class TestADisputeThatIsWon:
     def test_gives_back_to_a_grant_that_has_ended_what_expires_at_once(self, bob):
         payment = bought(bob, cards.APPROVE)
         charge(bob, credits=800)
-        gift = lot(bob, 500, days=1)
+        gift = granted(bob, 500, days=1)
         other = post(bob, 600).entry
         dispute(payment, OPEN)
         end(gift)
@@ -114,7 +114,7 @@ class TestADisputeThatIsWon:
 
     @pytest.mark.parametrize("again", range(2))
     def test_and_lost_again_and_won_again_leaves_what_it_found(self, bob, again):
-        gift = lot(bob, 50, days=1)
+        gift = granted(bob, 50, days=1)
         payment = bought(bob, cards.APPROVE)
         charge(bob, credits=60 + again)
         before = left(bob)
@@ -141,7 +141,7 @@ class TestADisputeThatIsWon:
 
 class TestWhatComesBackToAGrantThatHasEnded:
     def test_a_refund_expires_in_its_own_transaction(self, bob):
-        gift = lot(bob, 50, days=1)
+        gift = granted(bob, 50, days=1)
         spent = charge(bob, credits=50)
         end(gift)
 
@@ -158,7 +158,7 @@ class TestWhatComesBackToAGrantThatHasEnded:
         assert api.get("/auth/account/credits").json()["balance"] == 0
 
     def test_a_hold_that_is_released_expires_with_what_was_kept_for_it(self, bob):
-        gift = lot(bob, 50, days=1)
+        gift = granted(bob, 50, days=1)
         hold = held(bob, credits=50).hold
         end(gift)
         assert has(bob) == 50
@@ -169,7 +169,7 @@ class TestWhatComesBackToAGrantThatHasEnded:
         assert has(bob) == 0
 
     def test_a_capture_of_a_part_expires_the_rest_that_was_kept_for_it(self, bob):
-        gift = lot(bob, 50, days=1)
+        gift = granted(bob, 50, days=1)
         hold = held(bob, credits=50).hold
         end(gift)
 
@@ -183,7 +183,7 @@ class TestAnOverdraft:
     def test_is_paid_by_a_grant_that_ends_before_the_rest_can_be_spent(self, bob):
         allow_overdraft(bob, 100)
         charge(bob, credits=80)
-        gift = lot(bob, 100, days=1)
+        gift = granted(bob, 100, days=1)
 
         assert left(bob) == {gift.pk: 20}
         end(gift)
@@ -192,7 +192,7 @@ class TestAnOverdraft:
     def test_that_a_grant_paid_is_not_given_back_by_a_refund(self, bob):
         allow_overdraft(bob, 100)
         spent = charge(bob, credits=80)
-        gift = lot(bob, 100, days=1)
+        gift = granted(bob, 100, days=1)
 
         given = refund(spent.id).entry
 
@@ -204,7 +204,7 @@ class TestAnOverdraft:
 def test_credits_owed_are_taken_while_an_ended_grant_keeps_some_for_a_hold(bob):
     payment = bought(bob, cards.APPROVE)
     charge(bob, credits=1_000)
-    gift = lot(bob, 50, days=1)
+    gift = granted(bob, 50, days=1)
     kept = held(bob, credits=40).hold
     end(gift)
     dispute(payment, OPEN)

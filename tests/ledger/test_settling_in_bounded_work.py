@@ -19,7 +19,7 @@ from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
 from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from tests.factories import customer_with, give
 from tests.ledger.bulk import write_debits, write_refunded_debits
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold, post
 from tests.ledger.subscribing import plan, subscribe
@@ -68,7 +68,7 @@ class TestTwentyThousandRefunds:
 
     def test_do_not_keep_the_first_grant_that_ends_from_its_customer(self, alice):
         with at_most(seconds=2):
-            gift = lot(alice, 50, days=1)
+            gift = granted(alice, 50, days=1)
             charge(alice, credits=20)
             end(gift)
             assert has(alice) == 1_000
@@ -104,7 +104,7 @@ class TestMoreRefundsThanACallSettles:
         write_refunded_debits(alice.pk, 2 * ENTRIES_AT_ONCE)
 
     def test_are_followed_by_refunds_to_the_grants_that_were_drawn_on(self, alice):
-        soon, later = lot(alice, 50, days=1), lot(alice, 50, days=2)
+        soon, later = granted(alice, 50, days=1), granted(alice, 50, days=2)
         over_three = charge(alice, credits=120)
         end(soon)
 
@@ -115,7 +115,7 @@ class TestMoreRefundsThanACallSettles:
         assert left(alice)[later.pk] == 50
 
     def test_are_followed_by_captures_of_what_ended_grants_kept(self, alice):
-        gift = lot(alice, 50, days=1)
+        gift = granted(alice, 50, days=1)
         held = hold(alice, 40).hold
         end(gift)
         charge(alice, credits=5)
@@ -129,7 +129,7 @@ class TestMoreRefundsThanACallSettles:
         assert list(drawn) == [10, 30, 10]
 
     def test_after_a_grant_that_ends_are_settled_exactly_too(self, alice):
-        gift = lot(alice, 50, days=1)
+        gift = granted(alice, 50, days=1)
         write_refunded_debits(
             alice.pk, 2 * ENTRIES_AT_ONCE + 10, credits="60"
         )  # a stretch ends with nothing left of it
@@ -146,7 +146,7 @@ class TestAHistoryTooLongForOneTransaction:
 
     @pytest.fixture(autouse=True)
     def _history(self, alice):
-        self.gift = lot(alice, 50, days=1)
+        self.gift = granted(alice, 50, days=1)
         write_refunded_debits(alice.pk, 5 * ENTRIES_AT_ONCE + 100, credits="60")
         end(self.gift)
 
@@ -170,7 +170,7 @@ class TestAHistoryTooLongForOneTransaction:
 
 class TestDebitsWithoutNumber:
     def test_are_settled_by_their_sum(self, alice):
-        soon, later = lot(alice, 50, days=1), lot(alice, 100, days=2)
+        soon, later = granted(alice, 50, days=1), granted(alice, 100, days=2)
         write_debits(alice.pk, 70_000, credits="0.001")
 
         with at_most(seconds=2):
@@ -187,7 +187,7 @@ class TestDebitsWithoutNumber:
         ]
 
     def test_are_split_where_a_grant_ends_within_one(self, alice):
-        first, second = lot(alice, "2.5", days=1), lot(alice, "0.2", days=2)
+        first, second = granted(alice, "2.5", days=1), granted(alice, "0.2", days=2)
         write_debits(alice.pk, 5, credits="1")
 
         settle_grants(user_id=alice.pk)
@@ -225,7 +225,7 @@ def test_a_purchase_is_taken_back_only_when_its_own_grant_is_known(alice):
     payment = bought(alice, cards.APPROVE)
     charge(alice, credits=1_200)
     write_refunded_debits(alice.pk, ENTRIES_AT_ONCE)
-    gift = lot(alice, 50, days=1)
+    gift = granted(alice, 50, days=1)
     payment.refunded_minor = payment.amount_minor
     payment.save(update_fields=["refunded_minor"])
 

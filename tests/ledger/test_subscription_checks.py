@@ -4,7 +4,7 @@ import pytest
 
 from ledger.services.subscriptions.checks import SUBSCRIPTION_CHECKS
 from tests.factories import UserFactory
-from tests.ledger.lots import left
+from tests.ledger.granting import left
 from tests.ledger.subscribing import let_time_pass, move, pause, plan, resume, subscribe
 from tests.ledger.tampering import tamper
 from usage.services.reconciliation import Scope, reconcile

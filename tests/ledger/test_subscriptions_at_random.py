@@ -11,7 +11,7 @@ from ledger.models import Entry, SubscriptionPeriod
 from ledger.selectors import balance_of
 from ledger.services.grants import settle_grants
 from tests.factories import UserFactory, give
-from tests.ledger.lots import lot
+from tests.ledger.granting import granted
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.subscribing import YEARLY, cancel, let_time_pass, move, pause, plan, resume, subscribe
 from tests.usage.metering import charge, held, refund
@@ -48,7 +48,7 @@ def test_readers_see_what_is_written_down_and_no_promise_breaks(seed):
         give_back,
         hold,
         lambda: give(alice, 25),
-        lambda: lot(alice, 15, days=draw.randrange(1, 60)),
+        lambda: granted(alice, 15, days=draw.randrange(1, 60)),
         *[lambda: subscribe(alice, draw.choice(plans))] * 2,
         lambda: move(alice, draw.choice(plans)),
         lambda: move(alice, plans[2], YEARLY),

@@ -18,7 +18,7 @@ from ledger.selectors import balance_of
 from tests.conftest import owner_connection
 from tests.factories import customer_with
 from tests.ledger.bulk import write_debits, write_refunded_debits
-from tests.ledger.lots import end, left, lot
+from tests.ledger.granting import end, granted, left
 from tests.usage.metering import charge
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,7 +41,7 @@ def test_a_long_history_keeps_nothing_waiting(history):
         cursor.execute("SELECT 1")
     balance_of(user_id=alice.pk)
 
-    gift = _took(history, "the first grant with an end", lambda: lot(alice, 50, days=1))
+    gift = _took(history, "the first grant with an end", lambda: granted(alice, 50, days=1))
     _took(history, "a charge before its end", lambda: charge(alice, credits=20))
     end(gift)
     before = _took(history, "GET credits after its end", lambda: balance_of(user_id=alice.pk)).balance

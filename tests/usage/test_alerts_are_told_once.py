@@ -13,7 +13,7 @@ from config.rounds import Round
 from ledger.models import Threshold
 from tests.accounts.races import at_once
 from tests.factories import customer_with
-from tests.ledger.lots import lot
+from tests.ledger.granting import granted
 from tests.ledger.posting import post
 from tests.ledger.races import before_it_commits
 from tests.usage.metering import price, report, request_at
@@ -57,7 +57,7 @@ def test_of_many_who_tell_at_once_one_tells():
     alert_on(alice, 365, AlertKind.RUNWAY_BELOW)
     price("search", 1)
     report(alice, [request_at(timezone.now(), units=Decimal(50))], charged=True)
-    lot(alice, 1, days=3)
+    granted(alice, 1, days=3)
 
     for telling in (notify_crossings, notify_runways, notify_expiring_grants):
         news = at_once(5, lambda telling=telling: telling(Round(), now=timezone.now()))

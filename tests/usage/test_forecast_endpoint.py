@@ -9,7 +9,7 @@ from accounts.models import Subscription, SubscriptionStatus, User
 from ledger.models import GrantDraw
 from tests.account import client_of
 from tests.factories import StaffFactory, UserFactory, customer_with
-from tests.ledger.lots import lot
+from tests.ledger.granting import granted
 from tests.ledger.subscribing import let_time_pass, move, plan, subscribe
 from tests.usage.metering import charge, price
 
@@ -120,7 +120,7 @@ def test_whoever_has_no_credits_that_expire_is_not_reckoned():
 
 
 def test_strangers_and_staff_see_their_own_and_nobody_sees_anything_without_a_token():
-    lot(UserFactory(), 10, days=3)
+    granted(UserFactory(), 10, days=3)
 
     assert shown(UserFactory())["available"] == 0
     assert shown(StaffFactory(is_superuser=True))["expiring_soon"]["credits"] == 0

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.factories import UserFactory, customer_with
-from tests.ledger.lots import end, lot
+from tests.ledger.granting import end, granted
 from tests.ledger.posting import allow_overdraft, hold, post
 from tests.usage.metering import charge, price, refund, report, request_at
 from usage.services.forecasts.outlook import outlook_of
@@ -129,7 +129,7 @@ def test_credits_that_expire_before_they_are_burnt_do_not_count(now):
     alice = old(UserFactory(), 3)
     post(alice, 90)
     used(alice, 30, days_ago=0)
-    lot(alice, 100, days=2)
+    granted(alice, 100, days=2)
 
     forecast = outlook_of(user_id=alice.pk, now=now).forecast
 
@@ -142,7 +142,7 @@ def test_credits_that_expire_before_they_are_burnt_do_not_count(now):
 
 def test_credits_that_expire_far_ahead_are_not_soon_but_next(now):
     alice = UserFactory()
-    lot(alice, 100, days=31)
+    granted(alice, 100, days=31)
 
     forecast = outlook_of(user_id=alice.pk, now=now).forecast
 
@@ -152,7 +152,7 @@ def test_credits_that_expire_far_ahead_are_not_soon_but_next(now):
 
 def test_what_was_spent_of_a_lot_since_it_was_settled_does_not_expire(now):
     alice = UserFactory()
-    lot(alice, 100, days=5)
+    granted(alice, 100, days=5)
     post(alice, -60)
 
     forecast = outlook_of(user_id=alice.pk, now=now).forecast
@@ -162,7 +162,7 @@ def test_what_was_spent_of_a_lot_since_it_was_settled_does_not_expire(now):
 
 def test_what_holds_reserve_is_taken_from_the_first_lots(now):
     alice = UserFactory()
-    lot(alice, 100, days=5)
+    granted(alice, 100, days=5)
     post(alice, 50)
     hold(alice, 30)
 
@@ -172,8 +172,8 @@ def test_what_holds_reserve_is_taken_from_the_first_lots(now):
 @pytest.mark.django_db(transaction=True)
 def test_a_lot_whose_time_has_come_counts_no_more(now):
     alice = old(UserFactory(), 3)
-    gone = lot(alice, 100, days=5)
-    lot(alice, 40, days=6)
+    gone = granted(alice, 100, days=5)
+    granted(alice, 40, days=6)
     end(gone)
 
     forecast = outlook_of(user_id=alice.pk, now=timezone.now()).forecast
@@ -185,7 +185,7 @@ def test_many_customers_are_forecast_as_each_alone_in_one_statement(now, django_
     alice, bob, carol = old(customer_with(100), 3), old(customer_with(7)), UserFactory()
     for each in (alice, bob):
         used(each, 3, days_ago=0)
-    lot(bob, 5, days=3)
+    granted(bob, 5, days=3)
     everybody = [each.pk for each in (alice, bob, carol)]
 
     with django_assert_num_queries(1):

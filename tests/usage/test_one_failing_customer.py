@@ -25,7 +25,7 @@ from tests.accounts.webhooks import endpoint_of, tell
 from tests.conftest import owner_connection
 from tests.factories import UserFactory, customer_with
 from tests.failing import failing
-from tests.ledger.lots import end, lot
+from tests.ledger.granting import end, granted
 from tests.ledger.paying import LATER, bought
 from tests.ledger.posting import hold, post
 from tests.ledger.reloading import low, soon
@@ -65,7 +65,7 @@ def with_expired_hold(_: Path) -> User:
 
 def with_expired_grant(_: Path) -> User:
     user = UserFactory()
-    end(lot(user, 10, days=1))
+    end(granted(user, 10, days=1))
     return user
 
 
@@ -102,7 +102,7 @@ def with_crossing(_: Path) -> User:
 
 def with_expiring_grant(_: Path) -> User:
     user = UserFactory()
-    lot(user, 10, days=3)
+    granted(user, 10, days=3)
     run("send_alerts", "--json")  # watches, and tells nothing of it yet
     Notice.objects.all().delete()
     return user

@@ -12,7 +12,7 @@ from config.cli.run_lock import run_lock
 from ledger.services.thresholds import rearm
 from tests.account import client_of
 from tests.factories import UserFactory, customer_with
-from tests.ledger.lots import lot
+from tests.ledger.granting import granted
 from tests.ledger.posting import allow_overdraft, hold, post
 from tests.ledger.running import run
 from tests.usage.metering import price, report, request_at
@@ -204,7 +204,7 @@ def test_what_is_switched_off_is_not_told(alice):
     low = alert_on(alice, 50)
     for alert in (low, default(alice, AlertKind.DEPLETED), default(alice, AlertKind.GRANT_EXPIRING)):
         change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False})
-    lot(alice, 5, days=1)
+    granted(alice, 5, days=1)
     post(alice, -105)
 
     assert send() == NOTHING
@@ -263,7 +263,7 @@ def test_one_move_may_cross_several_alerts_and_each_is_told(alice):
 
 
 def test_a_lot_that_will_expire_is_told_once_with_what_is_left_of_it(alice):
-    soon, later = lot(alice, 40, days=6.9), lot(alice, 40, days=7.1)
+    soon, later = granted(alice, 40, days=6.9), granted(alice, 40, days=7.1)
     post(alice, -10)
 
     first, again = send(), send()
@@ -278,14 +278,14 @@ def test_a_lot_that_will_expire_is_told_once_with_what_is_left_of_it(alice):
 
 
 def test_a_lot_that_was_spent_meanwhile_is_not_told(alice):
-    lot(alice, 40, days=5)
+    granted(alice, 40, days=5)
     post(alice, -45)
 
     assert send() == NOTHING
 
 
 def test_more_days_before_an_expiry_tell_of_lots_that_come_later(alice):
-    lot(alice, 40, days=20)
+    granted(alice, 40, days=20)
     first = send()
     expiring = default(alice, AlertKind.GRANT_EXPIRING)
     change_alert(user_id=alice.pk, alert_id=expiring.pk, changes={"days": 30})
@@ -316,7 +316,7 @@ def test_a_runway_that_becomes_short_is_told_and_again_once_it_was_long(alice):
 
 
 def test_a_runway_counts_credits_that_expire_first(alice):
-    lot(alice, 1000, days=6, priority=0)
+    granted(alice, 1000, days=6, priority=0)
     alert_on(alice, 12, AlertKind.RUNWAY_BELOW)
     spend_a_week_of(alice, 150)  # 950 would last for 45 days, but most of them are gone after six
 
@@ -348,7 +348,7 @@ def test_a_dry_run_counts_and_tells_nothing(alice):
     post(bob, -60)
     send()
     post(bob, 60)
-    lot(bob, 5, days=2)
+    granted(bob, 5, days=2)
     spend_a_week_of(alice, 90)
 
     counted = send(dry_run=True)

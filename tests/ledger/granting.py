@@ -1,4 +1,4 @@
-"""Lots of credits in tests: made with terms of their own, and made to expire at will."""
+"""Grants in tests: made with terms of their own, and made to expire at will."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ledger.services.grants import GrantTerms, grant_credits, settle_grants
 from tests.ledger.tampering import unguarded
 
 
-def lot(user: User, credits: Decimal | int | str, *, days: float | None = None, **terms: Any) -> Entry:
-    """Grant credits that expire in so many days (None: never), on the terms given; each call is another lot."""
+def granted(user: User, credits: Decimal | int | str, *, days: float | None = None, **terms: Any) -> Entry:
+    """Grant credits that expire in so many days (None: never), on the terms given; each call is another grant."""
     if days is not None:
         terms["expires_at"] = timezone.now() + dt.timedelta(days=days)
     return grant_credits(
@@ -29,19 +29,19 @@ def lot(user: User, credits: Decimal | int | str, *, days: float | None = None, 
     ).entry
 
 
-def end(*lots: Entry) -> None:
-    """Let the time of these lots come at once: what the clock would do, if a test could wait."""
-    ids = [entry.pk for entry in lots]
+def end(*grants: Entry) -> None:
+    """Let these grants expire at once: what the clock would do, if a test could wait."""
+    ids = [entry.pk for entry in grants]
     with unguarded() as connection:
         connection.execute("UPDATE ledger_grant SET expires_at = clock_timestamp() WHERE entry_id = ANY(%s)", [ids])
         connection.execute(
             "UPDATE ledger_balance SET next_expiry_at = least(next_expiry_at, ("
             "SELECT min(expires_at) FROM ledger_grant WHERE entry_id = ANY(%s))) WHERE user_id = %s",
-            [ids, lots[0].user_id],
+            [ids, grants[0].user_id],
         )
 
 
 def left(user: User) -> dict[int, Decimal]:
-    """Tell what is left of each lot of a customer, by the entry that opened it."""
+    """Return what is left of each grant of a customer, by the entry that opened it."""
     settle_grants(user_id=user.pk)
     return dict(Grant.objects.of(user.pk).values_list("entry_id", "remaining"))
