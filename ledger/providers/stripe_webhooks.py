@@ -15,14 +15,13 @@ from ledger.providers.news import News
 from ledger.providers.stripe_events import news_of
 from ledger.providers.stripe_shapes import field
 
-TOLERANCE_SECONDS = 300
-
 
 class StripeWebhooks:
     """Stripe's webhooks, signed with one of `secrets`; `account` is the id of our account, where events name one."""
 
     name = "stripe"
     signature_header = "Stripe-Signature"
+    tolerance_seconds = 300
 
     def __init__(self, secrets: Sequence[str], *, secret_key: str = "", account: str = "") -> None:
         self.secrets = secrets
@@ -39,7 +38,7 @@ class StripeWebhooks:
         parts = [part.strip().partition("=") for part in headers.get(self.signature_header, "").split(",")[:20]]
         times = [value for name, _, value in parts if name == "t" and value.isascii() and value.isdigit()]
         signatures = [value for name, _, value in parts if name == "v1" and value.isascii()]
-        if len(times) != 1 or len(times[0]) > 12 or abs(int(now.timestamp()) - int(times[0])) > TOLERANCE_SECONDS:
+        if len(times) != 1 or len(times[0]) > 12 or abs(int(now.timestamp()) - int(times[0])) > self.tolerance_seconds:
             raise WebhookSignatureInvalid
         expected = [sign(body, secret, at=times[0]) for secret in self.secrets]
         if not any(hmac.compare_digest(one, other) for one in expected for other in signatures):

@@ -18,9 +18,10 @@ class ProviderWebhooks(Protocol):
 
     name: str
     signature_header: str
+    tolerance_seconds: int  # how old a signature may be
 
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: dt.datetime) -> None:
-        """Verify that the provider signed this body, a short time ago.
+        """Verify that the provider signed this body, at most `tolerance_seconds` ago.
 
         :raises WebhookSignatureInvalid: if the signature is missing, wrong or too old
         """

@@ -43,8 +43,9 @@ def webhook_view(provider: str) -> Any:
     documented = extend_schema(
         operation_id=f"{provider}_webhook",
         summary=f"Webhook of {title}",
-        description="Signed over the raw body, at most five minutes ago. A type that means nothing here is answered "
-        f"with 200; what could not be recorded never is, so that {title} sends it again.",
+        description=f"Signed over the raw body, at most {webhooks_of(provider).tolerance_seconds} seconds ago. A type "
+        "that is of no interest returns 200; an event that could not be recorded never does, so that "
+        f"{title} sends it again.",
         tags=["webhooks"],
         request=OpenApiTypes.OBJECT,
         responses={

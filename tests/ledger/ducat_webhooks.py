@@ -16,12 +16,11 @@ from ledger.models import PaymentState
 from ledger.providers.base import Answer, ShapeNotUnderstood
 from ledger.providers.news import News, PaymentNews, RefundNews, Which
 
-TOLERANCE = dt.timedelta(minutes=1)
-
 
 class DucatWebhooks:
     name = "ducat"
     signature_header = "Ducat-Signature"
+    tolerance_seconds = 60
 
     def __init__(self, secret: str) -> None:
         self.secret = secret
@@ -29,7 +28,7 @@ class DucatWebhooks:
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: dt.datetime) -> None:
         at, _, signature = headers.get(self.signature_header, "").partition(" ")
         is_signed = self.secret and hmac.compare_digest(signature.encode(), sign(body, self.secret, at=at).encode())
-        if not is_signed or abs(now - dt.datetime.fromisoformat(at)) > TOLERANCE:
+        if not is_signed or abs(now - dt.datetime.fromisoformat(at)).total_seconds() > self.tolerance_seconds:
             raise WebhookSignatureInvalid
 
     def why_not_ours(self, event: Any) -> str | None:
