@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import ApiKey, KeyStatus, User
 from accounts.models.api_key import ApiKeyQuerySet
@@ -28,25 +27,33 @@ from accounts.services.keys.api_keys import IssuedKey
 from accounts.services.keys.limits import COLUMNS as LIMITS
 from accounts.services.keys.limits import KeyLimits
 from accounts.services.keys.own_keys import change_own_key, create_own_key, rotate_own_key, withdraw_own_key
-from config.http.csv import csv_answer
-from config.http.pagination import csv_items
-from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
+from config.http.parameters import choice, path_number, strict_parameters
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 
-CSV_HEADER = (
+CSV_COLUMNS = (
     "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",
     "rate_limit_per_minute", "spending_limit", "spending_reset_day", "replaces_id", "replaced_by",
 )  # fmt: skip
 KEY_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The key's id.")
 
 
-class ApiKeyViewSet(GenericViewSet[ApiKey]):
+def sheet_of_keys(*more: str) -> Sheet:
+    """Describe the file of keys, with more columns at its end."""
+    columns = (*CSV_COLUMNS, *more)
+    return Sheet("api-keys.csv", columns, shown=lambda key: _shown_in(columns, key))
+
+
+def _shown_in(columns: tuple[str, ...], key: ApiKey) -> dict[str, Any]:
+    return {name: getattr(key, name) for name in columns} | {"scopes": " ".join(key.scopes)}
+
+
+class ApiKeyViewSet(ListViewSet[ApiKey]):
     """Keys that the customer's own programs call with; service keys are none of theirs."""
 
     serializer_class = ApiKeySerializer
     queryset = ApiKey.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
-    csv_header: tuple[str, ...] = CSV_HEADER
+    sheet: ClassVar[Sheet] = sheet_of_keys()
 
     def keys(self, *, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
         """Give a customer's keys as `serializer_class` shows them."""
@@ -59,25 +66,14 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
         tags=["api keys"],
         parameters=[
             OpenApiParameter("status", str, enum=KeyStatus.values, description="Only keys of this status."),
-            OpenApiParameter(
-                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
-            ),
+            FORMAT,
         ],
-        responses={
-            (200, "application/json"): ApiKeySerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same keys, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        responses=listed(ApiKeySerializer, "keys"),
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         asked = choice(strict_parameters(request, {"status"}), "status", KeyStatus.values, default="")
         keys = self.keys(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
-        if wants_csv(request):
-            rows = ([_csv_value(key, name) for name in self.csv_header] for key in csv_items(request, keys))
-            return csv_answer(filename="api-keys.csv", header=self.csv_header, rows=rows)
-        page = self.paginate_queryset(keys)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.file_or_page_of(keys)
 
     @extend_schema(
         operation_id="create_api_key",
@@ -173,8 +169,3 @@ class ApiKeyViewSet(GenericViewSet[ApiKey]):
 def _end_of(asked: dict[str, Any], now: dt.datetime) -> dt.datetime | None:
     days = asked.get("expires_in_days")
     return asked.get("expires_at") if days is None else now + dt.timedelta(days=days)
-
-
-def _csv_value(key: ApiKey, name: str) -> Any:
-    value = getattr(key, name)
-    return " ".join(value) if name == "scopes" else value

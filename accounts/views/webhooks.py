@@ -7,11 +7,10 @@ from typing import cast
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import DeliveryState, User, WebhookDelivery, WebhookEndpoint
 from accounts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
@@ -32,12 +31,11 @@ from accounts.services.webhooks.endpoints import (
     rotate_secret,
     send_test,
 )
-from config.http.csv import csv_answer
-from config.http.pagination import csv_items
-from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
+from config.http.parameters import choice, path_number, strict_parameters
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 
-CSV_HEADER = (
+CSV_COLUMNS = (
     "id", "message_id", "type", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at",
     "delivered_at",
 )  # fmt: skip
@@ -47,12 +45,11 @@ DELIVERY_ID = OpenApiParameter(
 )
 
 
-class WebhookViewSet(GenericViewSet[WebhookEndpoint]):
+class WebhookViewSet(ListViewSet[WebhookEndpoint]):
     """Where the customer is told what happens, besides by email."""
 
     serializer_class = WebhookSerializer
     queryset = WebhookEndpoint.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
 
     @extend_schema(
         operation_id="webhooks",
@@ -62,8 +59,7 @@ class WebhookViewSet(GenericViewSet[WebhookEndpoint]):
         responses={200: WebhookSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
     def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(webhooks_of(user_id=_caller(request)))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(webhooks_of(user_id=_caller(request)))
 
     @extend_schema(
         operation_id="create_webhook",
@@ -144,12 +140,12 @@ class WebhookViewSet(GenericViewSet[WebhookEndpoint]):
         return Response(TestSentSerializer({"delivery_id": sent}).data, status=status.HTTP_202_ACCEPTED)
 
 
-class DeliveryViewSet(GenericViewSet[WebhookDelivery]):
+class DeliveryViewSet(ListViewSet[WebhookDelivery]):
     """The delivery log of one endpoint, kept for 30 days."""
 
     serializer_class = DeliverySerializer
     queryset = WebhookDelivery.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
+    sheet = Sheet("deliveries.csv", CSV_COLUMNS, shown=lambda delivery: DeliverySerializer(delivery).data)
 
     @extend_schema(
         operation_id="webhook_deliveries",
@@ -159,27 +155,14 @@ class DeliveryViewSet(GenericViewSet[WebhookDelivery]):
         parameters=[
             ENDPOINT_ID,
             OpenApiParameter("status", str, enum=DeliveryState.values, description="Only deliveries of this state."),
-            OpenApiParameter(
-                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
-            ),
+            FORMAT,
         ],
-        responses={
-            (200, "application/json"): DeliverySerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same deliveries, one a line."),
-            400: FieldErrorsSerializer,
-            404: ErrorSerializer,
-            **REFUSALS,
-        },
+        responses={**listed(DeliverySerializer, "deliveries"), 404: ErrorSerializer},
     )
     def list(self, request: Request, id: str) -> Response | StreamingHttpResponse:
         asked = choice(strict_parameters(request, {"status"}), "status", DeliveryState.values, default="")
         deliveries = deliveries_of(user_id=_caller(request), endpoint_id=path_number(id), state=asked or None)
-        if wants_csv(request):
-            shown = (DeliverySerializer(delivery).data for delivery in csv_items(request, deliveries))
-            rows = ([delivery[name] for name in CSV_HEADER] for delivery in shown)
-            return csv_answer(filename="deliveries.csv", header=CSV_HEADER, rows=rows)
-        page = self.paginate_queryset(deliveries)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.file_or_page_of(deliveries)
 
     @extend_schema(
         operation_id="webhook_delivery",

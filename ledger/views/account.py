@@ -6,14 +6,13 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from config.http.csv import csv_answer
+from config.http.csv_lists import FORMAT, Sheet, listed
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
-from config.http.pagination import csv_items
 from config.http.parameters import choice, path_number, strict_parameters, wants_csv
-from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from config.http.refusals import REFUSALS, ErrorSerializer
 from ledger.filters import LedgerFilter
 from ledger.listings import ENTRIES, GRANTS, HOLDS, LedgerRows, printed_grants_of, printed_holds_of
 from ledger.models import Entry, Grant, Hold, HoldStatus
@@ -27,8 +26,6 @@ from ledger.serializers.account import (
 )
 from ledger.services.grants import settle_grants
 from ledger.services.holds import expire_holds
-
-FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` streams all that the filters select.")
 
 
 class CreditsViewSet(LeanViewSet):
@@ -45,7 +42,9 @@ class CreditsViewSet(LeanViewSet):
         return LeanAnswer(balance_answer(balance_of(user_id=request.user.pk)))
 
 
-CSV_HEADER = ("id", "created_at", "type", "amount", "balance_after", "description", "reference", "metadata")
+LEDGER_SHEET = Sheet(
+    "ledger.csv", ("id", "created_at", "type", "amount", "balance_after", "description", "reference", "metadata")
+)
 
 
 class LedgerViewSet(LeanListViewSet):
@@ -61,18 +60,12 @@ class LedgerViewSet(LeanListViewSet):
         description="Every change of the balance, newest first. A hold is no entry until it is captured.",
         tags=["account"],
         parameters=[FORMAT],
-        responses={
-            (200, "application/json"): EntrySerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same entries, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        responses=listed(EntrySerializer, "entries"),
     )
     def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
         pages = self._pages(request)
         if wants_csv(request):
-            rows = ([getattr(entry, name) for name in CSV_HEADER] for entry in csv_items(request, pages))
-            return csv_answer(filename="ledger.csv", header=CSV_HEADER, rows=rows)
+            return LEDGER_SHEET.answer(request, pages)
         return self.page_of(request, LedgerRows(**vars(pages)), ENTRIES)
 
     @extend_schema(
@@ -103,9 +96,11 @@ class LedgerViewSet(LeanListViewSet):
         return pages
 
 
-HOLDS_CSV_HEADER = (
-    "id", "created_at", "status_now", "credits", "captured", "expires_at", "settled_at_now", "reference", "metadata"
-)  # fmt: skip
+HOLDS_SHEET = Sheet(
+    "holds.csv",
+    ("id", "created_at", "status", "credits", "captured", "expires_at", "settled_at", "reference", "metadata"),
+    sources={"status": "status_now", "settled_at": "settled_at_now"},
+)
 
 
 class HoldsViewSet(LeanListViewSet):
@@ -124,27 +119,23 @@ class HoldsViewSet(LeanListViewSet):
             OpenApiParameter("status", str, enum=HoldStatus.values, description="Only holds of this status."),
             FORMAT,
         ],
-        responses={
-            (200, "application/json"): AccountHoldSerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same holds, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        responses=listed(AccountHoldSerializer, "holds"),
     )
     def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
         asked = choice(strict_parameters(request, {"status"}), "status", HoldStatus.values, default="")
         wanted = {"user_id": request.user.pk, "now": timezone.now(), "status": asked or None}
         if wants_csv(request):
-            holds = holds_of(**wanted)
-            rows = ([getattr(hold, name) for name in HOLDS_CSV_HEADER] for hold in csv_items(request, holds))
-            header = [name.removesuffix("_now") for name in HOLDS_CSV_HEADER]
-            return csv_answer(filename="holds.csv", header=header, rows=rows)
+            return HOLDS_SHEET.answer(request, holds_of(**wanted))
         return self.page_of(request, printed_holds_of(**wanted), HOLDS)
 
 
-GRANTS_CSV_HEADER = (
-    "entry_id", "entry_id", "amount", "remaining", "category", "priority", "effective_at", "expires_at", "created_at",
-    "status_now",
+GRANTS_SHEET = Sheet(
+    "grants.csv",
+    (
+        "id", "entry_id", "amount", "remaining", "category", "priority", "effective_at", "expires_at", "created_at",
+        "status",
+    ),
+    sources={"id": "entry_id", "status": "status_now"},
 )  # fmt: skip
 
 
@@ -163,20 +154,12 @@ class GrantsViewSet(LeanListViewSet):
         "from that very moment, except what an open hold had reserved: that stays until the hold ends.",
         tags=["account"],
         parameters=[FORMAT],
-        responses={
-            (200, "application/json"): GrantSerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same lots, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        responses=listed(GrantSerializer, "grants"),
     )
     def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
         user_id = request.user.pk
         settle_grants(user_id=user_id)
         wanted = {"user_id": user_id, "now": timezone.now()}
         if wants_csv(request):
-            grants = grants_of(**wanted)
-            rows = ([getattr(grant, name) for name in GRANTS_CSV_HEADER] for grant in csv_items(request, grants))
-            header = ["id", *(name.removesuffix("_now") for name in GRANTS_CSV_HEADER[1:])]
-            return csv_answer(filename="grants.csv", header=header, rows=rows)
+            return GRANTS_SHEET.answer(request, grants_of(**wanted))
         return self.page_of(request, printed_grants_of(**wanted), GRANTS)

@@ -6,27 +6,29 @@ from typing import Any, cast
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from config.http.csv import csv_answer
-from config.http.pagination import csv_items
-from config.http.parameters import wants_csv
+from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.models import AutoReload, AutoReloadEvent
 from ledger.serializers.auto_reload import AutoReloadSerializer, ReloadChangesSerializer, ReloadEventSerializer
 from ledger.services.auto_reload.status import reload_status
 from ledger.services.auto_reload.terms import change_auto_reload
-from ledger.views.account import FORMAT
 
-CSV_HEADER = (
+CSV_COLUMNS = (
     "id", "created_at", "kind", "by", "reason", "threshold", "amount", "target", "monthly_cap", "currency",
     "payment_id", "payment_state", "sentence",
 )  # fmt: skip
+
+
+def _shown_in_file(event: AutoReloadEvent) -> dict[str, Any]:
+    shown: dict[str, Any] = dict(ReloadEventSerializer(event).data)
+    payment = shown["payment"] or {}
+    return shown | {"payment_id": payment.get("id"), "payment_state": payment.get("state")}
 
 
 class AutoReloadViewSet(GenericViewSet[Any]):
@@ -76,12 +78,12 @@ class AutoReloadViewSet(GenericViewSet[Any]):
         return Response(AutoReloadSerializer(status).data)
 
 
-class ReloadHistoryViewSet(GenericViewSet[AutoReloadEvent]):
+class ReloadHistoryViewSet(ListViewSet[AutoReloadEvent]):
     """What happened to auto-reload, newest first."""
 
     serializer_class = ReloadEventSerializer
     queryset = AutoReloadEvent.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
+    sheet = Sheet("auto-reload.csv", CSV_COLUMNS, shown=_shown_in_file)
 
     @extend_schema(
         operation_id="auto_reload_history",
@@ -89,24 +91,8 @@ class ReloadHistoryViewSet(GenericViewSet[AutoReloadEvent]):
         description="Who turned it on or off, when and under which words, and each payment that it began.",
         tags=["auto-reload"],
         parameters=[FORMAT],
-        responses={
-            (200, "application/json"): ReloadEventSerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        responses=listed(ReloadEventSerializer, "events"),
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         events = AutoReloadEvent.objects.of(cast(User, request.user).pk).select_related("payment").newest_first()
-        if wants_csv(request):
-            rows = (_csv_row(event) for event in csv_items(request, events))
-            return csv_answer(filename="auto-reload.csv", header=CSV_HEADER, rows=rows)
-        page = self.paginate_queryset(events)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
-
-
-def _csv_row(event: AutoReloadEvent) -> list[Any]:
-    shown: dict[str, Any] = dict(ReloadEventSerializer(event).data)
-    payment = shown.pop("payment") or {}
-    shown |= {"payment_id": payment.get("id"), "payment_state": payment.get("state")}
-    return [shown[name] for name in CSV_HEADER]
+        return self.file_or_page_of(events)

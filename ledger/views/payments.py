@@ -8,20 +8,17 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
-from config.http.csv import csv_answer
+from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import REPLAYED, sent_idempotency_key
-from config.http.pagination import csv_items
-from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.parameters import choice, path_number, strict_parameters
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.errors import PaymentMethodNotFound
 from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
@@ -35,18 +32,17 @@ from ledger.serializers.payments import (
 from ledger.services.payments.cards import remove_card, start_saving_card
 from ledger.services.payments.top_ups import Expected, start_top_up
 
-CSV_HEADER = (
+CSV_COLUMNS = (
     "id", "created_at", "package", "credits", "price", "currency", "refunded", "state", "failure_code", "entry_id",
     "settled_at", "kind",
 )  # fmt: skip
 
 
-class PackagesViewSet(GenericViewSet[TopUpPackage]):
+class PackagesViewSet(ListViewSet[TopUpPackage]):
     """What there is to buy."""
 
     serializer_class = PackageSerializer
     queryset = TopUpPackage.objects.filter(is_active=True).order_by("-id")
-    filter_backends = ()
 
     @extend_schema(
         operation_id="top_up_packages",
@@ -56,16 +52,15 @@ class PackagesViewSet(GenericViewSet[TopUpPackage]):
         responses={200: PackageSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
     def list(self, request: Request) -> Response:  # noqa: ARG002
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(self.get_queryset())
 
 
-class TopUpsViewSet(GenericViewSet[Payment]):
+class TopUpsViewSet(ListViewSet[Payment]):
     """Credits that the customer buys."""
 
     serializer_class = TopUpSerializer
     queryset = Payment.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
+    sheet = Sheet("top-ups.csv", CSV_COLUMNS, shown=lambda payment: TopUpSerializer(payment).data)
 
     @extend_schema(
         operation_id="top_ups",
@@ -74,28 +69,16 @@ class TopUpsViewSet(GenericViewSet[Payment]):
         tags=["top-ups"],
         parameters=[
             OpenApiParameter("state", str, enum=PaymentState.values, description="Only top-ups in this state."),
-            OpenApiParameter(
-                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
-            ),
+            FORMAT,
         ],
-        responses={
-            (200, "application/json"): TopUpSerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same top-ups, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        responses=listed(TopUpSerializer, "top-ups"),
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         asked = choice(strict_parameters(request, {"state"}), "state", PaymentState.values, default="")
         payments = _payments_of(request).newest_first()
         if asked:
             payments = payments.filter(state=asked)
-        if wants_csv(request):
-            shown = (TopUpSerializer(payment).data for payment in csv_items(request, payments))
-            rows = ([payment[name] for name in CSV_HEADER] for payment in shown)
-            return csv_answer(filename="top-ups.csv", header=CSV_HEADER, rows=rows)
-        page = self.paginate_queryset(payments)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.file_or_page_of(payments)
 
     @extend_schema(
         operation_id="create_top_up",
@@ -149,12 +132,11 @@ class TopUpsViewSet(GenericViewSet[Payment]):
         return Response(TopUpSerializer(get_object_or_404(_payments_of(request), pk=path_number(id))).data)
 
 
-class PaymentMethodsViewSet(GenericViewSet[PaymentMethod]):
+class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
     """Cards that the customer lets be charged."""
 
     serializer_class = PaymentMethodSerializer
     queryset = PaymentMethod.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
 
     @extend_schema(
         operation_id="payment_methods",
@@ -165,8 +147,7 @@ class PaymentMethodsViewSet(GenericViewSet[PaymentMethod]):
     )
     def list(self, request: Request) -> Response:
         cards = PaymentMethod.objects.filter(user_id=cast(User, request.user).pk, removed_at__isnull=True)
-        page = self.paginate_queryset(cards.order_by("-id"))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(cards.order_by("-id"))
 
     @extend_schema(
         operation_id="save_payment_method",

@@ -8,18 +8,17 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 
 from accounts import key_format
 from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
-from config.http.csv import csv_answer
+from config.http.csv_lists import FORMAT, Sheet, listed
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
-from config.http.pagination import LongListPagination, csv_items
+from config.http.pagination import LongListPagination
 from config.http.parameters import choice, strict_parameters, time_range, wants_csv
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from config.values.credits import percentage
@@ -98,9 +97,13 @@ class UsageViewSet(LeanViewSet):
         return LeanAnswer(USAGE.of(stats), headers=headers)
 
 
-CSV_HEADER = (
-    "id", "request_id", "occurred_at", "endpoint", "path", "method", "status", "outcome", "units", "credits", "unpaid",
-    "latency_ms", "api_key_prefix", "reference", "entry_id", "metadata",
+REQUESTS_SHEET = Sheet(
+    "requests.csv",
+    (
+        "id", "request_id", "occurred_at", "endpoint", "path", "method", "status", "outcome", "units", "credits",
+        "unpaid", "latency_ms", "api_key", "reference", "entry_id", "metadata",
+    ),
+    sources={"api_key": "api_key_prefix"},
 )  # fmt: skip
 
 
@@ -119,24 +122,13 @@ class RequestsViewSet(LeanListViewSet):
         "`next_cursor` to read far back. By `api_key`, `count` is null where more than 100000 requests of the window "
         "would have to be read to tell it.",
         tags=["account"],
-        parameters=[
-            OpenApiParameter(
-                "format", str, enum=["json", "csv"], description="`csv` streams all that the filters select."
-            )
-        ],
-        responses={
-            (200, "application/json"): RequestSerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same requests, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        },
+        parameters=[FORMAT],
+        responses=listed(RequestSerializer, "requests"),
     )
     def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
         asked = self._asked(request)
         if wants_csv(request):
-            rows = ([getattr(log, name) for name in CSV_HEADER] for log in csv_items(request, RequestPages(**asked)))
-            header = [name.removesuffix("_prefix") for name in CSV_HEADER]
-            return csv_answer(filename="requests.csv", header=header, rows=rows)
+            return REQUESTS_SHEET.answer(request, RequestPages(**asked))
         return self.page_of(request, RequestRows(**asked), REQUESTS)
 
     def _asked(self, request: LeanRequest) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
+from config.http.csv_lists import ListViewSet
 from config.http.documented import id_parameter
 from config.http.parameters import path_number
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
@@ -20,12 +20,11 @@ from usage.serializers.alerts import AlertChangesSerializer, AlertSerializer, Ne
 from usage.services.alerts.actions import alerts_of, change_alert, create_alert, remove_alert
 
 
-class AlertsViewSet(GenericViewSet[Alert]):
+class AlertsViewSet(ListViewSet[Alert]):
     """Alerts of the customer, by email and by webhooks."""
 
     serializer_class = AlertSerializer
     queryset = Alert.objects.none()  # each call narrows to the customer's own
-    filter_backends = ()
 
     @extend_schema(
         operation_id="alerts",
@@ -36,9 +35,7 @@ class AlertsViewSet(GenericViewSet[Alert]):
         responses={200: AlertSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
     def list(self, request: Request) -> Response:
-        alerts = alerts_of(user_id=cast(User, request.user).pk, now=timezone.now())
-        page = self.paginate_queryset(alerts)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(alerts_of(user_id=cast(User, request.user).pk, now=timezone.now()))
 
     @extend_schema(
         operation_id="create_alert",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models.api_key import ApiKeyQuerySet
-from accounts.views.api_keys import CSV_HEADER, ApiKeyViewSet
+from accounts.views.api_keys import ApiKeyViewSet, sheet_of_keys
+from config.http.csv_lists import listed
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from usage.selectors import with_spending
 from usage.serializers.keys import NewSpendingKeySerializer, SpendingKeySerializer
@@ -20,14 +20,7 @@ _CHANGE_REFUSALS = {404: ErrorSerializer, 409: ErrorSerializer, 400: FieldErrors
 
 
 @extend_schema_view(
-    list=extend_schema(
-        responses={
-            (200, "application/json"): SpendingKeySerializer(many=True),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The same keys, one a line."),
-            400: FieldErrorsSerializer,
-            **REFUSALS,
-        }
-    ),
+    list=extend_schema(responses=listed(SpendingKeySerializer, "keys")),
     create=extend_schema(responses=_MADE),
     partial_update=extend_schema(responses={200: SpendingKeySerializer, **_CHANGE_REFUSALS}),
 )
@@ -35,7 +28,7 @@ class SpendingKeyViewSet(ApiKeyViewSet):
     """Keys; each with a limit says what was spent of it, and when it begins anew."""
 
     serializer_class = SpendingKeySerializer
-    csv_header = (*CSV_HEADER, "spent", "resets_at")
+    sheet = sheet_of_keys("spent", "resets_at")
 
     def keys(self, *, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
         return with_spending(super().keys(user_id=user_id, now=now, status=status), now=now)
