@@ -1,4 +1,4 @@
-"""Grants: lots of credits with terms of their own, and the settlement of what is left of them."""
+"""Grants: credits with terms of their own, and their settlement."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ a second. Debits between them are settled by their sum, however many they are.""
 
 
 HISTORY_IS_LONG = "TB001"
-"""SQLSTATE of calls that would have to settle more than one transaction may."""
+"""SQLSTATE of calls that would have to settle more than is allowed in one transaction."""
 
 Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
 class GrantTerms:
-    """How a lot is spent: None stands for what is usual.
+    """The terms of a grant; None is the default.
 
-    Usual are: promotional for a grant and paid for a purchase, the middle priority, effective at once, never expiring.
+    Defaults: promotional for a grant and paid for a purchase, the middle priority, effective at once, never expiring.
     """
 
     category: GrantCategory | None = None
@@ -61,10 +61,10 @@ def open_grant(
     terms: GrantTerms,
     reference: str | None = None,
 ) -> Posted:
-    """Post a credit that is a lot with terms of its own; `amount` is positive credits.
+    """Post a credit that is a grant with terms of its own; `amount` is positive credits.
 
-    What is left of it at `terms.expires_at` is gone from that very moment, whether or not anything runs then. Repeating
-    the call with its key answers with the entry made then, also after the lot has expired.
+    What is left of it at `terms.expires_at` expires at that time, whether or not anything runs then. Repeating the call
+    with its key returns the entry of the first call, also after the grant has expired.
 
     :raises GrantUntimely: if it would begin later than now, or expire before
     :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
@@ -106,8 +106,8 @@ def grant_credits(
 ) -> Posted:
     """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
 
-    `terms` say when they expire and which lots are spent before them. Repeating the call with its key answers with
-    the entry made then.
+    `terms` say when they expire and which grants are spent before them. Repeating the call with its key returns the
+    entry of the first call.
 
     :raises GrantUntimely: if they would begin later than now, or expire before
     :raises IdempotencyKeyReused, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
@@ -137,10 +137,10 @@ def grant_credits(
 
 
 def settle_grants(*, user_id: int) -> int:
-    """Settle what has expired, and reckon which debits drew on which lots, so that their rows say what is left.
+    """Settle a customer's grants: which debits drew on which grants, and what expired, so that rows show what is left.
 
-    Answers how many entries that made. A long history is reckoned in stretches, each a transaction of its own.
-    Repetition finds nothing more to do.
+    Returns the number of entries made. A long history is settled in batches, each in its own transaction. Repeating it
+    does nothing more.
     """
     expiries = 0
     while True:
@@ -151,12 +151,12 @@ def settle_grants(*, user_id: int) -> int:
 
 
 def settle_first(error: Error) -> None:
-    """Settle the long history for which a call was refused, in stretches that are committed one by one."""
+    """Settle the long history for which a call was refused, in batches that are committed one by one."""
     settle_grants(user_id=int(error.__cause__.diag.message_detail))  # type: ignore[union-attr]
 
 
 def after_settling(service: Callable[..., Returned]) -> Callable[..., Returned]:
-    """Let a service that is one transaction be tried again once the long history of its customer is settled."""
+    """Retry a service of one transaction after the long history of its customer is settled."""
 
     @wraps(service)
     def settled(**asked: Any) -> Returned:
@@ -172,10 +172,10 @@ def after_settling(service: Callable[..., Returned]) -> Callable[..., Returned]:
 
 
 def customers_with_grants_to_settle() -> list[int]:
-    """Name the customers of whom a grant's time has come, or not every entry is settled that should be.
+    """Return the customers with a grant that has expired, or with entries that are due to be settled.
 
-    It should be for all with credits that end, and with subscriptions, whose renewals settle what is left to settle;
-    and for all others once their history is longer than what a call settles.
+    Entries are due for all customers with expiring credits or a subscription, whose renewals would otherwise settle
+    them, and for others once their history is longer than one call settles.
     """
     expiring = Grant.objects.filter(expires_at__isnull=False, remaining__gt=0)
     behind = Q(user__balance__seq__gt=Coalesce(F("user__grant_progress__seq"), 0))
@@ -193,7 +193,7 @@ def customers_with_grants_to_settle() -> list[int]:
 
 
 def grants_due(*, user_id: int) -> int:
-    """Count the lots of a customer whose time has come since anything was settled."""
+    """Count the grants of a customer that have expired since the last settlement."""
     return Grant.objects.of(user_id).filter(expires_at__lte=Now(), has_run_out=False, remaining__gt=0).count()
 
 

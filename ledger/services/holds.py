@@ -31,7 +31,7 @@ _COLUMNS = (
 
 
 class HoldChange(NamedTuple):
-    """A hold as it is now, and whether this very call changed it or an earlier one with the same key."""
+    """A hold as it is now, and whether an earlier call with the same key changed it."""
 
     hold: Hold
     is_replay: bool
@@ -48,7 +48,7 @@ def open_hold(
 ) -> HoldChange:
     """Set `credits` (0 or more) aside until they are captured, released, or `expires_in_seconds` have passed.
 
-    Repeating the call with its key answers with the hold opened then.
+    Repeating the call with its key returns the hold of the first call.
 
     :raises IdempotencyKeyReused: if the key was used for another hold
     :raises InsufficientCredits: if less is available
@@ -69,9 +69,9 @@ def open_hold(
 
 
 def release_hold(*, hold_id: int, idempotency_key: str, user_id: int | None = None) -> HoldChange:
-    """Give back what an open hold still holds. Repeating the call with its key answers with what it did.
+    """Release what an open hold still holds. Repeating the call with its key returns the result of the first call.
 
-    With `user_id`, only a hold of that customer is there at all.
+    With `user_id`, holds of other customers are not found.
 
     :raises HoldNotFound: if there is no such hold
     :raises HoldCaptured, HoldReleased, HoldExpired: if it is settled, and not by this key
@@ -90,10 +90,10 @@ def release_hold(*, hold_id: int, idempotency_key: str, user_id: int | None = No
 def extend_hold(
     *, hold_id: int, expires_in_seconds: int, idempotency_key: str, user_id: int | None = None
 ) -> HoldChange:
-    """Let an open hold live until `expires_in_seconds` from now, never shorter than it would have.
+    """Extend an open hold until `expires_in_seconds` from now; it never becomes shorter.
 
-    Repeating the call with its key answers with the hold, and extends nothing. With `user_id`, only a hold of that
-    customer is there at all.
+    Repeating the call with its key returns the hold, and extends nothing. With `user_id`, holds of other customers are
+    not found.
 
     :raises HoldNotFound: if there is no such hold
     :raises HoldCaptured, HoldReleased, HoldExpired: if it is settled, and not by this key
@@ -111,7 +111,7 @@ def extend_hold(
 
 
 def customers_with_expiries() -> list[int]:
-    """Name the customers of whom something may have expired that nobody has settled, by the database's clock."""
+    """Return the customers who may have something expired and not settled, by the database's clock."""
     due = Balance.objects.filter(next_expiry_at__lte=Now())
     return list(due.order_by("user_id").values_list("user_id", flat=True))
 
@@ -123,9 +123,9 @@ def expired_holds(*, user_id: int | None = None) -> int:
 
 
 def expire_holds(*, user_id: int) -> int:
-    """Settle every hold of the customer that has expired, in one transaction; answers how many.
+    """Settle every expired hold of the customer in one transaction; returns how many.
 
-    Repetition finds nothing more, and of several runs at once each hold is settled by one.
+    Repeating it finds nothing more. Of concurrent runs, one settles each hold.
     """
     settled: int = call("ledger_expire_holds", p_user_id=user_id)[0]
     return settled

@@ -1,4 +1,4 @@
-"""The switch of auto-reload: whoever touches a customer's terms holds the balance first, and then the row."""
+"""The lock of auto-reload: a change of a customer's terms locks the balance first, and then the row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THRESHOLD = "auto_reload"  # the threshold's name
 
 
 class Stands(NamedTuple):
-    """What a customer has while their balance is held, and since when available is below the threshold."""
+    """A customer's credits under the lock of their balance, and since when available is below the threshold."""
 
     balance: Decimal
     available: Decimal
@@ -26,7 +26,7 @@ class Stands(NamedTuple):
 
 
 def lock_balance(*, user_id: int) -> Stands:
-    """Hold a customer's balance until the caller's transaction ends; arms the threshold if available is back.
+    """Lock a customer's balance until the caller's transaction ends; arms the threshold if available is back.
 
     :raises UnknownCustomer: if there is no such user
     """
@@ -35,13 +35,13 @@ def lock_balance(*, user_id: int) -> Stands:
 
 
 def locked_reload(*, user_id: int) -> AutoReload | None:
-    """Give a customer's terms, held until the caller's transaction ends; the balance is held before."""
+    """Return a customer's terms, locked until the caller's transaction ends; the balance is locked before."""
     rows = AutoReload.objects.select_for_update(no_key=True, of=("self",)).select_related("method", "user")
     return rows.filter(pk=user_id).first()
 
 
 def note_event(reload: AutoReload, kind: ReloadEventKind, *, now: dt.datetime, **facts: object) -> AutoReloadEvent:
-    """Add to the history what happened, and the terms as they are."""
+    """Add an event to the history, with the terms as they are."""
     return AutoReloadEvent.objects.create(
         user_id=reload.pk,
         kind=kind,
@@ -57,7 +57,7 @@ def note_event(reload: AutoReload, kind: ReloadEventKind, *, now: dt.datetime, *
 
 
 def turn_off(reload: AutoReload, *, reason: OffReason, now: dt.datetime, **facts: object) -> AutoReloadEvent:
-    """Turn off what is on, and say so; balance and row are held. It stays off until its customer turns it on again."""
+    """Turn auto-reload off and notify the customer; balance and row are locked. It stays off until they turn it on."""
     reload.enabled = False
     reload.off_reason = reason
     reload.turned_off_at = reload.updated_at = now
@@ -71,7 +71,7 @@ def turn_off(reload: AutoReload, *, reason: OffReason, now: dt.datetime, **facts
 
 @transaction.atomic
 def turn_off_for_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> None:
-    """Turn auto-reload off whose card was removed; repetition does nothing."""
+    """Turn auto-reload off if this card was its card; repeating it does nothing."""
     lock_balance(user_id=user_id)
     reload = locked_reload(user_id=user_id)
     if reload is not None and reload.enabled and reload.method_id == payment_method_id:

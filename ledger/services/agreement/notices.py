@@ -1,4 +1,4 @@
-"""What customers are told of auto-reload: noted in the transaction of the thing itself, sent afterwards."""
+"""Notices of auto-reload: written in the transaction of the event, sent afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def notify_succeeded(payment: Payment, *, now: dt.datetime) -> None:
 
 
 def notify_failed(payment: Payment, reload: AutoReload, *, code: str | None, why: str | None, now: dt.datetime) -> None:
-    """Say that the card was declined; the email is left to `notify_turned_off` when auto-reload is off."""
+    """Notify of a decline; `notify_turned_off` sends the email instead when auto-reload is off."""
     notify_customer(
         user_id=payment.user_id,
         type="auto_reload.failed",

@@ -1,4 +1,4 @@
-"""What the outcome of a payment means for the auto-reload that began it.
+"""The effect of a payment's outcome on the auto-reload that began it.
 
 Each function is called in the transaction that moves the payment on, with the balance held, and so once for each
 outcome, however often and from whomever it is heard.
@@ -13,7 +13,7 @@ from ledger.providers.base import Answer
 from ledger.services.agreement.locking import lock_balance, locked_reload, turn_off
 from ledger.services.agreement.notices import notify_failed, notify_requires_action, notify_succeeded
 
-NEVER_SENT = "never_sent"  # a payment's failure code: the provider has never heard of it
+NEVER_SENT = "never_sent"  # a payment's failure code: the provider never received it
 MOST_DECLINES = 3  # in a row
 AFTER_DECLINES = (dt.timedelta(minutes=15), dt.timedelta(hours=1))
 AFTER_SILENCE = dt.timedelta(minutes=5)  # the provider was away, and the card was not tried
@@ -21,7 +21,7 @@ AFTER_NOBODY_CONFIRMED = dt.timedelta(hours=6)
 
 
 def note_success(payment: Payment, *, now: dt.datetime) -> None:
-    """The card is good: declines are forgotten, and the threshold is armed again. What is off stays off."""
+    """Reset the count of declines, and arm the threshold again. Auto-reload that is off stays off."""
     lock_balance(user_id=payment.user_id)
     reload = locked_reload(user_id=payment.user_id)
     if reload is not None:
@@ -30,7 +30,7 @@ def note_success(payment: Payment, *, now: dt.datetime) -> None:
 
 
 def note_change(payment: Payment, state: PaymentState, answer: Answer, *, now: dt.datetime) -> None:
-    """Count a decline, wait for the customer's bank, or for another try."""
+    """Count a decline, or set the time of the next try."""
     reload = locked_reload(user_id=payment.user_id)
     if state == PaymentState.REQUIRES_ACTION:
         notify_requires_action(payment, action_url=answer.action_url, now=now)
@@ -46,7 +46,7 @@ def note_change(payment: Payment, state: PaymentState, answer: Answer, *, now: d
 
 
 def _note_decline(payment: Payment, reload: AutoReload, answer: Answer, now: dt.datetime) -> None:
-    if payment.method_id == reload.method_id:  # a card that was replaced meanwhile says nothing about the new one
+    if payment.method_id == reload.method_id:  # a decline of a replaced card does not count for the new one
         reload.declines_in_a_row += 1
         reload.next_attempt_at = now + AFTER_DECLINES[min(reload.declines_in_a_row, len(AFTER_DECLINES)) - 1]
     reload.updated_at = now

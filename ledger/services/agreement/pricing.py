@@ -1,4 +1,4 @@
-"""What auto-reload buys and what that costs: sums without a database."""
+"""Prices of auto-reload: what it buys and what that costs. No database."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Rate(NamedTuple):
     currency: str
 
     def price_of(self, credits: Decimal) -> int:
-        """Give the price of so many credits in the smallest unit, a fraction of it rounded up."""
+        """Return the price of credits in the smallest unit, rounded up."""
         exact = credits * self.price_minor / _THOUSAND
         return int(exact.to_integral_value(rounding=ROUND_CEILING))
 
     def credits_within(self, minor: int) -> Decimal:
-        """Give the most credits, to six places, that cost no more than so much money."""
+        """Return the most credits, to six places, that cost no more than so much money."""
         return Decimal(max(minor, 0) * _THOUSAND * _MICRO // self.price_minor).scaleb(-6)
 
     def least_credits(self) -> Decimal:
-        """Give the fewest credits, to six places, that are worth a payment of their own."""
+        """Return the fewest credits, to six places, that cost the smallest payment."""
         exact = Decimal(smallest_charge(self.currency) * _THOUSAND) / self.price_minor
         return exact.quantize(_ONE_MICRO, rounding=ROUND_CEILING)
 
 
 def offered_rate() -> Rate | None:
-    """Give what the site asks for credits that are bought unasked; None: it does not sell them so."""
+    """Return the site's price for auto-reload; None if it does not offer it."""
     if settings.AUTO_RELOAD_PRICE is None:
         return None
     price, currency = settings.AUTO_RELOAD_PRICE
@@ -48,13 +48,13 @@ def offered_rate() -> Rate | None:
 
 
 def smallest_charge(currency: str) -> int:
-    """Tell what a payment comes to at least, in the smallest unit: 0.50, as providers want it."""
+    """Return the smallest payment, in the smallest unit: 0.50, as providers require."""
     return 500 if places_of(currency) == 3 else 50
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a customer has agreed to, or is about to: credits, and money in the currency's smallest unit."""
+    """The terms to which a customer consented, or is about to: credits, and money in the smallest unit."""
 
     threshold: Decimal
     amount: Decimal | None
@@ -74,7 +74,7 @@ class Terms:
 
 
 def terms_of(reload: AutoReload) -> Terms:
-    """Give the terms of a row that has all of them.
+    """Return the terms of a row that has all of them.
 
     :raises ValueError: if one is missing: it cannot be on
     """
@@ -85,18 +85,18 @@ def terms_of(reload: AutoReload) -> Terms:
 
 @dataclass(frozen=True)
 class Purchase:
-    """So many credits for so much money, in the currency's smallest unit."""
+    """Credits and their price in the currency's smallest unit."""
 
     credits: Decimal
     price_minor: int
 
 
 def purchase_for(terms: Terms, *, has: Decimal, left_minor: int, rate: Rate) -> Purchase | None:
-    """Give the one purchase that closes the whole gap between what a customer `has`, or is about to, and the terms.
+    """Return the one purchase that closes the gap between what a customer `has`, or will have, and the terms.
 
-    With an `amount` it is the fewest times that amount that bring them to the threshold; with a `target`, what brings
-    them there. Where `left_minor` (of the monthly cap) does not pay for that, as much of it as it does pay for; None:
-    not even for one amount, or for the smallest payment there is.
+    With an `amount`, it is the fewest multiples of it that reach the threshold; with a `target`, what reaches that.
+    If `left_minor` (of the monthly cap) does not cover that, it is as much as it covers; None if it does not cover one
+    amount or the smallest payment.
     """
     affordable = rate.credits_within(left_minor)
     if terms.amount is not None:

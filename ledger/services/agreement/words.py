@@ -1,4 +1,4 @@
-"""What customers read about auto-reload: the sentence they agree to, and where it stands."""
+"""Sentences about auto-reload: the one to which customers consent, and its status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OFF_SENTENCES = {
 
 
 def consent_sentence(terms: Terms, rate: Rate) -> str:
-    """Say in one sentence what a customer agrees to."""
+    """Return the sentence to which a customer consents."""
     threshold = f"{plain(terms.threshold):,f}"
     card = f"{terms.method.brand.title()} ending in {terms.method.last4}"
     cap = shown_money(terms.monthly_cap_minor, rate.currency)
@@ -41,7 +41,7 @@ def consent_sentence(terms: Terms, rate: Rate) -> str:
 
 
 def status_sentence(reload: AutoReload | None, payment: Payment | None, *, now: dt.datetime) -> str:
-    """Say where auto-reload stands; `payment` is the one in flight."""
+    """Return the status of auto-reload as a sentence; `payment` is the one in progress."""
     if payment is not None and payment.state == PaymentState.REQUIRES_ACTION:
         return "Your bank wants you to confirm a payment; nothing more is charged until you do, or its time is over."
     if payment is not None:

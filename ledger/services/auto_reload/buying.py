@@ -47,19 +47,19 @@ from ledger.services.payments.cards import customer_at, is_disputed
 from ledger.services.payments.top_ups import TIME_TO_ACT, ask_provider, time_since
 from ledger.services.subscriptions.periods import month_of, months_after
 
-MOST_FAILURES_A_DAY = 24  # of a customer, whatever is turned off and on again in between
+MOST_FAILURES_A_DAY = 24  # for each customer, also if it is turned off and on again in between
 DAY = dt.timedelta(days=1)
 WHY_NOT = (
     "off", "enough", "waits", "frozen", "inactive", "coming", "cap_reached", "turned_off", "full", "not_offered",
     "away",
 )  # fmt: skip
 _EVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
-PAYING_TAKES = dt.timedelta(minutes=30)  # so long a customer who has begun to pay is believed to be about to
+PAYING_TAKES = dt.timedelta(minutes=30)  # for so long, a payment that the customer has begun counts as coming
 
 
 @dataclass(frozen=True)
 class _Shop:
-    """Who takes the money, who the customer is there, and what credits cost."""
+    """The provider, the customer's id there, and the price of credits."""
 
     provider: Provider
     customer_id: str
@@ -67,13 +67,13 @@ class _Shop:
 
 
 def reloads_due(*, now: dt.datetime, crossed_by: dt.datetime = _EVER) -> list[int]:
-    """Name the customers who run low and have agreed to buy, those who ran low first before others.
+    """Return the customers below their threshold who agreed to buy, ordered by the time of the crossing.
 
-    Left out are those whose balance is frozen, who were deactivated, who are to wait, or whose payment is in flight;
-    and those who ran low after `crossed_by`.
+    Customers with a frozen balance, deactivated ones, those who have to wait and those with a payment in progress are
+    left out, and crossings after `crossed_by`.
     """
     crossed = Threshold.objects.filter(name=THRESHOLD, crossed_at__lte=crossed_by)
-    # In two steps: whatever the statistics are, only those who run low are looked at.
+    # In two steps, so that only customers below their threshold are read, whatever the statistics are.
     low = list(crossed.order_by("crossed_at", "user_id").values_list("user_id", flat=True))
     in_flight = Payment.objects.filter(user_id=OuterRef("pk"), kind=PaymentKind.AUTO_RELOAD, state__in=OPEN_STATES)
     due = AutoReload.objects.filter(
@@ -89,11 +89,11 @@ def reloads_due(*, now: dt.datetime, crossed_by: dt.datetime = _EVER) -> list[in
 
 
 def reload_one(*, user_id: int, now: dt.datetime) -> str:
-    """Buy for one customer what their terms say, if anything; answers the payment's state, or why there is none.
+    """Buy for one customer what their terms say, if anything; returns the payment's state, or why there is none.
 
     `off`, `enough`, `waits`, `frozen`, `inactive`, `coming` (credits are on their way), `cap_reached`, `turned_off`
     (just now), `full` (the balance could not take it), `not_offered` (no credits are sold so), `away` (the provider).
-    Of several calls at once one begins a payment.
+    Of concurrent calls, one begins a payment.
     """
     reload = AutoReload.objects.select_related("user").filter(pk=user_id, enabled=True).first()
     began, rate = time.monotonic(), offered_rate()
@@ -114,7 +114,7 @@ def reload_one(*, user_id: int, now: dt.datetime) -> str:
 
 @transaction.atomic(durable=True)
 def _decide(user_id: int, shop: _Shop, now: dt.datetime, began: float) -> Payment | str:
-    """Write the payment that is due now, or tell why none is; what is decided here is committed before the call."""
+    """Write the payment that is due now, or return why none is; this is committed before the provider is called."""
     stands = lock_balance(user_id=user_id)
     now += time_since(began)
     reload = locked_reload(user_id=user_id)
@@ -153,7 +153,7 @@ def _reason_to_wait(reload: AutoReload, stands: Stands, now: dt.datetime) -> str
 
 
 def _has_failed_too_often(reload: AutoReload, now: dt.datetime) -> bool:
-    """Tell whether the cards of this customer were declined so often within a day that it has to be enough."""
+    """Return whether this customer's cards were declined too often within a day."""
     failed = _reloads_of(reload.pk).filter(state=PaymentState.FAILED, created_at__gt=now - DAY)
     latest = failed.exclude(failure_code=NEVER_SENT).order_by("-created_at").values_list("created_at", flat=True)
     times = list(latest[:MOST_FAILURES_A_DAY])
@@ -182,14 +182,14 @@ def _buy(reload: AutoReload, stands: Stands, shop: _Shop, now: dt.datetime) -> P
 
 
 def spent_in_month(*, user_id: int, now: dt.datetime) -> int:
-    """Sum what auto-reload has bought, or is about to, in the calendar month (UTC), in the smallest unit."""
+    """Return what auto-reload spent or is about to spend in the calendar month (UTC), in the smallest unit."""
     begun = _reloads_of(user_id).filter(created_at__gte=month_of(now), created_at__lt=months_after(month_of(now), 1))
     counted = begun.filter(state__in=[*OPEN_STATES, PaymentState.SUCCEEDED])
     return int(counted.aggregate(spent=Sum("amount_minor"))["spent"] or 0)
 
 
 def _coming(user_id: int, now: dt.datetime) -> Decimal:
-    """Sum the credits of purchases that the customer has begun and may well end."""
+    """Return the credits of payments in progress that may still succeed."""
     begun = Payment.objects.of(user_id).filter(
         Q(state=PaymentState.PENDING) | Q(state=PaymentState.REQUIRES_ACTION, created_at__gt=now - PAYING_TAKES)
     )

@@ -1,4 +1,4 @@
-"""Where a customer's auto-reload stands, all of it, for them and for staff."""
+"""The full status of a customer's auto-reload, for them and for staff."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ledger.services.auto_reload.buying import spent_in_month
 
 @dataclass(frozen=True)
 class ReloadStatus:
-    """Terms, consent, money and the payment in flight; credits and whole units of the currency."""
+    """Terms, consent, money and the payment in progress; in credits and whole units of the currency."""
 
     enabled: bool
     status: str
@@ -37,7 +37,7 @@ class ReloadStatus:
 
 
 def reload_status(*, user_id: int, now: dt.datetime) -> ReloadStatus:
-    """Tell where a customer's auto-reload stands; one that was never set is off."""
+    """Return the status of a customer's auto-reload; one that was never set is off."""
     known = AutoReload.objects.select_related("method").filter(pk=user_id).first()
     reload = known or AutoReload(user_id=user_id)
     reloads = Payment.objects.of(user_id).filter(kind=PaymentKind.AUTO_RELOAD, state__in=OPEN_STATES)

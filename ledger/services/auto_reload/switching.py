@@ -1,4 +1,4 @@
-"""The switch that staff have: a customer's auto-reload is turned off for them."""
+"""Turning a customer's auto-reload off by staff."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ledger.services.agreement.locking import lock_balance, locked_reload, turn_
 
 
 class Switched(NamedTuple):
-    """What a form has done, and whether this very call did it or an earlier one with the same key."""
+    """The event of turning it off (None: it was off), and whether an earlier call with the same key did it."""
 
     event: AutoReloadEvent | None
     is_replay: bool
@@ -22,10 +22,10 @@ class Switched(NamedTuple):
 def switch_off_auto_reload(
     *, user_id: int, actor_id: int, note: str, idempotency_key: str, now: dt.datetime
 ) -> Switched:
-    """Turn a customer's auto-reload off for them, by staff; what is in flight comes to its end.
+    """Turn a customer's auto-reload off, by staff; a payment in progress is completed.
 
-    Repeating the call with its key changes nothing, even if the customer has turned it on since; nor does turning off
-    what is off, which answers no event.
+    Repeating the call with its key changes nothing, even if the customer has turned it on since. If it is off already,
+    nothing changes, and there is no event.
 
     :raises UnknownCustomer: if there is no such user
     """

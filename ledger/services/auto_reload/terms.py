@@ -1,4 +1,4 @@
-"""The terms of auto-reload, as their customer sets them: nothing is bought unasked without consent to one sentence."""
+"""The terms of auto-reload, as customers set them: nothing is bought without consent to one sentence."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from ledger.services.agreement.words import consent_sentence
 from ledger.services.payments.cards import is_disputed, saved_card
 from ledger.services.thresholds import watch_available
 
-COOL_DOWN = dt.timedelta(seconds=60)  # between the beginnings of two payments, however quickly credits go
+COOL_DOWN = dt.timedelta(seconds=60)  # between the starts of two payments, however fast credits are spent
 TERMS = ("threshold", "amount", "target", "monthly_cap_minor", "method_id")
 _TICK = dt.timedelta(microseconds=1)
 
 
 @transaction.atomic
 def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.datetime) -> AutoReload | None:
-    """Change the terms, turn auto-reload on or off; what `changes` does not name stays.
+    """Change the terms, or turn auto-reload on or off; terms that `changes` does not name stay.
 
-    `threshold`, `amount` and `target` are credits, `monthly_cap` whole units of the site's currency. Giving one of
-    `amount` and `target` takes the other away. To be on, with whatever is new, takes `consent`: True in the same call,
-    and a `sentence` that comes with it has to be the one that is agreed to.
-    Off is off at once: what is in flight comes to its end, and nothing turns it on again but its customer. Answers the
-    terms as they are then, None if none were ever set; repetition changes nothing.
+    `threshold`, `amount` and `target` are credits, `monthly_cap` whole units of the site's currency. Setting one of
+    `amount` and `target` clears the other. Turning it on, or changing terms while it is on, takes `consent`: True in
+    the same call; a `sentence` in that call has to be the one of these terms.
+    Turning it off works at once: a payment in progress is completed, and only the customer can turn it on again.
+    Returns the terms as they are then, None if none were ever set; repeating it changes nothing.
 
-    :raises ReloadTermsRefused: naming the terms that cannot be
-    :raises ConsentRequired: with the sentence that is to be agreed to
-    :raises AutoReloadNotOffered, PaymentsOff: if the site sells no credits so
-    :raises PaymentMethodNotFound: if there is no such card of this customer
+    :raises ReloadTermsRefused: with the invalid terms
+    :raises ConsentRequired: with the sentence to consent to
+    :raises AutoReloadNotOffered, PaymentsOff: if the site does not offer auto-reload
+    :raises PaymentMethodNotFound: if the customer has no such card
     """
     lock_balance(user_id=user_id)
     known = locked_reload(user_id=user_id)
@@ -56,7 +56,7 @@ def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.date
 
 
 def _take(reload: AutoReload, changes: Mapping[str, Any]) -> None:
-    """Put what was asked for into the row; nothing is written yet."""
+    """Set the requested terms on the row; nothing is written yet."""
     if changes.get("amount") is not None and changes.get("target") is not None:
         raise errors.ReloadTermsRefused({"target": ["Give either amount or target."]})
     for name, other in (("amount", "target"), ("target", "amount")):
@@ -96,7 +96,7 @@ def _chosen_card(user_id: int, payment_method_id: int | None) -> PaymentMethod |
 
 
 def _off(reload: AutoReload, now: dt.datetime) -> AutoReload:
-    """Keep terms that are not in force; what they say is looked at when they are to be."""
+    """Save terms that are not in force; they are validated when it is turned on."""
     reload.updated_at = now
     if reload.enabled:
         turn_off(reload, reason=OffReason.CUSTOMER, now=now, actor_id=reload.pk)
@@ -114,7 +114,7 @@ def _turn_on(
         raise errors.ConsentRequired(sentence)
     was_on = reload.enabled
     if not was_on or reload.method_id != card_before:
-        reload.declines_in_a_row = 0  # another card, or another try that the customer asked for
+        reload.declines_in_a_row = 0  # another card, or a new try by the customer
     if not was_on or reload.method_id != card_before or reload.cap_reached_in is not None:
         reload.next_attempt_at = None if reload.last_attempt_at is None else reload.last_attempt_at + COOL_DOWN
     reload.enabled = True
@@ -151,7 +151,7 @@ def _agreeable_terms(reload: AutoReload, rate: Rate, provider_name: str) -> Term
 
 
 def _impossible(terms: Terms, rate: Rate) -> dict[str, list[str]]:
-    """Name the terms that contradict each other, or that no provider takes."""
+    """Return the terms that contradict each other, or that no provider accepts."""
     name = "amount" if terms.amount is not None else "target"
     if terms.least <= 0:
         return {"target": ["The target must be more than the threshold."]}

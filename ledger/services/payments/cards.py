@@ -1,4 +1,4 @@
-"""Saved cards, and who a customer is at a provider."""
+"""Saved cards, and the ids of customers at providers."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ logger = logging.getLogger(__name__)
 
 
 def customer_at(*, provider: Provider, user_id: int, email: str) -> str:
-    """Give the provider's name for a customer, making them known there on their first payment.
+    """Return the provider's id of a customer, who is created there with the first payment.
 
-    Of two first payments at once one name is kept; the other stands at the provider unused.
+    Of two concurrent first payments one id is kept; the other stays unused at the provider.
 
-    :raises PaymentProviderAway: if that takes an answer that does not come
+    :raises PaymentProviderAway: if the provider has to create it and does not answer
     """
     known = PaymentCustomer.objects.filter(user_id=user_id, provider=provider.name).first()
     if known is not None:
         return known.provider_customer_id
     try:
-        # An address that no mail can be sent to is refused there, too, and would keep its customer from ever paying.
+        # The provider rejects an address that no mail can be sent to, and the customer could never pay.
         mailbox = email if is_mailbox(email) else ""
         made = provider.create_customer(user_id=user_id, email=mailbox, key=uuid.uuid4())
     except (NoAnswer, Refused) as error:
@@ -44,10 +44,10 @@ def customer_at(*, provider: Provider, user_id: int, email: str) -> str:
 
 
 def start_saving_card(*, user_id: int, email: str, now: dt.datetime) -> CardSaving:
-    """Begin to save a card: the customer goes on with the provider's own script, and a webhook tells the end.
+    """Start to save a card: the provider's script continues in the browser, and a webhook reports the end.
 
     :raises PaymentsOff: if this site takes no payments
-    :raises TooManyNewCards: if the customer has begun as many today as anybody may
+    :raises TooManyNewCards: if the customer has reached the limit of the day
     :raises PaymentProviderAway, PaymentProviderBusy: if the provider does not answer, or too many ask it now
     """
     provider = chosen_provider()
@@ -62,11 +62,11 @@ def start_saving_card(*, user_id: int, email: str, now: dt.datetime) -> CardSavi
 
 
 def remember_card(*, user_id: int, provider_name: str, method_id: str) -> PaymentMethod | None:
-    """Keep a card that the provider has saved; answers it, or None when the provider knows no such card (any more).
+    """Store a card that the provider has saved; returns None if the provider has no such card, or no longer.
 
-    Repetition keeps it once, and a card that its customer removed stays removed.
+    Repeating it stores the card once, and a card that its customer removed stays removed.
 
-    :raises PaymentProviderAway: if the provider does not say
+    :raises PaymentProviderAway: if the provider does not answer
     """
     known = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id).first()
     if known is not None:
@@ -105,7 +105,7 @@ def saved_card(*, user_id: int, payment_method_id: int, provider_name: str) -> P
 
 
 def is_disputed(card: PaymentMethod) -> bool:
-    """Tell whether a payment by this card, whichever customer saved it, is in a dispute or was lost in one."""
+    """Return whether a payment by this card, saved by any customer, is in a dispute or was lost in one."""
     same = Q(pk=card.pk)
     if card.fingerprint:
         same |= Q(provider=card.provider, fingerprint=card.fingerprint)
@@ -116,7 +116,7 @@ def is_disputed(card: PaymentMethod) -> bool:
 
 
 def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> None:
-    """Let a card be charged no more, here at once and then at the provider. Repetition does nothing.
+    """Remove a card, here at once and then at the provider. Repeating it does nothing.
 
     :raises PaymentMethodNotFound: if the customer has no such card
     """
@@ -131,7 +131,7 @@ def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> No
 
 
 def forget_card(*, provider_name: str, method_id: str, now: dt.datetime) -> bool:
-    """Note that the provider has removed a card; answers whether it was one of ours."""
+    """Record that the provider has removed a card; returns whether it was one of ours."""
     cards = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id)
     card = cards.filter(removed_at__isnull=True).first()
     return card is not None and _note_removal(card, now)
@@ -139,6 +139,6 @@ def forget_card(*, provider_name: str, method_id: str, now: dt.datetime) -> bool
 
 @transaction.atomic
 def _note_removal(card: PaymentMethod, now: dt.datetime) -> bool:
-    """Let a card be charged no more, nor by auto-reload; answers whether it was there until now."""
-    turn_off_for_card(user_id=card.user_id, payment_method_id=card.pk, now=now)  # first, since it holds the balance
+    """Mark a card as removed, and turn off auto-reload by it; returns whether it was there until now."""
+    turn_off_for_card(user_id=card.user_id, payment_method_id=card.pk, now=now)  # first, since it locks the balance
     return bool(PaymentMethod.objects.filter(pk=card.pk, removed_at__isnull=True).update(removed_at=now))

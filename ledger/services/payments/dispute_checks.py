@@ -14,11 +14,11 @@ from ledger.services.reconciliation.checks import Finding, Scope
 def dispute_differences(
     provider: Provider, scope: Scope, *, since: dt.datetime, clocks_differ_by: dt.timedelta
 ) -> list[Finding]:
-    """Hold the disputes that were begun since against those that are noted here; a dispute may be of an older payment.
+    """Compare the provider's disputes since then with those recorded here; a dispute may be of an older payment.
 
-    One that was won and never heard of has taken nothing, and is none of ours to find.
+    A dispute that was won and is unknown here took nothing, so it is no finding.
 
-    :raises NoAnswer: if the provider does not say
+    :raises NoAnswer: if the provider does not answer
     """
     try:
         told = provider.disputes(since=since - clocks_differ_by)
@@ -38,7 +38,7 @@ def dispute_differences(
 
 
 def _noted(provider: Provider, said: dict[str, DisputeStatement], since: dt.datetime) -> dict[str, PaymentDispute]:
-    """Give what is noted now of these disputes, and of payments that were begun since."""
+    """Return what is recorded now of these disputes, and of payments that began since."""
     disputes = PaymentDispute.objects.filter(payment__provider=provider.name).select_related("payment")
     of_these = disputes.filter(provider_dispute_id__in=list(said))
     return {one.provider_dispute_id: one for one in of_these | disputes.filter(payment__created_at__gte=since)}
@@ -52,7 +52,7 @@ def _not_as_told(
 ) -> Iterator[Finding]:
     for dispute_id, statement in said.items():
         payment, dispute = ours.get(statement.provider_payment_id), noted.get(dispute_id)
-        if payment is None:  # of a payment that is none of ours
+        if payment is None:  # of a payment that is not ours
             continue
         money = shown_money(statement.amount_minor, statement.currency)
         if dispute is None and statement.status != DisputeStatus.WON:

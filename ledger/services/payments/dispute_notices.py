@@ -1,4 +1,4 @@
-"""What is told of a dispute: the customer by webhook, those of the staff who are to know by email."""
+"""Notices of disputes: to the customer by webhook, to staff with the permission by email."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEARS_OF_DISPUTES = "hear_of_disputes"  # the permission
 
 
 def notify_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
-    """Note it for the customer's webhooks and for the emails of the staff, in the caller's transaction."""
+    """Write the notices of a dispute in the caller's transaction."""
     data = {
         "payment_id": payment.pk,
         "dispute_id": dispute.provider_dispute_id,
@@ -34,13 +34,13 @@ def notify_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.dateti
 def _tell(
     user_id: int, dispute: PaymentDispute, data: dict[str, Any], subject: str | None, body: str | None, now: dt.datetime
 ) -> None:
-    # Of the staff somebody may be the customer, too: each is told once under a key of their own.
+    # A member of the staff may be the customer, too: each is notified under a key of their own.
     key = f"{dispute.pk}" if subject is None else f"staff {dispute.pk}"
     notify_customer(user_id=user_id, type=TYPE, key=key, data=data, subject=subject, body=body, now=now)
 
 
 def _who_hears() -> list[int]:
-    """Name the staff who have the permission to hear of disputes, superusers among them."""
+    """Return the staff with the permission to hear of disputes, superusers included."""
     granted = {"content_type__app_label": "ledger", "codename": HEARS_OF_DISPUTES}
     of_groups = Q(**{f"groups__permissions__{name}": value for name, value in granted.items()})
     of_their_own = Q(**{f"user_permissions__{name}": value for name, value in granted.items()})

@@ -1,6 +1,6 @@
-"""What follows from a payment that was taken back: nothing more is bought unasked, staff are told, and may be served.
+"""What follows from a refund or dispute: auto-reload is turned off, staff are notified, the account may be frozen.
 
-Each function is called in the transaction that notes it, with the balance held, and once for each thing noted.
+Each function is called in the transaction that records it, with the balance locked, and once for each record.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ledger.services.payments.dispute_notices import notify_disputed
 
 
 def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
-    """Buy nothing more unasked, tell customer and staff, and freeze the account where the site wants that.
+    """Turn auto-reload off, notify customer and staff, and freeze the account if the site is set so.
 
-    Whichever payment it was: a customer who disputes one has not agreed to the next.
+    This holds for any payment: a customer who disputes one has not agreed to the next.
     """
     stop_reloading(user_id=payment.user_id, reason=OffReason.DISPUTED, now=now)
     notify_disputed(payment, dispute, now=now)
@@ -28,13 +28,13 @@ def distrust_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.date
 
 
 def distrust_refunded(payment: Payment, *, now: dt.datetime) -> None:
-    """Buy nothing more unasked when what was bought so is given back, wholly or in part."""
+    """Turn auto-reload off when one of its payments is refunded, wholly or in part."""
     if payment.kind == PaymentKind.AUTO_RELOAD:
         stop_reloading(user_id=payment.user_id, reason=OffReason.REFUNDED, now=now)
 
 
 def stop_reloading(*, user_id: int, reason: OffReason, now: dt.datetime) -> None:
-    """Turn auto-reload off, if it is on; going on takes a new consent."""
+    """Turn auto-reload off, if it is on; turning it on takes a new consent."""
     reload = locked_reload(user_id=user_id)
     if reload is not None and reload.enabled:
         turn_off(reload, reason=reason, now=now)

@@ -1,8 +1,7 @@
-"""How often a customer's payments may come to nothing, and how many new cards they may bring.
+"""Limits on a customer's unsuccessful payments and new cards.
 
-Stolen cards are tried out where each try is free. What counts are rows, so it is counted over all
-processes; the customer's balance is held meanwhile, so many tries at once do not all find the same place free. A try
-whose outcome is not known yet holds its place, and a success gives it back.
+Thieves test stolen cards where a try is free. Tries are rows, so they are counted over all processes; the balance is
+locked meanwhile, so concurrent tries do not all pass. A try whose outcome is unknown counts, and a success does not.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 
 
 def refuse_too_many_tries(*, user_id: int, now: dt.datetime) -> None:
-    """Refuse a top-up after too many of the customer's came to nothing; the balance is held.
+    """Refuse a top-up after too many unsuccessful ones of this customer; the balance is locked.
 
-    Of a saved card what was declined counts, or may have been; of all, what was not paid. What auto-reload begins has
-    its own bounds.
+    By saved card, payments that were or may have been declined count; of all payments, those that were not paid.
+    Auto-reload has limits of its own.
 
-    :raises TooManyTopUps: saying in how many seconds the next may be tried
+    :raises TooManyTopUps: with the seconds until the next try
     """
     tries = Payment.objects.of(user_id).filter(kind=PaymentKind.TOP_UP, created_at__gt=now - HOUR)
     unpaid = tries.exclude(state=PaymentState.SUCCEEDED).exclude(failure_code=NEVER_SENT)
@@ -43,9 +42,9 @@ def refuse_too_many_tries(*, user_id: int, now: dt.datetime) -> None:
 
 @transaction.atomic
 def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
-    """Take one of the day's places for a new card, before the provider is asked.
+    """Count a new card towards the limit of the day, before the provider is asked.
 
-    :raises TooManyNewCards: if there is none left, saying in how many seconds there is
+    :raises TooManyNewCards: if the limit is reached, with the seconds until the next try
     """
     lock_balance(user_id=user_id)
     mine = CardSaving.objects.filter(user_id=user_id)
@@ -57,5 +56,5 @@ def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
 
 
 def give_place_back(place: CardSaving) -> None:
-    """Let a card that the provider would not begin to save count no more: nobody has tried it."""
+    """Stop counting a card that the provider did not begin to save."""
     CardSaving.objects.filter(pk=place.pk).delete()

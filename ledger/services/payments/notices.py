@@ -1,4 +1,4 @@
-"""What customers are told of purchases that they made themselves; those of auto-reload: agreement/notices.py."""
+"""Notices of top-ups. Those of auto-reload are in agreement/notices.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def notify_top_up_succeeded(payment: Payment, *, now: dt.datetime) -> None:
 
 
 def notify_top_up_failed(payment: Payment, *, code: str | None, why: str | None, now: dt.datetime) -> None:
-    """By webhook alone: whoever buys is there and sees it."""
+    """By webhook alone: the buyer sees it on the page."""
     _tell(payment, "top_up.failed", _of_payment(payment) | {"failure_code": code, "failure_message": why}, now)
 
 

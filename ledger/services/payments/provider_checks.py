@@ -23,26 +23,26 @@ _CLOCKS_DIFFER_BY = dt.timedelta(hours=1)
 
 
 class Compared(NamedTuple):
-    """How many payments were looked for at the provider, and what differs."""
+    """The number of payments that were compared, and the differences."""
 
     payments: int
     findings: list[Finding]
 
 
 def providers_used(scope: Scope, *, now: dt.datetime) -> list[str]:
-    """Name the providers that payments of this scope went to."""
+    """Return the names of the providers of this scope's payments."""
     return sorted(_payments(scope, now).order_by().values_list("provider", flat=True).distinct())
 
 
 def compare_with_provider(provider_name: str, scope: Scope, *, now: dt.datetime) -> Compared:
-    """Hold our payments against what the provider says of them: those of the scope, or of the last 31 days.
+    """Compare our payments with the provider's: those of the scope, or of the last 31 days.
 
-    What was credited, the provider has the money of; what it has the money of was credited; what it gave back, and
-    what was disputed there, is noted here. Payments that were begun minutes ago may be on their way. Nothing is changed
-    on either side, and no transaction may be open: this asks over the network.
+    Every credited payment was paid there, every paid one was credited, and its refunds and disputes are recorded here.
+    Payments of the last minutes may be in progress. Nothing is changed on either side, and no transaction may be open:
+    this calls over the network.
 
-    :raises PaymentsOff: if the provider is not set up any more
-    :raises NoAnswer, Refused: if the provider does not say
+    :raises PaymentsOff: if the provider is no longer configured
+    :raises NoAnswer, Refused: if the provider does not answer
     """
     provider = provider_named(provider_name)
     since = scope.since or now - USUALLY_BACK_TO
@@ -103,7 +103,7 @@ def _unknown_to_us(provider_name: str, said: dict[uuid.UUID, Statement]) -> Iter
 
 
 def _refunds_agree(payment: Payment, said: int | None) -> bool:
-    """Tell whether a sum of refunds is ours; those that failed later may or may not be counted in it."""
+    """Return whether the provider's sum of refunds equals ours, with or without those that failed later."""
     if said in (None, payment.refunded_minor):
         return True
     failed = payment.refunds.filter(has_failed=True).aggregate(minor=Sum("amount_minor"))["minor"]
@@ -123,7 +123,7 @@ def _what(statement: Statement | None) -> str:
 
 
 def _has_moved(payment: Payment) -> bool:
-    """Tell whether the payment has gone on while the provider was asked: the next run compares it."""
+    """Return whether the payment changed while the provider was asked: the next run compares it."""
     as_it_was = {"pk": payment.pk, "state": payment.state, "refunded_minor": payment.refunded_minor}
     return not Payment.objects.filter(**as_it_was).exists()
 

@@ -1,4 +1,4 @@
-"""Reversals: money that a provider took back takes its credits with it, as far as they are still there."""
+"""Reversals: when the provider returns money, the credits that it bought are taken back as far as they are left."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ledger.services.payments.distrust import distrust_disputed, distrust_refund
 
 
 def note_refund(*, payment_id: int, refunded_minor: int, now: dt.datetime) -> None:
-    """Note how much of a payment the provider has given back in all, and take back the credits.
+    """Record the total of a payment that was refunded, and take back the credits.
 
-    A lower sum is an older one, so what arrives late or twice changes nothing. A refund of what auto-reload bought
+    A lower total is an older one, so late and repeated webhooks change nothing. A refund of what auto-reload bought
     turns auto-reload off, in the same transaction.
     """
     with _noting(payment_id) as payment:
@@ -33,9 +33,9 @@ def note_refund(*, payment_id: int, refunded_minor: int, now: dt.datetime) -> No
 def note_single_refund(
     *, payment_id: int, provider_refund_id: str, amount_minor: int, has_failed: bool, now: dt.datetime
 ) -> None:
-    """Note one refund, and whether it has failed: then its money is ours again, and the credits the customer's.
+    """Record one refund, and whether it failed: then the money is ours and the credits are the customer's again.
 
-    Once failed it stays so. Messages of single refunds and of sums come in any order, and any number of times.
+    A failed refund stays failed. Webhooks of single refunds and of totals come in any order, any number of times.
     """
     with _noting(payment_id) as payment:
         refund, _ = PaymentRefund.objects.get_or_create(
@@ -47,10 +47,10 @@ def note_single_refund(
 
 
 def _sum_refunds(payment: Payment, now: dt.datetime) -> None:
-    """Bring what was given back in line with what was heard of it.
+    """Compute what is refunded from the provider's total and its single refunds.
 
-    The provider's sum is the most that it ever was, failures included; where only some refunds are known by
-    themselves it says more than they do, and after a failure they say more than it does.
+    The total is the highest ever reported, failed refunds included. It is more than the single refunds where only some
+    of them are known, and less after a failure.
     """
     refunds = PaymentRefund.objects.filter(payment_id=payment.pk)
     sums = refunds.aggregate(
@@ -68,10 +68,10 @@ def _sum_refunds(payment: Payment, now: dt.datetime) -> None:
 def note_dispute(
     *, payment_id: int, provider_dispute_id: str, amount_minor: int, status: DisputeStatus, now: dt.datetime
 ) -> None:
-    """Note a dispute and where it stands, and take back the credits, or give them back when it was won.
+    """Record a dispute and its status, and take back the credits, or return them when it was won.
 
-    A dispute that has come to its end stays there: what arrives late changes nothing. One that is heard of for the
-    first time, and was not won, turns auto-reload off and is told to the staff, in the same transaction.
+    A dispute that has ended keeps its status: late webhooks change nothing. A new dispute that was not won turns
+    auto-reload off and notifies staff, in the same transaction.
     """
     with _noting(payment_id) as payment:
         dispute, is_news = PaymentDispute.objects.get_or_create(
@@ -86,9 +86,9 @@ def note_dispute(
 
 @contextmanager
 def _noting(payment_id: int) -> Iterator[Payment]:
-    """Let something be noted of a payment while its customer's balance is held, and take or give what follows.
+    """Record something of a payment under the lock of the balance, and settle its reversals.
 
-    All in one transaction; only where a long history has to be settled first, which takes several, credits follow it.
+    All in one transaction; where a long history has to be settled first, which takes several, the credits follow.
     """
     with transaction.atomic():
         payment = Payment.objects.select_related("user").get(pk=payment_id)
@@ -100,10 +100,10 @@ def _noting(payment_id: int) -> Iterator[Payment]:
 
 
 def settle_reversals(*, payment_id: int) -> str:
-    """Bring the credits taken back in line with the money taken back; answers the outcome.
+    """Make the credits taken back match the money taken back; returns the outcome.
 
     `posted`, `nothing`, or `insufficient` when the customer has spent them: the rest is owed, and taken in the
-    transaction of whatever comes in. Repetition does nothing. What of the purchase's own grant is left has to be
+    transaction of the next credit. Repeating it does nothing. What of the purchase's own grant is left has to be
     known; a long history is settled first, in transactions of its own, or within another transaction left for a later
     call (`unsettled`).
     """

@@ -1,4 +1,4 @@
-"""Rounds over all payments: whatever got no answer or no reversal gets it."""
+"""Rounds over all payments that lack an answer or a reversal."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _TAKEN_BACK = """
 
 
 def payments_in_doubt(*, now: dt.datetime) -> list[int]:
-    """Name the open payments that have not been asked about lately, those that waited longest first."""
+    """Return the open payments that were not asked about lately, the longest waiting first."""
     due = Payment.objects.filter(state__in=OPEN_STATES, asked_at__lte=now - CALL_MAY_TAKE)
     return list(due.order_by("asked_at", "id").values_list("pk", flat=True))
 
 
 def reversals_due() -> list[int]:
-    """Name the payments of which other credits are taken back than should be."""
+    """Return the payments whose reversed credits differ from what they should be."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT id FROM ({REVERSALS} WHERE p.id = ANY(ARRAY({_TAKEN_BACK}))) found"
@@ -62,7 +62,7 @@ class Settled(NamedTuple):
 
 
 def settle_one(*, payment_id: int, now: dt.datetime) -> Settled:
-    """Ask about one payment, in a round over many."""
+    """Settle one payment in a round over many."""
     try:
         asked = ask_about(payment_id=payment_id, now=now)
     except LedgerRefusal as refusal:
@@ -72,7 +72,7 @@ def settle_one(*, payment_id: int, now: dt.datetime) -> Settled:
 
 
 def take_back(payment_ids: list[int], payments: Round) -> Counter[str]:
-    """Take back (or give back) credits of these payments, each in a turn of its own; counts the outcomes."""
+    """Settle the reversals of these payments, each in a turn of its own; counts the outcomes."""
     outcomes: Counter[str] = Counter()
     for payment_id in payment_ids:
         with payments.turn(payment_id):

@@ -1,4 +1,4 @@
-"""Settling: what a provider says of a payment becomes its state, and money that it has becomes credits, once."""
+"""Settling: recording the provider's answers as a payment's state, and crediting a paid one exactly once."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from ledger.services.receipts import what_was_bought
 
 OPERATION = "payment"
 CALL_MAY_TAKE = dt.timedelta(minutes=2)
-"""However slow, a call to a provider has come to its end by then: what it does not know now, never arrived."""
+"""The longest that a call to a provider takes. A payment that it does not know after that was never received."""
 
 logger = logging.getLogger(__name__)
 
 
 def order_of(payment: Payment) -> Order:
-    """Say a payment in the provider's words."""
+    """Return the order that a payment is at its provider."""
     return Order(
         key=payment.provider_key,
         amount_minor=payment.amount_minor,
@@ -62,7 +62,7 @@ class Asked(NamedTuple):
 
 
 def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
-    """Ask the provider what became of a payment, and record it; returns the payment as it is then, as `ask_about` does.
+    """Ask the provider about a payment and record the answer, as `ask_about` does; returns the payment as it is then.
 
     :raises PaymentNotFound, PaymentsOff, PaymentProviderBusy, PaymentMismatch: as `ask_about`
     """
@@ -70,15 +70,15 @@ def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
 
 
 def ask_about(*, payment_id: int, now: dt.datetime) -> Asked:
-    """Ask the provider what became of a payment, and record it.
+    """Ask the provider about a payment, and record the answer.
 
-    Nothing is charged by asking. What the provider has never heard of failed (or expired, if the customer was to pay
-    on its page); what still waits for the customer after its time is cancelled. Repetition does nothing more.
+    Asking charges nothing. A payment that the provider never received has failed (or expired, if it was to be paid on
+    the provider's page); one that still waits for the customer after its time is canceled. Repeating it does nothing.
 
     :raises PaymentNotFound: if there is no such payment
-    :raises PaymentsOff: if its provider is not set up any more
+    :raises PaymentsOff: if its provider is no longer configured
     :raises PaymentProviderBusy: in a request, while too many others ask it
-    :raises PaymentMismatch: if the provider speaks of something else
+    :raises PaymentMismatch: if amount, currency or customer differ
     """
     payment = Payment.objects.select_related("package", "method").filter(pk=payment_id).first()
     if payment is None:
@@ -112,14 +112,14 @@ def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datet
 
 
 def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now: dt.datetime) -> Payment:
-    """Record where the provider says that a payment stands; answers the payment as it is then.
+    """Record the state of a payment at the provider; returns the payment as it is then.
 
-    What succeeded is credited, whatever was heard before, and stays so whatever is heard later: in any order, any
-    number of times, from any number of callers at once, there is one entry.
+    A success is credited whatever was recorded before, and stays whatever is recorded later: in any order, any number
+    of times, from any number of concurrent callers, there is one entry.
 
-    :raises PaymentMismatch: if it is about another amount, currency or customer; nothing is credited then
+    :raises PaymentMismatch: if amount, currency or customer differ; nothing is credited then
     :raises BalanceLimitExceeded: if the balance cannot take the credits
-    :raises PaymentProviderAway: if a message names a card that cannot be looked at now; all else is recorded
+    :raises PaymentProviderAway: if a webhook names a card that cannot be looked up now; all else is recorded
     """
     payment = Payment.objects.select_related("method").get(pk=payment_id)
     _refuse_mismatch(payment, answer, source)
@@ -132,14 +132,14 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
         note_outcome(payment_id, source, "mismatch", str(error).splitlines()[0])
         raise errors.PaymentMismatch("payment id") from error
     if answer.state == PaymentState.SUCCEEDED and payment.method_id is None and answer.method_id is not None:
-        # Of several messages about a success only one may name the card that was saved with it.
+        # Of several webhooks about a success, only one may name the card that was saved with it.
         Payment.objects.filter(pk=payment_id, paid_with__isnull=True).update(paid_with=answer.method_id)
         _keep_card(payment, answer.method_id, source)
     return Payment.objects.select_related("package", "method").get(pk=payment_id)
 
 
 def _keep_card(payment: Payment, method_id: str, source: OutcomeSource) -> None:
-    """Keep the card that a payment has saved. Money is not held up by it; a message is sent again instead."""
+    """Store the card that a payment saved. This does not delay the credits; the webhook is sent again instead."""
     try:
         remember_card(user_id=payment.user_id, provider_name=payment.provider, method_id=method_id)
     except errors.PaymentProviderAway:
@@ -159,7 +159,7 @@ def _refuse_mismatch(payment: Payment, answer: Answer, source: OutcomeSource) ->
         "customer": (answer.customer_id, payment.provider_customer_id),
     }
     for what, (said, expected) in ours.items():
-        # What was paid has to say all of it; what was not may leave it open.
+        # A paid answer has to name all three; others may omit them.
         if said != expected and (said is not None or answer.state == PaymentState.SUCCEEDED):
             note_outcome(payment.pk, source, "mismatch", f"{what}: {said} instead of {expected}")
             logger.error("Payment %s: the provider's %s is %s, not %s.", payment.pk, what, said, expected)
@@ -168,7 +168,7 @@ def _refuse_mismatch(payment: Payment, answer: Answer, source: OutcomeSource) ->
 
 @transaction.atomic
 def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> None:
-    """Post the entry and mark the payment, together, and note the receipt; repetition does nothing.
+    """Post the entry, mark the payment and note the receipt in one transaction; repeating it does nothing.
 
     The entry first: it takes the balance, which every rule locks before anything else. Its key is the payment's id, so
     the database itself knows no second one.
@@ -208,12 +208,12 @@ def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.dat
         note_success(payment, now=now)
     else:
         notify_top_up_succeeded(payment, now=now)
-    settle_reversals(payment_id=payment.pk)  # a refund may have been heard of first
+    settle_reversals(payment_id=payment.pk)  # a refund may have been reported first
 
 
 @transaction.atomic
 def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> None:
-    """Move an open payment on; one that has come to its end stays there."""
+    """Change the state of an open payment; a payment that has ended keeps its state."""
     if payment.kind == PaymentKind.AUTO_RELOAD:
         lock_balance(user_id=payment.user_id)  # before anything else, since the outcome may turn auto-reload off
     state = answer.state
@@ -242,7 +242,7 @@ def _note_state(payment: Payment, answer: Answer, source: OutcomeSource, now: dt
 
 
 def _names(payment: Payment, answer: Answer) -> dict[str, str | None]:
-    """Give the provider's names for a payment: once known, they stay."""
+    """Return the provider's ids of a payment: once known, they stay."""
     return {
         "provider_payment_id": payment.provider_payment_id or answer.provider_payment_id,
         "checkout_id": payment.checkout_id or answer.checkout_id,

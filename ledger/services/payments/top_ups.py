@@ -1,4 +1,4 @@
-"""Payments: customers buy credits. The intent is written and committed before the provider is asked."""
+"""Top-ups: customers buy credits. The payment is committed before the provider is asked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIME_TO_ACT = dt.timedelta(hours=24)  # as long as Stripe keeps a checkout open
 
 @dataclass(frozen=True)
 class Expected:
-    """What the buyer was shown: credits, and the price in whole units of the currency; None: they do not say."""
+    """What the buyer was shown: credits, and the price in whole units of the currency; None if it is not given."""
 
     credits: Decimal | None = None
     price: Decimal | None = None
@@ -41,7 +41,7 @@ UNSAID = Expected()
 
 
 class Started(NamedTuple):
-    """A payment as it is now, and whether this very call began it or an earlier one with the same key."""
+    """A payment as it is now, and whether an earlier call with the same key began it."""
 
     payment: Payment
     is_replay: bool
@@ -59,16 +59,16 @@ def start_top_up(
 ) -> Started:
     """Buy a package: charge a saved card at once, or else open a page on which the customer pays.
 
-    A payment that fails, or of which nobody knows what became of it, is answered all the same, in that state: only
-    what was refused before anything was written is raised. Repeating the call with its key answers with the payment
-    begun then, and asks the provider nothing.
+    A payment that fails, or whose outcome is unknown, is returned in that state: only refusals before anything was
+    written are raised. Repeating the call with its key returns the payment of the first call, and does not call the
+    provider.
 
     :raises IdempotencyKeyReused: if the key was used for another purchase
     :raises PaymentsOff, PaymentProviderAway, PaymentProviderBusy: if no payment can be begun
     :raises PackageNotFound, PaymentMethodNotFound: if there is no such thing (of this customer)
     :raises PackageChanged: if the package is not what is `expected`
     :raises CardDisputed: if a payment by that card is disputed
-    :raises TooManyTopUps: if too many of the customer's came to nothing within an hour
+    :raises TooManyTopUps: after too many unsuccessful ones within an hour
     :raises BalanceLimitExceeded: if the balance could not take the credits
     """
     began = time.monotonic()
@@ -101,7 +101,7 @@ def _package(code: str, expected: Expected) -> TopUpPackage:
 def _intent(
     user_id: int, email: str, package: TopUpPackage, payment_method_id: int | None, provider: Provider
 ) -> Payment:
-    """Put a payment together, without key and times; makes the customer known to the provider."""
+    """Build a payment without key and times; creates the customer at the provider if needed."""
     method = None
     if payment_method_id is not None:
         method = saved_card(user_id=user_id, payment_method_id=payment_method_id, provider_name=provider.name)
@@ -122,9 +122,9 @@ def _intent(
 
 @transaction.atomic(durable=True)
 def _write(intent: Payment, now: dt.datetime, began: float) -> Payment | None:
-    """Write a payment that may be begun, and nothing if a twin has; returns the twin.
+    """Write a payment, unless an earlier call with its key did; returns that earlier one.
 
-    The balance is held meanwhile: what is looked at here stays so until the payment stands.
+    The balance is locked, so what is checked here holds until the payment is committed.
     """
     lock_balance(user_id=intent.user_id)
     now += time_since(began)
@@ -140,16 +140,16 @@ def _write(intent: Payment, now: dt.datetime, began: float) -> Payment | None:
 
 
 def time_since(began: float) -> dt.timedelta:
-    """Tell how many whole seconds have gone by since a moment of the monotonic clock.
+    """Return the whole seconds since a time of the monotonic clock.
 
-    A payment is as old as the call that asks for it, whatever came before that: making the customer known, or waiting
-    for the balance. Otherwise a slow call before it could let it be taken for one that was never sent.
+    A payment begins when it is written, after the customer was created and the balance locked. Otherwise a slow call
+    before that could make it look like one that was never sent.
     """
     return dt.timedelta(seconds=int(time.monotonic() - began))
 
 
 def ask_provider(payment: Payment, provider: Provider, now: dt.datetime) -> Payment:
-    """Ask the provider for a payment that is committed, once; silence leaves it pending, for `settle_payments`."""
+    """Ask the provider once for a committed payment; without an answer it stays pending, for `settle_payments`."""
     order = order_of(payment)
     try:
         answer = provider.start_checkout(order) if order.method_id is None else provider.charge(order)
@@ -161,7 +161,7 @@ def ask_provider(payment: Payment, provider: Provider, now: dt.datetime) -> Paym
     try:
         return record_answer(payment_id=payment.pk, answer=answer, source=OutcomeSource.ANSWER, now=now)
     except (errors.PaymentMismatch, errors.BalanceLimitExceeded):
-        return payment  # noted and logged; it stays in doubt until somebody has looked
+        return payment  # recorded and logged; it stays in doubt until someone has looked
 
 
 def _made_before(user_id: int, idempotency_key: str, asked: bytes) -> Payment | None:
