@@ -16,6 +16,7 @@ from accounts.models import MOST_CALLS_PER_MINUTE, Scope, User
 from accounts.services.keys.api_keys import LONGEST_NAME
 from accounts.services.signing_in.passwords import LONGEST_NEW_PASSWORD, store_password
 from config.backoffice.credits import CreditsField
+from config.backoffice.once_form import OnceForm
 
 _LONGEST_LIFE = dt.timedelta(days=36_500)
 
@@ -105,8 +106,8 @@ class KeyLimitsForm(forms.Form):
             del self.fields["spending_limit"], self.fields["spending_reset_day"]
 
 
-class IssueKeyForm(forms.Form):
-    """A new API key. `form_key` is made when the form is first shown: one form issues one key, however often sent."""
+class IssueKeyForm(OnceForm):
+    """A new API key: one form issues one key."""
 
     name = forms.CharField(
         max_length=LONGEST_NAME, help_text="What it is for, such as “Production”.", widget=forms.TextInput
@@ -116,13 +117,6 @@ class IssueKeyForm(forms.Form):
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         help_text="It works to the end of this day (UTC). Empty: until it is revoked.",
-    )
-    form_key = forms.UUIDField(
-        widget=forms.HiddenInput,
-        error_messages={
-            "required": "This form was incomplete; please check it and send it again.",
-            "invalid": "This form was damaged; please check it and send it again.",
-        },
     )
 
     def __init__(self, *args: Any, allowed: Collection[Scope], today: dt.date, **options: Any) -> None:

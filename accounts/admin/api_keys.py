@@ -14,13 +14,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from accounts.admin.issuing import issue_key_view, may_issue_key
+from accounts.admin.issuing import IssueServiceKey
 from accounts.admin.key_search import KeySearch, keys_named
-from accounts.admin.limiting import PERMISSION as LIMITING
-from accounts.admin.limiting import limit_key_view
+from accounts.admin.limiting import ChangeLimits
 from accounts.admin.touching import demand_touch_of_keys, may_touch_key
 from accounts.models import ApiKey, User
 from accounts.services.keys.api_keys import revoke_api_key
+from config.backoffice.acting import Acting
 from config.backoffice.credits import shown
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.read_only import ReadOnlyAdmin
@@ -78,9 +78,10 @@ class UseFilter(admin.SimpleListFilter):
         return queryset
 
 
-class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
+class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
     """Every key's public parts. Hashes are shown nowhere; who may touch a key may revoke it."""
 
+    staff_actions = (ChangeLimits,)
     list_display = ("public_part", "owner", "status", "name", "last_used_at", "scope_names", "expires_at", "created_at")
     list_display_links = ("public_part",)
     list_select_related = ("user",)
@@ -96,21 +97,14 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         issuing = path("issue/", self.admin_site.admin_view(self.issue), name="accounts_apikey_issue")
-        limiting = path(
-            "<str:object_id>/limits/", self.admin_site.admin_view(self.limits), name="accounts_apikey_limits"
-        )
-        return [issuing, limiting, *super().get_urls()]
+        return [issuing, *super().get_urls()]
 
     def issue(self, request: HttpRequest) -> HttpResponse:
         """Issue a key of one of the company's own services."""
-        return issue_key_view(request, customer=None, site=self.admin_site)
-
-    def limits(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Change this key's limits."""
-        return limit_key_view(request, key=self.get_object(request, object_id), site=self.admin_site)
+        return IssueServiceKey.view(request, target=ApiKey(), site=self.admin_site)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        offered = {"may_issue_service_key": may_issue_key(request.user, None)}
+        offered = {"may_issue_service_key": request.user.has_perm(IssueServiceKey.permission)}
         return super().changelist_view(request, {**offered, **(extra_context or {})})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -157,7 +151,6 @@ class ApiKeyAdmin(KeySearch, ReadOnlyAdmin):
         key = context.get("original")
         may_touch = isinstance(key, ApiKey) and may_touch_key(request.user, key)
         context["may_revoke"] = may_touch and self.has_revoke_permission(request)
-        context["may_limit"] = may_touch and request.user.has_perm(LIMITING)
         context["action_checkbox_name"] = ACTION_CHECKBOX_NAME
         return super().render_change_form(request, context, *args, **named)
 

@@ -7,62 +7,63 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import AdminSite
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.http import HttpResponse
 
-from accounts.admin.touching import demand_touch_of_keys
+from accounts.admin.touching import may_touch_key
 from accounts.errors import ApiKeyRefused
 from accounts.forms import KeyLimitsForm
 from accounts.models import ApiKey
 from accounts.services.keys.limits import KeyLimits, change_limits, limits_of
 from config.backoffice.credits import shown
-from config.backoffice.links import page_url
 from config.backoffice.record import record_change
+from config.backoffice.staff_action import StaffAction
 
-PERMISSION = "accounts.change_apikey"
 
+class ChangeLimits(StaffAction[ApiKey]):
+    """Other limits in place of a key's. Sent twice, the form changes nothing more."""
 
-@require_http_methods(["GET", "HEAD", "POST"])
-def limit_key_view(request: HttpRequest, *, key: ApiKey | None, site: AdminSite) -> HttpResponse:
-    """Show a key's limits; take others in their place. Sent twice, the form changes nothing more.
+    name = path = "limits"
+    permission = "accounts.change_apikey"
+    title, button = "Change limits", "Save limits"
+    form_class = KeyLimitsForm
 
-    :raises PermissionDenied: to whoever may not change keys, or not this one
-    :raises Http404: if there is no such key
-    """
-    if not request.user.has_perm(PERMISSION):
-        raise PermissionDenied
-    if key is None:
-        raise Http404
-    demand_touch_of_keys(request, [key])
-    if request.method != "POST":
-        return _page(request, key, site, KeyLimitsForm(initial=asdict(limits_of(key)), of_service=key.user_id is None))
-    form = KeyLimitsForm(request.POST, of_service=key.user_id is None)
-    if form.is_valid():
+    @classmethod
+    def may_touch(cls, viewer: Any, target: ApiKey) -> bool:
+        return may_touch_key(viewer, target)
+
+    @classmethod
+    def fits(cls, target: ApiKey) -> bool:
+        return target.revoked_at is None
+
+    def explanation(self, form: Any) -> str:  # noqa: ARG002
+        return f"Key “{self.target.name}” of {self.target.user or 'a service'}."
+
+    def initial(self) -> dict[str, Any]:
+        return asdict(limits_of(self.target))
+
+    def form_options(self) -> dict[str, Any]:
+        return {"of_service": self.target.user_id is None}
+
+    def do(self, form: KeyLimitsForm) -> HttpResponse:
         try:
-            return _change(request, key, KeyLimits(**form.cleaned_data))
+            self._change(KeyLimits(**form.cleaned_data))
         except ApiKeyRefused as refusal:
             for field, sentences in refusal.errors.items():
                 form.add_error(field, sentences)
-    return _page(request, key, site, form)
+            return self.page(form)
+        return self.redirect()
 
-
-@transaction.atomic
-def _change(request: HttpRequest, key: ApiKey, limits: KeyLimits) -> HttpResponse:
-    """Change the limits, and note in the record of staff what they were."""
-    changed, before = change_limits(key_id=key.pk, limits=limits)
-    if before != limits:
+    @transaction.atomic
+    def _change(self, limits: KeyLimits) -> None:
+        """Change the limits, and note in the record of staff what they were."""
+        changed, before = change_limits(key_id=self.target.pk, limits=limits)
+        if before == limits:
+            messages.info(self.request, "Nothing was changed: these were the key's limits already.")
+            return
         message = f"Changed limits: {'; '.join(_differences(before, limits))}."
-        record_change(request, [changed], message)
-        messages.success(request, message)
-    else:
-        messages.info(request, "Nothing was changed: these were the key's limits already.")
-    may_see = request.user.has_perm("accounts.view_apikey")
-    return HttpResponseRedirect(page_url("accounts_apikey", key.pk) if may_see else request.path)
+        record_change(self.request, [changed], message)
+        messages.success(self.request, message)
 
 
 def _differences(before: KeyLimits, after: KeyLimits) -> list[str]:
@@ -76,17 +77,3 @@ def _differences(before: KeyLimits, after: KeyLimits) -> list[str]:
 
 def _said(limit: Decimal | int | None) -> str:
     return "none" if limit is None else shown(Decimal(limit))
-
-
-def _page(request: HttpRequest, key: ApiKey, site: AdminSite, form: KeyLimitsForm) -> HttpResponse:
-    may_go_back = request.user.has_perm("accounts.view_apikey")
-    context: dict[str, Any] = {
-        **site.each_context(request),
-        "title": "Change limits",
-        "subtitle": str(key),
-        "opts": ApiKey._meta,
-        "api_key": key,
-        "form": form,
-        "back_url": page_url("accounts_apikey", key.pk) if may_go_back else reverse("admin:index"),
-    }
-    return TemplateResponse(request, "admin/accounts/apikey/limits.html", context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -10,29 +10,31 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 
 from accounts.admin.key_search import KeySearch, keys_named
-from accounts.admin.resetting import send_reset_link_view
+from accounts.admin.resetting import SendResetLink
 from accounts.admin.touching import may_touch
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from accounts.services.people import change_email
+from config.backoffice.acting import Acting
 from config.backoffice.dates import ByDate
 from config.backoffice.filters import as_id
 from config.backoffice.model_admin import BackOfficeAdmin
+from config.backoffice.staff_action import StaffAction
 
 _TIMES = ("Times", {"fields": ("created_at", "last_login", "email_verified_at")})
 CHANGING_EMAILS, SETTING_PASSWORDS = "accounts.change_email", "accounts.set_password"
 
 
-class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
+class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
     """People: found by whatever support is given; rights are a superuser's to give, money is nobody's to edit.
 
     Who may be changed by whom is `may_touch`'s to say: nobody changes their own account here.
     """
 
+    staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink,)
     form = UserForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm
@@ -68,18 +70,6 @@ class PersonAdmin(KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignor
         if obj is not None and not may_touch(request.user, obj):
             return False
         return super().has_change_permission(request, obj)
-
-    def get_urls(self) -> list[URLPattern]:
-        resetting = path(
-            "<str:object_id>/send-reset-link/",
-            self.admin_site.admin_view(self.send_reset_link),
-            name="accounts_user_send_reset_link",
-        )
-        return [resetting, *super().get_urls()]
-
-    def send_reset_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Have a link sent to this person that sets a new password."""
-        return send_reset_link_view(request, person=self.get_object(request, object_id), site=self.admin_site)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Set a person's password, for who may do that and not only change people."""

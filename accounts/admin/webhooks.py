@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from django.utils import timezone
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin.touching import demand_touch, may_touch
-from accounts.errors import AccountsRefusal
+from accounts.admin.resending import Resend, send_again
+from accounts.admin.touching import demand_touch
 from accounts.models import WebhookDelivery, WebhookEndpoint
-from accounts.services.webhooks.deliveries import message_name, resend_delivery
+from accounts.services.webhooks.deliveries import message_name
+from config.backoffice.acting import Acting
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter, as_id
-from config.backoffice.links import list_url, page_link, page_url
+from config.backoffice.links import list_url, page_link
 from config.backoffice.read_only import ReadOnlyAdmin
-from config.backoffice.record import record_change
 
-MAY_RESEND = "accounts.resend_webhookdelivery"
 _SECRETS = ("secret", "old_secret")
 
 
@@ -94,7 +88,8 @@ class WebhookEndpointAdmin(ByDate, ReadOnlyAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
+class WebhookDeliveryAdmin(Acting, ByDate, ExactSearch, ReadOnlyAdmin):
+    staff_actions = (Resend,)
     list_display = (
         "id", "customer", "shown_endpoint", "type", "state", "attempts", "last_status", "last_error",
         "next_attempt_at", "created_at",
@@ -119,50 +114,14 @@ class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:  # noqa: ARG002
         return ("pk",)  # that there is a search at all; what it finds is told by ExactSearch
 
-    def get_urls(self) -> list[URLPattern]:
-        resend = path(
-            "<int:object_id>/resend/",
-            self.admin_site.admin_view(self.resend_view),
-            name="accounts_webhookdelivery_resend",
-        )
-        return [resend, *super().get_urls()]
-
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(MAY_RESEND)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
-    ) -> HttpResponse:
-        delivery = context.get("original")
-        is_touchable = isinstance(delivery, WebhookDelivery) and may_touch(request.user, delivery.user)
-        context["may_resend"] = is_touchable and self.has_resend_permission(request)
-        return super().render_change_form(request, context, *args, **named)
-
-    def resend_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Ask before sending: a GET shows the question, a POST does it; what is under way is not sent twice."""
-        if not (self.has_resend_permission(request) and self.has_view_permission(request)):
-            raise PermissionDenied
-        delivery = self.get_queryset(request).filter(pk=as_id(str(object_id))).first()
-        if delivery is None:
-            raise Http404
-        demand_touch(request, delivery.user)
-        if request.method == "POST":
-            _send_again(request, [delivery])
-            return HttpResponseRedirect(page_url("accounts_webhookdelivery", delivery.pk))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Send again",
-            "subtitle": str(delivery),
-            "opts": self.opts,
-            "delivery": delivery,
-        }
-        return TemplateResponse(request, "admin/accounts/webhookdelivery/resend.html", context)
+        return request.user.has_perm(Resend.permission)
 
     @admin.action(description="Send selected deliveries again", permissions=["resend"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
         deliveries = list(queryset)
         demand_touch(request, [delivery.user for delivery in deliveries])
-        _send_again(request, deliveries)
+        send_again(request, deliveries)
 
     @admin.display(description="customer")
     def customer(self, delivery: WebhookDelivery) -> SafeString:
@@ -191,19 +150,3 @@ class WebhookDeliveryAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
             for one in delivery.log.order_by("-pk")[:100]
         )
         return format_html_join("", "<div>{} {} {} ({} ms) {}</div>", lines)
-
-
-def _send_again(request: HttpRequest, deliveries: list[WebhookDelivery]) -> None:
-    """Send deliveries again, and say what came of each that could not be."""
-    sent = []
-    for delivery in deliveries:
-        try:
-            with transaction.atomic():
-                resend_delivery(delivery_id=delivery.pk, endpoint_id=delivery.endpoint_id, now=timezone.now())
-                record_change(request, [delivery], "Sent again.")
-        except AccountsRefusal as refusal:
-            messages.error(request, f"Delivery {delivery.pk} was not sent. {refusal}")
-        else:
-            sent.append(delivery)
-    if sent:
-        messages.success(request, f"Sent again: {', '.join(str(delivery.pk) for delivery in sent)}.")

@@ -9,14 +9,14 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from accounts.admin.touching import may_touch
 from config.backoffice.credits import shown
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
+from config.backoffice.staff_action import links_to
 from ledger.admin.available import available_credits
-from ledger.admin.terms import Freezing, Overdraft
+from ledger.admin.terms import Freeze, SetOverdraftLimit
 from ledger.models import Balance
 
 
@@ -65,9 +65,8 @@ class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
         balance = context.get("original")
-        is_touchable = isinstance(balance, Balance) and may_touch(request.user, balance.user)
-        context["may_freeze"] = is_touchable and request.user.has_perm(Freezing.permission)
-        context["may_set_overdraft"] = is_touchable and request.user.has_perm(Overdraft.permission)
+        if isinstance(balance, Balance):
+            context["staff_actions"] = links_to((Freeze, SetOverdraftLimit), request.user, balance.user)
         return super().render_change_form(request, context, *args, **named)
 
     @admin.display(description="customer")

@@ -7,33 +7,25 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from django.utils import timezone
+from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin.touching import demand_touch, may_touch
 from accounts.models import Notice
+from config.backoffice.acting import Acting
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.filters import CustomerFilter, as_id
-from config.backoffice.links import page_link, page_url
+from config.backoffice.filters import CustomerFilter
+from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
-from config.backoffice.record import record_change
 from config.values.money import shown_money
-from ledger.errors import LedgerRefusal
+from ledger.admin.settling import Settle
 from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
 from ledger.providers.registry import PROVIDERS
-from ledger.services.payments.settling import settle_payment
 from ledger.services.receipts import RECEIPT_TYPES
-
-MAY_SETTLE = "ledger.settle_payment"
 
 
 class PaymentStateFilter(admin.SimpleListFilter):
@@ -71,7 +63,8 @@ class ProviderFilter(admin.SimpleListFilter):
 
 
 @admin.register(Payment)
-class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
+class PaymentAdmin(Acting, ByDate, ExactSearch, ReadOnlyAdmin):
+    staff_actions = (Settle,)
     list_display = (
         "id", "customer", "shown_amount", "shown_credits", "state", "created_at", "settled_at", "provider_payment_id",
         "failure_code",
@@ -97,47 +90,11 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("user", "package", "method")
 
-    def get_urls(self) -> list[URLPattern]:
-        settle = path(
-            "<int:object_id>/settle/", self.admin_site.admin_view(self.settle_view), name="ledger_payment_settle"
-        )
-        return [settle, *super().get_urls()]
-
     def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
         named = Q(provider_payment_id=term) | Q(checkout_id=term)
         with suppress(ValueError):  # most terms are no key of ours
             named |= Q(provider_key=uuid.UUID(term))
         return [*super().found_by_index(term, customers), *Payment.objects.filter(named).values_list("pk", flat=True)]
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
-    ) -> HttpResponse:
-        payment = context.get("original")
-        is_touchable = isinstance(payment, Payment) and may_touch(request.user, payment.user)
-        context["may_settle"] = is_touchable and request.user.has_perm(MAY_SETTLE)
-        context["open_states"] = OPEN_STATES
-        return super().render_change_form(request, context, *args, **named)
-
-    def settle_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Ask before asking: a GET shows the question, a POST does it; done twice, it does nothing more."""
-        if not (request.user.has_perm(MAY_SETTLE) and self.has_view_permission(request)):
-            raise PermissionDenied
-        payment = self.get_queryset(request).filter(pk=as_id(str(object_id))).first()
-        if payment is None:
-            raise Http404
-        demand_touch(request, payment.user)
-        if request.method == "POST":
-            _settle(request, payment)
-            return HttpResponseRedirect(page_url("ledger_payment", payment.pk))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Ask the provider",
-            "subtitle": str(payment),
-            "opts": self.opts,
-            "payment": payment,
-            "amount": shown_money(payment.amount_minor, payment.currency),
-        }
-        return TemplateResponse(request, "admin/ledger/payment/settle.html", context)
 
     @admin.display(description="customer")
     def customer(self, payment: Payment) -> SafeString:
@@ -183,18 +140,3 @@ class PaymentAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
             (one.created_at.strftime("%Y-%m-%d %H:%M:%S"), one.outcome, one.source, one.detail) for one in outcomes
         )
         return format_html_join("", "<div>{} {} by {} {}</div>", lines)
-
-
-def _settle(request: HttpRequest, payment: Payment) -> None:
-    """Settle a payment and say what came of it."""
-    before = payment.state
-    try:
-        after = settle_payment(payment_id=payment.pk, now=timezone.now()).state
-    except LedgerRefusal as refusal:
-        messages.error(request, f"Nothing was changed. {refusal}")
-        return
-    if after == before:
-        messages.info(request, f"The payment is still {PaymentState(after).label.lower()}.")
-        return
-    record_change(request, [payment], f"Asked the provider: {before} became {after}.")
-    messages.success(request, f"The payment is now {PaymentState(after).label.lower()}.")

@@ -20,7 +20,7 @@ from config.backoffice.exports import Exportable, column
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.subscribing import actions_for, said_of
+from ledger.admin.subscribing import links_for, said_of
 from ledger.models import SubscriptionChange, SubscriptionPeriod
 
 MOST_SHOWN = 100  # of a subscription's periods and changes; their own lists have all
@@ -143,7 +143,7 @@ class SubscriptionAdmin(Exportable, ByDate, ReadOnlyAdmin):
         subscription = context.get("original")
         if isinstance(subscription, Subscription):
             is_live = subscription.status in LIVE_STATUSES
-            context["actions"] = actions_for(subscription, request.user, subscription.user) if is_live else []
+            context["staff_actions"] = links_for(subscription, request.user, subscription.user) if is_live else []
         return super().render_change_form(request, context, *args, **named)
 
     @admin.display(description="customer")

@@ -7,20 +7,10 @@ import datetime as dt
 from django import forms
 
 from accounts.models import BillingInterval, Plan
-from ledger.forms.adjustments import OnceForm
-
-_FOR_STAFF = "Why. Staff read it in the history, and it stays for ever; the customer does not see it."
+from config.backoffice.once_form import ReasonForm
 
 
-class NoteForm(OnceForm):
-    """Whatever needs a reason and nothing else."""
-
-    note = forms.CharField(
-        max_length=1000, label="Reason", widget=forms.Textarea(attrs={"rows": 3}), help_text=_FOR_STAFF
-    )
-
-
-class _PlanForm(NoteForm):
+class _PlanForm(ReasonForm):
     plan = forms.ModelChoiceField(queryset=Plan.objects.order_by("code"), empty_label="Choose one…")
     interval = forms.TypedChoiceField(choices=BillingInterval.choices, coerce=BillingInterval)
 
@@ -63,7 +53,7 @@ class ChangePlanForm(_PlanForm):
     field_order = ("form_key", "plan", "interval", "at_period_end", "note")
 
 
-class CancelForm(NoteForm):
+class CancelForm(ReasonForm):
     """The end of a subscription."""
 
     at_once = forms.BooleanField(

@@ -68,7 +68,7 @@ def test_the_first_submit_shows_the_result_and_posts_nothing(client, customer):
 
     answer = client.post(address(customer), sent("preview", amount="-12.5"))
 
-    assert answer.context["preview"].lines() == [
+    assert answer.context["preview"] == [
         ("Balance now", "100"),
         ("Change", "-12.5"),
         ("Balance after", "87.5"),

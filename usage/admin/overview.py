@@ -9,17 +9,13 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.admin.api_keys import status_of
-from accounts.admin.issuing import may_issue_key
-from accounts.admin.resetting import PERMISSION as MAY_SEND_RESET_LINK
-from accounts.admin.touching import may_touch
 from accounts.models import ApiKey, Subscription, User
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
-from ledger.admin.adjusting import PERMISSION as MAY_ADJUST
-from ledger.admin.subscribing import actions_for
-from ledger.admin.terms import Freezing, Overdraft
+from config.backoffice.staff_action import Links
+from ledger.admin.subscribing import links_for
 from ledger.models import Entry, Hold, HoldStatus
-from ledger.selectors import SpendingTerms, balance_of, terms_of
+from ledger.selectors import balance_of, terms_of
 from ledger.services.subscriptions.renewals import current_subscription_of
 
 ROWS = 10
@@ -43,16 +39,11 @@ _LISTS = (
 class Overview:
     """Figures, tables and links; what this person may not see is None or absent."""
 
-    may_adjust: bool
-    may_issue_key: bool
-    may_freeze: bool
-    may_set_overdraft: bool
-    may_send_reset_link: bool
-    is_frozen: bool
+    actions: Links
     figures: list[tuple[str, str]] | None = None
     tables: list[Table] = field(default_factory=list)
     subscription: Subscription | None = None
-    subscription_actions: list[tuple[str, str]] = field(default_factory=list)
+    subscription_actions: Links = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -68,20 +59,11 @@ class Table:
     none: str = "None."
 
 
-def overview_of(customer: User, *, viewer: Any) -> Overview:
+def overview_of(customer: User, *, viewer: Any, actions: Links) -> Overview:
     """Gather it, a statement a part."""
-    terms = terms_of(user_id=customer.pk)
-    is_touchable = may_touch(viewer, customer)
-    overview = Overview(
-        may_adjust=is_touchable and viewer.has_perm(MAY_ADJUST),
-        may_issue_key=may_issue_key(viewer, customer),
-        may_freeze=is_touchable and viewer.has_perm(Freezing.permission),
-        may_set_overdraft=is_touchable and viewer.has_perm(Overdraft.permission),
-        may_send_reset_link=is_touchable and viewer.has_perm(MAY_SEND_RESET_LINK),
-        is_frozen=terms.frozen_at is not None,
-    )
+    overview = Overview(actions)
     if viewer.has_perm("ledger.view_balance"):
-        overview.figures = _figures(customer, terms)
+        overview.figures = _figures(customer)
     if viewer.has_perm("ledger.view_entry"):
         overview.tables.append(_entries(customer))
     if viewer.has_perm("ledger.view_hold"):
@@ -90,16 +72,16 @@ def overview_of(customer: User, *, viewer: Any) -> Overview:
         overview.tables.append(_keys(customer))
     if viewer.has_perm("accounts.view_subscription"):
         overview.subscription = current_subscription_of(user_id=customer.pk, now=timezone.now())
-        overview.subscription_actions = actions_for(overview.subscription, viewer, customer)
+        overview.subscription_actions = links_for(overview.subscription, viewer, customer)
     overview.links = [
         (title, list_url(model, user=customer.pk)) for permission, model, title in _LISTS if viewer.has_perm(permission)
     ]
     return overview
 
 
-def _figures(customer: User, terms: SpendingTerms) -> list[tuple[str, str]]:
+def _figures(customer: User) -> list[tuple[str, str]]:
     """Give what there is, and of the rest what is not as usual."""
-    credits = balance_of(user_id=customer.pk)
+    credits, terms = balance_of(user_id=customer.pk), terms_of(user_id=customer.pk)
     figures = [
         ("Available", shown(credits.available)),
         ("Balance", shown(credits.balance)),

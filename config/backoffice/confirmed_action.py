@@ -1,0 +1,121 @@
+"""Staff actions in two steps: a form, a preview of what it would do, and a confirmation that does it once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Model
+from django.http import HttpResponse
+from django.utils.functional import Promise
+
+from config.backoffice.once_form import DAMAGED, OnceForm
+from config.backoffice.record import record_change
+from config.backoffice.staff_action import Lines, StaffAction, Target
+
+PREVIEW, CONFIRM = "preview", "confirm"  # the form's buttons; any other one leads back to it
+
+
+class Outcome(Protocol):
+    """What a service returns that does one thing under a key, however often it is called."""
+
+    @property
+    def is_replay(self) -> bool: ...
+
+
+Done = TypeVar("Done", bound=Outcome)
+
+
+class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
+    """A staff action that is previewed and confirmed, and done once however often its form is sent.
+
+    The key is made when the form is first shown (`OnceForm`). The preview is no calculation beside the service: it
+    calls the service itself and rolls back, so what would be refused is refused there already, and its figures are
+    exact.
+    """
+
+    form_class: ClassVar[type[OnceForm]]
+    button = "Preview"
+    refusal: ClassVar[type[Exception]]  # of the services called; `str()` is a sentence for staff
+    key_reused: ClassVar[type[Exception]]  # the one that says that this key was used for something else
+    verb: ClassVar[str] = "changed"
+    already_used = "This form has already made another change. To make this one as well, send it again."
+
+    @abstractmethod
+    def perform(self, asked: dict[str, Any], **once: Any) -> Done:
+        """Call the service that does what a valid form asks; `once` is by whom and under which key."""
+
+    @abstractmethod
+    def foresee(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
+        """Call `perform` and return, with its outcome, the consequences to show. All of it is rolled back."""
+
+    @abstractmethod
+    def history(self, done: Done) -> list[tuple[Model, str]]:
+        """Return what the record of staff notes, and about which objects."""
+
+    @abstractmethod
+    def said(self, done: Done) -> str:
+        """Say in a few words what was done."""
+
+    def success(self, done: Done) -> str:
+        return f"{self.said(done)}."
+
+    def repetition(self, done: Done) -> str:
+        return f"This form was sent before ({self.said(done)}); nothing was {self.verb} again."
+
+    def reasons(self, form: Any) -> list[tuple[str, str | Promise]]:
+        """Return what the form says besides figures, to be read once more."""
+        return [("Reason", form["note"].value())]
+
+    def take(self) -> HttpResponse:
+        form = self.sent_form()
+        if any(field.errors for field in form.hidden_fields() if field.name != "form_key"):  # which nobody types
+            return self.page(self.first_form(), refusal=DAMAGED)
+        if not form.is_valid():
+            return self.page(form)
+        step = self.request.POST.get("step")
+        if step not in (PREVIEW, CONFIRM):
+            return self.page(self.form_class(initial=form.typed(), **self.form_options()))
+        try:
+            return self.preview(form) if step == PREVIEW else self.do(form)
+        except self.key_reused:
+            form.renew_key()
+            return self.page(form, refusal=self.already_used)
+        except self.refusal as refusal:
+            return self.page(form, refusal=f"Nothing was {self.verb}. {refusal}")
+
+    def preview(self, form: Any) -> HttpResponse:
+        """Show what confirming does; a form that was confirmed before says so instead."""
+        with transaction.atomic():
+            done, lines = self.foresee(lambda: self._perform(form))
+            transaction.set_rollback(True)
+        if done.is_replay:
+            return self._say(done)
+        return self.page(form, preview=lines, reasons=self.reasons(form))
+
+    def do(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            done = self._perform(form)
+            if not done.is_replay:
+                for thing, message in self.history(done):
+                    record_change(self.request, [thing], message)
+        return self._say(done)
+
+    def context(self, form: Any) -> dict[str, Any]:
+        return {**super().context(form), "step": PREVIEW, "verb": self.verb}
+
+    def once(self, form: Any) -> dict[str, Any]:
+        return {"actor_id": self.actor_id, "idempotency_key": form.idempotency_key()}
+
+    def _perform(self, form: Any) -> Done:
+        return self.perform(form.cleaned_data, **self.once(form))
+
+    def _say(self, done: Done) -> HttpResponse:
+        if done.is_replay:
+            messages.warning(self.request, self.repetition(done))
+        else:
+            messages.success(self.request, self.success(done))
+        return self.redirect()

@@ -1,0 +1,175 @@
+"""What staff may do to one object, on a page of its own: who may, what is asked, and what became of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Generic, TypeVar
+
+from django import forms
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from config.backoffice.links import list_url, page_url
+from config.backoffice.record import actor_id
+
+Target = TypeVar("Target", bound=Model)
+Lines = list[tuple[str, str]]  # names and values, as a page shows them
+Links = list[tuple[str, str]]  # addresses and labels
+_METHODS = ("GET", "HEAD", "POST")
+
+
+class StaffAction(ABC, Generic[Target]):
+    """One thing that staff may do to an object. An instance serves one request.
+
+    A GET shows the form, or just a question where nothing is to be filled in; a POST does it and redirects.
+    """
+
+    name: ClassVar[str]  # of its page: `admin:<app>_<model>_<name>`
+    path: ClassVar[str]  # of its page, below the object's
+    permission: ClassVar[str]
+    needs_view: ClassVar[bool] = False  # whether it is only for staff who may see the object
+    title: ClassVar[str]
+    button: ClassVar[str]
+    form_class: ClassVar[type[forms.Form]] = forms.Form
+    template: ClassVar[str] = "admin/staff_action.html"
+
+    def __init__(self, request: HttpRequest, *, target: Target, site: AdminSite) -> None:
+        self.request, self.target, self.site = request, target, site
+
+    @classmethod
+    def view(cls, request: HttpRequest, *, target: Target | None, site: AdminSite) -> HttpResponse:
+        """Show the page of this action, or do it.
+
+        :raises PermissionDenied: to staff who may not do this, or not to this object
+        :raises Http404: if there is no such object
+        """
+        if request.method not in _METHODS:
+            return HttpResponseNotAllowed(_METHODS)
+        if not request.user.has_perm(cls.permission):
+            raise PermissionDenied
+        if target is None:
+            raise Http404
+        if not cls.may_touch(request.user, target):
+            raise PermissionDenied
+        action = cls(request, target=target, site=site)
+        return action.take() if request.method == "POST" else action.page(action.first_form())
+
+    # --- Who may do it, and where it is offered ---
+
+    @classmethod
+    @abstractmethod
+    def may_touch(cls, viewer: Any, target: Target) -> bool:
+        """Tell whether this member of the staff may do it to this object, besides having the permission."""
+
+    @classmethod
+    def fits(cls, target: Target) -> bool:  # noqa: ARG003
+        """Tell whether there is anything to do to this object: the link is shown then."""
+        return True
+
+    @classmethod
+    def label(cls, target: Target) -> str:  # noqa: ARG003
+        """Name it on the link from the object's own page."""
+        return cls.title
+
+    @classmethod
+    def url(cls, target: Target) -> str:
+        return reverse(f"admin:{target._meta.label_lower.replace('.', '_')}_{cls.name}", args=[target.pk])
+
+    @classmethod
+    def is_offered(cls, viewer: Any, target: Target) -> bool:
+        return bool(viewer.has_perm(cls.permission)) and cls.may_touch(viewer, target) and cls.fits(target)
+
+    # --- What the page says and asks ---
+
+    def heading(self, form: Any) -> str:  # noqa: ARG002
+        return self.title
+
+    def named(self) -> str:
+        """Name the object."""
+        return str(self.target)
+
+    def figures(self) -> Lines:
+        """Return what one should know before filling in the form."""
+        return []
+
+    def explanation(self, form: Any) -> str:  # noqa: ARG002
+        """Say in sentences what this does; an empty line parts paragraphs."""
+        return ""
+
+    def initial(self) -> dict[str, Any]:
+        """Return what the form begins with."""
+        return {}
+
+    def form_options(self) -> dict[str, Any]:
+        """Return what else the form is made with."""
+        return {}
+
+    def first_form(self) -> Any:
+        return self.form_class(initial=self.initial(), **self.form_options())
+
+    def sent_form(self) -> Any:
+        return self.form_class(self.request.POST, **self.form_options())
+
+    # --- Doing it ---
+
+    @property
+    def actor_id(self) -> int:
+        return actor_id(self.request)
+
+    def take(self) -> HttpResponse:
+        """Take what was sent: do it, or show the form again with its errors."""
+        form = self.sent_form()
+        return self.do(form) if form.is_valid() else self.page(form)
+
+    @abstractmethod
+    def do(self, form: Any) -> HttpResponse:
+        """Do what a valid form asks, note it in the record of staff, and say what became of it."""
+
+    def redirect(self) -> HttpResponse:
+        """Lead to a page that reloading does nothing from."""
+        return HttpResponseRedirect(self.target_url() if self.may_see_target() else self.request.path)
+
+    # --- The page ---
+
+    def page(self, form: Any, **more: Any) -> HttpResponse:
+        return TemplateResponse(self.request, self.template, {**self.context(form), **more})
+
+    def context(self, form: Any) -> dict[str, Any]:
+        return {
+            **self.site.each_context(self.request),
+            "title": self.heading(form),
+            "subtitle": self.named(),
+            "opts": self.target._meta,
+            "list_url": list_url(self._model()),
+            "target_url": self.target_url(),
+            "back_url": self.back_url(),
+            "form": form,
+            "form_key": form["form_key"].value() if "form_key" in form.fields else None,
+            "figures": self.figures(),
+            "explanation": self.explanation(form),
+            "button": self.button,
+        }
+
+    def target_url(self) -> str:
+        return page_url(self._model(), self.target.pk)
+
+    def back_url(self) -> str:
+        """Return where leaving the form leads."""
+        return self.target_url() if self.may_see_target() else reverse("admin:index")
+
+    def may_see_target(self) -> bool:
+        opts, viewer = self.target._meta, self.request.user
+        return any(viewer.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}") for verb in ("view", "change"))
+
+    def _model(self) -> str:
+        return self.target._meta.label_lower.replace(".", "_")
+
+
+def links_to(actions: Iterable[type[StaffAction[Any]]], viewer: Any, target: Model) -> Links:
+    """Return the address and label of each action that this member of the staff may do to this object now."""
+    return [(action.url(target), action.label(target)) for action in actions if action.is_offered(viewer, target)]
