@@ -109,6 +109,18 @@ def test_it_is_upgraded_paused_resumed_and_canceled(client, alice, staff):
     assert subscription_of(alice).status == "canceled"
 
 
+def test_back_from_a_preview_keeps_an_unchecked_box_unchecked(client, alice):
+    subscribe(alice, plan(100))
+    page = client.post(address(alice, "cancel"), sent("preview")).content.decode()
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+
+    answer = client.post(address(alice, "cancel"), {**hidden, "step": "edit"})
+
+    assert hidden["at_once"] == "False"
+    assert not re.search(r'name="at_once"[^>]*checked', answer.content.decode())
+    assert answer.context["form_key"] == KEY
+
+
 @pytest.mark.parametrize("step", ["preview", "confirm"])
 def test_what_the_service_refuses_is_said_on_the_page(client, alice, step):
     subscribe(alice, plan(100))
