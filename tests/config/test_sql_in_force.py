@@ -17,9 +17,6 @@ ROOT = Path(settings.BASE_DIR)
 MOST_LINES = 80
 # Functions that are longer, and why.
 LONGER = {
-    "ledger_burn_down": "split next",
-    "ledger_settle_expired": "split next",
-    "ledger_lapse_grants": "split next",
     "usage_charge": "split next",
     "usage_charge_batch": "split next",
 }

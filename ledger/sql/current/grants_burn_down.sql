@@ -1,166 +1,204 @@
 -- Burn-down of grants: which debits drew on which grants, in work that is bounded whatever a history holds
 -- (docs/decisions/0031 and 0039).
 --
--- Promises the same answer for the same ledger, whether it was settled in one go or in many.
+-- Promises the same result for the same ledger, whether it was settled in one go or in many.
 -- Between two entries that are not debits, debits draw on the same grants in the same order, so their sum is enough: it
 -- is the difference of two balances, however many they are. What is worked through one by one is therefore every
 -- credit, refund and adjustment ("move") since the last time, and the cost of each grows with the logarithm of the
 -- history alone.
--- Called by grants.sql and balances.sql. Reads only; locks nothing.
+-- Called by grants.sql and settling.sql. Reads only; locks nothing.
 
--- One step of the settlement, and the balance before it. `seq` is its place; a step without `id` is no entry.
---   reversed_seq, reversed_amount    the entry that it takes back
---   grant_id                         the grant that it expires: its draw is written already
---   kind                             0: the time of grant `grant_id` had come before; 1: an entry; 2: the end
-CREATE TYPE ledger_grant_move AS (
-    seq bigint, kind integer, id bigint, amount numeric, before numeric, reason text, reverses_id bigint,
-    reversed_seq bigint, reversed_amount numeric, grant_id bigint, created_at timestamptz
+-- A burn-down that has reached entry `seq`, and will end with entry `last_seq`.
+--   total, kept    the balance after it, and what is left of grants that have ended, for holds
+--   ids, places    of the grants: rising, and where each of them is in `grants`
+CREATE TYPE ledger_burn_down_state AS (
+    seq bigint, last_seq bigint, total numeric, overdrawn numeric, moves ledger_grant_move[],
+    grants ledger_grant_state[], ids bigint[], places integer[], remaining numeric[], has_ended boolean[], kept numeric
 );
 
-CREATE FUNCTION ledger_balance_at(p_user_id bigint, p_seq bigint) RETURNS numeric LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT balance_after FROM ledger_entry WHERE user_id = p_user_id AND seq = p_seq), 0)
-$$;
+-- Debits that draw on grants together, or (`is_expiry`) the entry that expires a grant: its draw is written already.
+--   own_id    the grant that they draw on before all others
+CREATE TYPE ledger_debit_run AS (
+    first_seq bigint, last_seq bigint, credits numeric, is_capture boolean, own_id bigint, is_expiry boolean
+);
 
--- The draws that an entry has a part in.
-CREATE FUNCTION ledger_draws_at(p_user_id bigint, p_seq bigint) RETURNS SETOF ledger_grantdraw
-LANGUAGE sql STABLE AS $$
-    SELECT * FROM ledger_grantdraw WHERE user_id = p_user_id AND last_seq = p_seq
-    UNION ALL
-    SELECT * FROM ledger_grantdraw
-    WHERE user_id = p_user_id AND first_seq <= p_seq AND last_seq = (
-        SELECT min(last_seq) FROM ledger_grantdraw WHERE user_id = p_user_id AND last_seq > p_seq)
-$$;
+-- What changes of a grant: signed credits of what is left of it, and (unless NULL) its amount.
+CREATE TYPE ledger_grant_change AS (place integer, entry_id bigint, credits numeric, amount numeric);
 
--- The first place in a run of debits (p_first to p_last) by which they have drawn `p_credits`. `p_before`: the balance
--- before the run.
-CREATE FUNCTION ledger_place_of_draw(
-    p_user_id bigint, p_first bigint, p_last bigint, p_before numeric, p_credits numeric
-) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+-- The place of a grant; NULL: it is not among them. width_bucket() finds it sooner, but copies the array first.
+CREATE FUNCTION ledger_place_of_grant(p_ids bigint[], p_places integer[], p_id bigint) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    v_low bigint := p_first;
-    v_high bigint := p_last;
-    v_middle bigint;
+    i integer := CASE WHEN cardinality(p_ids) < 4096 THEN width_bucket(p_id, p_ids)
+        ELSE ledger_places_to(p_ids, p_id) END;
 BEGIN
-    WHILE v_low < v_high LOOP
-        v_middle := (v_low + v_high) / 2;
-        IF p_before - ledger_balance_at(p_user_id, v_middle) >= p_credits THEN
-            v_high := v_middle;
-        ELSE
-            v_low := v_middle + 1;
-        END IF;
-    END LOOP;
-    RETURN v_low;
+    RETURN CASE WHEN p_ids[i] = p_id THEN p_places[i] END;
 END $$;
 
--- How many of rising values are at most `p_value`: what width_bucket() tells, which copies the array first.
-CREATE FUNCTION ledger_places_to(p_values bigint[], p_value bigint) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-    v_low integer := 0;
-    v_high integer := cardinality(p_values);
-    v_middle integer;
-BEGIN
-    WHILE v_low < v_high LOOP
-        v_middle := (v_low + v_high + 1) / 2;
-        IF p_values[v_middle] <= p_value THEN
-            v_low := v_middle;
-        ELSE
-            v_high := v_middle - 1;
-        END IF;
-    END LOOP;
-    RETURN v_low;
-END $$;
-
--- The next moves after a place, in their order: at most `p_most` of them (NULL: all).
-CREATE FUNCTION ledger_grant_moves(p_user_id bigint, p_from bigint, p_most bigint) RETURNS ledger_grant_move[]
-LANGUAGE sql STABLE AS $$
-    SELECT coalesce(array_agg(ROW(
-        e.seq, 1, e.id, e.amount, e.balance_after - e.amount, e.reason, e.reverses_id, o.seq, o.amount, found.grant_id,
-        e.created_at)::ledger_grant_move ORDER BY e.seq), '{}')
-    FROM (
-        SELECT seq, grant_id FROM (
-            (SELECT seq, NULL::bigint AS grant_id FROM ledger_entry
-             WHERE user_id = p_user_id AND type = 'credit' AND seq > p_from ORDER BY seq LIMIT p_most)
+-- The moves of a burn-down in their order, and between them the times at which grants ended; the last one is the end.
+CREATE FUNCTION ledger_grant_steps(
+    p_user_id bigint, p_from bigint, p_last bigint, p_end numeric, p_moves ledger_grant_move[],
+    p_grants ledger_grant_state[]
+) RETURNS ledger_grant_move[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(
+        SELECT step.move FROM (
+            SELECT ROW((u).*)::ledger_grant_move AS move FROM unnest(p_moves) u
             UNION ALL
-            (SELECT seq, NULL FROM ledger_entry
-             WHERE user_id = p_user_id AND type = 'adjustment' AND seq > p_from ORDER BY seq LIMIT p_most)
+            SELECT ROW(ran_out_seq + 1, 0, NULL, 0, ledger_balance_at(p_user_id, ran_out_seq), NULL, NULL, NULL, NULL,
+                       entry_id, NULL)::ledger_grant_move
+            FROM unnest(p_grants) WHERE ran_out_seq > p_from AND ran_out_seq < p_last
             UNION ALL
-            -- What a settlement that left a part of the past for later has written of what expired since.
-            (SELECT last_seq, grant_id FROM ledger_grantdraw
-             WHERE user_id = p_user_id AND last_seq > p_from ORDER BY last_seq LIMIT p_most)
-        ) all_kinds ORDER BY seq LIMIT p_most
-    ) found
-    JOIN ledger_entry e ON e.user_id = p_user_id AND e.seq = found.seq
-    LEFT JOIN ledger_entry o ON o.id = e.reverses_id
+            SELECT ROW(p_last + 1, 2, NULL, 0, p_end, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
+        ) step ORDER BY (step.move).seq, (step.move).kind)
 $$;
 
--- The grants that moves after `p_from` may concern, in the order in which they are spent.
---
--- Of those that stand since before, only as many as debits of `p_need` credits can reach, those whose time has come by
--- `p_now`, and those that refunds go back to. Entries without a row open a grant with the usual terms; a refund does
--- only for what no grant had paid. With `p_skips`, grant 0 stands for all that stand since before.
-CREATE FUNCTION ledger_grants_concerned(
-    p_user_id bigint, p_from bigint, p_moves ledger_grant_move[], p_need numeric, p_now timestamptz, p_skips boolean
-) RETURNS ledger_grant_state[] LANGUAGE plpgsql STABLE AS $$
+-- Read what a burn-down works on.
+CREATE FUNCTION ledger_start_burn_down(
+    p_user_id bigint, p_now timestamptz, p_most bigint, p_skips boolean
+) RETURNS ledger_burn_down_state LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    v_before bigint[] := '{}';
-    v_grants ledger_grant_state[];
-    v_within numeric;
-    v_most integer;
+    s ledger_burn_down_state;
+    v_end numeric;
+    v_need numeric;
 BEGIN
-    IF NOT p_skips THEN
-        v_within := 0;
-        FOREACH v_most IN ARRAY '{64, 4096, NULL}'::integer[] LOOP
-            EXIT WHEN v_within >= p_need;
-            SELECT array_agg(entry_id), coalesce(sum(remaining), 0) INTO v_before, v_within FROM (
-                SELECT entry_id, remaining FROM ledger_grant
-                WHERE user_id = p_user_id AND remaining > 0 AND seq <= p_from AND NOT has_run_out
-                ORDER BY priority, expires_at, category DESC, effective_at, entry_id
-                LIMIT v_most
-            ) reached;
-            EXIT WHEN coalesce(cardinality(v_before), 0) < v_most;
-        END LOOP;
-        v_before := v_before || ARRAY(
-            SELECT entry_id FROM ledger_grant
-            WHERE user_id = p_user_id AND remaining > 0 AND expires_at <= coalesce(p_now, clock_timestamp())
-                AND seq <= p_from);
-        IF EXISTS (SELECT FROM unnest(p_moves) WHERE reverses_id IS NOT NULL) THEN
-            v_before := v_before || ARRAY(
-                SELECT d.grant_id
-                FROM unnest(p_moves) m
-                CROSS JOIN LATERAL (
-                    SELECT m.reversed_seq AS seq WHERE m.reversed_amount < 0
-                    UNION ALL
-                    SELECT t.seq FROM ledger_entry t
-                    WHERE m.reversed_amount > 0 AND t.reverses_id = m.reverses_id AND t.amount < 0 AND t.seq < m.seq
-                ) t
-                CROSS JOIN LATERAL ledger_draws_at(p_user_id, t.seq) d
-                WHERE m.amount > 0 AND m.reverses_id IS NOT NULL AND t.seq <= p_from
-                UNION ALL
-                SELECT m.reverses_id FROM unnest(p_moves) m
-                WHERE m.amount < 0 AND m.reversed_amount > 0 AND m.reversed_seq <= p_from);
-        END IF;
+    SELECT b.seq, coalesce(p.seq, 0), coalesce(p.overdrawn, 0) INTO s.last_seq, s.seq, s.overdrawn
+    FROM ledger_balance b LEFT JOIN ledger_grantprogress p USING (user_id) WHERE b.user_id = p_user_id;
+    IF p_skips THEN
+        s.seq := coalesce((
+            SELECT min(seq) - 1 FROM ledger_grant
+            WHERE user_id = p_user_id AND seq > s.seq AND (expires_at IS NOT NULL OR priority <> 50)), s.last_seq);
     END IF;
-    SELECT coalesce(array_agg(
-        g ORDER BY (g).priority, (g).expires_at, (g).category DESC, (g).effective_at, (g).entry_id), '{}')
-    INTO v_grants FROM (
-        SELECT ROW(entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at,
-                   ran_out_seq, expired_at, created_at)::ledger_grant_state AS g
-        FROM ledger_grant WHERE entry_id = ANY (v_before) AND user_id = p_user_id AND seq <= p_from
-        UNION ALL
-        SELECT CASE WHEN g.entry_id IS NOT NULL THEN
-            ROW(g.entry_id, g.seq, g.amount, 0, g.expired, g.category, g.priority, g.effective_at, g.expires_at,
-                g.ran_out_seq, g.expired_at, g.created_at)::ledger_grant_state
+    s.total := ledger_balance_at(p_user_id, s.seq);
+    s.moves := ledger_grant_moves(p_user_id, s.seq, p_most + 1);
+    IF cardinality(s.moves) > p_most THEN
+        s.last_seq := s.moves[p_most + 1].seq - 1;
+        s.moves := s.moves[:p_most];
+    END IF;
+    v_end := ledger_balance_at(p_user_id, s.last_seq);
+
+    SELECT s.total - v_end + coalesce(sum(amount) FILTER (WHERE amount > 0), 0) INTO v_need FROM unnest(s.moves);
+    s.grants := ledger_grants_concerned(p_user_id, s.seq, s.moves, v_need, p_now, p_skips);
+    s.moves := ledger_grant_steps(p_user_id, s.seq, s.last_seq, v_end, s.moves, s.grants);
+    SELECT array_agg(entry_id ORDER BY entry_id), array_agg(place::integer ORDER BY entry_id),
+        array_agg(remaining ORDER BY place), array_agg(coalesce(ran_out_seq <= s.seq, false) ORDER BY place),
+        coalesce(sum(remaining) FILTER (WHERE ran_out_seq <= s.seq), 0)
+    INTO s.ids, s.places, s.remaining, s.has_ended, s.kept
+    FROM unnest(s.grants) WITH ORDINALITY AS g(
+        entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
+        created_at, place);
+    IF p_skips THEN  -- grant 0 is the first
+        s.remaining[s.places[1]] := greatest(s.total, 0);
+        s.overdrawn := greatest(-s.total, 0);
+    END IF;
+    RETURN s;
+END $$;
+
+-- The debits after place `p_at` that come before a move, together, and then the move itself if it is a debit; NULL:
+-- there is none. While grants keep something for holds (`p_kept`) captures and other debits differ, so each is looked
+-- at.
+CREATE FUNCTION ledger_next_debits(
+    p_user_id bigint, p_at bigint, p_total numeric, p_kept numeric, m ledger_grant_move
+) RETURNS ledger_debit_run LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    r ledger_debit_run;
+BEGIN
+    IF p_at + 1 < m.seq THEN
+        r.first_seq := p_at + 1;
+        IF p_kept = 0 THEN
+            r.last_seq := m.seq - 1;
+            r.credits := p_total - m.before;
         ELSE
-            ROW(m.id, m.seq, CASE WHEN m.reverses_id IS NULL THEN m.amount ELSE 0 END, 0, 0,
-                CASE WHEN m.reason IN ('grant', 'goodwill') THEN 'promotional' ELSE 'paid' END,
-                50, m.created_at, NULL, NULL, NULL, m.created_at)::ledger_grant_state
-        END
-        FROM unnest(p_moves) m LEFT JOIN ledger_grant g ON g.entry_id = m.id
-        WHERE m.amount > 0
-        UNION ALL
-        SELECT ROW(0, 0, 0, 0, 0, 'paid', 50, '-infinity', NULL, NULL, NULL, NULL)::ledger_grant_state WHERE p_skips
-    ) found;
-    RETURN v_grants;
+            r.last_seq := r.first_seq;
+            SELECT -amount, reason = 'capture' INTO r.credits, r.is_capture
+            FROM ledger_entry WHERE user_id = p_user_id AND seq = r.first_seq;
+        END IF;
+    ELSIF m.kind = 1 AND p_at + 1 = m.seq AND m.amount < 0 THEN
+        r.first_seq := m.seq;
+        r.last_seq := m.seq;
+        r.credits := -m.amount;
+        r.own_id := coalesce(m.grant_id, m.reverses_id);
+        r.is_expiry := m.grant_id IS NOT NULL;
+    END IF;
+    RETURN r;
+END $$;
+
+-- What debits draw on: first on the grant of their own, then, if they capture, on grants that have ended, and then on
+-- the others in their order, of which none before `p_first` has anything left. With `p_skips` grant 0, the first, stands
+-- for a grant of their own that is not there.
+CREATE FUNCTION ledger_changes_by_debits(
+    p_run ledger_debit_run, p_skips boolean, p_ids bigint[], p_places integer[], p_first integer,
+    p_grants ledger_grant_state[], p_left numeric[], p_has_ended boolean[]
+) RETURNS ledger_grant_change[] LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_changes ledger_grant_change[] := '{}';
+    v_own integer := ledger_place_of_grant(p_ids, p_places, p_run.own_id);
+    v_need numeric := p_run.credits;
+    v_part numeric;
+    i integer;
+BEGIN
+    IF v_own IS NULL AND p_skips AND NOT p_run.is_expiry THEN
+        v_own := p_places[1];
+    END IF;
+    IF p_left[v_own] > 0 AND v_need > 0 THEN
+        v_part := least(p_left[v_own], v_need);
+        v_need := v_need - v_part;
+        v_changes := ARRAY[ROW(v_own, p_grants[v_own].entry_id, -v_part, NULL)::ledger_grant_change];
+    END IF;
+    IF p_run.is_expiry THEN
+        RETURN v_changes;
+    END IF;
+    FOR v_pass IN CASE WHEN p_run.is_capture THEN 1 ELSE 2 END .. 2 LOOP
+        i := CASE v_pass WHEN 1 THEN 1 ELSE p_first END;
+        WHILE v_need > 0 AND i <= cardinality(p_left) LOOP
+            IF p_left[i] > 0 AND p_has_ended[i] = (v_pass = 1) AND i IS DISTINCT FROM v_own THEN
+                v_part := least(p_left[i], v_need);
+                v_need := v_need - v_part;
+                v_changes := array_append(
+                    v_changes, ROW(i, p_grants[i].entry_id, -v_part, NULL)::ledger_grant_change);
+            END IF;
+            i := i + 1;
+        END LOOP;
+    END LOOP;
+    RETURN v_changes;
+END $$;
+
+-- Which debits of a run drew on each of the grants that it changed, and how much the first and the last of them did.
+-- `p_total`: the balance before the run.
+CREATE FUNCTION ledger_rows_of_debits(
+    p_user_id bigint, p_run ledger_debit_run, p_total numeric, p_changes ledger_grant_change[]
+) RETURNS ledger_grant_draw[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_rows ledger_grant_draw[] := '{}';
+    v_row ledger_grant_draw;
+    v_next bigint := p_run.first_seq;
+    v_before numeric := 0;  -- credits of the run, before the draw and
+    v_done numeric := 0;    -- after it
+    c ledger_grant_change;
+BEGIN
+    IF p_run.is_expiry THEN
+        RETURN v_rows;
+    END IF;
+    FOREACH c IN ARRAY p_changes LOOP
+        v_before := v_done;
+        v_done := v_done - c.credits;
+        v_row := ROW(c.entry_id, v_next, p_run.last_seq, -c.credits, -c.credits, -c.credits);
+        IF p_run.first_seq < p_run.last_seq THEN
+            IF v_done < p_run.credits THEN
+                v_row.last_seq := ledger_place_of_draw(p_user_id, v_next, p_run.last_seq, p_total, v_done);
+            END IF;
+            IF v_row.first_seq < v_row.last_seq THEN
+                v_row.first_credits := least(
+                    v_row.credits, p_total - ledger_balance_at(p_user_id, v_next) - v_before);
+                v_row.last_credits := v_done - (p_total - ledger_balance_at(p_user_id, v_row.last_seq - 1));
+            END IF;
+            v_next := v_row.last_seq;
+            IF v_done < p_run.credits AND p_total - ledger_balance_at(p_user_id, v_next) = v_done THEN
+                v_next := v_next + 1;
+            END IF;
+        END IF;
+        v_rows := array_append(v_rows, v_row);
+    END LOOP;
+    RETURN v_rows;
 END $$;
 
 -- Let the entries since the last time draw on grants, without writing anything: at most `p_most` moves further.
@@ -173,296 +211,85 @@ END $$;
 --
 -- With `p_skips`, entries before the first grant with terms of its own since then are not looked at: until then the
 -- balance alone says what there was, since all of it stays for ever and is spent alike.
+--
+-- The arrays below are changed in place, and functions only read them: a copy for each move would make the work
+-- quadratic.
 CREATE FUNCTION ledger_burn_down(
     p_user_id bigint, p_now timestamptz, p_most bigint DEFAULT NULL, p_skips boolean DEFAULT false
 ) RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    r ledger_grants_standing;
-    v_from bigint;
-    v_moves ledger_grant_move[];
-    v_at bigint;            -- the place that is reached
-    v_total numeric;        -- the balance after it
-    v_end numeric;          -- and at the end
-    v_grants ledger_grant_state[];
-    v_draws ledger_grant_draw[] := '{}';
-    v_ends bigint[] := '{}';    -- where each of them ends
-    v_ids bigint[];         -- of the grants, rising, and
-    v_places integer[];     -- their places in v_grants: width_bucket() finds one
-    v_left numeric[];
-    v_out boolean[];
-    v_many integer;
+    s ledger_burn_down_state := ledger_start_burn_down(p_user_id, p_now, p_most, p_skips);
+    v_from bigint := s.seq;
+    v_ids bigint[] := s.ids;
+    v_places integer[] := s.places;
+    v_grants ledger_grant_state[] := s.grants;
+    v_left numeric[] := s.remaining;
+    v_has_ended boolean[] := s.has_ended;
     v_first integer := 1;   -- no grant before it has anything left
-    v_kept numeric;         -- what is left of grants whose time has come
+    v_rows ledger_grant_draw[] := '{}';
+    v_new_rows ledger_grant_draw[];
+    v_run ledger_debit_run;
+    v_changes ledger_grant_change[];
+    v_reversed bigint;      -- the entry that was reversed last, and
+    v_level numeric;        -- what of it was taken and not given back
     v_row ledger_grant_draw;
-    v_shares ledger_grant_draw[];
-    v_part numeric;
-    v_need numeric;
-    v_done numeric;
-    v_next bigint;
-    v_reversed bigint;
-    v_level numeric;        -- of the entry that is reversed: what was taken and not given back
-    v_low numeric;
-    v_until numeric;
-    v_bottom numeric;
-    v_own numeric;          -- what of a refund no grant had paid
-    v_takings ledger_grant_move[];
-    v_first_seq bigint;     -- of the debits that draw together
-    v_last_seq bigint;
-    v_captures boolean;
-    v_own_id bigint;        -- the grant that they draw on first
     m ledger_grant_move;
-    t ledger_grant_move;
+    c ledger_grant_change;
     i integer;
-    j integer;
 BEGIN
-    SELECT b.seq, coalesce(p.seq, 0), coalesce(p.overdrawn, 0) INTO r.seq, v_from, r.overdrawn
-    FROM ledger_balance b LEFT JOIN ledger_grantprogress p USING (user_id) WHERE b.user_id = p_user_id;
-    r.lapses := '{}';
-    IF p_skips THEN
-        v_from := coalesce((
-            SELECT min(seq) - 1 FROM ledger_grant
-            WHERE user_id = p_user_id AND seq > v_from AND (expires_at IS NOT NULL OR priority <> 50)), r.seq);
-    END IF;
-    v_at := v_from;
-    v_total := ledger_balance_at(p_user_id, v_from);
-    v_moves := ledger_grant_moves(p_user_id, v_from, p_most + 1);
-    IF cardinality(v_moves) > p_most THEN
-        r.seq := v_moves[p_most + 1].seq - 1;
-        v_moves := v_moves[:p_most];
-    END IF;
-    v_end := ledger_balance_at(p_user_id, r.seq);
-
-    SELECT v_total - v_end + coalesce(sum(amount) FILTER (WHERE amount > 0), 0) INTO v_need FROM unnest(v_moves);
-    v_grants := ledger_grants_concerned(p_user_id, v_from, v_moves, v_need, p_now, p_skips);
-    v_moves := ARRAY(
-        SELECT step.move FROM (
-            SELECT ROW((u).*)::ledger_grant_move AS move FROM unnest(v_moves) u
-            UNION ALL
-            SELECT ROW(ran_out_seq + 1, 0, NULL, 0, ledger_balance_at(p_user_id, ran_out_seq), NULL, NULL, NULL, NULL,
-                       entry_id, NULL)::ledger_grant_move
-            FROM unnest(v_grants) WHERE ran_out_seq > v_from AND ran_out_seq < r.seq
-            UNION ALL
-            SELECT ROW(r.seq + 1, 2, NULL, 0, v_end, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
-        ) step ORDER BY (step.move).seq, (step.move).kind);
-    SELECT array_agg(entry_id ORDER BY entry_id), array_agg(place::integer ORDER BY entry_id),
-        array_agg(remaining ORDER BY place), array_agg(coalesce(ran_out_seq <= v_from, false) ORDER BY place),
-        coalesce(sum(remaining) FILTER (WHERE ran_out_seq <= v_from), 0), count(*)
-    INTO v_ids, v_places, v_left, v_out, v_kept, v_many
-    FROM unnest(v_grants) WITH ORDINALITY AS g(
-        entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
-        created_at, place);
-    IF p_skips THEN
-        v_left[v_places[1]] := greatest(v_total, 0);
-        r.overdrawn := greatest(-v_total, 0);
-    END IF;
-
-    FOREACH m IN ARRAY v_moves LOOP
-        -- The debits before the move, together, and the move itself if it is one. While grants keep something for holds
-        -- captures and other debits differ, so each is looked at.
+    FOREACH m IN ARRAY s.moves LOOP
         LOOP
-            v_captures := false;
-            v_own_id := NULL;
-            v_first_seq := v_at + 1;
-            IF v_first_seq < m.seq THEN
-                IF v_kept = 0 THEN
-                    v_last_seq := m.seq - 1;
-                    v_need := v_total - m.before;
-                ELSE
-                    v_last_seq := v_first_seq;
-                    SELECT -amount, reason = 'capture' INTO v_need, v_captures
-                    FROM ledger_entry WHERE user_id = p_user_id AND seq = v_first_seq;
-                END IF;
-            ELSIF m.kind = 1 AND v_first_seq = m.seq AND m.amount < 0 THEN
-                v_last_seq := m.seq;
-                v_need := -m.amount;
-                v_own_id := coalesce(m.grant_id, m.reverses_id);
+            v_run := ledger_next_debits(p_user_id, s.seq, s.total, s.kept, m);
+            IF v_run.first_seq IS NOT NULL THEN
+                v_changes := ledger_changes_by_debits(
+                    v_run, p_skips, v_ids, v_places, v_first, v_grants, v_left, v_has_ended);
+                v_new_rows := ledger_rows_of_debits(p_user_id, v_run, s.total, v_changes);
+                s.overdrawn := s.overdrawn + v_run.credits;
+                s.total := s.total - v_run.credits;
+                s.seq := v_run.last_seq;
             ELSE
-                EXIT;
-            END IF;
-            v_done := 0;
-            v_next := v_first_seq;
-            FOR v_pass IN CASE WHEN v_own_id IS NOT NULL THEN 0 WHEN v_captures THEN 1 ELSE 2 END
-                .. CASE WHEN m.grant_id IS NOT NULL AND v_own_id IS NOT NULL THEN 0 ELSE 2 END
-            LOOP
-                CONTINUE WHEN v_pass = 1 AND NOT v_captures;
-                i := CASE v_pass WHEN 1 THEN 1 ELSE v_first END;
-                IF v_pass = 0 THEN
-                    j := width_bucket(v_own_id, v_ids);
-                    IF v_ids[j] IS DISTINCT FROM v_own_id THEN
-                        CONTINUE WHEN NOT p_skips OR m.grant_id IS NOT NULL;
-                        j := 1;  -- grant 0 stands for it
-                    END IF;
-                    i := v_places[j];
+                EXIT WHEN m.amount <= 0;
+                IF m.reverses_id IS DISTINCT FROM v_reversed THEN
+                    v_level := ledger_level_of_reversed(m);
                 END IF;
-                WHILE v_need > 0 AND i <= v_many LOOP
-                    IF v_left[i] > 0 AND (v_pass = 0 OR v_out[i] = (v_pass = 1)) THEN
-                        v_part := least(v_left[i], v_need);
-                        IF m.grant_id IS NULL OR v_own_id IS NULL THEN
-                            v_row := ROW(v_grants[i].entry_id, v_next, v_last_seq, v_part, v_part, v_part);
-                            IF v_first_seq < v_last_seq THEN
-                                IF v_part < v_need THEN
-                                    v_row.last_seq := ledger_place_of_draw(
-                                        p_user_id, v_next, v_last_seq, v_total, v_done + v_part);
-                                END IF;
-                                IF v_row.first_seq < v_row.last_seq THEN
-                                    v_row.first_credits := least(
-                                        v_part, v_total - ledger_balance_at(p_user_id, v_next) - v_done);
-                                    v_row.last_credits := v_done + v_part
-                                        - (v_total - ledger_balance_at(p_user_id, v_row.last_seq - 1));
-                                END IF;
-                                v_next := v_row.last_seq;
-                                IF v_part < v_need
-                                    AND v_total - ledger_balance_at(p_user_id, v_next) = v_done + v_part THEN
-                                    v_next := v_next + 1;
-                                END IF;
-                            END IF;
-                            v_draws := array_append(v_draws, v_row);
-                            v_ends := array_append(v_ends, v_row.last_seq);
-                        ELSE
-                            v_grants[i].expired := v_grants[i].expired + v_part;
-                            v_grants[i].expired_at := m.created_at;
-                        END IF;
-                        v_left[i] := v_left[i] - v_part;
-                        v_need := v_need - v_part;
-                        v_done := v_done + v_part;
-                        IF v_out[i] THEN
-                            v_kept := v_kept - v_part;
-                        END IF;
-                    ELSIF i = v_first AND v_left[i] = 0 THEN
-                        v_first := i + 1;
-                    END IF;
-                    EXIT WHEN v_pass = 0;
-                    i := i + 1;
-                END LOOP;
-            END LOOP;
-            r.overdrawn := r.overdrawn + v_need;
-            v_total := v_total - v_done - v_need;
-            v_at := v_last_seq;
-        END LOOP;
-        IF m.kind = 1 THEN
-            v_at := m.seq;
-        END IF;
-        v_total := m.before + m.amount;
-        IF m.kind = 0 THEN
-            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.grant_id, v_ids)
-                ELSE ledger_places_to(v_ids, m.grant_id) END];
-            v_out[i] := true;
-            v_kept := v_kept + v_left[i];
-        END IF;
-        CONTINUE WHEN m.amount <= 0;
-
-        v_part := least(r.overdrawn, m.amount);  -- what is overdrawn is paid first, whatever comes in
-        r.overdrawn := r.overdrawn - v_part;
-        IF m.reverses_id IS NULL THEN
-            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.id, v_ids)
-                ELSE ledger_places_to(v_ids, m.id) END];
-            v_left[i] := m.amount - v_part;
-            v_first := least(v_first, i);
-            IF v_part > 0 THEN
-                v_draws := array_append(v_draws, ROW(m.id, m.seq, m.seq, v_part, v_part, v_part)::ledger_grant_draw);
-                v_ends := array_append(v_ends, m.seq);
+                v_reversed := m.reverses_id;
+                v_changes := ledger_changes_by_credit(
+                    p_user_id, m, least(s.overdrawn, m.amount), v_level, v_from, p_skips, v_rows);
+                v_new_rows := ledger_rows_of_credit(m, least(s.overdrawn, m.amount), v_changes);
+                v_level := v_level - m.amount;
+                s.overdrawn := greatest(s.overdrawn - m.amount, 0);  -- paid first, whatever comes in
             END IF;
-            CONTINUE;
-        END IF;
-
-        -- What was taken and not given back lies like a pile: each debit put its shares on top, and what gives back
-        -- takes from the top, first for what it paid of an overdraft. `v_level` is the pile's height, and what this
-        -- entry takes for grants lies between v_low and v_until.
-        IF m.reverses_id IS DISTINCT FROM v_reversed THEN
-            SELECT greatest(-m.reversed_amount, 0) - coalesce(sum(amount), 0) INTO v_level
-            FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq;
-        END IF;
-        v_reversed := m.reverses_id;
-        v_until := v_level - v_part;
-        v_level := v_level - m.amount;
-        v_low := v_level;
-        v_need := m.amount - v_part;
-        v_own := 0;
-        v_bottom := v_low + m.amount;
-        v_takings := ARRAY[ROW(m.reversed_seq, 0, NULL, m.reversed_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
-            ::ledger_grant_move];
-        IF m.reversed_amount > 0 THEN
-            v_takings := ARRAY(
-                SELECT ROW(seq, 0, NULL, amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
-                FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq ORDER BY seq DESC);
-        END IF;
-        FOREACH t IN ARRAY v_takings LOOP
-            EXIT WHEN v_need = 0;
-            IF m.reversed_amount < 0 THEN
-                v_bottom := 0;
-            ELSE
-                v_bottom := v_bottom + t.amount;
-                CONTINUE WHEN t.amount > 0;
-            END IF;
-            IF t.seq > v_from THEN
-                v_shares := '{}';
-                j := 1 + CASE WHEN v_many < 4096 THEN width_bucket(t.seq - 1, v_ends)
-                    ELSE ledger_places_to(v_ends, t.seq - 1) END;
-                WHILE v_draws[j].first_seq <= t.seq LOOP
-                    v_shares := array_append(v_shares, v_draws[j]);
-                    j := j + 1;
-                END LOOP;
-            ELSIF p_skips THEN
-                v_shares := ARRAY[ROW(0, t.seq, t.seq, -t.amount, -t.amount, -t.amount)::ledger_grant_draw];
-            ELSE
-                v_shares := ARRAY(
-                    SELECT ROW(grant_id, first_seq, last_seq, first_credits, last_credits, credits)::ledger_grant_draw
-                    FROM ledger_draws_at(p_user_id, t.seq) ORDER BY id);
-            END IF;
-            v_done := v_bottom;
-            v_shares := array_append(v_shares, NULL::ledger_grant_draw);  -- what no grant paid lies on top of all
-            FOREACH v_row IN ARRAY v_shares LOOP
-                v_part := CASE t.seq WHEN v_row.first_seq THEN v_row.first_credits
-                    WHEN v_row.last_seq THEN v_row.last_credits
-                    ELSE -t.amount - CASE WHEN v_row.entry_id IS NULL THEN v_done - v_bottom ELSE 0 END END;
-                v_done := v_done + v_part;
-                v_part := least(v_done, v_until) - greatest(v_done - v_part, v_low);
-                CONTINUE WHEN v_part <= 0;
-                v_need := v_need - v_part;
-                IF v_row.entry_id IS NULL THEN
-                    v_own := v_own + v_part;
-                    CONTINUE;
-                END IF;
-                i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(v_row.entry_id, v_ids)
-                    ELSE ledger_places_to(v_ids, v_row.entry_id) END];
-                v_left[i] := v_left[i] + v_part;
+            FOREACH c IN ARRAY v_changes LOOP
+                i := coalesce(c.place, ledger_place_of_grant(v_ids, v_places, c.entry_id));
+                v_left[i] := v_left[i] + c.credits;
                 v_first := least(v_first, i);
-                IF v_out[i] THEN
-                    v_kept := v_kept + v_part;
-                END IF;
-                -- One draw for each grant: several debits may have drawn on it.
-                j := cardinality(v_ends);
-                WHILE v_ends[j] = m.seq AND v_draws[j].entry_id <> v_row.entry_id LOOP
-                    j := j - 1;
-                END LOOP;
-                IF v_ends[j] = m.seq THEN
-                    v_part := v_part - v_draws[j].credits;
-                    v_draws[j] := ROW(v_row.entry_id, m.seq, m.seq, -v_part, -v_part, -v_part);
-                ELSE
-                    v_draws := array_append(
-                        v_draws, ROW(v_row.entry_id, m.seq, m.seq, -v_part, -v_part, -v_part)::ledger_grant_draw);
-                    v_ends := array_append(v_ends, m.seq);
+                s.kept := s.kept + CASE WHEN v_has_ended[i] THEN c.credits ELSE 0 END;
+                s.overdrawn := s.overdrawn + CASE WHEN v_run.first_seq IS NULL THEN 0 ELSE c.credits END;
+                IF c.amount IS NOT NULL THEN
+                    v_grants[i].amount := c.amount;
+                ELSIF v_run.is_expiry THEN
+                    v_grants[i].expired := v_grants[i].expired - c.credits;
+                    v_grants[i].expired_at := m.created_at;
                 END IF;
             END LOOP;
-            v_until := least(v_until, v_bottom);
+            FOREACH v_row IN ARRAY v_new_rows LOOP
+                v_rows := array_append(v_rows, v_row);
+            END LOOP;
+            WHILE v_left[v_first] = 0 LOOP
+                v_first := v_first + 1;
+            END LOOP;
+            EXIT WHEN v_run.first_seq IS NULL;
         END LOOP;
-        IF v_need <> 0 THEN
-            RAISE EXCEPTION 'entry % of customer % gives back % credits that were taken by no debit', m.seq, p_user_id,
-                v_need USING ERRCODE = 'data_corrupted';
-        END IF;
-        IF v_own > 0 THEN
-            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.id, v_ids)
-                ELSE ledger_places_to(v_ids, m.id) END];
-            v_grants[i].amount := v_own;
-            v_left[i] := v_own;
-            v_first := least(v_first, i);
+        s.seq := CASE m.kind WHEN 1 THEN m.seq ELSE s.seq END;
+        s.total := m.before + m.amount;
+        IF m.kind = 0 THEN
+            i := ledger_place_of_grant(v_ids, v_places, m.grant_id);
+            v_has_ended[i] := true;
+            s.kept := s.kept + v_left[i];
         END IF;
     END LOOP;
-
-    FOR i IN 1 .. v_many LOOP
+    FOR i IN 1 .. cardinality(v_grants) LOOP
         v_grants[i].remaining := v_left[i];
     END LOOP;
-    r.grants := v_grants;
-    r.draws := v_draws;
-    RETURN r;
+    RETURN ROW(s.last_seq, s.overdrawn, v_grants, v_rows, '{}'::ledger_lapse[]);
 END $$;

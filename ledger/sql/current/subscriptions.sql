@@ -131,6 +131,35 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Write down the periods that have begun with the entries of their grants (`p_made`, two places each), and the last step
+-- on the subscription. The caller holds the balance row.
+CREATE FUNCTION ledger_note_periods(p_user_id bigint, p_periods ledger_due_period[], p_made bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    d ledger_due_period := p_periods[cardinality(p_periods)];
+BEGIN
+    INSERT INTO ledger_subscriptionperiod (
+        user_id, subscription_id, plan_id, starts_at, ends_at, credits, entry_id, kept_entry_id)
+    SELECT p_user_id, subscription_id, plan_id, starts_at, ends_at,
+        coalesce((SELECT sum(amount) FROM ledger_entry WHERE id IN (p_made[2 * place - 1], p_made[2 * place])), 0),
+        p_made[2 * place - 1], p_made[2 * place]
+    FROM unnest(p_periods) WITH ORDINALITY AS due(
+        subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
+        starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
+    WHERE begins ORDER BY place;
+    UPDATE accounts_subscription SET
+        status = d.status, plan_id = d.plan_id, billing_interval = d.billing_interval,
+        credits_per_period = d.credits_per_period, rollover_cap = d.rollover_cap,
+        months_elapsed = d.months_elapsed, current_period_start = d.starts_at, current_period_end = d.ends_at,
+        next_grant_at = d.next_grant_at,
+        -- A change that waited for the next period is made with it.
+        pending_plan_id = CASE WHEN current_period_start = d.starts_at THEN pending_plan_id END,
+        pending_interval = CASE WHEN current_period_start = d.starts_at THEN pending_interval ELSE '' END,
+        pending_credits = CASE WHEN current_period_start = d.starts_at THEN pending_credits END,
+        pending_rollover_cap = CASE WHEN current_period_start = d.starts_at THEN pending_rollover_cap END
+    WHERE id = d.subscription_id;
+END $$;
+
 -- Bring a customer's subscription to where it stands now, and let the balance expect its next step; the balance row is
 -- held from here on. Answers with the time.
 CREATE FUNCTION ledger_renew(p_user_id bigint) RETURNS timestamptz

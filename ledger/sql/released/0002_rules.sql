@@ -65,6 +65,23 @@ CREATE TYPE ledger_grant_move AS (
     reversed_seq bigint, reversed_amount numeric, grant_id bigint, created_at timestamptz
 );
 
+-- A burn-down that has reached entry `seq`, and will end with entry `last_seq`.
+--   total, kept    the balance after it, and what is left of grants that have ended, for holds
+--   ids, places    of the grants: rising, and where each of them is in `grants`
+CREATE TYPE ledger_burn_down_state AS (
+    seq bigint, last_seq bigint, total numeric, overdrawn numeric, moves ledger_grant_move[],
+    grants ledger_grant_state[], ids bigint[], places integer[], remaining numeric[], has_ended boolean[], kept numeric
+);
+
+-- Debits that draw on grants together, or (`is_expiry`) the entry that expires a grant: its draw is written already.
+--   own_id    the grant that they draw on before all others
+CREATE TYPE ledger_debit_run AS (
+    first_seq bigint, last_seq bigint, credits numeric, is_capture boolean, own_id bigint, is_expiry boolean
+);
+
+-- What changes of a grant: signed credits of what is left of it, and (unless NULL) its amount.
+CREATE TYPE ledger_grant_change AS (place integer, entry_id bigint, credits numeric, amount numeric);
+
 -- What came of an attempt to change a hold, and the hold as it is after it.
 --   outcome    opened | captured | released | extended | replayed | key_reused | insufficient | not_found
 --              | hold_captured | hold_released | hold_expired | capture_exceeds_hold
@@ -184,224 +201,6 @@ BEGIN
         RETURN v_balance;
     END IF;
     RETURN ledger_lock_balance(p_user_id);
-END $$;
-
--- Settle every hold and every grant of the customer that has expired, and begin every period that is due, in the order
--- of their times; returns how many holds there were. The caller holds the balance row. What a grant loses is one debit
--- and what a period brings one credit or two, made at their own times, though never before the entry before them.
---
--- A history that is longer than what is settled at once is settled so far, and what has expired is settled without the
--- rest of it, if that may be skipped; its turn comes with later calls. `balance_notes_crossing` lets one come every 1024
--- entries, so that it never grows longer.
-CREATE FUNCTION ledger_settle_expired(p_user_id bigint) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    v_now timestamptz := clock_timestamp();
-    b ledger_balance;
-    e ledger_entry;
-    r ledger_grants_standing;
-    v_skips boolean := false;
-    v_periods ledger_due_period[] := '{}';
-    v_made bigint[] := '{}';    -- the entries of the grants that periods bring, in the order of their stand-ins
-    v_plan accounts_plan;
-    v_settled integer;
-    v_freed numeric;
-    v_latest timestamptz;
-    d ledger_due_period;
-    lapse ledger_lapse;
-BEGIN
-    IF ledger_subscription_due_at(p_user_id) <= v_now THEN
-        v_periods := ARRAY(SELECT due FROM ledger_periods_due(p_user_id, v_now) AS due);
-    END IF;
-    SELECT * INTO b FROM ledger_balance WHERE user_id = p_user_id;
-    IF cardinality(v_periods) > 0 OR ledger_has_grants_that_end(p_user_id) OR b.seq >= 1024 + coalesce(
-        (SELECT seq FROM ledger_grantprogress WHERE user_id = p_user_id), 0)
-    THEN
-        LOOP
-            r := ledger_burn_down(p_user_id, v_now, ledger_moves_at_once());
-            EXIT WHEN r.seq = b.seq;
-            v_skips := ledger_may_skip(p_user_id);
-            IF NOT v_skips THEN
-                PERFORM ledger_refuse_long_history(p_user_id);
-            END IF;
-            PERFORM ledger_note_grants(p_user_id, r);
-            v_skips := ledger_may_skip(p_user_id);
-            IF v_skips THEN
-                r := ledger_burn_down(p_user_id, v_now, NULL, true);
-                EXIT;
-            END IF;
-        END LOOP;
-        r := ledger_lapse_grants(p_user_id, v_now, r);
-        IF v_skips THEN
-            r.draws := '{}';
-            r.seq := NULL;
-            r.grants := ARRAY(  -- what expired is counted in its turn, too
-                SELECT ROW(
-                    s.entry_id, s.seq, s.amount, s.remaining, coalesce(g.expired, 0), s.category, s.priority,
-                    s.effective_at, s.expires_at, s.ran_out_seq, s.expired_at, s.created_at)::ledger_grant_state
-                FROM unnest(r.grants) s LEFT JOIN ledger_grant g ON g.entry_id = s.entry_id
-                WHERE s.expires_at IS NOT NULL OR s.priority <> 50 OR s.entry_id < 0);
-        END IF;
-    END IF;
-    WITH gone AS (
-        UPDATE ledger_hold SET status = 'expired', settled_at = expires_at
-        WHERE user_id = p_user_id AND status = 'open' AND expires_at <= v_now
-        RETURNING credits - captured AS freed, expires_at
-    )
-    SELECT count(*), coalesce(sum(freed), 0), max(expires_at) INTO v_settled, v_freed, v_latest FROM gone;
-
-    FOREACH lapse IN ARRAY coalesce(r.lapses, '{}') LOOP
-        b.seq := b.seq + 1;
-        b.balance := b.balance - lapse.credits;
-        b.granted_total := b.granted_total - lapse.credits;
-        b.updated_at := greatest(b.updated_at, lapse.expired_at);
-        IF lapse.credits > 0 THEN
-            IF lapse.entry_id < 0 THEN
-                lapse.entry_id := v_made[-lapse.entry_id];
-            END IF;
-            e.type := 'debit';
-            e.reason := 'expiry';
-            e.description := 'Credits expired';
-            e.metadata := jsonb_build_object('grant_id', lapse.entry_id);
-            e.operation := 'expire_grant';
-            e.idempotency_key := format('%s:%s', lapse.entry_id, b.seq);
-        ELSE
-            d := v_periods[(1 - lapse.entry_id) / 2];
-            SELECT * INTO v_plan FROM accounts_plan WHERE id = d.plan_id;
-            e.type := 'credit';
-            e.reason := 'grant';
-            e.description := format(
-                '%s, %s to %s%s', v_plan.name, to_char(d.starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
-                to_char(d.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
-                CASE WHEN lapse.entry_id % 2 = 0 THEN ': rolls over' ELSE '' END);
-            e.metadata := jsonb_build_object(
-                'subscription_id', d.subscription_id, 'plan', v_plan.code,
-                'period_start', to_char(d.starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
-            e.operation := 'subscription';
-            e.idempotency_key := format(
-                '%s:%s%s', d.subscription_id, e.metadata ->> 'period_start',
-                CASE WHEN lapse.entry_id % 2 = 0 THEN ':rolls-over' ELSE '' END);
-        END IF;
-        e.fingerprint := sha256(convert_to(e.idempotency_key, 'UTF8'));
-        b.seal := ledger_seal(
-            b.seal, p_user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, NULL, e.metadata,
-            e.operation, e.idempotency_key, e.fingerprint, NULL, NULL, b.updated_at);
-        INSERT INTO ledger_entry (
-            user_id, seq, type, reason, amount, balance_after, description, metadata, operation, idempotency_key,
-            fingerprint, created_at, seal)
-        VALUES (
-            p_user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, e.metadata, e.operation,
-            e.idempotency_key, e.fingerprint, b.updated_at, b.seal)
-        RETURNING id INTO e.id;
-        IF lapse.credits > 0 THEN
-            r.draws := array_append(r.draws, ROW(
-                lapse.entry_id, b.seq, b.seq, lapse.credits, lapse.credits, lapse.credits)::ledger_grant_draw);
-        ELSE
-            v_made[-lapse.entry_id] := e.id;
-        END IF;
-        r.seq := CASE WHEN NOT v_skips THEN b.seq END;
-    END LOOP;
-    IF r.grants IS NOT NULL THEN
-        r.grants := ARRAY(
-            SELECT ROW(CASE WHEN entry_id < 0 THEN v_made[-entry_id] ELSE entry_id END, seq, amount, remaining, expired,
-                       category, priority, effective_at, expires_at, ran_out_seq, expired_at, created_at)::ledger_grant_state
-            FROM unnest(r.grants));
-        r.draws := ARRAY(
-            SELECT ROW(CASE WHEN entry_id < 0 THEN v_made[-entry_id] ELSE entry_id END, first_seq, last_seq,
-                       first_credits, last_credits, credits)::ledger_grant_draw
-            FROM unnest(r.draws) WITH ORDINALITY
-                AS draw(entry_id, first_seq, last_seq, first_credits, last_credits, credits, place)
-            ORDER BY place);
-        PERFORM ledger_note_grants(p_user_id, r);
-    END IF;
-
-    IF cardinality(v_periods) > 0 THEN
-        INSERT INTO ledger_subscriptionperiod (
-            user_id, subscription_id, plan_id, starts_at, ends_at, credits, entry_id, kept_entry_id)
-        SELECT p_user_id, subscription_id, plan_id, starts_at, ends_at,
-            coalesce((SELECT sum(amount) FROM ledger_entry WHERE id IN (v_made[2 * place - 1], v_made[2 * place])), 0),
-            v_made[2 * place - 1], v_made[2 * place]
-        FROM unnest(v_periods) WITH ORDINALITY AS due(
-            subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
-            starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
-        WHERE begins ORDER BY place;
-        d := v_periods[cardinality(v_periods)];
-        UPDATE accounts_subscription SET
-            status = d.status, plan_id = d.plan_id, billing_interval = d.billing_interval,
-            credits_per_period = d.credits_per_period, rollover_cap = d.rollover_cap,
-            months_elapsed = d.months_elapsed, current_period_start = d.starts_at, current_period_end = d.ends_at,
-            next_grant_at = d.next_grant_at,
-            -- A change that waited for the next period is made with it.
-            pending_plan_id = CASE WHEN current_period_start = d.starts_at THEN pending_plan_id END,
-            pending_interval = CASE WHEN current_period_start = d.starts_at THEN pending_interval ELSE '' END,
-            pending_credits = CASE WHEN current_period_start = d.starts_at THEN pending_credits END,
-            pending_rollover_cap = CASE WHEN current_period_start = d.starts_at THEN pending_rollover_cap END
-        WHERE id = d.subscription_id;
-    END IF;
-
-    UPDATE ledger_balance SET
-        balance = b.balance, granted_total = b.granted_total, seq = b.seq, seal = b.seal,
-        reserved = reserved - v_freed,
-        -- A grant that keeps something for holds stays due: the next call looks whether it still may.
-        next_expiry_at = least(
-            (SELECT min(h.expires_at) FROM ledger_hold h WHERE h.user_id = p_user_id AND h.status = 'open'),
-            (SELECT min(g.expires_at) FROM ledger_grant g
-             WHERE g.user_id = p_user_id AND g.expires_at IS NOT NULL AND g.remaining > 0),
-            ledger_subscription_due_at(p_user_id),
-            '9999-12-31 00:00:00+00'),
-        updated_at = greatest(b.updated_at, v_latest)
-    WHERE user_id = p_user_id;
-    RETURN v_settled;
-END $$;
-
--- Settle what is due, if anything is, and take what is owed of what a hold may have given back. The caller
--- holds the balance row.
-CREATE FUNCTION ledger_settle_what_is_due(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM ledger_balance WHERE user_id = p_user_id AND next_expiry_at <= clock_timestamp();
-    IF FOUND THEN
-        PERFORM ledger_settle_expired(p_user_id);
-    END IF;
-    PERFORM ledger_take_what_is_owed(p_user_id);
-END $$;
-
--- Settle an entry that reverses another: it may have given credits back to a grant whose time has come, or
--- to a customer who owes some. The caller holds the balance row.
-CREATE FUNCTION ledger_settle_what_came_in(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF ledger_has_grants_that_end(p_user_id) THEN
-        PERFORM ledger_settle_expired(p_user_id);
-    END IF;
-    PERFORM ledger_take_what_is_owed(p_user_id);
-END $$;
-
--- What a customer's grants have lost by `p_now` since anything was settled, less what periods that began meanwhile have
--- brought: credits, and when the last of that happened. What is owed, and will be taken of what has become available
--- by that or by holds that have run out, counts as lost: nobody can spend it.
--- All NULL: nothing. For readers, whether or not a job has run.
-CREATE FUNCTION ledger_lapsed(p_user_id bigint, p_now timestamptz) RETURNS ledger_lapse
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-DECLARE
-    v_standing ledger_grants_standing;
-    v_owed numeric;
-    v_there numeric;
-    r ledger_lapse;
-BEGIN
-    IF ledger_has_grants_that_end(p_user_id) OR ledger_subscription_due_at(p_user_id) <= p_now THEN
-        v_standing := ledger_lapse_grants(
-            p_user_id, p_now, ledger_burn_down(p_user_id, p_now, NULL, ledger_may_skip(p_user_id)));
-        SELECT NULL, sum(lapse.credits), max(lapse.expired_at) INTO r FROM unnest(v_standing.lapses) AS lapse;
-    END IF;
-    v_owed := (SELECT sum(credits_owed) FROM ledger_payment WHERE user_id = p_user_id AND credits_owed > 0);
-    IF v_owed > 0 AND NOT (ledger_has_grants_that_end(p_user_id) AND ledger_is_far_behind(p_user_id)) THEN
-        SELECT b.balance - coalesce(r.credits, 0) + b.overdraft_limit - b.reserved + coalesce((
-            SELECT sum(h.credits - h.captured) FROM ledger_hold h
-            WHERE h.user_id = p_user_id AND h.status = 'open' AND h.expires_at <= p_now), 0)
-        INTO v_there FROM ledger_balance b WHERE b.user_id = p_user_id;
-        IF v_there > 0 THEN
-            r.credits := coalesce(r.credits, 0) + least(v_owed, v_there);
-        END IF;
-    END IF;
-    RETURN r;
 END $$;
 
 -- The change that was made under a key, if any; NULL in `outcome` when the key is new. The caller holds the balance
@@ -910,8 +709,614 @@ CREATE FUNCTION ledger_has_grants_that_end(p_user_id bigint) RETURNS boolean LAN
     SELECT EXISTS (SELECT FROM ledger_grant WHERE user_id = p_user_id AND expires_at IS NOT NULL)
 $$;
 
+-- The place of a grant; NULL: it is not among them. width_bucket() finds it sooner, but copies the array first.
+CREATE FUNCTION ledger_place_of_grant(p_ids bigint[], p_places integer[], p_id bigint) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    i integer := CASE WHEN cardinality(p_ids) < 4096 THEN width_bucket(p_id, p_ids)
+        ELSE ledger_places_to(p_ids, p_id) END;
+BEGIN
+    RETURN CASE WHEN p_ids[i] = p_id THEN p_places[i] END;
+END $$;
+
 CREATE FUNCTION ledger_balance_at(p_user_id bigint, p_seq bigint) RETURNS numeric LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT balance_after FROM ledger_entry WHERE user_id = p_user_id AND seq = p_seq), 0)
+$$;
+
+-- The moves of a burn-down in their order, and between them the times at which grants ended; the last one is the end.
+CREATE FUNCTION ledger_grant_steps(
+    p_user_id bigint, p_from bigint, p_last bigint, p_end numeric, p_moves ledger_grant_move[],
+    p_grants ledger_grant_state[]
+) RETURNS ledger_grant_move[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(
+        SELECT step.move FROM (
+            SELECT ROW((u).*)::ledger_grant_move AS move FROM unnest(p_moves) u
+            UNION ALL
+            SELECT ROW(ran_out_seq + 1, 0, NULL, 0, ledger_balance_at(p_user_id, ran_out_seq), NULL, NULL, NULL, NULL,
+                       entry_id, NULL)::ledger_grant_move
+            FROM unnest(p_grants) WHERE ran_out_seq > p_from AND ran_out_seq < p_last
+            UNION ALL
+            SELECT ROW(p_last + 1, 2, NULL, 0, p_end, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
+        ) step ORDER BY (step.move).seq, (step.move).kind)
+$$;
+
+-- Read what a burn-down works on.
+CREATE FUNCTION ledger_start_burn_down(
+    p_user_id bigint, p_now timestamptz, p_most bigint, p_skips boolean
+) RETURNS ledger_burn_down_state LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    s ledger_burn_down_state;
+    v_end numeric;
+    v_need numeric;
+BEGIN
+    SELECT b.seq, coalesce(p.seq, 0), coalesce(p.overdrawn, 0) INTO s.last_seq, s.seq, s.overdrawn
+    FROM ledger_balance b LEFT JOIN ledger_grantprogress p USING (user_id) WHERE b.user_id = p_user_id;
+    IF p_skips THEN
+        s.seq := coalesce((
+            SELECT min(seq) - 1 FROM ledger_grant
+            WHERE user_id = p_user_id AND seq > s.seq AND (expires_at IS NOT NULL OR priority <> 50)), s.last_seq);
+    END IF;
+    s.total := ledger_balance_at(p_user_id, s.seq);
+    s.moves := ledger_grant_moves(p_user_id, s.seq, p_most + 1);
+    IF cardinality(s.moves) > p_most THEN
+        s.last_seq := s.moves[p_most + 1].seq - 1;
+        s.moves := s.moves[:p_most];
+    END IF;
+    v_end := ledger_balance_at(p_user_id, s.last_seq);
+
+    SELECT s.total - v_end + coalesce(sum(amount) FILTER (WHERE amount > 0), 0) INTO v_need FROM unnest(s.moves);
+    s.grants := ledger_grants_concerned(p_user_id, s.seq, s.moves, v_need, p_now, p_skips);
+    s.moves := ledger_grant_steps(p_user_id, s.seq, s.last_seq, v_end, s.moves, s.grants);
+    SELECT array_agg(entry_id ORDER BY entry_id), array_agg(place::integer ORDER BY entry_id),
+        array_agg(remaining ORDER BY place), array_agg(coalesce(ran_out_seq <= s.seq, false) ORDER BY place),
+        coalesce(sum(remaining) FILTER (WHERE ran_out_seq <= s.seq), 0)
+    INTO s.ids, s.places, s.remaining, s.has_ended, s.kept
+    FROM unnest(s.grants) WITH ORDINALITY AS g(
+        entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
+        created_at, place);
+    IF p_skips THEN  -- grant 0 is the first
+        s.remaining[s.places[1]] := greatest(s.total, 0);
+        s.overdrawn := greatest(-s.total, 0);
+    END IF;
+    RETURN s;
+END $$;
+
+-- The debits after place `p_at` that come before a move, together, and then the move itself if it is a debit; NULL:
+-- there is none. While grants keep something for holds (`p_kept`) captures and other debits differ, so each is looked
+-- at.
+CREATE FUNCTION ledger_next_debits(
+    p_user_id bigint, p_at bigint, p_total numeric, p_kept numeric, m ledger_grant_move
+) RETURNS ledger_debit_run LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    r ledger_debit_run;
+BEGIN
+    IF p_at + 1 < m.seq THEN
+        r.first_seq := p_at + 1;
+        IF p_kept = 0 THEN
+            r.last_seq := m.seq - 1;
+            r.credits := p_total - m.before;
+        ELSE
+            r.last_seq := r.first_seq;
+            SELECT -amount, reason = 'capture' INTO r.credits, r.is_capture
+            FROM ledger_entry WHERE user_id = p_user_id AND seq = r.first_seq;
+        END IF;
+    ELSIF m.kind = 1 AND p_at + 1 = m.seq AND m.amount < 0 THEN
+        r.first_seq := m.seq;
+        r.last_seq := m.seq;
+        r.credits := -m.amount;
+        r.own_id := coalesce(m.grant_id, m.reverses_id);
+        r.is_expiry := m.grant_id IS NOT NULL;
+    END IF;
+    RETURN r;
+END $$;
+
+-- What debits draw on: first on the grant of their own, then, if they capture, on grants that have ended, and then on
+-- the others in their order, of which none before `p_first` has anything left. With `p_skips` grant 0, the first, stands
+-- for a grant of their own that is not there.
+CREATE FUNCTION ledger_changes_by_debits(
+    p_run ledger_debit_run, p_skips boolean, p_ids bigint[], p_places integer[], p_first integer,
+    p_grants ledger_grant_state[], p_left numeric[], p_has_ended boolean[]
+) RETURNS ledger_grant_change[] LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_changes ledger_grant_change[] := '{}';
+    v_own integer := ledger_place_of_grant(p_ids, p_places, p_run.own_id);
+    v_need numeric := p_run.credits;
+    v_part numeric;
+    i integer;
+BEGIN
+    IF v_own IS NULL AND p_skips AND NOT p_run.is_expiry THEN
+        v_own := p_places[1];
+    END IF;
+    IF p_left[v_own] > 0 AND v_need > 0 THEN
+        v_part := least(p_left[v_own], v_need);
+        v_need := v_need - v_part;
+        v_changes := ARRAY[ROW(v_own, p_grants[v_own].entry_id, -v_part, NULL)::ledger_grant_change];
+    END IF;
+    IF p_run.is_expiry THEN
+        RETURN v_changes;
+    END IF;
+    FOR v_pass IN CASE WHEN p_run.is_capture THEN 1 ELSE 2 END .. 2 LOOP
+        i := CASE v_pass WHEN 1 THEN 1 ELSE p_first END;
+        WHILE v_need > 0 AND i <= cardinality(p_left) LOOP
+            IF p_left[i] > 0 AND p_has_ended[i] = (v_pass = 1) AND i IS DISTINCT FROM v_own THEN
+                v_part := least(p_left[i], v_need);
+                v_need := v_need - v_part;
+                v_changes := array_append(
+                    v_changes, ROW(i, p_grants[i].entry_id, -v_part, NULL)::ledger_grant_change);
+            END IF;
+            i := i + 1;
+        END LOOP;
+    END LOOP;
+    RETURN v_changes;
+END $$;
+
+-- Which debits of a run drew on each of the grants that it changed, and how much the first and the last of them did.
+-- `p_total`: the balance before the run.
+CREATE FUNCTION ledger_rows_of_debits(
+    p_user_id bigint, p_run ledger_debit_run, p_total numeric, p_changes ledger_grant_change[]
+) RETURNS ledger_grant_draw[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_rows ledger_grant_draw[] := '{}';
+    v_row ledger_grant_draw;
+    v_next bigint := p_run.first_seq;
+    v_before numeric := 0;  -- credits of the run, before the draw and
+    v_done numeric := 0;    -- after it
+    c ledger_grant_change;
+BEGIN
+    IF p_run.is_expiry THEN
+        RETURN v_rows;
+    END IF;
+    FOREACH c IN ARRAY p_changes LOOP
+        v_before := v_done;
+        v_done := v_done - c.credits;
+        v_row := ROW(c.entry_id, v_next, p_run.last_seq, -c.credits, -c.credits, -c.credits);
+        IF p_run.first_seq < p_run.last_seq THEN
+            IF v_done < p_run.credits THEN
+                v_row.last_seq := ledger_place_of_draw(p_user_id, v_next, p_run.last_seq, p_total, v_done);
+            END IF;
+            IF v_row.first_seq < v_row.last_seq THEN
+                v_row.first_credits := least(
+                    v_row.credits, p_total - ledger_balance_at(p_user_id, v_next) - v_before);
+                v_row.last_credits := v_done - (p_total - ledger_balance_at(p_user_id, v_row.last_seq - 1));
+            END IF;
+            v_next := v_row.last_seq;
+            IF v_done < p_run.credits AND p_total - ledger_balance_at(p_user_id, v_next) = v_done THEN
+                v_next := v_next + 1;
+            END IF;
+        END IF;
+        v_rows := array_append(v_rows, v_row);
+    END LOOP;
+    RETURN v_rows;
+END $$;
+
+-- Let the entries since the last time draw on grants, without writing anything: at most `p_most` moves further.
+--
+-- A debit draws by priority, soonest expiry, promotional before paid, effective, id. A capture draws on grants before
+-- all others whose time has come and which its hold kept; no other debit does. What takes a purchase back draws on the
+-- purchase's own grant first, and what expires on its own alone. What no grant covers is overdrawn, and the next credits
+-- pay it, whatever brings them. What is left of a credit that gives back goes to the grants that the debits drew on,
+-- the last drawn first; what no grant had paid opens one. What was given back once is not given back again.
+--
+-- With `p_skips`, entries before the first grant with terms of its own since then are not looked at: until then the
+-- balance alone says what there was, since all of it stays for ever and is spent alike.
+--
+-- The arrays below are changed in place, and functions only read them: a copy for each move would make the work
+-- quadratic.
+CREATE FUNCTION ledger_burn_down(
+    p_user_id bigint, p_now timestamptz, p_most bigint DEFAULT NULL, p_skips boolean DEFAULT false
+) RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    s ledger_burn_down_state := ledger_start_burn_down(p_user_id, p_now, p_most, p_skips);
+    v_from bigint := s.seq;
+    v_ids bigint[] := s.ids;
+    v_places integer[] := s.places;
+    v_grants ledger_grant_state[] := s.grants;
+    v_left numeric[] := s.remaining;
+    v_has_ended boolean[] := s.has_ended;
+    v_first integer := 1;   -- no grant before it has anything left
+    v_rows ledger_grant_draw[] := '{}';
+    v_new_rows ledger_grant_draw[];
+    v_run ledger_debit_run;
+    v_changes ledger_grant_change[];
+    v_reversed bigint;      -- the entry that was reversed last, and
+    v_level numeric;        -- what of it was taken and not given back
+    v_row ledger_grant_draw;
+    m ledger_grant_move;
+    c ledger_grant_change;
+    i integer;
+BEGIN
+    FOREACH m IN ARRAY s.moves LOOP
+        LOOP
+            v_run := ledger_next_debits(p_user_id, s.seq, s.total, s.kept, m);
+            IF v_run.first_seq IS NOT NULL THEN
+                v_changes := ledger_changes_by_debits(
+                    v_run, p_skips, v_ids, v_places, v_first, v_grants, v_left, v_has_ended);
+                v_new_rows := ledger_rows_of_debits(p_user_id, v_run, s.total, v_changes);
+                s.overdrawn := s.overdrawn + v_run.credits;
+                s.total := s.total - v_run.credits;
+                s.seq := v_run.last_seq;
+            ELSE
+                EXIT WHEN m.amount <= 0;
+                IF m.reverses_id IS DISTINCT FROM v_reversed THEN
+                    v_level := ledger_level_of_reversed(m);
+                END IF;
+                v_reversed := m.reverses_id;
+                v_changes := ledger_changes_by_credit(
+                    p_user_id, m, least(s.overdrawn, m.amount), v_level, v_from, p_skips, v_rows);
+                v_new_rows := ledger_rows_of_credit(m, least(s.overdrawn, m.amount), v_changes);
+                v_level := v_level - m.amount;
+                s.overdrawn := greatest(s.overdrawn - m.amount, 0);  -- paid first, whatever comes in
+            END IF;
+            FOREACH c IN ARRAY v_changes LOOP
+                i := coalesce(c.place, ledger_place_of_grant(v_ids, v_places, c.entry_id));
+                v_left[i] := v_left[i] + c.credits;
+                v_first := least(v_first, i);
+                s.kept := s.kept + CASE WHEN v_has_ended[i] THEN c.credits ELSE 0 END;
+                s.overdrawn := s.overdrawn + CASE WHEN v_run.first_seq IS NULL THEN 0 ELSE c.credits END;
+                IF c.amount IS NOT NULL THEN
+                    v_grants[i].amount := c.amount;
+                ELSIF v_run.is_expiry THEN
+                    v_grants[i].expired := v_grants[i].expired - c.credits;
+                    v_grants[i].expired_at := m.created_at;
+                END IF;
+            END LOOP;
+            FOREACH v_row IN ARRAY v_new_rows LOOP
+                v_rows := array_append(v_rows, v_row);
+            END LOOP;
+            WHILE v_left[v_first] = 0 LOOP
+                v_first := v_first + 1;
+            END LOOP;
+            EXIT WHEN v_run.first_seq IS NULL;
+        END LOOP;
+        s.seq := CASE m.kind WHEN 1 THEN m.seq ELSE s.seq END;
+        s.total := m.before + m.amount;
+        IF m.kind = 0 THEN
+            i := ledger_place_of_grant(v_ids, v_places, m.grant_id);
+            v_has_ended[i] := true;
+            s.kept := s.kept + v_left[i];
+        END IF;
+    END LOOP;
+    FOR i IN 1 .. cardinality(v_grants) LOOP
+        v_grants[i].remaining := v_left[i];
+    END LOOP;
+    RETURN ROW(s.last_seq, s.overdrawn, v_grants, v_rows, '{}'::ledger_lapse[]);
+END $$;
+
+-- The steps of the customer's subscription that are due by `p_now`, in their order. What they bring hangs on the
+-- subscription alone, so it is the same whenever somebody asks.
+--
+-- Of what a period brings, as much outlives its end as the cap says, counted together with what earlier periods
+-- brought: each lot ends so many periods later that what has not ended never exceeds the cap, and whatever ends sooner
+-- is spent first.
+CREATE FUNCTION ledger_periods_due(p_user_id bigint, p_now timestamptz) RETURNS SETOF ledger_due_period
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    s accounts_subscription;
+    d ledger_due_period;
+    v_due timestamptz := ledger_subscription_due_at(p_user_id);
+    v_whole timestamptz;    -- the end of the period if the subscription does not end before
+    v_periods numeric;      -- that the credits outlive their own, all of them
+BEGIN
+    IF v_due IS NULL OR p_now IS NULL OR v_due > p_now THEN
+        RETURN;
+    END IF;
+    SELECT * INTO s FROM accounts_subscription
+    WHERE user_id = p_user_id AND status IN ('active', 'paused') AND anchor_at IS NOT NULL;
+    d.subscription_id := s.id;
+    d.begins := s.status = 'active' AND v_due = s.current_period_start;
+    LOOP
+        IF NOT d.begins THEN
+            d.begins := s.status = 'active' AND NOT s.cancel_at_period_end
+                AND (s.ends_at IS NULL OR s.ends_at > s.current_period_end);
+            IF d.begins THEN
+                s.months_elapsed := s.months_elapsed + ledger_months_of(s.billing_interval);
+                s.current_period_start := s.current_period_end;
+                IF s.pending_plan_id IS NOT NULL THEN
+                    s.plan_id := s.pending_plan_id;
+                    s.billing_interval := s.pending_interval;
+                    s.credits_per_period := s.pending_credits;
+                    s.rollover_cap := s.pending_rollover_cap;
+                    s.pending_plan_id := NULL;
+                END IF;
+            ELSE
+                s.status := CASE WHEN s.cancel_at_period_end THEN 'canceled' ELSE 'expired' END;
+            END IF;
+        END IF;
+        d.status := s.status;
+        d.plan_id := s.plan_id;
+        d.billing_interval := s.billing_interval;
+        d.credits_per_period := s.credits_per_period;
+        d.rollover_cap := s.rollover_cap;
+        d.months_elapsed := s.months_elapsed;
+        d.starts_at := s.current_period_start;
+        d.credits := 0;
+        d.kept := 0;
+        d.next_grant_at := NULL;
+        IF NOT d.begins THEN
+            d.ends_at := s.current_period_end;
+            RETURN NEXT d;
+            RETURN;
+        END IF;
+
+        v_whole := ledger_months_after(s.anchor_at, s.months_elapsed + ledger_months_of(s.billing_interval));
+        s.current_period_end := least(v_whole, s.ends_at);
+        d.ends_at := s.current_period_end;
+        IF NOT s.cancel_at_period_end AND (s.ends_at IS NULL OR s.ends_at > d.ends_at) THEN
+            d.next_grant_at := d.ends_at;
+        END IF;
+        d.credits := CASE WHEN d.ends_at = v_whole THEN s.credits_per_period
+            ELSE ledger_prorated(s.credits_per_period, d.ends_at - d.starts_at, v_whole - d.starts_at) END;
+        d.expires_at := NULL;
+        d.kept_until := NULL;
+        IF s.rollover_cap IS NOT NULL AND d.credits > 0 THEN
+            v_periods := div(s.rollover_cap, d.credits);
+            IF v_periods < 1200 THEN  -- a hundred years of months are for ever
+                d.kept := s.rollover_cap - v_periods * d.credits;
+                d.expires_at := CASE v_periods WHEN 0 THEN d.ends_at ELSE ledger_months_after(
+                    s.anchor_at,
+                    s.months_elapsed + (1 + v_periods::integer) * ledger_months_of(s.billing_interval)) END;
+                d.kept_until := ledger_months_after(
+                    s.anchor_at, s.months_elapsed + (2 + v_periods::integer) * ledger_months_of(s.billing_interval));
+            END IF;
+        END IF;
+        RETURN NEXT d;
+        EXIT WHEN s.current_period_end > p_now;
+        d.begins := false;
+    END LOOP;
+END $$;
+
+-- The grants of periods that are due by `p_now`. They have no entries yet: that of the n-th period is -(2n - 1), and the
+-- one that stays longer -2n.
+CREATE FUNCTION ledger_grants_of_due_periods(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_state[]
+LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(
+        SELECT ROW(g.entry_id, 0, g.credits, 0, 0, 'paid', 50, due.starts_at, g.until, NULL, NULL,
+                   due.starts_at)::ledger_grant_state
+        FROM ledger_periods_due(p_user_id, p_now) WITH ORDINALITY AS due(
+            subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
+            starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
+        CROSS JOIN LATERAL (VALUES
+            (1 - 2 * place, credits - kept, expires_at), (-2 * place, kept, kept_until)
+        ) AS g(entry_id, credits, until)
+        WHERE g.credits > 0 ORDER BY g.entry_id DESC)
+$$;
+
+-- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal holds
+-- run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which nothing
+-- happens.
+CREATE FUNCTION ledger_grant_events(
+    p_user_id bigint, p_now timestamptz, p_grants ledger_grant_state[]
+) RETURNS TABLE (at timestamptz, freed numeric, place integer, kind integer) LANGUAGE sql STABLE AS $$
+    WITH g AS (
+        SELECT entry_id, effective_at, expires_at, ran_out_seq, place::integer
+        FROM unnest(p_grants) WITH ORDINALITY AS g(
+            entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq,
+            expired_at, created_at, place)
+    )
+    SELECT '-infinity'::timestamptz AS at, 0::numeric, NULL::integer AS place, 0 AS kind
+    UNION ALL
+    SELECT expires_at, credits - captured, NULL, 0 FROM ledger_hold
+    WHERE user_id = p_user_id AND status = 'open' AND expires_at <= p_now
+    UNION ALL
+    SELECT expires_at, 0, g.place, 1 FROM g WHERE expires_at <= p_now AND ran_out_seq IS NULL
+    UNION ALL
+    SELECT effective_at, 0, g.place, 2 FROM g WHERE entry_id < 0
+    ORDER BY 1, 4, 3
+$$;
+
+-- Add what has happened since the last entry, each at its own time: holds that run out, grants that end, periods that
+-- begin, in this order where times are equal. `r` stands at the last entry.
+--
+-- Once a grant's time has come only as much of it stays as open holds reserve, soonest expiry first, and what holds
+-- reserve no longer is gone at that moment. First of all goes what grants kept for holds that have meanwhile come to an
+-- end, and what was given back to grants whose time has come.
+CREATE FUNCTION ledger_lapse_grants(p_user_id bigint, p_now timestamptz, r ledger_grants_standing)
+RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    b ledger_balance;       -- as each entry that this leads to will leave it
+    v_grants ledger_grant_state[] := r.grants;
+    v_at timestamptz;
+    v_kept numeric;         -- what is left of grants whose time has come
+    v_pile integer[];       -- the places of those, the latest expiry on top, and
+    v_top integer;          -- where that is
+    v_part numeric;
+    v_paid numeric;
+    e record;
+    i integer;
+BEGIN
+    SELECT * INTO b FROM ledger_balance WHERE user_id = p_user_id;
+    v_at := b.updated_at;
+    -- A grant that had nothing left when it ended, and was given something back since, stands among those that ended.
+    FOR i IN 1 .. cardinality(v_grants) LOOP
+        IF v_grants[i].ran_out_seq IS NULL AND v_grants[i].expires_at <= v_at THEN
+            v_grants[i].ran_out_seq := b.seq;
+        END IF;
+    END LOOP;
+    SELECT coalesce(sum(remaining), 0), coalesce(array_agg(place::integer ORDER BY expires_at, place), '{}'), count(*)
+    INTO v_kept, v_pile, v_top
+    FROM unnest(v_grants) WITH ORDINALITY AS g(
+        entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
+        created_at, place)
+    WHERE ran_out_seq IS NOT NULL AND remaining > 0;
+    v_grants := v_grants || ledger_grants_of_due_periods(p_user_id, p_now);
+
+    FOR e IN SELECT * FROM ledger_grant_events(p_user_id, p_now, v_grants) LOOP
+        v_at := greatest(v_at, e.at);
+        b.reserved := b.reserved - e.freed;
+        i := e.place;
+        IF e.kind = 2 THEN
+            v_part := greatest(least(v_grants[i].amount, 999999999.999999 - b.balance), 0);  -- all that a balance can hold
+            v_grants[i].amount := v_part;
+            CONTINUE WHEN v_part = 0;
+            b.seq := b.seq + 1;
+            b.balance := b.balance + v_part;
+            v_paid := least(r.overdrawn, v_part);
+            r.overdrawn := r.overdrawn - v_paid;
+            v_grants[i].remaining := v_part - v_paid;
+            v_grants[i].seq := b.seq;
+            v_grants[i].created_at := v_at;
+            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, -v_part, v_at)::ledger_lapse);
+            IF v_paid > 0 THEN
+                r.draws := array_append(
+                    r.draws, ROW(v_grants[i].entry_id, b.seq, b.seq, v_paid, v_paid, v_paid)::ledger_grant_draw);
+            END IF;
+            CONTINUE;
+        END IF;
+        IF e.kind = 1 THEN
+            v_grants[i].ran_out_seq := b.seq;
+            IF v_grants[i].remaining > 0 THEN
+                v_kept := v_kept + v_grants[i].remaining;
+                v_top := v_top + 1;
+                v_pile[v_top] := i;
+            END IF;
+        END IF;
+        WHILE v_kept > b.reserved AND v_top > 0 LOOP
+            i := v_pile[v_top];
+            v_part := least(v_grants[i].remaining, v_kept - b.reserved);
+            v_kept := v_kept - v_part;
+            b.seq := b.seq + 1;
+            b.balance := b.balance - v_part;
+            v_grants[i].remaining := v_grants[i].remaining - v_part;
+            v_grants[i].expired := v_grants[i].expired + v_part;
+            v_grants[i].expired_at := v_at;
+            IF v_grants[i].remaining = 0 THEN
+                v_top := v_top - 1;
+            END IF;
+            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, v_part, v_at)::ledger_lapse);
+        END LOOP;
+    END LOOP;
+    r.grants := v_grants;
+    RETURN r;
+END $$;
+
+-- How many of these rows, in their order, end before a place.
+CREATE FUNCTION ledger_rows_before(p_rows ledger_grant_draw[], p_seq bigint) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_low integer := 0;
+    v_high integer := cardinality(p_rows);
+    v_middle integer;
+BEGIN
+    WHILE v_low < v_high LOOP
+        v_middle := (v_low + v_high + 1) / 2;
+        IF p_rows[v_middle].last_seq < p_seq THEN
+            v_low := v_middle;
+        ELSE
+            v_high := v_middle - 1;
+        END IF;
+    END LOOP;
+    RETURN v_low;
+END $$;
+
+-- What an entry that takes something drew on, in this order: from the rows of this burn-down, or from those that are
+-- written since before.
+CREATE FUNCTION ledger_rows_of_taking(
+    p_user_id bigint, p_taking ledger_grant_move, p_from bigint, p_skips boolean, p_rows ledger_grant_draw[]
+) RETURNS ledger_grant_draw[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_found ledger_grant_draw[] := '{}';
+    i integer;
+BEGIN
+    IF p_taking.seq > p_from THEN
+        i := 1 + ledger_rows_before(p_rows, p_taking.seq);
+        WHILE p_rows[i].first_seq <= p_taking.seq LOOP
+            v_found := array_append(v_found, p_rows[i]);
+            i := i + 1;
+        END LOOP;
+        RETURN v_found;
+    END IF;
+    IF p_skips THEN
+        RETURN ARRAY[ROW(
+            0, p_taking.seq, p_taking.seq, -p_taking.amount, -p_taking.amount, -p_taking.amount)::ledger_grant_draw];
+    END IF;
+    RETURN ARRAY(
+        SELECT ROW(grant_id, first_seq, last_seq, first_credits, last_credits, credits)::ledger_grant_draw
+        FROM ledger_draws_at(p_user_id, p_taking.seq) ORDER BY id);
+END $$;
+
+-- The entries that took what an entry gives back, the latest first, and other reversals between them.
+CREATE FUNCTION ledger_takings(m ledger_grant_move) RETURNS ledger_grant_move[] LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN m.reversed_amount > 0 THEN ARRAY(
+        SELECT ROW(seq, 0, NULL, amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
+        FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq ORDER BY seq DESC)
+    ELSE ARRAY[ROW(m.reversed_seq, 0, NULL, m.reversed_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+        ::ledger_grant_move] END
+$$;
+
+-- How much of an entry was taken and not given back before a move.
+CREATE FUNCTION ledger_level_of_reversed(m ledger_grant_move) RETURNS numeric LANGUAGE sql STABLE AS $$
+    SELECT greatest(-m.reversed_amount, 0) - coalesce(sum(amount), 0)
+    FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq
+$$;
+
+-- What a credit changes, besides the `p_paid` of it that pay an overdraft: it opens a grant, or goes back to the grants
+-- from which it was taken.
+--
+-- What was taken and not given back lies like a pile: each debit put its shares on top, and what gives back takes from
+-- the top, first for what it paid of an overdraft. `p_level` is the pile's height, and what this entry takes for grants
+-- lies between v_low and v_until. What no grant paid lies on top of a debit's shares, and opens a grant.
+CREATE FUNCTION ledger_changes_by_credit(
+    p_user_id bigint, m ledger_grant_move, p_paid numeric, p_level numeric, p_from bigint, p_skips boolean,
+    p_rows ledger_grant_draw[]
+) RETURNS ledger_grant_change[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_until numeric := p_level - p_paid;
+    v_low numeric := p_level - m.amount;
+    v_bottom numeric := p_level;
+    v_need numeric := m.amount - p_paid;
+    v_done numeric;
+    v_part numeric;
+    v_entries bigint[] := '{}';
+    v_credits numeric[] := '{}';
+    v_row ledger_grant_draw;
+    t ledger_grant_move;
+    i integer;
+BEGIN
+    IF m.reverses_id IS NULL THEN
+        RETURN ARRAY[ROW(NULL, m.id, v_need, NULL)::ledger_grant_change];
+    END IF;
+    FOREACH t IN ARRAY ledger_takings(m) LOOP
+        EXIT WHEN v_need = 0;
+        v_bottom := CASE WHEN m.reversed_amount < 0 THEN 0 ELSE v_bottom + t.amount END;
+        CONTINUE WHEN t.amount > 0;
+        v_done := v_bottom;
+        FOREACH v_row IN ARRAY array_append(
+            ledger_rows_of_taking(p_user_id, t, p_from, p_skips, p_rows), NULL::ledger_grant_draw)
+        LOOP
+            v_part := CASE t.seq WHEN v_row.first_seq THEN v_row.first_credits
+                WHEN v_row.last_seq THEN v_row.last_credits
+                ELSE -t.amount - CASE WHEN v_row.entry_id IS NULL THEN v_done - v_bottom ELSE 0 END END;
+            v_done := v_done + v_part;
+            v_part := least(v_done, v_until) - greatest(v_done - v_part, v_low);
+            CONTINUE WHEN v_part <= 0;
+            v_need := v_need - v_part;
+            -- One change for each grant: several debits may have drawn on it.
+            i := coalesce(array_position(v_entries, v_row.entry_id), cardinality(v_entries) + 1);
+            v_entries[i] := v_row.entry_id;
+            v_credits[i] := coalesce(v_credits[i], 0) + v_part;
+        END LOOP;
+        v_until := least(v_until, v_bottom);
+    END LOOP;
+    IF v_need <> 0 THEN
+        RAISE EXCEPTION 'entry % of customer % gives back % credits that were taken by no debit', m.seq, p_user_id,
+            v_need USING ERRCODE = 'data_corrupted';
+    END IF;
+    RETURN ARRAY(
+        SELECT ROW(NULL, coalesce(entry_id, m.id), credits, CASE WHEN entry_id IS NULL THEN credits END)
+            ::ledger_grant_change
+        FROM unnest(v_entries, v_credits) WITH ORDINALITY AS part(entry_id, credits, place) ORDER BY place);
+END $$;
+
+-- What a credit writes of that: what it paid of an overdraft is drawn on its own grant, what it gives back is negative.
+CREATE FUNCTION ledger_rows_of_credit(
+    m ledger_grant_move, p_paid numeric, p_changes ledger_grant_change[]
+) RETURNS ledger_grant_draw[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY(
+        SELECT ROW(entry_id, m.seq, m.seq, drawn, drawn, drawn)::ledger_grant_draw
+        FROM (
+            SELECT place, entry_id, CASE WHEN m.reverses_id IS NULL THEN p_paid WHEN amount IS NULL THEN -credits END
+            FROM unnest(p_changes) WITH ORDINALITY AS change(at, entry_id, credits, amount, place)
+        ) each(place, entry_id, drawn) WHERE drawn <> 0 ORDER BY place)
 $$;
 
 -- The draws that an entry has a part in.
@@ -1054,425 +1459,6 @@ BEGIN
         SELECT ROW(0, 0, 0, 0, 0, 'paid', 50, '-infinity', NULL, NULL, NULL, NULL)::ledger_grant_state WHERE p_skips
     ) found;
     RETURN v_grants;
-END $$;
-
--- Let the entries since the last time draw on grants, without writing anything: at most `p_most` moves further.
---
--- A debit draws by priority, soonest expiry, promotional before paid, effective, id. A capture draws on grants before
--- all others whose time has come and which its hold kept; no other debit does. What takes a purchase back draws on the
--- purchase's own grant first, and what expires on its own alone. What no grant covers is overdrawn, and the next credits
--- pay it, whatever brings them. What is left of a credit that gives back goes to the grants that the debits drew on,
--- the last drawn first; what no grant had paid opens one. What was given back once is not given back again.
---
--- With `p_skips`, entries before the first grant with terms of its own since then are not looked at: until then the
--- balance alone says what there was, since all of it stays for ever and is spent alike.
-CREATE FUNCTION ledger_burn_down(
-    p_user_id bigint, p_now timestamptz, p_most bigint DEFAULT NULL, p_skips boolean DEFAULT false
-) RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    r ledger_grants_standing;
-    v_from bigint;
-    v_moves ledger_grant_move[];
-    v_at bigint;            -- the place that is reached
-    v_total numeric;        -- the balance after it
-    v_end numeric;          -- and at the end
-    v_grants ledger_grant_state[];
-    v_draws ledger_grant_draw[] := '{}';
-    v_ends bigint[] := '{}';    -- where each of them ends
-    v_ids bigint[];         -- of the grants, rising, and
-    v_places integer[];     -- their places in v_grants: width_bucket() finds one
-    v_left numeric[];
-    v_out boolean[];
-    v_many integer;
-    v_first integer := 1;   -- no grant before it has anything left
-    v_kept numeric;         -- what is left of grants whose time has come
-    v_row ledger_grant_draw;
-    v_shares ledger_grant_draw[];
-    v_part numeric;
-    v_need numeric;
-    v_done numeric;
-    v_next bigint;
-    v_reversed bigint;
-    v_level numeric;        -- of the entry that is reversed: what was taken and not given back
-    v_low numeric;
-    v_until numeric;
-    v_bottom numeric;
-    v_own numeric;          -- what of a refund no grant had paid
-    v_takings ledger_grant_move[];
-    v_first_seq bigint;     -- of the debits that draw together
-    v_last_seq bigint;
-    v_captures boolean;
-    v_own_id bigint;        -- the grant that they draw on first
-    m ledger_grant_move;
-    t ledger_grant_move;
-    i integer;
-    j integer;
-BEGIN
-    SELECT b.seq, coalesce(p.seq, 0), coalesce(p.overdrawn, 0) INTO r.seq, v_from, r.overdrawn
-    FROM ledger_balance b LEFT JOIN ledger_grantprogress p USING (user_id) WHERE b.user_id = p_user_id;
-    r.lapses := '{}';
-    IF p_skips THEN
-        v_from := coalesce((
-            SELECT min(seq) - 1 FROM ledger_grant
-            WHERE user_id = p_user_id AND seq > v_from AND (expires_at IS NOT NULL OR priority <> 50)), r.seq);
-    END IF;
-    v_at := v_from;
-    v_total := ledger_balance_at(p_user_id, v_from);
-    v_moves := ledger_grant_moves(p_user_id, v_from, p_most + 1);
-    IF cardinality(v_moves) > p_most THEN
-        r.seq := v_moves[p_most + 1].seq - 1;
-        v_moves := v_moves[:p_most];
-    END IF;
-    v_end := ledger_balance_at(p_user_id, r.seq);
-
-    SELECT v_total - v_end + coalesce(sum(amount) FILTER (WHERE amount > 0), 0) INTO v_need FROM unnest(v_moves);
-    v_grants := ledger_grants_concerned(p_user_id, v_from, v_moves, v_need, p_now, p_skips);
-    v_moves := ARRAY(
-        SELECT step.move FROM (
-            SELECT ROW((u).*)::ledger_grant_move AS move FROM unnest(v_moves) u
-            UNION ALL
-            SELECT ROW(ran_out_seq + 1, 0, NULL, 0, ledger_balance_at(p_user_id, ran_out_seq), NULL, NULL, NULL, NULL,
-                       entry_id, NULL)::ledger_grant_move
-            FROM unnest(v_grants) WHERE ran_out_seq > v_from AND ran_out_seq < r.seq
-            UNION ALL
-            SELECT ROW(r.seq + 1, 2, NULL, 0, v_end, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
-        ) step ORDER BY (step.move).seq, (step.move).kind);
-    SELECT array_agg(entry_id ORDER BY entry_id), array_agg(place::integer ORDER BY entry_id),
-        array_agg(remaining ORDER BY place), array_agg(coalesce(ran_out_seq <= v_from, false) ORDER BY place),
-        coalesce(sum(remaining) FILTER (WHERE ran_out_seq <= v_from), 0), count(*)
-    INTO v_ids, v_places, v_left, v_out, v_kept, v_many
-    FROM unnest(v_grants) WITH ORDINALITY AS g(
-        entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
-        created_at, place);
-    IF p_skips THEN
-        v_left[v_places[1]] := greatest(v_total, 0);
-        r.overdrawn := greatest(-v_total, 0);
-    END IF;
-
-    FOREACH m IN ARRAY v_moves LOOP
-        -- The debits before the move, together, and the move itself if it is one. While grants keep something for holds
-        -- captures and other debits differ, so each is looked at.
-        LOOP
-            v_captures := false;
-            v_own_id := NULL;
-            v_first_seq := v_at + 1;
-            IF v_first_seq < m.seq THEN
-                IF v_kept = 0 THEN
-                    v_last_seq := m.seq - 1;
-                    v_need := v_total - m.before;
-                ELSE
-                    v_last_seq := v_first_seq;
-                    SELECT -amount, reason = 'capture' INTO v_need, v_captures
-                    FROM ledger_entry WHERE user_id = p_user_id AND seq = v_first_seq;
-                END IF;
-            ELSIF m.kind = 1 AND v_first_seq = m.seq AND m.amount < 0 THEN
-                v_last_seq := m.seq;
-                v_need := -m.amount;
-                v_own_id := coalesce(m.grant_id, m.reverses_id);
-            ELSE
-                EXIT;
-            END IF;
-            v_done := 0;
-            v_next := v_first_seq;
-            FOR v_pass IN CASE WHEN v_own_id IS NOT NULL THEN 0 WHEN v_captures THEN 1 ELSE 2 END
-                .. CASE WHEN m.grant_id IS NOT NULL AND v_own_id IS NOT NULL THEN 0 ELSE 2 END
-            LOOP
-                CONTINUE WHEN v_pass = 1 AND NOT v_captures;
-                i := CASE v_pass WHEN 1 THEN 1 ELSE v_first END;
-                IF v_pass = 0 THEN
-                    j := width_bucket(v_own_id, v_ids);
-                    IF v_ids[j] IS DISTINCT FROM v_own_id THEN
-                        CONTINUE WHEN NOT p_skips OR m.grant_id IS NOT NULL;
-                        j := 1;  -- grant 0 stands for it
-                    END IF;
-                    i := v_places[j];
-                END IF;
-                WHILE v_need > 0 AND i <= v_many LOOP
-                    IF v_left[i] > 0 AND (v_pass = 0 OR v_out[i] = (v_pass = 1)) THEN
-                        v_part := least(v_left[i], v_need);
-                        IF m.grant_id IS NULL OR v_own_id IS NULL THEN
-                            v_row := ROW(v_grants[i].entry_id, v_next, v_last_seq, v_part, v_part, v_part);
-                            IF v_first_seq < v_last_seq THEN
-                                IF v_part < v_need THEN
-                                    v_row.last_seq := ledger_place_of_draw(
-                                        p_user_id, v_next, v_last_seq, v_total, v_done + v_part);
-                                END IF;
-                                IF v_row.first_seq < v_row.last_seq THEN
-                                    v_row.first_credits := least(
-                                        v_part, v_total - ledger_balance_at(p_user_id, v_next) - v_done);
-                                    v_row.last_credits := v_done + v_part
-                                        - (v_total - ledger_balance_at(p_user_id, v_row.last_seq - 1));
-                                END IF;
-                                v_next := v_row.last_seq;
-                                IF v_part < v_need
-                                    AND v_total - ledger_balance_at(p_user_id, v_next) = v_done + v_part THEN
-                                    v_next := v_next + 1;
-                                END IF;
-                            END IF;
-                            v_draws := array_append(v_draws, v_row);
-                            v_ends := array_append(v_ends, v_row.last_seq);
-                        ELSE
-                            v_grants[i].expired := v_grants[i].expired + v_part;
-                            v_grants[i].expired_at := m.created_at;
-                        END IF;
-                        v_left[i] := v_left[i] - v_part;
-                        v_need := v_need - v_part;
-                        v_done := v_done + v_part;
-                        IF v_out[i] THEN
-                            v_kept := v_kept - v_part;
-                        END IF;
-                    ELSIF i = v_first AND v_left[i] = 0 THEN
-                        v_first := i + 1;
-                    END IF;
-                    EXIT WHEN v_pass = 0;
-                    i := i + 1;
-                END LOOP;
-            END LOOP;
-            r.overdrawn := r.overdrawn + v_need;
-            v_total := v_total - v_done - v_need;
-            v_at := v_last_seq;
-        END LOOP;
-        IF m.kind = 1 THEN
-            v_at := m.seq;
-        END IF;
-        v_total := m.before + m.amount;
-        IF m.kind = 0 THEN
-            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.grant_id, v_ids)
-                ELSE ledger_places_to(v_ids, m.grant_id) END];
-            v_out[i] := true;
-            v_kept := v_kept + v_left[i];
-        END IF;
-        CONTINUE WHEN m.amount <= 0;
-
-        v_part := least(r.overdrawn, m.amount);  -- what is overdrawn is paid first, whatever comes in
-        r.overdrawn := r.overdrawn - v_part;
-        IF m.reverses_id IS NULL THEN
-            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.id, v_ids)
-                ELSE ledger_places_to(v_ids, m.id) END];
-            v_left[i] := m.amount - v_part;
-            v_first := least(v_first, i);
-            IF v_part > 0 THEN
-                v_draws := array_append(v_draws, ROW(m.id, m.seq, m.seq, v_part, v_part, v_part)::ledger_grant_draw);
-                v_ends := array_append(v_ends, m.seq);
-            END IF;
-            CONTINUE;
-        END IF;
-
-        -- What was taken and not given back lies like a pile: each debit put its shares on top, and what gives back
-        -- takes from the top, first for what it paid of an overdraft. `v_level` is the pile's height, and what this
-        -- entry takes for grants lies between v_low and v_until.
-        IF m.reverses_id IS DISTINCT FROM v_reversed THEN
-            SELECT greatest(-m.reversed_amount, 0) - coalesce(sum(amount), 0) INTO v_level
-            FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq;
-        END IF;
-        v_reversed := m.reverses_id;
-        v_until := v_level - v_part;
-        v_level := v_level - m.amount;
-        v_low := v_level;
-        v_need := m.amount - v_part;
-        v_own := 0;
-        v_bottom := v_low + m.amount;
-        v_takings := ARRAY[ROW(m.reversed_seq, 0, NULL, m.reversed_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
-            ::ledger_grant_move];
-        IF m.reversed_amount > 0 THEN
-            v_takings := ARRAY(
-                SELECT ROW(seq, 0, NULL, amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
-                FROM ledger_entry WHERE reverses_id = m.reverses_id AND seq < m.seq ORDER BY seq DESC);
-        END IF;
-        FOREACH t IN ARRAY v_takings LOOP
-            EXIT WHEN v_need = 0;
-            IF m.reversed_amount < 0 THEN
-                v_bottom := 0;
-            ELSE
-                v_bottom := v_bottom + t.amount;
-                CONTINUE WHEN t.amount > 0;
-            END IF;
-            IF t.seq > v_from THEN
-                v_shares := '{}';
-                j := 1 + CASE WHEN v_many < 4096 THEN width_bucket(t.seq - 1, v_ends)
-                    ELSE ledger_places_to(v_ends, t.seq - 1) END;
-                WHILE v_draws[j].first_seq <= t.seq LOOP
-                    v_shares := array_append(v_shares, v_draws[j]);
-                    j := j + 1;
-                END LOOP;
-            ELSIF p_skips THEN
-                v_shares := ARRAY[ROW(0, t.seq, t.seq, -t.amount, -t.amount, -t.amount)::ledger_grant_draw];
-            ELSE
-                v_shares := ARRAY(
-                    SELECT ROW(grant_id, first_seq, last_seq, first_credits, last_credits, credits)::ledger_grant_draw
-                    FROM ledger_draws_at(p_user_id, t.seq) ORDER BY id);
-            END IF;
-            v_done := v_bottom;
-            v_shares := array_append(v_shares, NULL::ledger_grant_draw);  -- what no grant paid lies on top of all
-            FOREACH v_row IN ARRAY v_shares LOOP
-                v_part := CASE t.seq WHEN v_row.first_seq THEN v_row.first_credits
-                    WHEN v_row.last_seq THEN v_row.last_credits
-                    ELSE -t.amount - CASE WHEN v_row.entry_id IS NULL THEN v_done - v_bottom ELSE 0 END END;
-                v_done := v_done + v_part;
-                v_part := least(v_done, v_until) - greatest(v_done - v_part, v_low);
-                CONTINUE WHEN v_part <= 0;
-                v_need := v_need - v_part;
-                IF v_row.entry_id IS NULL THEN
-                    v_own := v_own + v_part;
-                    CONTINUE;
-                END IF;
-                i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(v_row.entry_id, v_ids)
-                    ELSE ledger_places_to(v_ids, v_row.entry_id) END];
-                v_left[i] := v_left[i] + v_part;
-                v_first := least(v_first, i);
-                IF v_out[i] THEN
-                    v_kept := v_kept + v_part;
-                END IF;
-                -- One draw for each grant: several debits may have drawn on it.
-                j := cardinality(v_ends);
-                WHILE v_ends[j] = m.seq AND v_draws[j].entry_id <> v_row.entry_id LOOP
-                    j := j - 1;
-                END LOOP;
-                IF v_ends[j] = m.seq THEN
-                    v_part := v_part - v_draws[j].credits;
-                    v_draws[j] := ROW(v_row.entry_id, m.seq, m.seq, -v_part, -v_part, -v_part);
-                ELSE
-                    v_draws := array_append(
-                        v_draws, ROW(v_row.entry_id, m.seq, m.seq, -v_part, -v_part, -v_part)::ledger_grant_draw);
-                    v_ends := array_append(v_ends, m.seq);
-                END IF;
-            END LOOP;
-            v_until := least(v_until, v_bottom);
-        END LOOP;
-        IF v_need <> 0 THEN
-            RAISE EXCEPTION 'entry % of customer % gives back % credits that were taken by no debit', m.seq, p_user_id,
-                v_need USING ERRCODE = 'data_corrupted';
-        END IF;
-        IF v_own > 0 THEN
-            i := v_places[CASE WHEN v_many < 4096 THEN width_bucket(m.id, v_ids)
-                ELSE ledger_places_to(v_ids, m.id) END];
-            v_grants[i].amount := v_own;
-            v_left[i] := v_own;
-            v_first := least(v_first, i);
-        END IF;
-    END LOOP;
-
-    FOR i IN 1 .. v_many LOOP
-        v_grants[i].remaining := v_left[i];
-    END LOOP;
-    r.grants := v_grants;
-    r.draws := v_draws;
-    RETURN r;
-END $$;
-
--- Add what has happened since the last entry, each at its own time: holds that run out, grants that end, periods that
--- begin, in this order where times are equal. `r` stands at the last entry.
---
--- Once a grant's time has come only as much of it stays as open holds reserve, soonest expiry first, and what holds
--- reserve no longer is gone at that moment. First of all goes what grants kept for holds that have meanwhile come to an
--- end, and what was given back to grants whose time has come.
--- A grant of a period has no entry yet: that of the n-th period is -(2n - 1), and the one that stays longer -2n.
-CREATE FUNCTION ledger_lapse_grants(p_user_id bigint, p_now timestamptz, r ledger_grants_standing)
-RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    v_balance ledger_balance;
-    v_grants ledger_grant_state[] := r.grants;
-    v_at timestamptz;
-    v_seq bigint;           -- the place of the latest entry that this leads to
-    v_total numeric;        -- the balance after it
-    v_kept numeric;         -- what is left of grants whose time has come
-    v_pile integer[];       -- the places of those, the latest expiry on top, and
-    v_top integer;          -- where that is
-    v_part numeric;
-    v_paid numeric;
-    e record;
-    i integer;
-BEGIN
-    SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
-    v_at := v_balance.updated_at;
-    v_seq := v_balance.seq;
-    v_total := v_balance.balance;
-    -- A grant that had nothing left when it ended, and was given something back since, stands among those that ended.
-    FOR i IN 1 .. cardinality(v_grants) LOOP
-        IF v_grants[i].ran_out_seq IS NULL AND v_grants[i].expires_at <= v_at THEN
-            v_grants[i].ran_out_seq := v_seq;
-        END IF;
-    END LOOP;
-    SELECT coalesce(sum(remaining), 0), coalesce(array_agg(place::integer ORDER BY expires_at, place), '{}'), count(*)
-    INTO v_kept, v_pile, v_top
-    FROM unnest(v_grants) WITH ORDINALITY AS g(
-        entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
-        created_at, place)
-    WHERE ran_out_seq IS NOT NULL AND remaining > 0;
-    v_grants := v_grants || ARRAY(
-        SELECT ROW(g.entry_id, 0, g.credits, 0, 0, 'paid', 50, due.starts_at, g.until, NULL, NULL,
-                   due.starts_at)::ledger_grant_state
-        FROM ledger_periods_due(p_user_id, p_now) WITH ORDINALITY AS due(
-            subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
-            starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
-        CROSS JOIN LATERAL (VALUES
-            (1 - 2 * place, credits - kept, expires_at), (-2 * place, kept, kept_until)
-        ) AS g(entry_id, credits, until)
-        WHERE g.credits > 0 ORDER BY g.entry_id DESC);
-
-    FOR e IN
-        WITH g AS (
-            SELECT entry_id, effective_at, expires_at, ran_out_seq, place::integer
-            FROM unnest(v_grants) WITH ORDINALITY AS g(
-                entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq,
-                expired_at, created_at, place)
-        )
-        SELECT '-infinity'::timestamptz AS at, 0::numeric AS freed, NULL::integer AS place, 0 AS kind
-        UNION ALL
-        SELECT expires_at, credits - captured, NULL, 0 FROM ledger_hold
-        WHERE user_id = p_user_id AND status = 'open' AND expires_at <= p_now
-        UNION ALL
-        SELECT expires_at, 0, place, 1 FROM g WHERE expires_at <= p_now AND ran_out_seq IS NULL
-        UNION ALL
-        SELECT effective_at, 0, place, 2 FROM g WHERE entry_id < 0
-        ORDER BY at, kind, place
-    LOOP
-        v_at := greatest(v_at, e.at);
-        v_balance.reserved := v_balance.reserved - e.freed;
-        i := e.place;
-        IF e.kind = 2 THEN
-            v_part := greatest(least(v_grants[i].amount, 999999999.999999 - v_total), 0);  -- all that a balance can hold
-            v_grants[i].amount := v_part;
-            CONTINUE WHEN v_part = 0;
-            v_seq := v_seq + 1;
-            v_total := v_total + v_part;
-            v_paid := least(r.overdrawn, v_part);
-            r.overdrawn := r.overdrawn - v_paid;
-            v_grants[i].remaining := v_part - v_paid;
-            v_grants[i].seq := v_seq;
-            v_grants[i].created_at := v_at;
-            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, -v_part, v_at)::ledger_lapse);
-            IF v_paid > 0 THEN
-                r.draws := array_append(
-                    r.draws, ROW(v_grants[i].entry_id, v_seq, v_seq, v_paid, v_paid, v_paid)::ledger_grant_draw);
-            END IF;
-            CONTINUE;
-        END IF;
-        IF e.kind = 1 THEN
-            v_grants[i].ran_out_seq := v_seq;
-            IF v_grants[i].remaining > 0 THEN
-                v_kept := v_kept + v_grants[i].remaining;
-                v_top := v_top + 1;
-                v_pile[v_top] := i;
-            END IF;
-        END IF;
-        WHILE v_kept > v_balance.reserved AND v_top > 0 LOOP
-            i := v_pile[v_top];
-            v_part := least(v_grants[i].remaining, v_kept - v_balance.reserved);
-            v_kept := v_kept - v_part;
-            v_seq := v_seq + 1;
-            v_total := v_total - v_part;
-            v_grants[i].remaining := v_grants[i].remaining - v_part;
-            v_grants[i].expired := v_grants[i].expired + v_part;
-            v_grants[i].expired_at := v_at;
-            IF v_grants[i].remaining = 0 THEN
-                v_top := v_top - 1;
-            END IF;
-            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, v_part, v_at)::ledger_lapse);
-        END LOOP;
-    END LOOP;
-    r.grants := v_grants;
-    RETURN r;
 END $$;
 
 CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -1882,6 +1868,253 @@ BEGIN
     RETURN r;
 END $$;
 
+-- The grants of a customer as they stand at `p_now`, once the history is settled; `skips`: without a part of the past,
+-- whose turn comes with later calls.
+--
+-- A history that is longer than what is settled at once is settled so far, and what has expired is settled without the
+-- rest of it, if that may be skipped. `balance_notes_crossing` lets a call come every 1024 entries, so that it never
+-- grows longer.
+CREATE FUNCTION ledger_settle_history(
+    p_user_id bigint, p_now timestamptz, p_seq bigint, OUT standing ledger_grants_standing, OUT skips boolean
+) LANGUAGE plpgsql AS $$
+BEGIN
+    LOOP
+        skips := false;
+        standing := ledger_burn_down(p_user_id, p_now, ledger_moves_at_once());
+        EXIT WHEN standing.seq = p_seq;
+        IF NOT ledger_may_skip(p_user_id) THEN
+            PERFORM ledger_refuse_long_history(p_user_id);
+        END IF;
+        PERFORM ledger_note_grants(p_user_id, standing);
+        skips := ledger_may_skip(p_user_id);
+        IF skips THEN
+            standing := ledger_burn_down(p_user_id, p_now, NULL, true);
+            EXIT;
+        END IF;
+    END LOOP;
+    standing := ledger_lapse_grants(p_user_id, p_now, standing);
+    IF skips THEN
+        standing.draws := '{}';
+        standing.seq := NULL;
+        standing.grants := ARRAY(  -- what expired is counted in its turn, too
+            SELECT ROW(
+                s.entry_id, s.seq, s.amount, s.remaining, coalesce(g.expired, 0), s.category, s.priority,
+                s.effective_at, s.expires_at, s.ran_out_seq, s.expired_at, s.created_at)::ledger_grant_state
+            FROM unnest(standing.grants) s LEFT JOIN ledger_grant g ON g.entry_id = s.entry_id
+            WHERE s.expires_at IS NOT NULL OR s.priority <> 50 OR s.entry_id < 0);
+    END IF;
+END $$;
+
+-- The entry that says that a grant has expired.
+CREATE FUNCTION ledger_expiry_entry(p_grant_id bigint, p_seq bigint) RETURNS ledger_entry LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    e ledger_entry;
+BEGIN
+    e.type := 'debit';
+    e.reason := 'expiry';
+    e.description := 'Credits expired';
+    e.metadata := jsonb_build_object('grant_id', p_grant_id);
+    e.operation := 'expire_grant';
+    e.idempotency_key := format('%s:%s', p_grant_id, p_seq);
+    RETURN e;
+END $$;
+
+-- The entry of what a period brings, or (`p_rolls_over`) of what of it stays longer.
+CREATE FUNCTION ledger_period_entry(d ledger_due_period, p_rolls_over boolean) RETURNS ledger_entry
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    e ledger_entry;
+    v_plan accounts_plan;
+BEGIN
+    SELECT * INTO v_plan FROM accounts_plan WHERE id = d.plan_id;
+    e.type := 'credit';
+    e.reason := 'grant';
+    e.description := format(
+        '%s, %s to %s%s', v_plan.name, to_char(d.starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+        to_char(d.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), CASE WHEN p_rolls_over THEN ': rolls over' ELSE '' END);
+    e.metadata := jsonb_build_object(
+        'subscription_id', d.subscription_id, 'plan', v_plan.code,
+        'period_start', to_char(d.starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+    e.operation := 'subscription';
+    e.idempotency_key := format(
+        '%s:%s%s', d.subscription_id, e.metadata ->> 'period_start',
+        CASE WHEN p_rolls_over THEN ':rolls-over' ELSE '' END);
+    RETURN e;
+END $$;
+
+-- Write the entries of what has expired and what periods have brought; returns the balance after them and their ids, in
+-- the order of the stand-ins of periods' grants. The row of the balance is left to the caller.
+CREATE FUNCTION ledger_post_expiries(
+    INOUT b ledger_balance, p_lapses ledger_lapse[], p_periods ledger_due_period[], OUT made bigint[],
+    OUT draws ledger_grant_draw[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    e ledger_entry;
+    lapse ledger_lapse;
+BEGIN
+    made := '{}';
+    draws := '{}';
+    FOREACH lapse IN ARRAY p_lapses LOOP
+        b.seq := b.seq + 1;
+        b.balance := b.balance - lapse.credits;
+        b.granted_total := b.granted_total - lapse.credits;
+        b.updated_at := greatest(b.updated_at, lapse.expired_at);
+        IF lapse.credits > 0 THEN
+            IF lapse.entry_id < 0 THEN
+                lapse.entry_id := made[-lapse.entry_id];
+            END IF;
+            e := ledger_expiry_entry(lapse.entry_id, b.seq);
+        ELSE
+            e := ledger_period_entry(p_periods[(1 - lapse.entry_id) / 2], lapse.entry_id % 2 = 0);
+        END IF;
+        e.fingerprint := sha256(convert_to(e.idempotency_key, 'UTF8'));
+        b.seal := ledger_seal(
+            b.seal, b.user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, NULL, e.metadata,
+            e.operation, e.idempotency_key, e.fingerprint, NULL, NULL, b.updated_at);
+        INSERT INTO ledger_entry (
+            user_id, seq, type, reason, amount, balance_after, description, metadata, operation, idempotency_key,
+            fingerprint, created_at, seal)
+        VALUES (
+            b.user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, e.metadata, e.operation,
+            e.idempotency_key, e.fingerprint, b.updated_at, b.seal)
+        RETURNING id INTO e.id;
+        IF lapse.credits > 0 THEN
+            draws := array_append(draws, ROW(
+                lapse.entry_id, b.seq, b.seq, lapse.credits, lapse.credits, lapse.credits)::ledger_grant_draw);
+        ELSE
+            made[-lapse.entry_id] := e.id;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Put the ids of entries that were made in the place of the stand-ins of periods' grants.
+CREATE FUNCTION ledger_with_entries(r ledger_grants_standing, p_made bigint[]) RETURNS ledger_grants_standing
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    r.grants := ARRAY(
+        SELECT ROW(CASE WHEN entry_id < 0 THEN p_made[-entry_id] ELSE entry_id END, seq, amount, remaining, expired,
+                   category, priority, effective_at, expires_at, ran_out_seq, expired_at, created_at)::ledger_grant_state
+        FROM unnest(r.grants));
+    r.draws := ARRAY(
+        SELECT ROW(CASE WHEN entry_id < 0 THEN p_made[-entry_id] ELSE entry_id END, first_seq, last_seq,
+                   first_credits, last_credits, credits)::ledger_grant_draw
+        FROM unnest(r.draws) WITH ORDINALITY
+            AS draw(entry_id, first_seq, last_seq, first_credits, last_credits, credits, place)
+        ORDER BY place);
+    RETURN r;
+END $$;
+
+-- Settle every hold and every grant of the customer that has expired, and begin every period that is due, in the order
+-- of their times; returns how many holds there were. The caller holds the balance row. What a grant loses is one debit
+-- and what a period brings one credit or two, made at their own times, though never before the entry before them.
+CREATE FUNCTION ledger_settle_expired(p_user_id bigint) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    b ledger_balance;
+    v_history record;
+    v_posted record;
+    v_periods ledger_due_period[] := '{}';
+    v_settled integer;
+    v_freed numeric;
+    v_latest timestamptz;
+    r ledger_grants_standing;
+BEGIN
+    IF ledger_subscription_due_at(p_user_id) <= v_now THEN
+        v_periods := ARRAY(SELECT due FROM ledger_periods_due(p_user_id, v_now) AS due);
+    END IF;
+    SELECT * INTO b FROM ledger_balance WHERE user_id = p_user_id;
+    IF cardinality(v_periods) > 0 OR ledger_has_grants_that_end(p_user_id) OR b.seq >= 1024 + coalesce(
+        (SELECT seq FROM ledger_grantprogress WHERE user_id = p_user_id), 0)
+    THEN
+        v_history := ledger_settle_history(p_user_id, v_now, b.seq);
+        r := v_history.standing;
+    END IF;
+    WITH gone AS (
+        UPDATE ledger_hold SET status = 'expired', settled_at = expires_at
+        WHERE user_id = p_user_id AND status = 'open' AND expires_at <= v_now
+        RETURNING credits - captured AS freed, expires_at
+    )
+    SELECT count(*), coalesce(sum(freed), 0), max(expires_at) INTO v_settled, v_freed, v_latest FROM gone;
+
+    IF r.grants IS NOT NULL THEN
+        v_posted := ledger_post_expiries(b, r.lapses, v_periods);
+        b := v_posted.b;
+        r.draws := r.draws || v_posted.draws;
+        IF cardinality(r.lapses) > 0 THEN
+            r.seq := CASE WHEN NOT v_history.skips THEN b.seq END;
+        END IF;
+        PERFORM ledger_note_grants(p_user_id, ledger_with_entries(r, v_posted.made));
+        IF cardinality(v_periods) > 0 THEN
+            PERFORM ledger_note_periods(p_user_id, v_periods, v_posted.made);
+        END IF;
+    END IF;
+
+    UPDATE ledger_balance SET
+        balance = b.balance, granted_total = b.granted_total, seq = b.seq, seal = b.seal,
+        reserved = reserved - v_freed,
+        -- A grant that keeps something for holds stays due: the next call looks whether it still may.
+        next_expiry_at = least(
+            (SELECT min(h.expires_at) FROM ledger_hold h WHERE h.user_id = p_user_id AND h.status = 'open'),
+            (SELECT min(g.expires_at) FROM ledger_grant g
+             WHERE g.user_id = p_user_id AND g.expires_at IS NOT NULL AND g.remaining > 0),
+            ledger_subscription_due_at(p_user_id),
+            '9999-12-31 00:00:00+00'),
+        updated_at = greatest(b.updated_at, v_latest)
+    WHERE user_id = p_user_id;
+    RETURN v_settled;
+END $$;
+
+-- Settle what is due, if anything is, and take what is owed of what a hold may have given back. The caller
+-- holds the balance row.
+CREATE FUNCTION ledger_settle_what_is_due(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM ledger_balance WHERE user_id = p_user_id AND next_expiry_at <= clock_timestamp();
+    IF FOUND THEN
+        PERFORM ledger_settle_expired(p_user_id);
+    END IF;
+    PERFORM ledger_take_what_is_owed(p_user_id);
+END $$;
+
+-- Settle an entry that reverses another: it may have given credits back to a grant whose time has come, or
+-- to a customer who owes some. The caller holds the balance row.
+CREATE FUNCTION ledger_settle_what_came_in(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF ledger_has_grants_that_end(p_user_id) THEN
+        PERFORM ledger_settle_expired(p_user_id);
+    END IF;
+    PERFORM ledger_take_what_is_owed(p_user_id);
+END $$;
+
+-- What a customer's grants have lost by `p_now` since anything was settled, less what periods that began meanwhile have
+-- brought: credits, and when the last of that happened. What is owed, and will be taken of what has become available
+-- by that or by holds that have run out, counts as lost: nobody can spend it.
+-- All NULL: nothing. For readers, whether or not a job has run.
+CREATE FUNCTION ledger_lapsed(p_user_id bigint, p_now timestamptz) RETURNS ledger_lapse
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_standing ledger_grants_standing;
+    v_owed numeric;
+    v_there numeric;
+    r ledger_lapse;
+BEGIN
+    IF ledger_has_grants_that_end(p_user_id) OR ledger_subscription_due_at(p_user_id) <= p_now THEN
+        v_standing := ledger_lapse_grants(
+            p_user_id, p_now, ledger_burn_down(p_user_id, p_now, NULL, ledger_may_skip(p_user_id)));
+        SELECT NULL, sum(lapse.credits), max(lapse.expired_at) INTO r FROM unnest(v_standing.lapses) AS lapse;
+    END IF;
+    v_owed := (SELECT sum(credits_owed) FROM ledger_payment WHERE user_id = p_user_id AND credits_owed > 0);
+    IF v_owed > 0 AND NOT (ledger_has_grants_that_end(p_user_id) AND ledger_is_far_behind(p_user_id)) THEN
+        SELECT b.balance - coalesce(r.credits, 0) + b.overdraft_limit - b.reserved + coalesce((
+            SELECT sum(h.credits - h.captured) FROM ledger_hold h
+            WHERE h.user_id = p_user_id AND h.status = 'open' AND h.expires_at <= p_now), 0)
+        INTO v_there FROM ledger_balance b WHERE b.user_id = p_user_id;
+        IF v_there > 0 THEN
+            r.credits := coalesce(r.credits, 0) + least(v_owed, v_there);
+        END IF;
+    END IF;
+    RETURN r;
+END $$;
+
 -- A moment so many months later, in UTC: on the month's last day where the month is shorter.
 CREATE FUNCTION ledger_months_after(p_anchor timestamptz, p_months integer) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE AS $$
@@ -1915,87 +2148,33 @@ CREATE FUNCTION ledger_subscription_due_at(p_user_id bigint) RETURNS timestamptz
     WHERE s.user_id = p_user_id AND s.status IN ('active', 'paused') AND s.anchor_at IS NOT NULL
 $$;
 
--- The steps of the customer's subscription that are due by `p_now`, in their order. What they bring hangs on the
--- subscription alone, so it is the same whenever somebody asks.
---
--- Of what a period brings, as much outlives its end as the cap says, counted together with what earlier periods
--- brought: each lot ends so many periods later that what has not ended never exceeds the cap, and whatever ends sooner
--- is spent first.
-CREATE FUNCTION ledger_periods_due(p_user_id bigint, p_now timestamptz) RETURNS SETOF ledger_due_period
-LANGUAGE plpgsql STABLE AS $$
+-- Write down the periods that have begun with the entries of their grants (`p_made`, two places each), and the last step
+-- on the subscription. The caller holds the balance row.
+CREATE FUNCTION ledger_note_periods(p_user_id bigint, p_periods ledger_due_period[], p_made bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
-    s accounts_subscription;
-    d ledger_due_period;
-    v_due timestamptz := ledger_subscription_due_at(p_user_id);
-    v_whole timestamptz;    -- the end of the period if the subscription does not end before
-    v_periods numeric;      -- that the credits outlive their own, all of them
+    d ledger_due_period := p_periods[cardinality(p_periods)];
 BEGIN
-    IF v_due IS NULL OR p_now IS NULL OR v_due > p_now THEN
-        RETURN;
-    END IF;
-    SELECT * INTO s FROM accounts_subscription
-    WHERE user_id = p_user_id AND status IN ('active', 'paused') AND anchor_at IS NOT NULL;
-    d.subscription_id := s.id;
-    d.begins := s.status = 'active' AND v_due = s.current_period_start;
-    LOOP
-        IF NOT d.begins THEN
-            d.begins := s.status = 'active' AND NOT s.cancel_at_period_end
-                AND (s.ends_at IS NULL OR s.ends_at > s.current_period_end);
-            IF d.begins THEN
-                s.months_elapsed := s.months_elapsed + ledger_months_of(s.billing_interval);
-                s.current_period_start := s.current_period_end;
-                IF s.pending_plan_id IS NOT NULL THEN
-                    s.plan_id := s.pending_plan_id;
-                    s.billing_interval := s.pending_interval;
-                    s.credits_per_period := s.pending_credits;
-                    s.rollover_cap := s.pending_rollover_cap;
-                    s.pending_plan_id := NULL;
-                END IF;
-            ELSE
-                s.status := CASE WHEN s.cancel_at_period_end THEN 'canceled' ELSE 'expired' END;
-            END IF;
-        END IF;
-        d.status := s.status;
-        d.plan_id := s.plan_id;
-        d.billing_interval := s.billing_interval;
-        d.credits_per_period := s.credits_per_period;
-        d.rollover_cap := s.rollover_cap;
-        d.months_elapsed := s.months_elapsed;
-        d.starts_at := s.current_period_start;
-        d.credits := 0;
-        d.kept := 0;
-        d.next_grant_at := NULL;
-        IF NOT d.begins THEN
-            d.ends_at := s.current_period_end;
-            RETURN NEXT d;
-            RETURN;
-        END IF;
-
-        v_whole := ledger_months_after(s.anchor_at, s.months_elapsed + ledger_months_of(s.billing_interval));
-        s.current_period_end := least(v_whole, s.ends_at);
-        d.ends_at := s.current_period_end;
-        IF NOT s.cancel_at_period_end AND (s.ends_at IS NULL OR s.ends_at > d.ends_at) THEN
-            d.next_grant_at := d.ends_at;
-        END IF;
-        d.credits := CASE WHEN d.ends_at = v_whole THEN s.credits_per_period
-            ELSE ledger_prorated(s.credits_per_period, d.ends_at - d.starts_at, v_whole - d.starts_at) END;
-        d.expires_at := NULL;
-        d.kept_until := NULL;
-        IF s.rollover_cap IS NOT NULL AND d.credits > 0 THEN
-            v_periods := div(s.rollover_cap, d.credits);
-            IF v_periods < 1200 THEN  -- a hundred years of months are for ever
-                d.kept := s.rollover_cap - v_periods * d.credits;
-                d.expires_at := CASE v_periods WHEN 0 THEN d.ends_at ELSE ledger_months_after(
-                    s.anchor_at,
-                    s.months_elapsed + (1 + v_periods::integer) * ledger_months_of(s.billing_interval)) END;
-                d.kept_until := ledger_months_after(
-                    s.anchor_at, s.months_elapsed + (2 + v_periods::integer) * ledger_months_of(s.billing_interval));
-            END IF;
-        END IF;
-        RETURN NEXT d;
-        EXIT WHEN s.current_period_end > p_now;
-        d.begins := false;
-    END LOOP;
+    INSERT INTO ledger_subscriptionperiod (
+        user_id, subscription_id, plan_id, starts_at, ends_at, credits, entry_id, kept_entry_id)
+    SELECT p_user_id, subscription_id, plan_id, starts_at, ends_at,
+        coalesce((SELECT sum(amount) FROM ledger_entry WHERE id IN (p_made[2 * place - 1], p_made[2 * place])), 0),
+        p_made[2 * place - 1], p_made[2 * place]
+    FROM unnest(p_periods) WITH ORDINALITY AS due(
+        subscription_id, status, plan_id, billing_interval, credits_per_period, rollover_cap, months_elapsed,
+        starts_at, ends_at, next_grant_at, begins, credits, expires_at, kept, kept_until, place)
+    WHERE begins ORDER BY place;
+    UPDATE accounts_subscription SET
+        status = d.status, plan_id = d.plan_id, billing_interval = d.billing_interval,
+        credits_per_period = d.credits_per_period, rollover_cap = d.rollover_cap,
+        months_elapsed = d.months_elapsed, current_period_start = d.starts_at, current_period_end = d.ends_at,
+        next_grant_at = d.next_grant_at,
+        -- A change that waited for the next period is made with it.
+        pending_plan_id = CASE WHEN current_period_start = d.starts_at THEN pending_plan_id END,
+        pending_interval = CASE WHEN current_period_start = d.starts_at THEN pending_interval ELSE '' END,
+        pending_credits = CASE WHEN current_period_start = d.starts_at THEN pending_credits END,
+        pending_rollover_cap = CASE WHEN current_period_start = d.starts_at THEN pending_rollover_cap END
+    WHERE id = d.subscription_id;
 END $$;
 
 -- Bring a customer's subscription to where it stands now, and let the balance expect its next step; the balance row is

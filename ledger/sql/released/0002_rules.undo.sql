@@ -68,7 +68,7 @@ DROP FUNCTION ledger_note_crossing;
 
 DROP FUNCTION ledger_renew;
 
-DROP FUNCTION ledger_periods_due;
+DROP FUNCTION ledger_note_periods;
 
 DROP FUNCTION ledger_subscription_due_at;
 
@@ -77,6 +77,24 @@ DROP FUNCTION ledger_prorated;
 DROP FUNCTION ledger_months_of;
 
 DROP FUNCTION ledger_months_after;
+
+DROP FUNCTION ledger_lapsed;
+
+DROP FUNCTION ledger_settle_what_came_in;
+
+DROP FUNCTION ledger_settle_what_is_due;
+
+DROP FUNCTION ledger_settle_expired;
+
+DROP FUNCTION ledger_with_entries;
+
+DROP FUNCTION ledger_post_expiries;
+
+DROP FUNCTION ledger_period_entry;
+
+DROP FUNCTION ledger_expiry_entry;
+
+DROP FUNCTION ledger_settle_history;
 
 DROP FUNCTION ledger_correct_drift;
 
@@ -106,10 +124,6 @@ DROP FUNCTION ledger_refuse_move_without_seq;
 
 DROP FUNCTION ledger_refuse_change;
 
-DROP FUNCTION ledger_lapse_grants;
-
-DROP FUNCTION ledger_burn_down;
-
 DROP FUNCTION ledger_grants_concerned;
 
 DROP FUNCTION ledger_grant_moves;
@@ -120,7 +134,41 @@ DROP FUNCTION ledger_place_of_draw;
 
 DROP FUNCTION ledger_draws_at;
 
+DROP FUNCTION ledger_rows_of_credit;
+
+DROP FUNCTION ledger_changes_by_credit;
+
+DROP FUNCTION ledger_level_of_reversed;
+
+DROP FUNCTION ledger_takings;
+
+DROP FUNCTION ledger_rows_of_taking;
+
+DROP FUNCTION ledger_rows_before;
+
+DROP FUNCTION ledger_lapse_grants;
+
+DROP FUNCTION ledger_grant_events;
+
+DROP FUNCTION ledger_grants_of_due_periods;
+
+DROP FUNCTION ledger_periods_due;
+
+DROP FUNCTION ledger_burn_down;
+
+DROP FUNCTION ledger_rows_of_debits;
+
+DROP FUNCTION ledger_changes_by_debits;
+
+DROP FUNCTION ledger_next_debits;
+
+DROP FUNCTION ledger_start_burn_down;
+
+DROP FUNCTION ledger_grant_steps;
+
 DROP FUNCTION ledger_balance_at;
+
+DROP FUNCTION ledger_place_of_grant;
 
 DROP FUNCTION ledger_has_grants_that_end;
 
@@ -162,14 +210,6 @@ DROP FUNCTION ledger_freeze;
 
 DROP FUNCTION ledger_replay_terms;
 
-DROP FUNCTION ledger_lapsed;
-
-DROP FUNCTION ledger_settle_what_came_in;
-
-DROP FUNCTION ledger_settle_what_is_due;
-
-DROP FUNCTION ledger_settle_expired;
-
 DROP FUNCTION ledger_lock_used_balance;
 
 DROP FUNCTION ledger_lock_balance;
@@ -183,6 +223,12 @@ DROP FUNCTION ledger_begin_anchor;
 DROP TYPE ledger_due_period;
 
 DROP TYPE ledger_hold_outcome;
+
+DROP TYPE ledger_grant_change;
+
+DROP TYPE ledger_debit_run;
+
+DROP TYPE ledger_burn_down_state;
 
 DROP TYPE ledger_grant_move;
 
