@@ -86,6 +86,14 @@ DROP FUNCTION usage_metadata_beside;
 
 DROP FUNCTION usage_charge_batch;
 
+DROP FUNCTION usage_log_batch;
+
+DROP FUNCTION usage_debit_batch;
+
+DROP FUNCTION usage_read_batch;
+
+DROP FUNCTION usage_charge_each;
+
 DROP TYPE usage_settled;
 
 DROP TYPE usage_reported;
