@@ -37,6 +37,10 @@ class Verdict:
     available: Decimal | None
     budget: Budget | None
 
+    @property
+    def is_valid(self) -> bool:
+        return self.code == Code.VALID
+
 
 # Where a key stands, as `usage_key_left` and `usage_take_call` would find it, but without noting or settling anything.
 # Inside CASE, since a function in a lateral join is called before the join's condition is looked at: of a key without a

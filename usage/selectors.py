@@ -30,6 +30,7 @@ from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import live_subscription_of, live_subscription_statement, subscription_of_row
 from config.db.prepared import read_prepared, read_with_names
 from config.db.snapshot import snapshot
+from config.values.credits import percentage
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
 from usage.errors import CustomerKeyInvalid
 from usage.models import DroppedMonth, ReconciliationRun, RequestLog
@@ -244,6 +245,11 @@ class Life:
     @property
     def total_requests(self) -> int:
         return self.successful_requests + self.failed_requests
+
+    @property
+    def success_rate(self) -> Decimal:
+        """Successful of all requests, in percent."""
+        return percentage(self.successful_requests, self.total_requests)
 
 
 def life_of(*, user_id: int) -> Life:

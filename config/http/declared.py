@@ -6,14 +6,14 @@ asked once where each value comes from and how it is shown. The mirror of `confi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import serializers
 
-from config.http.fields import CreditsField, InstantField
+from config.http.fields import CreditsField, InstantField, PercentageField
 from config.values.credits import plain
 
 Show = Callable[[Any], Any]
@@ -22,31 +22,56 @@ Show = Callable[[Any], Any]
 class Answer:
     """One kind of answer, declared by a serializer; its values are attributes of whatever is shown.
 
-    Nested serializers are shown alike. Fields that compute something, and lists, have no place here.
+    Values of the fields in `given` are no attributes: they are given by name. A field that is not required is left out
+    where its value is None. Nested serializers are shown alike. Fields that compute something have no place here.
     """
 
-    def __init__(self, serializer: type[serializers.Serializer[Any]]) -> None:
+    def __init__(self, serializer: type[serializers.Serializer[Any]], *, given: Collection[str] = ()) -> None:
         self.serializer = serializer
+        self._given = frozenset(given)
 
-    def of(self, shown: Any) -> dict[str, Any]:
+    def of(self, shown: Any, /, **given: Any) -> dict[str, Any]:
         """Give the answer's data, as the serializer would."""
-        fields, values = self._fields, self._values(shown)
-        return {
-            name: value if show is None else show(value) for (name, show), value in zip(fields, values, strict=True)
+        data = {
+            name: value if show is None else show(value)
+            for (name, show), value in zip(self._fields, self._values(shown), strict=True)
         }
+        if self._given:
+            data = self._in_order | data | {name: _shown(self._shows_given[name], given[name]) for name in self._given}
+        for name in self._optional:
+            if data[name] is None:
+                del data[name]
+        return data
 
     @cached_property
     def _values(self) -> Callable[[Any], tuple[Any, ...]]:
-        sources = attrgetter(*(str(field.source) for field in self._declared.values()))
-        return sources if len(self._declared) > 1 else lambda shown: (sources(shown),)
+        sources = [str(field.source) for name, field in self._declared.items() if name not in self._given]
+        read = attrgetter(*sources)
+        return read if len(sources) > 1 else lambda shown: (read(shown),)
 
     @cached_property
     def _fields(self) -> list[tuple[str, Show | None]]:
-        return [(name, _show_of(field)) for name, field in self._declared.items()]
+        return [(name, _show_of(field)) for name, field in self._declared.items() if name not in self._given]
+
+    @cached_property
+    def _shows_given(self) -> dict[str, Show | None]:
+        return {name: _show_of(self._declared[name]) for name in self._given}
+
+    @cached_property
+    def _in_order(self) -> dict[str, Any]:
+        return dict.fromkeys(self._declared)
+
+    @cached_property
+    def _optional(self) -> tuple[str, ...]:
+        return tuple(name for name, field in self._declared.items() if not field.required and not field.read_only)
 
     @cached_property
     def _declared(self) -> dict[str, Any]:
         return dict(self.serializer().fields)
+
+
+def _shown(show: Show | None, value: Any) -> Any:
+    return value if show is None else show(value)
 
 
 def _show_of(field: Any) -> Show | None:
@@ -56,8 +81,14 @@ def _show_of(field: Any) -> Show | None:
     """
     if isinstance(field, CreditsField):
         return _unless_null(plain)
+    if isinstance(field, serializers.ListSerializer):
+        one = Answer(cast(Any, type(field.child))).of
+        return lambda items: [one(item) for item in items]
     if isinstance(field, serializers.Serializer):
         return _unless_null(Answer(type(field)).of)
+    if isinstance(field, serializers.ListField):
+        _show_of(field.child)  # a list of what is shown as it is
+        return None
     if isinstance(field, _SHOWN_AS_THEY_ARE):
         return None
     raise TypeError(f"{type(field).__name__} cannot be shown without its serializer.")
@@ -68,6 +99,6 @@ def _unless_null(show: Show) -> Show:
 
 
 _SHOWN_AS_THEY_ARE = (
-    InstantField, serializers.IntegerField, serializers.BooleanField, serializers.CharField, serializers.ChoiceField,
-    serializers.DictField,
+    InstantField, PercentageField, serializers.IntegerField, serializers.BooleanField, serializers.CharField,
+    serializers.ChoiceField, serializers.DictField, serializers.UUIDField,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.values.credits import LARGEST, PLACES, NotACreditAmount, parse_credits, plain, whole_milliseconds
@@ -51,6 +52,14 @@ class UnitsField(CreditsField):
     """How much was asked for, counted as exactly as credits are."""
 
     noun = "units"
+
+
+@extend_schema_field({"type": "number", "minimum": 0, "maximum": 100, "examples": [25.0]})
+class PercentageField(serializers.Field[Any, Any, Any, Any]):
+    """A percentage as `config.values.credits.percentage` gives it, printed as it is: `25.0` keeps its zero."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 class InstantField(serializers.DateTimeField):

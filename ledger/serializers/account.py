@@ -10,7 +10,6 @@ from rest_framework import serializers
 from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
 from config.http.refusals import ErrorSerializer
-from config.values.credits import plain
 from ledger.models import Entry, EntryType, Grant, GrantCategory, GrantStatus, Hold, HoldStatus
 from ledger.selectors import CreditBalance
 
@@ -140,18 +139,12 @@ class HoldSerializer(serializers.Serializer[Hold]):
     created_at = InstantField()
 
 
+_HOLD = Answer(HoldSerializer, given=["status"])
+
+
 def hold_answer(hold: Hold, now: dt.datetime) -> dict[str, Any]:
-    """Give a hold in the form of HoldSerializer; one that has run out is expired at once."""
-    return {
-        "id": hold.pk,
-        "user_id": hold.user_id,
-        "credits": plain(hold.credits),
-        "captured": plain(hold.captured),
-        "status": str(hold.status_at(now)),
-        "expires_at": hold.expires_at,
-        "reference": hold.reference,
-        "created_at": hold.created_at,
-    }
+    """Give a hold as it is now: one that has run out is expired at once."""
+    return _HOLD.of(hold, status=hold.status_at(now))
 
 
 class RefundSerializer(EntrySerializer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 from rest_framework import serializers
 
 from config.http.declared import Answer
-from config.http.fields import CreditsField, InstantField
+from config.http.fields import CreditsField, InstantField, PercentageField
+from config.values.json import exact_json
 
 
 class Inner(serializers.Serializer):
@@ -42,6 +44,42 @@ def test_an_answer_is_what_its_serializer_says(inner):
 
     assert Answer(Outer).of(shown) == Outer(shown).data
     assert list(Answer(Outer).of(shown)) == list(Outer(shown).data)
+
+
+class Reported(serializers.Serializer):
+    id = serializers.UUIDField()
+    share = PercentageField()
+    words = serializers.ListField(child=serializers.CharField())
+    parts = Inner(many=True)
+    note = serializers.CharField(required=False)
+    state = serializers.CharField()
+
+
+@pytest.mark.parametrize("note", [None, "seen"])
+def test_lists_are_shown_whole_and_what_is_not_required_is_left_out_where_it_is_none(note):
+    facts = {
+        "id": uuid.UUID(int=7),
+        "share": Decimal("25.0"),
+        "words": ["a", "b"],
+        "parts": [SimpleNamespace(code="a", left=None), SimpleNamespace(code="b", left=Decimal("1.50"))],
+        "state": "open",
+    }
+    shown = SimpleNamespace(**facts, note=note)
+    declared = Reported(shown if note else SimpleNamespace(**facts)).data
+
+    assert exact_json(Answer(Reported).of(shown)) == exact_json(declared)
+
+
+def test_a_given_value_stands_in_its_place_and_is_shown_as_its_field_shows_it():
+    shown = SimpleNamespace(code="a")
+
+    assert list(Answer(Inner, given=["code"]).of(SimpleNamespace(left=None), code="b").items()) == [
+        ("code", "b"),
+        ("left", None),
+    ]
+    assert Answer(Inner, given=["left"]).of(shown, left=Decimal("2.500000")) == {"code": "a", "left": Decimal("2.5")}
+    with pytest.raises(KeyError, match="left"):
+        Answer(Inner, given=["left"]).of(shown)
 
 
 def test_a_field_that_computes_has_no_place_in_it():

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from functools import cached_property
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import BillingInterval, Subscription, SubscriptionStatus, User
 from config.http.declared import Answer
-from config.http.fields import CreditsField, InstantField
+from config.http.fields import CreditsField, InstantField, PercentageField
+from config.values.credits import percentage
 from ledger.serializers.account import CreditBalanceSerializer
 from usage.models import Outcome, RequestLog
-from usage.selectors import Overview, Usage
+from usage.selectors import Life, Overview, Usage
 from usage.windows import PERIODS
 
 
@@ -100,15 +102,35 @@ class AccountSummarySerializer(serializers.Serializer[AccountSummary]):
 SUMMARY = Answer(AccountSummarySerializer)
 
 
-@extend_schema_field({"type": "number", "minimum": 0, "maximum": 100, "examples": [25.0]})
-class PercentageField(serializers.Field[Any, Any, Any, Any]):
-    """A percentage as `config.values.credits.percentage` gives it, printed as it is: `25.0` keeps its zero."""
+@dataclass(frozen=True)
+class KeySummary:
+    """An account in whole credits: remaining is what can really be spent, and whatever is not remaining is used."""
 
-    def to_representation(self, value: Any) -> Any:
-        return value
+    user: User
+    life: Life
+
+    @cached_property
+    def credits_remaining(self) -> int:
+        return max(_whole(self.life.credits.available), 0)
+
+    @cached_property
+    def total_credits(self) -> int:
+        return max(_whole(self.life.credits.granted_total), self.credits_remaining)
+
+    @property
+    def credits_used(self) -> int:
+        return self.total_credits - self.credits_remaining
+
+    @property
+    def credits_percentage(self) -> Decimal:
+        return percentage(self.credits_used, self.total_credits)
 
 
-class RequestTotalsSerializer(serializers.Serializer[Any]):
+def _whole(credits: Decimal) -> int:
+    return int(credits.to_integral_value(ROUND_FLOOR))
+
+
+class RequestTotalsSerializer(serializers.Serializer[Life]):
     """All requests of the account's life."""
 
     total_requests = serializers.IntegerField()
@@ -117,16 +139,19 @@ class RequestTotalsSerializer(serializers.Serializer[Any]):
     success_rate = PercentageField(help_text="Successful of total, in percent.")
 
 
-class KeySummarySerializer(serializers.Serializer[Any]):
+class KeySummarySerializer(serializers.Serializer[KeySummary]):
     """The account as a program sees it, in whole credits."""
 
-    email = serializers.EmailField()
-    full_name = serializers.CharField()
+    email = serializers.EmailField(source="user.email")
+    full_name = serializers.CharField(source="user.full_name")
     total_credits = serializers.IntegerField(help_text="All credits ever granted, bought or adjusted.")
     credits_used = serializers.IntegerField(help_text="Total less remaining; held credits count as used.")
     credits_remaining = serializers.IntegerField(help_text="What can be spent now.")
     credits_percentage = PercentageField(help_text="Used of total, in percent.")
-    summary = RequestTotalsSerializer()
+    summary = RequestTotalsSerializer(source="life")
+
+
+KEY_SUMMARY = Answer(KeySummarySerializer)
 
 
 class RequestSerializer(serializers.Serializer[RequestLog]):

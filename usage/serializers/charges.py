@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from rest_framework import serializers
 
 from config.http.bodies import Body
+from config.http.declared import Answer
 from config.http.fields import CreditsField, TextField
 from usage.serializers.metering import (
     AnyCustomerSerializer,
@@ -17,6 +17,7 @@ from usage.serializers.metering import (
     endpoint_field,
     units_field,
 )
+from usage.services.charges.charge import Charge
 
 
 class ChargeRequestSerializer(OneCustomerSerializer, ReportSerializer):
@@ -27,7 +28,7 @@ class ChargeRequestSerializer(OneCustomerSerializer, ReportSerializer):
     credits = credits_field("Costs so much, whatever the price.")
 
 
-class ChargeSerializer(serializers.Serializer[Any]):
+class ChargeSerializer(serializers.Serializer[Charge]):
     """One request that was charged."""
 
     id = serializers.IntegerField(help_text="Names the charge for ever, for refunds too.")
@@ -46,5 +47,6 @@ class RefundRequestSerializer(AnyCustomerSerializer):
     reason = TextField(max_length=500, help_text="Why; the customer reads it in the ledger.")
 
 
+CHARGED = Answer(ChargeSerializer)
 CHARGE = Body(ChargeRequestSerializer)
 REFUND = Body(RefundRequestSerializer)

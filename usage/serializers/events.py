@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from rest_framework import serializers
 
 from config.http.bodies import Body
+from config.http.declared import Answer
 from config.http.field_errors import flattened
 from config.http.fields import ObjectField, TextField, TimestampField, WholeNumberField
 from usage.serializers.metering import MethodField, endpoint_field, latency_field, units_field
@@ -47,16 +48,34 @@ class DocumentedEventSerializer(EventSerializer):
     data = EventDataSerializer(required=False)  # type: ignore[assignment]
 
 
-class EventResultSerializer(serializers.Serializer[Any]):
+class NamedResult(NamedTuple):
+    """What became of one event, and the id that it was sent with, if any."""
+
+    id: str | None
+    result: Result
+
+
+class Report(NamedTuple):
+    """What became of all events of a call, and how many of them were accepted, known before, or rejected."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    results: list[NamedResult]
+
+
+class EventResultSerializer(serializers.Serializer[NamedResult]):
     """What became of one event."""
 
     id = serializers.CharField(allow_null=True, help_text="The event's id; null when it had none.")
-    status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"])
-    code = serializers.CharField(required=False, help_text="Why it was rejected; `unpaid` where it was accepted.")
-    detail = serializers.CharField(required=False)
+    status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"], source="result.status")
+    code = serializers.CharField(
+        required=False, source="result.code", help_text="Why it was rejected; `unpaid` where it was accepted."
+    )
+    detail = serializers.CharField(required=False, source="result.detail")
 
 
-class EventsAnswerSerializer(serializers.Serializer[Any]):
+class EventsAnswerSerializer(serializers.Serializer[Report]):
     """What became of all of them, in the order in which they were sent."""
 
     accepted = serializers.IntegerField()
@@ -65,6 +84,7 @@ class EventsAnswerSerializer(serializers.Serializer[Any]):
     results = EventResultSerializer(many=True)
 
 
+REPORT = Answer(EventsAnswerSerializer)
 _EVENT, _DATA = Body(EventSerializer), Body(EventDataSerializer)
 
 

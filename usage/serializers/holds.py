@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
 from config.http.bodies import Body
+from config.http.declared import Answer
 from config.http.fields import FlagField, WholeNumberField
 from ledger.serializers.account import HoldSerializer
 from usage.serializers.metering import (
@@ -21,6 +23,7 @@ from usage.serializers.metering import (
     reference_field,
     units_field,
 )
+from usage.services.holding import Captured
 
 LONGEST_HOLD_SECONDS = 86_400
 
@@ -66,6 +69,14 @@ class CaptureSerializer(HoldSerializer):
     """A hold of which something was captured."""
 
     entry_id = serializers.IntegerField(allow_null=True, help_text="The ledger entry; null when nothing was debited.")
+
+
+_CAPTURED = Answer(CaptureSerializer, given=["status", "entry_id"])
+
+
+def captured_answer(captured: Captured, now: dt.datetime) -> dict[str, Any]:
+    """Give a hold as it is now, and the entry of the capture."""
+    return _CAPTURED.of(captured.hold, status=captured.hold.status_at(now), entry_id=captured.entry_id)
 
 
 class ExtensionRequestSerializer(AnyCustomerSerializer):

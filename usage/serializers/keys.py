@@ -10,9 +10,10 @@ from rest_framework import serializers
 from accounts.models import Scope
 from accounts.serializers.people import ApiKeySerializer
 from config.http.bodies import Body
+from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField
 from ledger.serializers.account import BudgetSerializer
-from usage.key_verdicts import Code
+from usage.key_verdicts import Code, Verdict
 from usage.serializers.metering import KeyField, endpoint_field, method_field, units_field
 
 
@@ -25,10 +26,10 @@ class VerdictRequestSerializer(serializers.Serializer[Any]):
     method = method_field()
 
 
-class VerdictSerializer(serializers.Serializer[Any]):
+class VerdictSerializer(serializers.Serializer[Verdict]):
     """Whether a request with this key would be charged."""
 
-    valid = serializers.BooleanField()
+    valid = serializers.BooleanField(source="is_valid")
     code = serializers.ChoiceField(
         choices=[code.value for code in Code], help_text="`valid`, or the first thing that is wrong."
     )
@@ -58,4 +59,5 @@ class NewSpendingKeySerializer(SpendingKeySerializer):
     key = serializers.CharField(help_text="The whole key, shown this once: only its hash is stored.")
 
 
+VERDICT_ON_KEY = Answer(VerdictSerializer)
 VERDICT = Body(VerdictRequestSerializer)

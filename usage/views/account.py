@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import ROUND_FLOOR
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -21,19 +20,20 @@ from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewS
 from config.http.pagination import LongListPagination
 from config.http.parameters import choice, strict_parameters, time_range, wants_csv
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from config.values.credits import percentage
 from ledger.services.grants import settle_grants
 from ledger.services.subscriptions.renewals import is_due
 from usage.filters import RequestFilter
 from usage.listings import REQUESTS, RequestRows
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
-from usage.selectors import Life, Usage, life_of, overview_of, usage_of
+from usage.selectors import Usage, life_of, overview_of, usage_of
 from usage.serializers.account import (
+    KEY_SUMMARY,
     SUMMARY,
     USAGE,
     AccountSummary,
     AccountSummarySerializer,
+    KeySummary,
     KeySummarySerializer,
     RequestSerializer,
     UsageStats,
@@ -182,25 +182,4 @@ class KeySummaryViewSet(LeanViewSet):
         responses={200: KeySummarySerializer, **REFUSALS, 403: ErrorSerializer},
     )
     def retrieve(self, request: LeanRequest) -> LeanAnswer:
-        return LeanAnswer(key_summary(request.user, life_of(user_id=request.user.pk)))
-
-
-def key_summary(user: User, life: Life) -> dict[str, Any]:
-    """Say it in whole credits: remaining is what can really be spent, and whatever is not remaining is used."""
-    remaining = max(int(life.credits.available.to_integral_value(ROUND_FLOOR)), 0)
-    total = max(int(life.credits.granted_total.to_integral_value(ROUND_FLOOR)), remaining)
-    used = total - remaining
-    return {
-        "email": user.email,
-        "full_name": user.full_name,
-        "total_credits": total,
-        "credits_used": used,
-        "credits_remaining": remaining,
-        "credits_percentage": percentage(used, total),
-        "summary": {
-            "total_requests": life.total_requests,
-            "successful_requests": life.successful_requests,
-            "failed_requests": life.failed_requests,
-            "success_rate": percentage(life.successful_requests, life.total_requests),
-        },
-    }
+        return LeanAnswer(KEY_SUMMARY.of(KeySummary(request.user, life_of(user_id=request.user.pk))))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 
 from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
 from config.http.idempotency import sent_idempotency_key
 from config.http.lean import LeanAnswer, LeanRequest
 from config.http.refusals import ErrorSerializer
-from config.values.credits import plain
 from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound
 from ledger.serializers.account import InsufficientCreditsSerializer, RefundSerializer
-from usage.serializers.charges import CHARGE, REFUND, ChargeSerializer
+from usage.serializers.charges import CHARGE, CHARGED, REFUND, ChargeSerializer
 from usage.services.charges.calls import AskedCharge
-from usage.services.charges.charge import Charge, charge_request
+from usage.services.charges.charge import charge_request
 from usage.services.charges.refunds import refund_charge
 from usage.views.metering import (
     METERING_REFUSALS,
@@ -58,7 +55,7 @@ class ChargesViewSet(MeteringViewSet):
         charge = charge_request(
             AskedCharge(**customer, **asked, idempotency_key=idempotency_key, request_id=request_id)
         )
-        return done(charge_answer(charge), status=201, is_replay=charge.is_replay)
+        return done(CHARGED.of(charge), status=201, is_replay=charge.is_replay)
 
     @extend_schema(
         operation_id="refund",
@@ -80,16 +77,3 @@ class ChargesViewSet(MeteringViewSet):
         user_id = take_customer_id(asked, operation="refund", idempotency_key=idempotency_key)
         refund = refund_charge(charge_id=charge_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         return done(RefundSerializer(refund.entry).data, status=201, is_replay=refund.is_replay)
-
-
-def charge_answer(charge: Charge) -> dict[str, Any]:
-    """Give a charge in the form of ChargeSerializer."""
-    return {
-        "id": charge.id,
-        "user_id": charge.user_id,
-        "credits": plain(charge.credits),
-        "balance_after": plain(charge.balance_after),
-        "available": plain(charge.available),
-        "entry_id": charge.entry_id,
-        "request_id": charge.request_id,
-    }

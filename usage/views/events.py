@@ -16,7 +16,14 @@ from config.http.answers import RETRY_AFTER_SECONDS
 from config.http.lean import LeanAnswer, LeanRequest
 from config.http.parsers import StrictJsonParser
 from usage.errors import EventsRejected, EventsUnavailable
-from usage.serializers.events import DocumentedEventSerializer, EventsAnswerSerializer, read_event
+from usage.serializers.events import (
+    REPORT,
+    DocumentedEventSerializer,
+    EventsAnswerSerializer,
+    NamedResult,
+    Report,
+    read_event,
+)
 from usage.services.events import LARGEST_BATCH, UNRECORDED, Event, Result, record_events
 from usage.views.metering import METERING_REFUSALS, MeteringViewSet
 
@@ -119,12 +126,13 @@ def reported(request: LeanRequest) -> dict[str, Any]:
     done = iter(record_events(good, now=timezone.now()))
     results = [each if isinstance(each, Result) else next(done) for each in read]
     counts = Counter(result.status for result in results)
-    return {
-        "accepted": counts["accepted"],
-        "duplicates": counts["duplicate"],
-        "rejected": counts["rejected"],
-        "results": [_shown(event, result) for event, result in zip(events, results, strict=True)],
-    }
+    report = Report(
+        accepted=counts["accepted"],
+        duplicates=counts["duplicate"],
+        rejected=counts["rejected"],
+        results=[NamedResult(_id_of(event), result) for event, result in zip(events, results, strict=True)],
+    )
+    return REPORT.of(report)
 
 
 def _count_unrecorded(answer: Mapping[str, Any]) -> int:
@@ -132,7 +140,6 @@ def _count_unrecorded(answer: Mapping[str, Any]) -> int:
     return sum(result.get("code") in codes for result in answer["results"])
 
 
-def _shown(event: Any, result: Result) -> dict[str, Any]:
+def _id_of(event: Any) -> str | None:
     named = event.get("id") if isinstance(event, dict) else None
-    shown = {"id": named if isinstance(named, str) else None, "status": result.status}
-    return shown if result.code is None else {**shown, "code": result.code, "detail": result.detail}
+    return named if isinstance(named, str) else None

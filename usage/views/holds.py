@@ -16,7 +16,7 @@ from ledger.errors import HoldNotFound
 from ledger.selectors import hold_with_id
 from ledger.serializers.account import HoldSerializer, InsufficientCreditsSerializer, hold_answer
 from ledger.services.holds import HoldChange, extend_hold, release_hold
-from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer
+from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer, captured_answer
 from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 from usage.views.metering import (
     METERING_REFUSALS,
@@ -88,8 +88,7 @@ class HoldsViewSet(MeteringViewSet):
         user_id = take_customer_id(asked, operation="capture_hold", idempotency_key=idempotency_key)
         named = AskedCapture(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         captured = capture_hold(named._replace(request_id=request_uuid(request.request_id)))
-        answer = hold_answer(captured.hold, timezone.now()) | {"entry_id": captured.entry_id}
-        return done(answer, status=200, is_replay=captured.is_replay)
+        return done(captured_answer(captured, timezone.now()), status=200, is_replay=captured.is_replay)
 
     @extend_schema(
         operation_id="release_hold",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 
 from accounts import key_format
 from config.http.lean import LeanAnswer, LeanRequest
-from config.values.credits import plain
-from usage.key_verdicts import Code, Verdict, verdict_on
-from usage.serializers.keys import VERDICT, VerdictSerializer
+from usage.key_verdicts import verdict_on
+from usage.serializers.keys import VERDICT, VERDICT_ON_KEY, VerdictSerializer
 from usage.views.metering import METERING_REFUSALS, MeteringViewSet
 
 
@@ -35,18 +32,4 @@ class KeyVerdictsViewSet(MeteringViewSet):
             method=asked["method"],
             units=asked["units"],
         )
-        return LeanAnswer(verdict_answer(verdict))
-
-
-def verdict_answer(verdict: Verdict) -> dict[str, Any]:
-    """Give a verdict in the form of VerdictSerializer."""
-    required, available = verdict.credits_required, verdict.available
-    return {
-        "valid": verdict.code == Code.VALID,
-        "code": str(verdict.code),
-        "user_id": verdict.user_id,
-        "scopes": verdict.scopes,
-        "credits_required": None if required is None else plain(required),
-        "available": None if available is None else plain(available),
-        **({} if verdict.budget is None else {"budget": verdict.budget.extra}),
-    }
+        return LeanAnswer(VERDICT_ON_KEY.of(verdict))
