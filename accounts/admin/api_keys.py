@@ -22,7 +22,7 @@ from accounts.models import ApiKey, User
 from accounts.services.keys.api_keys import revoke_api_key
 from config.backoffice.acting import Acting
 from config.backoffice.credits import shown
-from config.backoffice.filters import CustomerFilter
+from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.record import record_change
 
@@ -38,44 +38,32 @@ def status_of(key: ApiKey, now: dt.datetime) -> str:
     return "Live"
 
 
-class StatusFilter(admin.SimpleListFilter):
+class StatusFilter(ConditionFilter):
     title = "status"
     parameter_name = "status"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("live", "Live"), ("expired", "Expired"), ("revoked", "Revoked")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:  # noqa: ARG002
-        now = timezone.now()
-        match self.value():
-            case "live":
-                unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
-                owned = Q(user=None) | Q(user__is_active=True)
-                return queryset.filter(unexpired, owned, revoked_at=None)
-            case "expired":
-                return queryset.filter(revoked_at=None, expires_at__lte=now)
-            case "revoked":
-                return queryset.filter(revoked_at__isnull=False)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        now, is_unrevoked = timezone.now(), Q(revoked_at=None)
+        is_unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
+        is_owned = Q(user=None) | Q(user__is_active=True)
+        return {
+            "live": ("Live", is_unexpired & is_owned & is_unrevoked),
+            "expired": ("Expired", is_unrevoked & Q(expires_at__lte=now)),
+            "revoked": ("Revoked", Q(revoked_at__isnull=False)),
+        }
 
 
-class UseFilter(admin.SimpleListFilter):
+class UseFilter(ConditionFilter):
     title = "last use"
     parameter_name = "used"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("day", "In the last 24 hours"), ("idle", "Not in the last 90 days"), ("never", "Never")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:  # noqa: ARG002
-        now = timezone.now()
-        match self.value():
-            case "day":
-                return queryset.filter(last_used_at__gte=now - dt.timedelta(days=1))
-            case "idle":
-                return queryset.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - dt.timedelta(days=90)))
-            case "never":
-                return queryset.filter(last_used_at=None)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        now, is_unused = timezone.now(), Q(last_used_at=None)
+        return {
+            "day": ("In the last 24 hours", Q(last_used_at__gte=now - dt.timedelta(days=1))),
+            "idle": ("Not in the last 90 days", is_unused | Q(last_used_at__lt=now - dt.timedelta(days=90))),
+            "never": ("Never", is_unused),
+        }
 
 
 class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):

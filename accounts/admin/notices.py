@@ -5,44 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from accounts.models import NOTICE_TYPES, Notice
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.filters import CustomerFilter
+from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.json import exact_json
 
 
-class TypeFilter(admin.SimpleListFilter):
+class TypeFilter(ConditionFilter):
     title = "type"
     parameter_name = "type"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [(name, name) for name in NOTICE_TYPES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Notice]) -> QuerySet[Notice]:  # noqa: ARG002
-        return queryset if self.value() is None else queryset.filter(type=self.value())
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        return {name: (name, Q(type=name)) for name in NOTICE_TYPES}
 
 
-class EmailFilter(admin.SimpleListFilter):
+class EmailFilter(ConditionFilter):
     title = "email"
     parameter_name = "email"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("due", "To be sent"), ("sent", "Sent")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Notice]) -> QuerySet[Notice]:  # noqa: ARG002
-        match self.value():
-            case "due":
-                return queryset.filter(email_due_at__isnull=False)
-            case "sent":
-                return queryset.filter(emailed_at__isnull=False)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        return {
+            "due": ("To be sent", Q(email_due_at__isnull=False)),
+            "sent": ("Sent", Q(emailed_at__isnull=False)),
+        }
 
 
 @admin.register(Notice)

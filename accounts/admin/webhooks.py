@@ -17,38 +17,22 @@ from accounts.services.webhooks.deliveries import message_name
 from config.backoffice.acting import Acting
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.filters import CustomerFilter, as_id
+from config.backoffice.filters import CustomerFilter, LinkFilter
 from config.backoffice.links import list_url, page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 
 _SECRETS = ("secret", "old_secret")
 
 
-class EndpointFilter(admin.SimpleListFilter):
-    """Deliveries of one endpoint, chosen by a link from its page: shown only then, to be taken off again."""
+class EndpointFilter(LinkFilter):
+    """Deliveries to one endpoint."""
 
     title = "endpoint"
     parameter_name = "endpoint"
+    field = "endpoint_id"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        chosen = as_id(self.value() or "")
-        if chosen is None:
-            return []
-        return [(str(endpoint.pk), endpoint.url) for endpoint in WebhookEndpoint.objects.filter(pk=chosen)]
-
-    def has_output(self) -> bool:
-        return self.value() is not None
-
-    def queryset(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[WebhookDelivery],
-    ) -> QuerySet[WebhookDelivery]:
-        value = self.value()
-        if value is None:
-            return queryset
-        chosen = as_id(value)
-        return queryset.none() if chosen is None else queryset.filter(endpoint_id=chosen)
+    def others(self) -> QuerySet[WebhookEndpoint]:
+        return WebhookEndpoint.objects.all()
 
 
 @admin.register(WebhookEndpoint)

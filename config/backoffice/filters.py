@@ -1,12 +1,13 @@
-"""Filters that several lists share."""
+"""Filters of lists: by one of several conditions, or by another object."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from config.values.credits import LARGEST_ID
@@ -20,18 +21,36 @@ def as_id(text: str) -> int | None:
     return int(text) if int(text) <= LARGEST_ID else None
 
 
-class CustomerFilter(admin.SimpleListFilter):
-    """Rows of one customer, chosen by a link from elsewhere: shown only then, to be taken off again."""
+class ConditionFilter(admin.SimpleListFilter):
+    """Rows that meet one of several conditions; anything else in the address narrows nothing."""
 
-    title = "customer"
-    parameter_name = "user"
+    @abstractmethod
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        """Return the label and the condition of each choice."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(name, label) for name, (label, _) in self.conditions().items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        value = self.value()
+        chosen = None if value is None else self.conditions().get(value)
+        return queryset if chosen is None else queryset.filter(chosen[1])
+
+
+class LinkFilter(admin.SimpleListFilter):
+    """Rows of one other object, chosen by a link from elsewhere: shown only then, to be taken off again."""
+
+    field: ClassVar[str]  # of the rows, which has the other's id
+
+    @abstractmethod
+    def others(self) -> QuerySet[Any]:
+        """Return all objects that one may be chosen of."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         chosen = as_id(self.value() or "")
         if chosen is None:
             return []
-        people = get_user_model()._default_manager.filter(pk=chosen)
-        return [(str(chosen), str(person)) for person in people]
+        return [(str(chosen), str(other)) for other in self.others().filter(pk=chosen)]
 
     def has_output(self) -> bool:
         return self.value() is not None
@@ -41,4 +60,15 @@ class CustomerFilter(admin.SimpleListFilter):
         if value is None:
             return queryset
         chosen = as_id(value)
-        return queryset.none() if chosen is None else queryset.filter(user_id=chosen)
+        return queryset.none() if chosen is None else queryset.filter(**{self.field: chosen})
+
+
+class CustomerFilter(LinkFilter):
+    """Rows of one customer."""
+
+    title = "customer"
+    parameter_name = "user"
+    field = "user_id"
+
+    def others(self) -> QuerySet[Any]:
+        return get_user_model()._default_manager.all()

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from config.backoffice.credits import shown
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.filters import CustomerFilter
+from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.staff_action import links_to
@@ -20,22 +20,16 @@ from ledger.admin.terms import Freeze, SetOverdraftLimit
 from ledger.models import Balance
 
 
-class BalanceStateFilter(admin.SimpleListFilter):
+class BalanceStateFilter(ConditionFilter):
     title = "state"
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("empty", "At or below zero"), ("overdrawn", "Below zero"), ("frozen", "Frozen")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Balance]) -> QuerySet[Balance]:  # noqa: ARG002
-        match self.value():
-            case "empty":
-                return queryset.filter(balance__lte=0)
-            case "overdrawn":
-                return queryset.filter(balance__lt=0)
-            case "frozen":
-                return queryset.filter(frozen_at__isnull=False)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        return {
+            "empty": ("At or below zero", Q(balance__lte=0)),
+            "overdrawn": ("Below zero", Q(balance__lt=0)),
+            "frozen": ("Frozen", Q(frozen_at__isnull=False)),
+        }
 
 
 @admin.register(Balance)

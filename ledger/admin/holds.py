@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from import_export.resources import Resource
@@ -16,28 +14,23 @@ from config.backoffice.credits import shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.exports import Exportable, column
-from config.backoffice.filters import CustomerFilter
+from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.look_ups import holds_with_key
 from ledger.models import Hold, HoldStatus
 
 
-class OverdueFilter(admin.SimpleListFilter):
+class OverdueFilter(ConditionFilter):
     title = "expiry"
     parameter_name = "expiry"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("ahead", "Still holds"), ("unsettled", "Expired, not yet settled")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Hold]) -> QuerySet[Hold]:  # noqa: ARG002
-        now = timezone.now()
-        match self.value():
-            case "ahead":
-                return queryset.filter(status=HoldStatus.OPEN, expires_at__gt=now)
-            case "unsettled":
-                return queryset.filter(status=HoldStatus.OPEN, expires_at__lte=now)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        now, is_open = timezone.now(), Q(status=HoldStatus.OPEN)
+        return {
+            "ahead": ("Still holds", is_open & Q(expires_at__gt=now)),
+            "unsettled": ("Expired, not yet settled", is_open & Q(expires_at__lte=now)),
+        }
 
 
 class HoldExport(Resource):

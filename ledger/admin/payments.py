@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -18,7 +18,7 @@ from config.backoffice.acting import Acting
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.filters import CustomerFilter
+from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.money import shown_money
@@ -28,38 +28,27 @@ from ledger.providers.registry import PROVIDERS
 from ledger.services.receipts import RECEIPT_TYPES
 
 
-class PaymentStateFilter(admin.SimpleListFilter):
+class PaymentStateFilter(ConditionFilter):
     title = "state"
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("open", "Under way"), *PaymentState.choices, ("disputed", "Disputed"), ("owed", "Owed")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:  # noqa: ARG002
-        match self.value():
-            case None:
-                return queryset
-            case "open":
-                return queryset.filter(state__in=OPEN_STATES)
-            case "owed":
-                return queryset.filter(credits_owed__gt=0)
-            case "disputed":
-                open_disputes = PaymentDispute.objects.filter(status=DisputeStatus.OPEN)
-                return queryset.filter(pk__in=open_disputes.values("payment_id"))
-            case state:
-                return queryset.filter(state=state)
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        open_disputes = PaymentDispute.objects.filter(status=DisputeStatus.OPEN)
+        return {
+            "open": ("Under way", Q(state__in=OPEN_STATES)),
+            **{state.value: (state.label, Q(state=state)) for state in PaymentState},
+            "disputed": ("Disputed", Q(pk__in=open_disputes.values("payment_id"))),
+            "owed": ("Owed", Q(credits_owed__gt=0)),
+        }
 
 
-class ProviderFilter(admin.SimpleListFilter):
+class ProviderFilter(ConditionFilter):
     """The providers that there are, rather than those that any payment names: that would read all of them."""
 
     title = parameter_name = "provider"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [(name, name.capitalize()) for name in PROVIDERS]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment]:  # noqa: ARG002
-        return queryset if self.value() is None else queryset.filter(provider=self.value())
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        return {name: (name.capitalize(), Q(provider=name)) for name in PROVIDERS}
 
 
 @admin.register(Payment)

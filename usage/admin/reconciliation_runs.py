@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.backoffice.dates import ByDate
+from config.backoffice.filters import ConditionFilter
 from config.backoffice.links import page_url
 from config.backoffice.read_only import ReadOnlyAdmin
 from usage.models import ReconciliationRun
@@ -18,24 +18,12 @@ from usage.models import ReconciliationRun
 _SAID_ALREADY = ("check", "user_id", "detail")
 
 
-class FindingsFilter(admin.SimpleListFilter):
+class FindingsFilter(ConditionFilter):
     title = "findings"
     parameter_name = "found"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("some", "With findings"), ("none", "Without findings")]
-
-    def queryset(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[ReconciliationRun],
-    ) -> QuerySet[ReconciliationRun]:
-        match self.value():
-            case "some":
-                return queryset.filter(findings__gt=0)
-            case "none":
-                return queryset.filter(findings=0)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        return {"some": ("With findings", Q(findings__gt=0)), "none": ("Without findings", Q(findings=0))}
 
 
 @admin.register(ReconciliationRun)

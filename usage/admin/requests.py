@@ -18,7 +18,7 @@ from config.backoffice.credits import shown
 from config.backoffice.dates import Bounds, ByDate, is_narrowed_by
 from config.backoffice.exact_search import LATEST, ExactSearch
 from config.backoffice.exports import Exportable, column
-from config.backoffice.filters import CustomerFilter
+from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.look_ups import charges_with_reference
@@ -29,26 +29,18 @@ _REJECTED = (401, 402, 429)
 _HAS_FAILED = Q(status__gte=400)  # said as the index of failed requests says it
 
 
-class OutcomeFilter(admin.SimpleListFilter):
+class OutcomeFilter(ConditionFilter):
     title = "outcome"
     parameter_name = "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [
-            ("successful", "Successful"), ("failed", "Failed"), ("rejected", "Rejected"), ("unpaid", "Unpaid")
-        ]  # fmt: skip
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[RequestLog]) -> QuerySet[RequestLog]:  # noqa: ARG002
-        match self.value():
-            case "successful":
-                return queryset.filter(status__lt=400)
-            case "failed":
-                return queryset.filter(_HAS_FAILED).exclude(status__in=_REJECTED)
-            case "rejected":
-                return queryset.filter(_HAS_FAILED, status__in=_REJECTED)
-            case "unpaid":
-                return queryset.filter(unpaid=True)
-        return queryset
+    def conditions(self) -> dict[str, tuple[str, Q]]:
+        is_rejected = Q(status__in=_REJECTED)
+        return {
+            "successful": ("Successful", Q(status__lt=400)),
+            "failed": ("Failed", _HAS_FAILED & ~is_rejected),
+            "rejected": ("Rejected", _HAS_FAILED & is_rejected),
+            "unpaid": ("Unpaid", Q(unpaid=True)),
+        }
 
 
 class RequestExport(Resource):
