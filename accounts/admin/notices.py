@@ -7,13 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
 
 from accounts.models import NOTICE_TYPES, Notice
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import ConditionFilter, CustomerFilter
-from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.json import exact_json
 
@@ -38,9 +37,8 @@ class EmailFilter(ConditionFilter):
 
 
 @admin.register(Notice)
-class NoticeAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
+class NoticeAdmin(ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     list_display = ("id", "customer", "type", "subject", "created_at", "email_due_at", "emailed_at")
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, TypeFilter, EmailFilter)
     date_hierarchy = "created_at"
     dates_rise_with_ids = True
@@ -54,10 +52,6 @@ class NoticeAdmin(ByDate, ExactSearch, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("user")
-
-    @admin.display(description="customer")
-    def customer(self, notice: Notice) -> SafeString:
-        return page_link("accounts_user", notice.user_id, notice.user)
 
     @admin.display(description="data")
     def particulars(self, notice: Notice) -> str:

@@ -62,6 +62,14 @@ def column(attribute: str, name: str | None = None) -> Any:
     return Field(attribute=attribute, column_name=name or attribute, widget=_AsItIs())
 
 
+class CustomersExport(Resource):
+    """Rows that are each a customer's begin with their id and whose they are."""
+
+    id = column("id")
+    customer_id = column("user_id", "customer_id")
+    customer = column("user__email", "customer")
+
+
 class ExportForm(forms.Form):
     format = forms.ChoiceField(
         choices=[(name, title) for name, (title, *_) in _FORMATS.items()],

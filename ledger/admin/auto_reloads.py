@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.backoffice.acting import Acting
 from config.backoffice.credits import NOTHING, shown
-from config.backoffice.exact_search import ExactSearch
+from config.backoffice.exact_search import IdSearch
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.money import shown_money
 from ledger.admin.switching_off import SwitchOff
@@ -24,7 +24,7 @@ EVENTS_SHOWN = 100
 
 
 @admin.register(AutoReload)
-class AutoReloadAdmin(Acting, ExactSearch, ReadOnlyAdmin):
+class AutoReloadAdmin(Acting, IdSearch, OfCustomers, ReadOnlyAdmin):
     """One row a customer who has ever set terms; only they turn it on."""
 
     staff_actions = (SwitchOff,)
@@ -33,9 +33,7 @@ class AutoReloadAdmin(Acting, ExactSearch, ReadOnlyAdmin):
         "next_attempt_at", "updated_at",
     )  # fmt: skip
     list_display_links = ("enabled",)
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, "enabled", "off_reason")
-    search_fields = ("user_id",)
     search_help_text = "The customer's email or id."
     ordering = ("-user_id",)
     fields = (
@@ -46,13 +44,6 @@ class AutoReloadAdmin(Acting, ExactSearch, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("user", "method")
-
-    def wanted(self, term: str) -> Q:
-        return super().wanted(term) if term.isascii() and term.isdigit() else Q(pk__in=[])
-
-    @admin.display(description="customer")
-    def customer(self, reload: AutoReload) -> SafeString:
-        return page_link("accounts_user", reload.pk, reload.user)
 
     @admin.display(description="below")
     def shown_threshold(self, reload: AutoReload) -> str:

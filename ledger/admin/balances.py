@@ -7,12 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.safestring import SafeString
 
 from config.backoffice.credits import shown
-from config.backoffice.exact_search import ExactSearch
+from config.backoffice.exact_search import IdSearch
 from config.backoffice.filters import ConditionFilter, CustomerFilter
-from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.staff_action import links_to
 from ledger.admin.available import available_credits
@@ -33,14 +32,12 @@ class BalanceStateFilter(ConditionFilter):
 
 
 @admin.register(Balance)
-class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
+class BalanceAdmin(IdSearch, OfCustomers, ReadOnlyAdmin):
     """One row a customer, as of the latest entry; "available" is as of now."""
 
     list_display = ("customer", "shown_balance", "shown_reserved", "shown_available", "seq", "frozen_at", "updated_at")
     list_display_links = None
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, BalanceStateFilter)
-    search_fields = ("user_id",)
     search_help_text = "The customer's email or id."
     ordering = ("-user_id",)
     fields = (
@@ -52,9 +49,6 @@ class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
         balances: QuerySet[Balance] = super().get_queryset(request)
         return balances.select_related("user").annotate(available_now=available_credits())
 
-    def wanted(self, term: str) -> Q:
-        return super().wanted(term) if term.isascii() and term.isdigit() else Q(pk__in=[])
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
@@ -62,10 +56,6 @@ class BalanceAdmin(ExactSearch, ReadOnlyAdmin):
         if isinstance(balance, Balance):
             context["staff_actions"] = links_to((Freeze, SetOverdraftLimit), request.user, balance.user)
         return super().render_change_form(request, context, *args, **named)
-
-    @admin.display(description="customer")
-    def customer(self, balance: Balance) -> SafeString:
-        return page_link("accounts_user", balance.user_id, balance.user)
 
     @admin.display(description="balance")
     def shown_balance(self, balance: Balance) -> str:

@@ -7,23 +7,20 @@ from collections.abc import Collection
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from import_export.resources import Resource
 
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.dates import ByDate, is_narrowed_by
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.exports import Exportable, column
+from config.backoffice.exports import CustomersExport, Exportable, column
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.look_ups import entries_with_reference
 from ledger.models import Entry
 
 
-class EntryExport(Resource):
-    id = column("id")
-    customer_id = column("user_id", "customer_id")
-    customer = column("user__email", "customer")
+class EntryExport(CustomersExport):
     seq = column("seq")
     created_at = column("created_at")
     type = column("type")
@@ -40,12 +37,11 @@ class EntryExport(Resource):
 
 
 @admin.register(Entry)
-class EntryAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
+class EntryAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     list_display = (
         "id", "customer", "shown_amount", "shown_balance_after", "created_at", "reason", "reference", "description",
         "type", "seq",
     )  # fmt: skip
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, "type", "reason")
     date_hierarchy = "created_at"
     dates_rise_with_ids = True
@@ -70,10 +66,6 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
 
     def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
         return [*super().found_by_index(term, customers), *entries_with_reference(term, customers)]
-
-    @admin.display(description="customer")
-    def customer(self, entry: Entry) -> SafeString:
-        return page_link("accounts_user", entry.user_id, entry.user)
 
     @admin.display(description="amount")
     def shown_amount(self, entry: Entry) -> str:

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from config.backoffice.credits import shown
-from config.backoffice.exact_search import ExactSearch
+from config.backoffice.exact_search import IdSearch
 from config.backoffice.filters import CustomerFilter
-from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.models import Grant, GrantStatus
 
 
 @admin.register(Grant)
-class GrantAdmin(ExactSearch, ReadOnlyAdmin):
+class GrantAdmin(IdSearch, OfCustomers, ReadOnlyAdmin):
     """Lots as they were last reckoned: when one expired, a refund went back, or somebody asked for their lots."""
 
     list_display = (
         "entry_id", "customer", "shown_amount", "shown_remaining", "shown_expired", "category", "priority",
         "expires_at", "state", "created_at",
     )  # fmt: skip
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, "category")
-    search_fields = ("entry_id",)
     search_help_text = "The id of the entry that opened it, or the customer's email: all of it."
     ordering = ("-entry_id",)
     fields = (
@@ -37,13 +34,6 @@ class GrantAdmin(ExactSearch, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Grant]:
         grants: QuerySet[Grant] = super().get_queryset(request)
         return grants.as_of(timezone.now())  # type: ignore[attr-defined, no-any-return]
-
-    def wanted(self, term: str) -> Q:  # noqa: ARG002
-        return Q(pk__in=[])  # an id is found by its index
-
-    @admin.display(description="customer")
-    def customer(self, grant: Grant) -> SafeString:
-        return page_link("accounts_user", grant.user_id, grant.user)
 
     @admin.display(description="amount")
     def shown_amount(self, grant: Grant) -> str:

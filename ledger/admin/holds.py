@@ -7,15 +7,13 @@ from collections.abc import Collection
 from django.contrib import admin
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.safestring import SafeString
-from import_export.resources import Resource
 
 from config.backoffice.credits import shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
-from config.backoffice.exports import Exportable, column
+from config.backoffice.exports import CustomersExport, Exportable, column
 from config.backoffice.filters import ConditionFilter, CustomerFilter
-from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.look_ups import holds_with_key
 from ledger.models import Hold, HoldStatus
@@ -33,10 +31,7 @@ class OverdueFilter(ConditionFilter):
         }
 
 
-class HoldExport(Resource):
-    id = column("id")
-    customer_id = column("user_id", "customer_id")
-    customer = column("user__email", "customer")
+class HoldExport(CustomersExport):
     credits = column("credits")
     captured = column("captured")
     status = column("status")
@@ -49,11 +44,10 @@ class HoldExport(Resource):
 
 
 @admin.register(Hold)
-class HoldAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
+class HoldAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     list_display = (
         "id", "customer", "shown_credits", "shown_captured", "state", "expires_at", "created_at", "reference",
     )  # fmt: skip
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, "status", OverdueFilter)
     date_hierarchy = "created_at"
     dates_rise_with_ids = True
@@ -71,10 +65,6 @@ class HoldAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
 
     def found_by_index(self, term: str, customers: Collection[int] | None) -> list[int]:
         return [*super().found_by_index(term, customers), *holds_with_key(term, customers)]
-
-    @admin.display(description="customer")
-    def customer(self, hold: Hold) -> SafeString:
-        return page_link("accounts_user", hold.user_id, hold.user)
 
     @admin.display(description="credits")
     def shown_credits(self, hold: Hold) -> str:

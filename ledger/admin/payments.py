@@ -20,6 +20,7 @@ from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.money import shown_money
 from ledger.admin.settling import Settle
@@ -52,13 +53,12 @@ class ProviderFilter(ConditionFilter):
 
 
 @admin.register(Payment)
-class PaymentAdmin(Acting, ByDate, ExactSearch, ReadOnlyAdmin):
+class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     staff_actions = (Settle,)
     list_display = (
         "id", "customer", "shown_amount", "shown_credits", "state", "created_at", "settled_at", "provider_payment_id",
         "failure_code",
     )  # fmt: skip
-    list_select_related = ("user",)
     list_filter = (CustomerFilter, PaymentStateFilter, ProviderFilter)
     date_hierarchy = "created_at"
     dates_rise_with_ids = True
@@ -84,10 +84,6 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, ReadOnlyAdmin):
         with suppress(ValueError):  # most terms are no key of ours
             named |= Q(provider_key=uuid.UUID(term))
         return [*super().found_by_index(term, customers), *Payment.objects.filter(named).values_list("pk", flat=True)]
-
-    @admin.display(description="customer")
-    def customer(self, payment: Payment) -> SafeString:
-        return page_link("accounts_user", payment.user_id, payment.user)
 
     @admin.display(description="amount")
     def shown_amount(self, payment: Payment) -> str:

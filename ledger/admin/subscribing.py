@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from abc import abstractmethod
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,6 +15,7 @@ from accounts.models import Subscription, SubscriptionStatus, User
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.once_form import OnceForm, ReasonForm
 from config.backoffice.staff_action import Lines, Links
+from config.backoffice.times import shown_at
 from ledger.admin.ledger_action import LedgerAction
 from ledger.forms.subscriptions import CancelForm, ChangePlanForm, StartForm
 from ledger.models import Grant, SubscriptionChange, SubscriptionChangeKind
@@ -34,9 +34,9 @@ def said_of(change: SubscriptionChange) -> str:
         case SubscriptionChangeKind.UPGRADE:
             return f"Upgraded to {plan}, with {shown(change.credits)} credits for the rest of the period"
         case SubscriptionChangeKind.PLAN_LATER:
-            return f"Changed the plan to {plan} from {_shown_at(change.effective_at)}"
+            return f"Changed the plan to {plan} from {shown_at(change.effective_at)}"
         case SubscriptionChangeKind.CANCEL_LATER:
-            return f"Canceled the subscription to {_shown_at(change.effective_at)}"
+            return f"Canceled the subscription to {shown_at(change.effective_at)}"
     return f"{change.get_kind_display()}: {plan}"
 
 
@@ -66,7 +66,7 @@ class SubscriptionAction(LedgerAction[Done]):
             available,
             ("Plan", str(subscription.plan)),
             ("State", subscription.get_status_display()),
-            ("Period ends", _shown_at(subscription.current_period_end)),
+            ("Period ends", shown_at(subscription.current_period_end)),
         ]
 
     def foresee(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
@@ -177,13 +177,13 @@ def _consequences(done: Done, latest_grant: int, before: Decimal, after: Decimal
     change, subscription = done.change, done.change.subscription
     lines = [("What", said_of(change)), ("State after", subscription.get_status_display())]
     for grant in Grant.objects.of(subscription.user_id).filter(pk__gt=latest_grant, expired=0).order_by("pk"):
-        until = "that stay" if grant.expires_at is None else f"until {_shown_at(grant.expires_at)}"
+        until = "that stay" if grant.expires_at is None else f"until {shown_at(grant.expires_at)}"
         lines.append(("Credits now", f"{shown(grant.amount)} {until}"))
     coming = subscription.credits_per_period if subscription.pending_credits is None else subscription.pending_credits
     coming_at = subscription.next_grant_at
     return [
         *lines,
-        ("Credits next", NOTHING if coming_at is None else f"{shown(coming)} on {_shown_at(coming_at)}"),
+        ("Credits next", NOTHING if coming_at is None else f"{shown(coming)} on {shown_at(coming_at)}"),
         ("Available now", shown(before)),
         ("Available after", shown(after)),
     ]
@@ -196,7 +196,3 @@ def _goes_on(subscription: Subscription | None) -> bool:
         and subscription.status == SubscriptionStatus.ACTIVE
         and not subscription.cancel_at_period_end
     )
-
-
-def _shown_at(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}"

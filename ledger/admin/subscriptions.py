@@ -10,15 +10,15 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from import_export.resources import Resource
 
 from accounts.models import Subscription
 from accounts.models.plan import LIVE_STATUSES
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.dates import ByDate
-from config.backoffice.exports import Exportable, column
+from config.backoffice.exports import CustomersExport, Exportable, column
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.subscribing import links_for, said_of
 from ledger.models import SubscriptionChange, SubscriptionPeriod
@@ -94,10 +94,7 @@ class ChangeHistory(_History):
         return "a command" if change.actor is None else str(change.actor)
 
 
-class SubscriptionExport(Resource):
-    id = column("id")
-    customer_id = column("user_id", "customer_id")
-    customer = column("user__email", "customer")
+class SubscriptionExport(CustomersExport):
     plan = column("plan__code", "plan")
     status = column("status")
     billing_interval = column("billing_interval")
@@ -111,7 +108,7 @@ class SubscriptionExport(Resource):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(Exportable, ByDate, ReadOnlyAdmin):
+class SubscriptionAdmin(Exportable, ByDate, OfCustomers, ReadOnlyAdmin):
     """Subscriptions as they were last settled: a charge, the customer, or `renew_subscriptions` begins a due period."""
 
     list_display = ("id", "user", "plan", "status", "billing_interval", "credits_a_period", "current_period_end")
@@ -146,10 +143,6 @@ class SubscriptionAdmin(Exportable, ByDate, ReadOnlyAdmin):
             context["staff_actions"] = links_for(subscription, request.user, subscription.user) if is_live else []
         return super().render_change_form(request, context, *args, **named)
 
-    @admin.display(description="customer")
-    def customer(self, subscription: Subscription) -> SafeString:
-        return page_link("accounts_user", subscription.user_id, subscription.user)
-
     @admin.display(description="plan")
     def plan_now(self, subscription: Subscription) -> SafeString:
         return page_link("accounts_plan", subscription.plan_id, subscription.plan)
@@ -172,7 +165,7 @@ class SubscriptionAdmin(Exportable, ByDate, ReadOnlyAdmin):
 
 
 @admin.register(SubscriptionChange)
-class SubscriptionChangeAdmin(ReadOnlyAdmin):
+class SubscriptionChangeAdmin(OfCustomers, ReadOnlyAdmin):
     """Who did what to which subscription, when and why: for ever."""
 
     list_display = ("created_at", "customer", "what", "effective_at", "note", "actor")
@@ -185,10 +178,6 @@ class SubscriptionChangeAdmin(ReadOnlyAdmin):
         "created_at", "customer", "shown_subscription", "what", "effective_at", "shown_credits", "entries", "note",
         "actor", "idempotency_key",
     )  # fmt: skip
-
-    @admin.display(description="customer")
-    def customer(self, change: SubscriptionChange) -> SafeString:
-        return page_link("accounts_user", change.user_id, change.user)
 
     @admin.display(description="subscription")
     def shown_subscription(self, change: SubscriptionChange) -> SafeString:

@@ -9,8 +9,9 @@ from typing import Any
 from django.db.models import Model
 
 from accounts.models import User
-from config.backoffice.credits import NOTHING, shown
+from config.backoffice.credits import shown
 from config.backoffice.staff_action import Lines
+from config.backoffice.times import shown_at
 from ledger.admin.ledger_action import LedgerAction
 from ledger.forms.adjustments import FreezingForm, OverdraftForm
 from ledger.models import Balance, TermsChange, TermsKind
@@ -43,7 +44,7 @@ class TermsAction(LedgerAction[Changed]):
         return [
             ("Available", shown(credits.available)),
             ("Overdraft limit", shown(terms.overdraft_limit)),
-            ("Frozen since", NOTHING if terms.frozen_at is None else f"{terms.frozen_at:%Y-%m-%d %H:%M}"),
+            ("Frozen since", shown_at(terms.frozen_at)),
         ]
 
     def foresee(self, perform: Callable[[], Changed]) -> tuple[Changed, Lines]:

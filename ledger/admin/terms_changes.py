@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.utils.safestring import SafeString
 
 from config.backoffice.filters import CustomerFilter
-from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.terms import said_of
 from ledger.models import TermsChange
 
 
 @admin.register(TermsChange)
-class TermsChangeAdmin(ReadOnlyAdmin):
+class TermsChangeAdmin(OfCustomers, ReadOnlyAdmin):
     """Who froze a balance or gave an overdraft, when and why: for ever."""
 
     list_display = ("created_at", "customer", "what", "reason", "actor")
@@ -23,10 +22,6 @@ class TermsChangeAdmin(ReadOnlyAdmin):
     search_help_text = "Part of the customer's email or of the reason."
     ordering = ("-id",)
     fields = ("created_at", "customer", "what", "reason", "actor", "idempotency_key")
-
-    @admin.display(description="customer")
-    def customer(self, change: TermsChange) -> SafeString:
-        return page_link("accounts_user", change.user_id, change.user)
 
     @admin.display(description="what")
     def what(self, change: TermsChange) -> str:

@@ -18,6 +18,7 @@ from accounts.models import ApiKey, User
 from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.site import BackOfficeSite
+from config.backoffice.times import shown_at
 from ledger.admin.available import lapsed_credits
 from ledger.models import (
     OPEN_STATES,
@@ -205,7 +206,7 @@ def _audit_tile(audit: ReconciliationRun | None) -> Tile:
         "Reconciliation",
         _counted(audit.findings, "finding"),
         page_url("usage_reconciliationrun", audit.pk),
-        note=f"{audit.finished_at.astimezone(dt.UTC):%Y-%m-%d %H:%M}",
+        note=shown_at(audit.finished_at),
         needs_care=audit.findings > 0,
     )
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from django.contrib import admin
-from django.utils.safestring import SafeString
 
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import CustomerFilter
-from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from usage.models import ImportedCustomer
 from usage.services.imports.customers import host_in_one_spelling
 
 
 @admin.register(ImportedCustomer)
-class ImportedCustomerAdmin(ExactSearch, ReadOnlyAdmin):
+class ImportedCustomerAdmin(ExactSearch, OfCustomers, ReadOnlyAdmin):
     list_display = ("id", "source", "value", "customer", "created_at")
-    list_select_related = ("user",)
     list_filter = (CustomerFilter,)
     search_fields = ("value",)
     search_help_text = "The host or user name as the log has it, in any spelling, or the customer's email: all of it."
@@ -31,7 +29,3 @@ class ImportedCustomerAdmin(ExactSearch, ReadOnlyAdmin):
             named = named.filter(user_id__in=customers)
         found = named.values_list("pk", flat=True)[: self.most_found]
         return [*super().found_by_index(term, customers), *found]
-
-    @admin.display(description="customer")
-    def customer(self, name: ImportedCustomer) -> SafeString:
-        return page_link("accounts_user", name.user_id, name.user)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from accounts.models import ApiKey, Subscription, User
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
 from config.backoffice.staff_action import Links
+from config.backoffice.times import shown_at
 from ledger.admin.subscribing import links_for
 from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import balance_of, terms_of
@@ -92,7 +92,7 @@ def _figures(customer: User) -> list[tuple[str, str]]:
     if terms.overdraft_limit:
         figures.append(("Overdraft limit", shown(terms.overdraft_limit)))
     if terms.frozen_at is not None:
-        figures.append(("Frozen since", shown_at(terms.frozen_at) or ""))
+        figures.append(("Frozen since", shown_at(terms.frozen_at)))
     return figures
 
 
@@ -148,8 +148,3 @@ def _keys(customer: User) -> Table:
         list_url("accounts_apikey", user=customer.pk),
         none="No keys.",
     )
-
-
-def shown_at(moment: dt.datetime | None) -> str | None:
-    """Print a moment in UTC, to the minute, so that a row fits a telephone."""
-    return None if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}"

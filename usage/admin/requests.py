@@ -12,14 +12,14 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from import_export.resources import Resource
 
 from config.backoffice.credits import shown
 from config.backoffice.dates import Bounds, ByDate, is_narrowed_by
 from config.backoffice.exact_search import LATEST, ExactSearch
-from config.backoffice.exports import Exportable, column
+from config.backoffice.exports import CustomersExport, Exportable, column
 from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
+from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.look_ups import charges_with_reference
 from usage.models import RequestLog
@@ -43,10 +43,7 @@ class OutcomeFilter(ConditionFilter):
         }
 
 
-class RequestExport(Resource):
-    id = column("id")
-    customer_id = column("user_id", "customer_id")
-    customer = column("user__email", "customer")
+class RequestExport(CustomersExport):
     api_key = column("api_key")
     occurred_at = column("occurred_at")
     recorded_at = column("recorded_at")
@@ -66,7 +63,7 @@ class RequestExport(Resource):
 
 
 @admin.register(RequestLog)
-class RequestLogAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
+class RequestLogAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     list_display = (
         "id", "customer", "status", "shown_credits", "occurred_at", "method", "path", "unpaid", "reference", "api_key",
     )  # fmt: skip
@@ -117,10 +114,6 @@ class RequestLogAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
             return super().wanted(term) | Q(request_id=uuid.UUID(term))
         except ValueError:
             return super().wanted(term)
-
-    @admin.display(description="customer")
-    def customer(self, log: RequestLog) -> SafeString:
-        return page_link("accounts_user", log.user_id, log.user)
 
     @admin.display(description="API key")
     def key(self, log: RequestLog) -> SafeString | None:
