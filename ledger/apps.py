@@ -41,7 +41,7 @@ class LedgerConfig(AppConfig):
         "ledger_settle_reversals",
         "ledger_open_grant",
         "ledger_settle_grants",
-        "ledger_lapsed",
+        "ledger_expired_credits",
         "ledger_watch",
         "ledger_rearm",
         "ledger_look_at_threshold",

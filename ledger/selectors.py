@@ -65,7 +65,8 @@ BALANCE_QUERY = """
             AND h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= moment.at
     ) gone ON true
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN b.next_expiry_at <= moment.at THEN ledger_lapsed(b.user_id, moment.at) END AS lapse OFFSET 0
+        SELECT CASE WHEN b.next_expiry_at <= moment.at
+            THEN ledger_expired_credits(b.user_id, moment.at) END AS lapse OFFSET 0
     ) lapsed
     WHERE u.id = %s
 """

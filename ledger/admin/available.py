@@ -15,7 +15,7 @@ _ZERO = Value(Decimal(0))
 class _Lapsed(Func):
     """Credits of lots that have expired since anything was settled."""
 
-    template = "(ledger_lapsed(%(expressions)s)).credits"
+    template = "(ledger_expired_credits(%(expressions)s)).credits"
     output_field = DecimalField(max_digits=15, decimal_places=6)
 
 

@@ -146,7 +146,7 @@ def settle_grants(*, user_id: int) -> int:
     while True:
         settled = call("ledger_settle_grants", p_user_id=user_id, p_most=ENTRIES_AT_ONCE)
         expiries += int(settled.expiries)
-        if settled.unreckoned == 0:
+        if settled.unsettled == 0:
             return expiries
 
 

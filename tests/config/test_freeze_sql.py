@@ -153,7 +153,7 @@ def test_what_was_frozen_is_released(ledger):
 
 
 def test_a_comment_above_a_definition_alone_is_no_change(ledger):
-    ledger.edit("subscriptions", "-- A moment so many months later", "-- So many months later")
+    ledger.edit("subscriptions", "-- The time so many months later", "-- So many months later")
 
     with pytest.raises(CommandError, match="Nothing has changed"):
         ledger.freeze("0003_comment")

@@ -78,6 +78,20 @@ def test_each_file_begins_with_what_it_promises_who_calls_it_and_what_it_locks(f
         assert re.search(said, head), f"{file.name} does not say: {said}"
 
 
+def test_heads_name_callers_that_are_there():
+    heads = "\n".join(
+        file.read_text(encoding="utf-8").split("\n\n")[0] for file in ROOT.glob("*/sql/current/*.sql")
+    ).replace("\n-- ", " ")
+    named = [
+        (path, name)
+        for path, names in re.findall(r"([\w/]+\.py)((?::\w+,? ?(?:and )?)*)", heads)
+        for name in re.findall(r":(\w+)", names) or [""]
+    ]
+
+    assert len(named) > 30
+    assert [(path, name) for path, name in named if name not in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
 @pytest.mark.parametrize("app", APPS)
 def test_released_text_has_its_checksum(app):
     folder = ROOT / app / "sql" / "released"

@@ -52,7 +52,7 @@ _LOOK = """
             b.reserved - coalesce((SELECT sum(credits - captured) FROM ledger_hold h WHERE h.user_id = b.user_id
                                    AND h.status = 'open' AND h.expires_at <= clock_timestamp()), 0)
         INTO balance, reserved
-        FROM ledger_balance b CROSS JOIN LATERAL ledger_lapsed(b.user_id, clock_timestamp()) lapsed
+        FROM ledger_balance b CROSS JOIN LATERAL ledger_expired_credits(b.user_id, clock_timestamp()) lapsed
         WHERE b.user_id = p_user_id;
         posted := (SELECT sum(amount) FROM ledger_entry e WHERE e.user_id = p_user_id);
         BEGIN

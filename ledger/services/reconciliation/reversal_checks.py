@@ -97,7 +97,7 @@ REVERSAL_CHECKS = (
                 OFFSET 0
             ) b
             CROSS JOIN LATERAL (
-                SELECT credits FROM ledger_lapsed(b.user_id, b.updated_at - interval '1 millisecond')
+                SELECT credits FROM ledger_expired_credits(b.user_id, b.updated_at - interval '1 millisecond')
             ) lapsed
             WHERE lapsed.credits > 0""",
         "When the balance moved last, {credits} credits had expired without an entry that says so.",

@@ -2,7 +2,7 @@
 --
 -- Promises that the newest thirty stay as they were taken. The signature is made outside with a key that this database
 -- does not have: even its owner cannot make an anchor that holds.
--- Called by ledger/services/anchoring.py:take_anchor, both functions in one transaction. Locks nothing.
+-- Called by ledger/services/reconciliation/anchoring.py:take_anchor, both functions in one transaction. Locks nothing.
 
 -- Note where every ledger ends now. Customers of `p_kept` keep the place that the anchor before named.
 CREATE FUNCTION ledger_begin_anchor(p_kept bigint[], OUT anchor_id bigint, OUT taken_at timestamptz)

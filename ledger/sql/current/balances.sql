@@ -1,12 +1,12 @@
 -- Balances: the one row of a customer that every operation locks first.
 --
--- Promises that whoever holds the row sees it with everything settled that was due: holds that have run out, grants that
--- have ended, periods that have begun, and what the customer owes taken from what that made available.
--- Called by the functions of the other files; from Python: ledger/selectors.py:BALANCE_QUERY (ledger_lapsed).
+-- Promises that the caller who has locked the row sees it with everything settled that was due: holds that have run
+-- out, grants that have ended, periods that have begun, and what the customer owes taken from what that made available.
+-- Called by the functions of the other files.
 -- Locks: ledger_balance (FOR NO KEY UPDATE), then what belongs to it: holds, grants, the subscription, payments.
 
--- Hold the customer's balance row until the transaction ends, making it if it is the first use, with
--- whatever has expired settled. The order that every rule keeps: this first, then the key, then the amount.
+-- Lock the customer's balance row until the transaction ends, create it on the first use, and settle
+-- whatever has expired. The order that every rule keeps: this first, then the key, then the amount.
 -- FOR NO KEY UPDATE: rows that refer to the balance may still be inserted meanwhile.
 CREATE FUNCTION ledger_lock_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
 DECLARE
@@ -14,7 +14,7 @@ DECLARE
     v_before ledger_balance;
 BEGIN
     -- Nothing has changed yet, so the balance is as old as the account. The foreign key, checked when the
-    -- transaction ends, would tell too late that there is no such customer.
+    -- transaction ends, would fail too late for a customer who does not exist.
     INSERT INTO ledger_balance (user_id, updated_at)
     SELECT id, least(created_at, clock_timestamp()) FROM accounts_user WHERE id = p_user_id
     ON CONFLICT DO NOTHING;
@@ -27,14 +27,14 @@ BEGIN
         PERFORM ledger_settle_expired(p_user_id);
         SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
         IF (v_balance.seq, v_balance.reserved) <> (v_before.seq, v_before.reserved) THEN
-            PERFORM ledger_take_what_is_owed(p_user_id);
+            PERFORM ledger_collect_owed_credits(p_user_id);
             SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
         END IF;
     END IF;
     RETURN v_balance;
 END $$;
 
--- The balance row of a customer who has used the ledger before, held until the transaction ends, with whatever has
+-- The balance row of a customer who has used the ledger before, locked until the transaction ends, with whatever has
 -- expired settled: ledger_lock_balance without the insert that the first use needs.
 CREATE FUNCTION ledger_lock_used_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,7 +1,7 @@
 -- Controls: on which conditions a customer may spend, whether the balance is frozen, and how far it may be overdrawn.
 --
 -- Promises that what staff change of them is written down for ever, with who and why.
--- Called by ledger/services/terms.py (_freeze, set_overdraft_limit).
+-- Called by ledger/services/controls.py:_freeze and :set_overdraft_limit.
 -- Locks: ledger_balance, then the key.
 
 -- What came of an attempt to change the terms.
@@ -14,8 +14,8 @@ CREATE TYPE ledger_terms_outcome AS (
     overdrawn numeric
 );
 
--- The change that was made under a key, if any; NULL in `outcome` when the key is new. The caller holds the balance
--- row, so a twin has either committed or not begun.
+-- The change that was made under a key, if any; NULL in `outcome` when the key is new. The caller has locked the
+-- balance row, so a twin has either committed or not begun.
 CREATE FUNCTION ledger_replay_terms(
     p_user_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_terms_outcome LANGUAGE plpgsql STABLE AS $$
@@ -92,7 +92,7 @@ BEGIN
         p_user_id, 'overdraft', v_balance.overdraft_limit, p_limit, p_note, p_actor_id, p_idempotency_key,
         p_fingerprint, clock_timestamp())
     RETURNING id INTO r.change_id;
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
     r.outcome := 'changed';
     RETURN r;
 END $$;

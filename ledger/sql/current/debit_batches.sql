@@ -1,7 +1,7 @@
 -- Debits in batches: many debits of one customer at once, with one lock and one move of the balance.
 --
 -- Promises that each debit has its own entry and outcome, as if they had come one after the other.
--- Called by usage_charge_batch and usage_settle_reported, which hold the balance.
+-- Called by usage_charge_batch and usage_settle_reported, which have locked the balance.
 -- Locks nothing itself.
 
 -- One debit that is asked for.
@@ -16,9 +16,9 @@ CREATE TYPE ledger_debit AS (
 );
 
 -- Debit in the order given; what is not covered is refused, and what comes after it may still be. A debit of nothing
--- makes no entry: its outcome tells what there is when its turn comes. A NULL among them is left out.
--- The caller holds `p_locked` (ledger_lock_balance) and has looked the keys up under it. `p_most` is the most that may
--- be debited in all (NULL: no such limit); beyond it the reason is key_limit. Answers one outcome for each place.
+-- makes no entry: its outcome says what there is when its turn comes. A NULL among them is left out. The caller has
+-- locked `p_locked` (ledger_lock_balance) and has looked the keys up under it. `p_most` is the most that may be debited
+-- in all (NULL: no such limit); beyond it the reason is key_limit. Returns one outcome for each place.
 CREATE FUNCTION ledger_debit_batch(
     p_locked ledger_balance, p_operation text, p_debits ledger_debit[], p_most numeric
 ) RETURNS ledger_outcome[] LANGUAGE plpgsql AS $$

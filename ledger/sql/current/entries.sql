@@ -104,12 +104,12 @@ END $$;
 -- Change a balance by `p_amount` (signed credits, exact to six places) and write the entry that says so. `p_release`
 -- is how much less is reserved from then on: what a capture takes out of its hold.
 --
--- What only draws on its own hold is never refused, not even from a frozen balance: it was granted when the hold was.
--- The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the
--- row is locked, what has expired is settled, and the UPDATE is tried again before anything is refused:
--- deciding from the first miss would refuse customers whose holds have just run out.
--- The caller has looked the key up and found nothing. A twin that commits meanwhile is noticed under the lock
--- (40001) or by the unique key (23505): the caller's next try finds the twin's entry.
+-- What is only taken from its own hold is never refused, not even from a frozen balance: it was granted when the hold
+-- was. The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the row is
+-- locked, what has expired is settled, and the UPDATE is tried again before anything is refused: deciding from the
+-- first miss would refuse customers whose holds have just run out. The caller has looked the key up and found nothing.
+-- A twin that commits meanwhile is noticed under the lock (40001) or by the unique key (23505): the caller's next try
+-- finds the twin's entry.
 --
 -- Every expression of PL/pgSQL is set up anew in each transaction, and every statement's plan too: hence few of
 -- them, and the row at the end made by one.
@@ -135,13 +135,13 @@ BEGIN
             granted_total = b.granted_total
                 + CASE WHEN p_reason IN ('usage', 'capture', 'refund', 'reversal') THEN 0 ELSE p_amount END,
             seq = b.seq + 1,
-            -- A sub-select, so that the time is read once, and only after the row is held.
+            -- A sub-select, so that the time is read once, and only after the row is locked.
             (updated_at, seal) = (
-                SELECT moment.at, ledger_seal(
+                SELECT clock.at, ledger_seal(
                     b.seal, b.user_id, b.seq + 1, p_type, p_reason, p_amount, b.balance + p_amount, p_description,
                     p_reference, p_metadata, p_operation, p_idempotency_key, p_fingerprint, p_reverses, p_actor_id,
-                    moment.at)
-                FROM (SELECT greatest(clock_timestamp(), b.updated_at) AS at OFFSET 0) AS moment)
+                    clock.at)
+                FROM (SELECT greatest(clock_timestamp(), b.updated_at) AS at OFFSET 0) AS clock)
         WHERE b.user_id = p_user_id
             AND (p_amount + p_release >= 0
                  OR (b.frozen_at IS NULL AND b.balance - b.reserved + p_amount + p_release >= -b.overdraft_limit))
@@ -171,7 +171,7 @@ BEGIN
 END $$;
 
 -- Post one entry that is not usage: a purchase, a grant, an adjustment.
--- `p_amount` is signed credits. Repeating a call with its key answers `replayed` and the entry made then.
+-- `p_amount` is signed credits. Repeating a call with its key returns `replayed` and the entry made then.
 CREATE FUNCTION ledger_post_entry(
     p_user_id bigint, p_type text, p_reason text, p_amount numeric, p_description text, p_reference text,
     p_metadata jsonb, p_operation text, p_idempotency_key text, p_fingerprint bytea, p_actor_id bigint
@@ -195,12 +195,12 @@ BEGIN
         p_user_id, p_type, p_reason, p_amount, p_description, p_reference, p_metadata, p_operation,
         p_idempotency_key, p_fingerprint, NULL, p_actor_id);
     IF p_amount > 0 AND r.outcome = 'posted' THEN
-        PERFORM ledger_take_what_is_owed(p_user_id);
+        PERFORM ledger_collect_owed_credits(p_user_id);
     END IF;
     RETURN r;
 END $$;
 
--- Give back `p_credits` of a debit (NULL: all that was not given back yet) by an entry that says which. An inner room.
+-- Give back `p_credits` of a debit (NULL: all that was not given back yet) by an entry that says which. Internal.
 -- The credits return to the grants that the debit drew on; those whose time has come lose them at once, by an
 -- entry that is made here too.
 --   outcome      posted | replayed | key_reused | refund_exceeds_charge
@@ -230,7 +230,7 @@ BEGIN
         p_debit.user_id, 'credit', 'refund', v_credits, p_description, p_debit.reference,
         jsonb_build_object('charge_id', p_debit.id), 'refund', p_idempotency_key, p_fingerprint, p_debit.id);
     IF r.outcome = 'posted' THEN
-        PERFORM ledger_settle_what_came_in(p_debit.user_id);
+        PERFORM ledger_settle_reversing_entry(p_debit.user_id);
     END IF;
     RETURN r;
 END $$;

@@ -1,13 +1,13 @@
 -- Grants: which credits are spent first, and what is left of those that end (docs/decisions/0031 and 0039).
 --
--- Promises that every credit is in one grant, and that what the grants have left is what the balance has.
--- Charging never touches them. Which debits drew on which grants is settled, in the order of the ledger, when a grant
--- ends, a refund goes back to grants, or somebody asks: grants_burn_down.sql, then grants_expiry.sql, written down here.
--- Called by ledger/services/grants.py (open_grant, settle_grants), and by balances.sql when something is due.
--- Locks: ledger_balance, held by the caller or by ledger_lock_balance; then ledger_grant and ledger_grantprogress.
+-- Promises that every credit is in one grant, and that what the grants have left is what the balance has. Charging
+-- never touches them. Which debits drew on which grants is settled, in the order of the ledger, when a grant ends, a
+-- refund goes back to grants, or somebody asks: grants_burn_down.sql, then grants_expiry.sql, written down here.
+-- Called by ledger/services/grants.py:open_grant and :settle_grants, and by settling.sql when something is due.
+-- Locks: ledger_balance, locked by the caller or by ledger_lock_balance; then ledger_grant and ledger_grantprogress.
 
--- Credits of a lot that expire, and when. Without `entry_id`: of all lots.
-CREATE TYPE ledger_lapse AS (entry_id bigint, credits numeric, expired_at timestamptz);
+-- Credits of a grant that expire (negative: that a period brings), and when. Without `entry_id`: of all grants.
+CREATE TYPE ledger_grant_expiry AS (entry_id bigint, credits numeric, expired_at timestamptz);
 
 -- A grant as it stands. `ran_out_seq`: its time had come after this entry; NULL: it has not.
 CREATE TYPE ledger_grant_state AS (
@@ -22,7 +22,7 @@ CREATE TYPE ledger_grant_draw AS (
 -- How grants stand once all entries up to `seq` have drawn on them: those that were looked at, what was drawn, and what
 -- has expired since (negative: what periods that began since have brought).
 CREATE TYPE ledger_grants_standing AS (
-    seq bigint, overdrawn numeric, grants ledger_grant_state[], draws ledger_grant_draw[], lapses ledger_lapse[]
+    seq bigint, overdrawn numeric, grants ledger_grant_state[], drawn ledger_grant_draw[], expiries ledger_grant_expiry[]
 );
 
 -- Post a credit that is a grant with terms of its own. NULL terms are the usual ones.
@@ -59,23 +59,23 @@ BEGIN
             coalesce(p_priority, 50), least(coalesce(p_effective_at, r.created_at), v_now), p_expires_at, r.created_at);
         UPDATE ledger_balance SET next_expiry_at = p_expires_at
         WHERE user_id = p_user_id AND next_expiry_at > p_expires_at;
-        PERFORM ledger_take_what_is_owed(p_user_id);
+        PERFORM ledger_collect_owed_credits(p_user_id);
     END IF;
     RETURN r;
 END $$;
 
 -- Settle what has expired, and at most `p_most` moves of the history further. Nobody is locked when there is nothing to
 -- do. A caller that repeats it in transactions of its own gets through any history.
---   unreckoned    entries that are left to settle
+--   unsettled     entries that are left to settle
 --   expiries      entries that this made
 CREATE FUNCTION ledger_settle_grants(
-    p_user_id bigint, p_most bigint, OUT unreckoned bigint, OUT expiries bigint
+    p_user_id bigint, p_most bigint, OUT unsettled bigint, OUT expiries bigint
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     r ledger_grants_standing;
     v_seq bigint;
 BEGIN
-    unreckoned := 0;
+    unsettled := 0;
     expiries := 0;
     PERFORM FROM ledger_balance b LEFT JOIN ledger_grantprogress p USING (user_id)
     WHERE b.user_id = p_user_id AND (b.seq > coalesce(p.seq, 0) OR b.next_expiry_at <= clock_timestamp());
@@ -85,19 +85,19 @@ BEGIN
     SELECT seq INTO v_seq FROM ledger_balance WHERE user_id = p_user_id FOR NO KEY UPDATE;
     r := ledger_burn_down(p_user_id, NULL, p_most);
     PERFORM ledger_note_grants(p_user_id, r);
-    unreckoned := v_seq - r.seq;
-    IF unreckoned = 0 THEN
-        PERFORM ledger_settle_what_is_due(p_user_id);
+    unsettled := v_seq - r.seq;
+    IF unsettled = 0 THEN
+        PERFORM ledger_settle_due(p_user_id);
         expiries := (SELECT seq - v_seq FROM ledger_balance WHERE user_id = p_user_id);
         IF expiries > 0 THEN  -- what that made available may have been owed, and taken at once
             r := ledger_burn_down(p_user_id, NULL, p_most);
             PERFORM ledger_note_grants(p_user_id, r);
-            unreckoned := v_seq + expiries - r.seq;
+            unsettled := v_seq + expiries - r.seq;
         END IF;
     END IF;
 END $$;
 
--- Write down how grants stand. The caller holds the balance row.
+-- Write down how grants stand. The caller has locked the balance row.
 CREATE FUNCTION ledger_note_grants(p_user_id bigint, r ledger_grants_standing) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE ledger_grant g SET
@@ -116,7 +116,7 @@ BEGIN
     ORDER BY entry_id;
     INSERT INTO ledger_grantdraw (user_id, grant_id, first_seq, last_seq, first_credits, last_credits, credits)
     SELECT p_user_id, entry_id, first_seq, last_seq, first_credits, last_credits, credits
-    FROM unnest(r.draws) WITH ORDINALITY
+    FROM unnest(r.drawn) WITH ORDINALITY
         AS d(entry_id, first_seq, last_seq, first_credits, last_credits, credits, place)
     ORDER BY place;
     IF r.seq IS NOT NULL THEN
@@ -145,7 +145,7 @@ CREATE FUNCTION ledger_is_far_behind(p_user_id bigint) RETURNS boolean LANGUAGE 
 $$;
 
 -- May the past of a customer who is far behind be left for later? Not once grants with terms of their own stand in what
--- is settled, not even if nothing is left of them: refunds that are not settled yet may give them something back.
+-- is settled, not even if nothing is left of them: refunds that are not settled yet may restore some of them.
 CREATE FUNCTION ledger_may_skip(p_user_id bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT ledger_is_far_behind(p_user_id) AND NOT EXISTS (
         SELECT FROM ledger_grant g

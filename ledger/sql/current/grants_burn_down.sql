@@ -123,8 +123,8 @@ BEGIN
 END $$;
 
 -- What debits draw on: first on the grant of their own, then, if they capture, on grants that have ended, and then on
--- the others in their order, of which none before `p_first` has anything left. With `p_skips` grant 0, the first, stands
--- for a grant of their own that is not there.
+-- the others in their order, of which none before `p_first` has anything left. With `p_skips` grant 0, the first,
+-- stands for a grant of their own that is not there.
 CREATE FUNCTION ledger_changes_by_debits(
     p_run ledger_debit_run, p_skips boolean, p_ids bigint[], p_places integer[], p_first integer,
     p_grants ledger_grant_state[], p_left numeric[], p_has_ended boolean[]
@@ -203,11 +203,11 @@ END $$;
 
 -- Let the entries since the last time draw on grants, without writing anything: at most `p_most` moves further.
 --
--- A debit draws by priority, soonest expiry, promotional before paid, effective, id. A capture draws on grants before
--- all others whose time has come and which its hold kept; no other debit does. What takes a purchase back draws on the
--- purchase's own grant first, and what expires on its own alone. What no grant covers is overdrawn, and the next credits
--- pay it, whatever brings them. What is left of a credit that gives back goes to the grants that the debits drew on,
--- the last drawn first; what no grant had paid opens one. What was given back once is not given back again.
+-- A debit uses grants by priority, soonest expiry, promotional before paid, effective time, id. A capture first uses
+-- grants that have ended and that its hold kept; no other debit does. A reversal of a purchase first uses the grant of
+-- that purchase, and an expiry its own grant alone. What no grant covers is overdrawn, and the next credits pay it,
+-- whatever brings them. What is left of a refund goes to the grants that the debit used, the last one first; what no
+-- grant had paid opens a grant. Nothing is restored twice.
 --
 -- With `p_skips`, entries before the first grant with terms of its own since then are not looked at: until then the
 -- balance alone says what there was, since all of it stays for ever and is spent alike.
@@ -291,5 +291,5 @@ BEGIN
     FOR i IN 1 .. cardinality(v_grants) LOOP
         v_grants[i].remaining := v_left[i];
     END LOOP;
-    RETURN ROW(s.last_seq, s.overdrawn, v_grants, v_rows, '{}'::ledger_lapse[]);
+    RETURN ROW(s.last_seq, s.overdrawn, v_grants, v_rows, '{}'::ledger_grant_expiry[]);
 END $$;

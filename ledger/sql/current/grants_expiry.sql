@@ -1,10 +1,11 @@
 -- Expiry of grants: what has ended and begun since the last entry (docs/decisions/0031, 0034 and 0039).
 --
 -- Promises that each thing happens at its own time, whenever it is worked out.
--- Called by ledger_settle_expired and ledger_lapsed (balances.sql), after ledger_burn_down. Reads only; locks nothing.
+-- Called by ledger_settle_history and ledger_expired_credits (settling.sql), after ledger_burn_down. Reads only; locks
+-- nothing.
 
--- The grants of periods that are due by `p_now`. They have no entries yet: that of the n-th period is -(2n - 1), and the
--- one that stays longer -2n.
+-- The grants of periods that are due by `p_now`. They have no entries yet: that of the n-th period is -(2n - 1), and
+-- the one that stays longer -2n.
 CREATE FUNCTION ledger_grants_of_due_periods(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_state[]
 LANGUAGE sql STABLE AS $$
     SELECT ARRAY(
@@ -19,9 +20,9 @@ LANGUAGE sql STABLE AS $$
         WHERE g.credits > 0 ORDER BY g.entry_id DESC)
 $$;
 
--- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal holds
--- run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which nothing
--- happens.
+-- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal
+-- holds run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which
+-- nothing happens.
 CREATE FUNCTION ledger_grant_events(
     p_user_id bigint, p_now timestamptz, p_grants ledger_grant_state[]
 ) RETURNS TABLE (at timestamptz, freed numeric, place integer, kind integer) LANGUAGE sql STABLE AS $$
@@ -46,16 +47,16 @@ $$;
 -- begin, in this order where times are equal. `r` stands at the last entry.
 --
 -- Once a grant's time has come only as much of it stays as open holds reserve, soonest expiry first, and what holds
--- reserve no longer is gone at that moment. First of all goes what grants kept for holds that have meanwhile come to an
+-- reserve no longer is gone at that time. First of all goes what grants kept for holds that have meanwhile come to an
 -- end, and what was given back to grants whose time has come.
-CREATE FUNCTION ledger_lapse_grants(p_user_id bigint, p_now timestamptz, r ledger_grants_standing)
+CREATE FUNCTION ledger_grants_at(p_user_id bigint, p_now timestamptz, r ledger_grants_standing)
 RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
 DECLARE
     b ledger_balance;       -- as each entry that this leads to will leave it
     v_grants ledger_grant_state[] := r.grants;
     v_at timestamptz;
     v_kept numeric;         -- what is left of grants whose time has come
-    v_pile integer[];       -- the places of those, the latest expiry on top, and
+    v_stack integer[];       -- the places of those, the latest expiry on top, and
     v_top integer;          -- where that is
     v_part numeric;
     v_paid numeric;
@@ -71,7 +72,7 @@ BEGIN
         END IF;
     END LOOP;
     SELECT coalesce(sum(remaining), 0), coalesce(array_agg(place::integer ORDER BY expires_at, place), '{}'), count(*)
-    INTO v_kept, v_pile, v_top
+    INTO v_kept, v_stack, v_top
     FROM unnest(v_grants) WITH ORDINALITY AS g(
         entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
         created_at, place)
@@ -93,10 +94,10 @@ BEGIN
             v_grants[i].remaining := v_part - v_paid;
             v_grants[i].seq := b.seq;
             v_grants[i].created_at := v_at;
-            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, -v_part, v_at)::ledger_lapse);
+            r.expiries := array_append(r.expiries, ROW(v_grants[i].entry_id, -v_part, v_at)::ledger_grant_expiry);
             IF v_paid > 0 THEN
-                r.draws := array_append(
-                    r.draws, ROW(v_grants[i].entry_id, b.seq, b.seq, v_paid, v_paid, v_paid)::ledger_grant_draw);
+                r.drawn := array_append(
+                    r.drawn, ROW(v_grants[i].entry_id, b.seq, b.seq, v_paid, v_paid, v_paid)::ledger_grant_draw);
             END IF;
             CONTINUE;
         END IF;
@@ -105,11 +106,11 @@ BEGIN
             IF v_grants[i].remaining > 0 THEN
                 v_kept := v_kept + v_grants[i].remaining;
                 v_top := v_top + 1;
-                v_pile[v_top] := i;
+                v_stack[v_top] := i;
             END IF;
         END IF;
         WHILE v_kept > b.reserved AND v_top > 0 LOOP
-            i := v_pile[v_top];
+            i := v_stack[v_top];
             v_part := least(v_grants[i].remaining, v_kept - b.reserved);
             v_kept := v_kept - v_part;
             b.seq := b.seq + 1;
@@ -120,7 +121,7 @@ BEGIN
             IF v_grants[i].remaining = 0 THEN
                 v_top := v_top - 1;
             END IF;
-            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, v_part, v_at)::ledger_lapse);
+            r.expiries := array_append(r.expiries, ROW(v_grants[i].entry_id, v_part, v_at)::ledger_grant_expiry);
         END LOOP;
     END LOOP;
     r.grants := v_grants;

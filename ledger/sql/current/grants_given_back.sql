@@ -45,10 +45,10 @@ BEGIN
     END IF;
     RETURN ARRAY(
         SELECT ROW(grant_id, first_seq, last_seq, first_credits, last_credits, credits)::ledger_grant_draw
-        FROM ledger_draws_at(p_user_id, p_taking.seq) ORDER BY id);
+        FROM ledger_drawn_at(p_user_id, p_taking.seq) ORDER BY id);
 END $$;
 
--- The entries that took what an entry gives back, the latest first, and other reversals between them.
+-- The entries that took what an entry restores, the latest first, and other reversals between them.
 CREATE FUNCTION ledger_takings(m ledger_grant_move) RETURNS ledger_grant_move[] LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN m.reversed_amount > 0 THEN ARRAY(
         SELECT ROW(seq, 0, NULL, amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
@@ -66,9 +66,9 @@ $$;
 -- What a credit changes, besides the `p_paid` of it that pay an overdraft: it opens a grant, or goes back to the grants
 -- from which it was taken.
 --
--- What was taken and not given back lies like a pile: each debit put its shares on top, and what gives back takes from
--- the top, first for what it paid of an overdraft. `p_level` is the pile's height, and what this entry takes for grants
--- lies between v_low and v_until. What no grant paid lies on top of a debit's shares, and opens a grant.
+-- What was taken and not restored is a stack: each debit put its shares on top, and a credit takes from the top, first
+-- for what it paid of an overdraft. `p_level` is the height of the stack, and what this entry takes for grants is
+-- between v_low and v_until. What no grant paid is on top of a debit's shares, and opens a grant.
 CREATE FUNCTION ledger_changes_by_credit(
     p_user_id bigint, m ledger_grant_move, p_paid numeric, p_level numeric, p_from bigint, p_skips boolean,
     p_rows ledger_grant_draw[]
@@ -121,7 +121,7 @@ BEGIN
         FROM unnest(v_entries, v_credits) WITH ORDINALITY AS part(entry_id, credits, place) ORDER BY place);
 END $$;
 
--- What a credit writes of that: what it paid of an overdraft is drawn on its own grant, what it gives back is negative.
+-- What a credit writes of that: what it paid of an overdraft is used of its own grant, what it restores is negative.
 CREATE FUNCTION ledger_rows_of_credit(
     m ledger_grant_move, p_paid numeric, p_changes ledger_grant_change[]
 ) RETURNS ledger_grant_draw[] LANGUAGE sql IMMUTABLE AS $$

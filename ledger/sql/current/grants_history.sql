@@ -16,8 +16,8 @@ CREATE FUNCTION ledger_balance_at(p_user_id bigint, p_seq bigint) RETURNS numeri
     SELECT coalesce((SELECT balance_after FROM ledger_entry WHERE user_id = p_user_id AND seq = p_seq), 0)
 $$;
 
--- The draws that an entry has a part in.
-CREATE FUNCTION ledger_draws_at(p_user_id bigint, p_seq bigint) RETURNS SETOF ledger_grantdraw
+-- The rows of burn-down that an entry has a part in.
+CREATE FUNCTION ledger_drawn_at(p_user_id bigint, p_seq bigint) RETURNS SETOF ledger_grantdraw
 LANGUAGE sql STABLE AS $$
     SELECT * FROM ledger_grantdraw WHERE user_id = p_user_id AND last_seq = p_seq
     UNION ALL
@@ -47,7 +47,7 @@ BEGIN
     RETURN v_low;
 END $$;
 
--- How many of rising values are at most `p_value`: what width_bucket() tells, which copies the array first.
+-- How many of rising values are at most `p_value`: as width_bucket(), which copies the array first.
 CREATE FUNCTION ledger_places_to(p_values bigint[], p_value bigint) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     v_low integer := 0;
@@ -128,7 +128,7 @@ BEGIN
                     SELECT t.seq FROM ledger_entry t
                     WHERE m.reversed_amount > 0 AND t.reverses_id = m.reverses_id AND t.amount < 0 AND t.seq < m.seq
                 ) t
-                CROSS JOIN LATERAL ledger_draws_at(p_user_id, t.seq) d
+                CROSS JOIN LATERAL ledger_drawn_at(p_user_id, t.seq) d
                 WHERE m.amount > 0 AND m.reverses_id IS NOT NULL AND t.seq <= p_from
                 UNION ALL
                 SELECT m.reverses_id FROM unnest(p_moves) m

@@ -2,8 +2,8 @@
 --
 -- Promises that the open holds of a customer never exceed what they have, that a hold is captured up to its amount and
 -- ended once, and that from `expires_at` on it holds nothing, whether or not a job has run.
--- Called by ledger/services/holds.py (open_hold, release_hold, extend_hold), ledger/services/expiry.py:expire_holds, and
--- by usage_open_hold and usage_capture_hold.
+-- Called by ledger/services/holds.py:open_hold, :release_hold, :extend_hold and :expire_holds, and by usage_open_hold
+-- and usage_capture_hold.
 -- Locks: ledger_balance first, then the key, then the hold.
 
 -- What came of an attempt to change a hold, and the hold as it is after it.
@@ -32,8 +32,8 @@ CREATE TYPE ledger_hold_outcome AS (
     next_hold_expires_at timestamptz
 );
 
--- One row of the answer from a hold.
-CREATE FUNCTION ledger_hold_answer(p_outcome text, h ledger_hold, p_entry_id bigint, p_entry_at timestamptz)
+-- One row of the result from a hold.
+CREATE FUNCTION ledger_hold_result(p_outcome text, h ledger_hold, p_entry_id bigint, p_entry_at timestamptz)
 RETURNS ledger_hold_outcome LANGUAGE sql IMMUTABLE AS $$
     SELECT ROW(p_outcome, h.id, h.user_id, h.credits, h.captured, h.status, h.expires_at, h.reference, h.created_at,
                h.settled_at, p_entry_id, p_entry_at, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_hold_outcome
@@ -70,7 +70,7 @@ BEGIN
     FOR attempt IN 1..2 LOOP
         SELECT * INTO v_hold FROM ledger_hold WHERE user_id = p_user_id AND idempotency_key = p_idempotency_key;
         IF FOUND THEN
-            RETURN ledger_hold_answer(
+            RETURN ledger_hold_result(
                 CASE WHEN v_hold.fingerprint = p_fingerprint THEN 'replayed' ELSE 'key_reused' END, v_hold, NULL, NULL);
         END IF;
         v_hold.created_at := clock_timestamp();
@@ -104,12 +104,12 @@ BEGIN
     IF v_hold.id IS NULL THEN
         RAISE EXCEPTION 'another call has just used this key' USING ERRCODE = 'serialization_failure';
     END IF;
-    RETURN ledger_hold_answer('opened', v_hold, NULL, NULL);
+    RETURN ledger_hold_result('opened', v_hold, NULL, NULL);
 END $$;
 
 -- Turn `p_credits` of an open hold (NULL: all that is left; 0: nothing) into one debit. With `p_final` the rest is
 -- given back and the hold is settled: captured, or released when nothing was ever taken; without, the rest stays held
--- until nothing is left. An inner room: metering calls it together with the request that it pays for.
+-- until nothing is left. Internal: metering calls it together with the request that it pays for.
 CREATE FUNCTION ledger_capture_hold(
     p_hold_id bigint, p_user_id bigint, p_credits numeric, p_final boolean, p_entry_id bigint, p_description text,
     p_reference text, p_metadata jsonb, p_idempotency_key text, p_fingerprint bytea
@@ -124,7 +124,7 @@ DECLARE
     v_outcome text;
 BEGIN
     IF v_hold.id IS NULL THEN
-        RETURN ledger_hold_answer('not_found', v_hold, NULL, NULL);
+        RETURN ledger_hold_result('not_found', v_hold, NULL, NULL);
     END IF;
     v_done := ledger_replay(v_hold.user_id, 'capture_hold', p_idempotency_key, p_fingerprint);
     v_outcome := coalesce(
@@ -133,10 +133,10 @@ BEGIN
         CASE WHEN v_hold.status <> 'open' THEN 'hold_' || v_hold.status
             WHEN v_credits > v_left THEN 'capture_exceeds_hold' END);
     IF v_outcome IS NOT NULL THEN
-        RETURN ledger_hold_answer(v_outcome, v_hold, v_done.entry_id, v_done.created_at);
+        RETURN ledger_hold_result(v_outcome, v_hold, v_done.entry_id, v_done.created_at);
     END IF;
 
-    -- The hold before the balance moves: should it run out this very moment, it is settled for what is left of it.
+    -- The hold before the balance moves: should it run out just now, it is settled for what is left of it.
     UPDATE ledger_hold SET
         captured = captured + v_credits,
         status = CASE WHEN NOT v_closes THEN 'open' WHEN captured + v_credits > 0 THEN 'captured' ELSE 'released' END,
@@ -157,12 +157,12 @@ BEGIN
         INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id)
         VALUES (v_hold.user_id, 'capture_hold', p_idempotency_key, p_fingerprint, p_hold_id);
     END IF;
-    PERFORM ledger_settle_what_is_due(v_hold.user_id);
-    RETURN ledger_hold_answer('captured', v_hold, v_done.entry_id, v_done.created_at);
+    PERFORM ledger_settle_due(v_hold.user_id);
+    RETURN ledger_hold_result('captured', v_hold, v_done.entry_id, v_done.created_at);
 END $$;
 
 -- Give back what an open hold still holds; what expired grants had kept for it is gone with it. Repeating the call with
--- its key answers `replayed`.
+-- its key returns `replayed`.
 CREATE FUNCTION ledger_release_hold(
     p_hold_id bigint, p_user_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_hold_outcome
@@ -172,11 +172,11 @@ DECLARE
     v_outcome text;
 BEGIN
     IF v_hold.id IS NULL THEN
-        RETURN ledger_hold_answer('not_found', v_hold, NULL, NULL);
+        RETURN ledger_hold_result('not_found', v_hold, NULL, NULL);
     END IF;
     v_outcome := ledger_operation_replay(v_hold.user_id, 'release_hold', p_idempotency_key, p_fingerprint);
     IF v_outcome IS NOT NULL OR v_hold.status <> 'open' THEN
-        RETURN ledger_hold_answer(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
+        RETURN ledger_hold_result(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
     END IF;
     UPDATE ledger_balance SET
         reserved = reserved - (v_hold.credits - v_hold.captured),
@@ -186,12 +186,12 @@ BEGIN
     RETURNING * INTO v_hold;
     INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id)
     VALUES (v_hold.user_id, 'release_hold', p_idempotency_key, p_fingerprint, p_hold_id);
-    PERFORM ledger_settle_what_is_due(v_hold.user_id);
-    RETURN ledger_hold_answer('released', v_hold, NULL, NULL);
+    PERFORM ledger_settle_due(v_hold.user_id);
+    RETURN ledger_hold_result('released', v_hold, NULL, NULL);
 END $$;
 
 -- Let an open hold live until `p_seconds` seconds from now, and never shorter than before. Repeating the call with its
--- key answers `replayed` and extends nothing.
+-- key returns `replayed` and extends nothing.
 CREATE FUNCTION ledger_extend_hold(
     p_hold_id bigint, p_user_id bigint, p_seconds integer, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_hold_outcome
@@ -201,11 +201,11 @@ DECLARE
     v_outcome text;
 BEGIN
     IF v_hold.id IS NULL THEN
-        RETURN ledger_hold_answer('not_found', v_hold, NULL, NULL);
+        RETURN ledger_hold_result('not_found', v_hold, NULL, NULL);
     END IF;
     v_outcome := ledger_operation_replay(v_hold.user_id, 'extend_hold', p_idempotency_key, p_fingerprint);
     IF v_outcome IS NOT NULL OR v_hold.status <> 'open' THEN
-        RETURN ledger_hold_answer(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
+        RETURN ledger_hold_result(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
     END IF;
     -- The balance expects an expiry at the old time; there it looks again, and finds the new one.
     UPDATE ledger_hold SET expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => p_seconds))
@@ -213,10 +213,10 @@ BEGIN
     RETURNING * INTO v_hold;
     INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id)
     VALUES (v_hold.user_id, 'extend_hold', p_idempotency_key, p_fingerprint, p_hold_id);
-    RETURN ledger_hold_answer('extended', v_hold, NULL, NULL);
+    RETURN ledger_hold_result('extended', v_hold, NULL, NULL);
 END $$;
 
--- Settle every hold of one customer that has expired; answers how many there were.
+-- Settle every hold of one customer that has expired; returns how many there were.
 -- Reads and charges are exact without it: this only tidies up after customers who have stopped calling.
 -- The balance row is locked first, as in ledger_lock_balance, and looked at again under the lock: of two runs at
 -- once, or a run and a charge, one settles a hold and the other finds nothing to do.
@@ -230,6 +230,6 @@ BEGIN
         RETURN 0;
     END IF;
     v_settled := ledger_settle_expired(p_user_id);
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
     RETURN v_settled;
 END $$;

@@ -2,11 +2,13 @@
 --
 -- Promises that what was bought with money that was refunded or disputed is taken back, at once as far as it is there,
 -- and the rest before anybody can spend what comes in later (docs/decisions/0030).
--- Called by ledger/services/reversals.py:settle_reversals; ledger_take_what_is_owed by whatever makes credits available.
+-- Called by ledger/services/payments/reversals.py:settle_reversals; ledger_collect_owed_credits by whatever makes credits
+-- available.
 -- Locks: ledger_balance, then the payment.
 
 -- Bring what is taken back of a payment's credits in line with what the provider took back of its money: refunds, and
--- disputes that are not won. Refunds of a part take back that part of the credits; a dispute that was won gives back.
+-- disputes that are not won. Refunds of a part take back that part of the credits; for a dispute that was won they are
+-- restored.
 --   posted        an entry was made; it reverses the purchase
 --   nothing       there is nothing to do (any more)
 --   insufficient  the customer has spent the credits: what could not be taken stands in the payment's `credits_owed`,
@@ -86,14 +88,14 @@ BEGIN
         UPDATE ledger_balance SET frozen_at = v_locked.frozen_at WHERE user_id = v_user_id;
     END IF;
     IF r.outcome = 'posted' THEN
-        PERFORM ledger_settle_what_came_in(v_user_id);
+        PERFORM ledger_settle_reversing_entry(v_user_id);
     END IF;
     RETURN r;
 END $$;
 
--- Take what a customer owes, the oldest purchase first, as far as it is there. The caller holds the balance row, and
--- has written all that belongs to what came in. An index has the few payments that are looked at.
-CREATE FUNCTION ledger_take_what_is_owed(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Take what a customer owes, the oldest purchase first, as far as it is there. The caller has locked the balance row,
+-- and has written all that belongs to what came in. An index has the few payments that are looked at.
+CREATE FUNCTION ledger_collect_owed_credits(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_payment_id bigint;
 BEGIN

@@ -1,11 +1,11 @@
 -- Reconciliation: reading a ledger by time, and putting a balance right that does not fit its entries.
 --
 -- Promises that a correction writes down what was wrong, and never touches an entry.
--- Called by ledger/services/reconciliation.py:correct_drift and ledger/selectors.py (ledger_first_seq_at).
+-- Called by ledger/services/reconciliation/checks.py:correct_drift and ledger/selectors.py:_RANGE (ledger_first_seq_at).
 -- Locks: ledger_balance.
 
--- The place of the customer's first entry at or after a moment (one past the last when there is none).
--- Times rise with seq, so a binary search over the unique (user, seq) index answers in some twenty probes and
+-- The place of the customer's first entry at or after a time (one past the last when there is none).
+-- Times rise with seq, so a binary search over the unique (user, seq) index takes some twenty probes and
 -- charging pays for no further index.
 CREATE FUNCTION ledger_first_seq_at(p_user_id bigint, p_at timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

@@ -2,9 +2,9 @@
 --
 -- Promises that a hold that has run out, a grant that has ended and a period that has begun count from their own times
 -- on, whichever call writes them down, and that readers see the same before it is done.
--- Called by ledger_lock_balance (balances.sql) and by whatever gives credits back; from Python: ledger/selectors.py and
--- ledger/admin/available.py (ledger_lapsed).
--- Locks: ledger_balance, held by the caller; then holds, entries, grants, the subscription, and payments that owe.
+-- Called by ledger_lock_balance (balances.sql) and by whatever restores credits; from Python, for readers,
+-- ledger/selectors.py:BALANCE_QUERY and ledger/admin/available.py:_Lapsed (ledger_expired_credits).
+-- Locks: ledger_balance, locked by the caller; then holds, entries, grants, the subscription, and payments that owe.
 
 -- The grants of a customer as they stand at `p_now`, once the history is settled; `skips`: without a part of the past,
 -- whose turn comes with later calls.
@@ -30,9 +30,9 @@ BEGIN
             EXIT;
         END IF;
     END LOOP;
-    standing := ledger_lapse_grants(p_user_id, p_now, standing);
+    standing := ledger_grants_at(p_user_id, p_now, standing);
     IF skips THEN
-        standing.draws := '{}';
+        standing.drawn := '{}';
         standing.seq := NULL;
         standing.grants := ARRAY(  -- what expired is counted in its turn, too
             SELECT ROW(
@@ -83,44 +83,44 @@ END $$;
 -- Write the entries of what has expired and what periods have brought; returns the balance after them and their ids, in
 -- the order of the stand-ins of periods' grants. The row of the balance is left to the caller.
 CREATE FUNCTION ledger_post_expiries(
-    INOUT b ledger_balance, p_lapses ledger_lapse[], p_periods ledger_due_period[], OUT made bigint[],
-    OUT draws ledger_grant_draw[]
+    INOUT b ledger_balance, p_expiries ledger_grant_expiry[], p_periods ledger_due_period[], OUT made bigint[],
+    OUT drawn ledger_grant_draw[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     e ledger_entry;
-    lapse ledger_lapse;
+    expiry ledger_grant_expiry;
 BEGIN
     made := '{}';
-    draws := '{}';
-    FOREACH lapse IN ARRAY p_lapses LOOP
+    drawn := '{}';
+    FOREACH expiry IN ARRAY p_expiries LOOP
         b.seq := b.seq + 1;
-        b.balance := b.balance - lapse.credits;
-        b.granted_total := b.granted_total - lapse.credits;
-        b.updated_at := greatest(b.updated_at, lapse.expired_at);
-        IF lapse.credits > 0 THEN
-            IF lapse.entry_id < 0 THEN
-                lapse.entry_id := made[-lapse.entry_id];
+        b.balance := b.balance - expiry.credits;
+        b.granted_total := b.granted_total - expiry.credits;
+        b.updated_at := greatest(b.updated_at, expiry.expired_at);
+        IF expiry.credits > 0 THEN
+            IF expiry.entry_id < 0 THEN
+                expiry.entry_id := made[-expiry.entry_id];
             END IF;
-            e := ledger_expiry_entry(lapse.entry_id, b.seq);
+            e := ledger_expiry_entry(expiry.entry_id, b.seq);
         ELSE
-            e := ledger_period_entry(p_periods[(1 - lapse.entry_id) / 2], lapse.entry_id % 2 = 0);
+            e := ledger_period_entry(p_periods[(1 - expiry.entry_id) / 2], expiry.entry_id % 2 = 0);
         END IF;
         e.fingerprint := sha256(convert_to(e.idempotency_key, 'UTF8'));
         b.seal := ledger_seal(
-            b.seal, b.user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, NULL, e.metadata,
+            b.seal, b.user_id, b.seq, e.type, e.reason, -expiry.credits, b.balance, e.description, NULL, e.metadata,
             e.operation, e.idempotency_key, e.fingerprint, NULL, NULL, b.updated_at);
         INSERT INTO ledger_entry (
             user_id, seq, type, reason, amount, balance_after, description, metadata, operation, idempotency_key,
             fingerprint, created_at, seal)
         VALUES (
-            b.user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, e.metadata, e.operation,
+            b.user_id, b.seq, e.type, e.reason, -expiry.credits, b.balance, e.description, e.metadata, e.operation,
             e.idempotency_key, e.fingerprint, b.updated_at, b.seal)
         RETURNING id INTO e.id;
-        IF lapse.credits > 0 THEN
-            draws := array_append(draws, ROW(
-                lapse.entry_id, b.seq, b.seq, lapse.credits, lapse.credits, lapse.credits)::ledger_grant_draw);
+        IF expiry.credits > 0 THEN
+            drawn := array_append(drawn, ROW(
+                expiry.entry_id, b.seq, b.seq, expiry.credits, expiry.credits, expiry.credits)::ledger_grant_draw);
         ELSE
-            made[-lapse.entry_id] := e.id;
+            made[-expiry.entry_id] := e.id;
         END IF;
     END LOOP;
 END $$;
@@ -133,18 +133,18 @@ BEGIN
         SELECT ROW(CASE WHEN entry_id < 0 THEN p_made[-entry_id] ELSE entry_id END, seq, amount, remaining, expired,
                    category, priority, effective_at, expires_at, ran_out_seq, expired_at, created_at)::ledger_grant_state
         FROM unnest(r.grants));
-    r.draws := ARRAY(
+    r.drawn := ARRAY(
         SELECT ROW(CASE WHEN entry_id < 0 THEN p_made[-entry_id] ELSE entry_id END, first_seq, last_seq,
                    first_credits, last_credits, credits)::ledger_grant_draw
-        FROM unnest(r.draws) WITH ORDINALITY
+        FROM unnest(r.drawn) WITH ORDINALITY
             AS draw(entry_id, first_seq, last_seq, first_credits, last_credits, credits, place)
         ORDER BY place);
     RETURN r;
 END $$;
 
 -- Settle every hold and every grant of the customer that has expired, and begin every period that is due, in the order
--- of their times; returns how many holds there were. The caller holds the balance row. What a grant loses is one debit
--- and what a period brings one credit or two, made at their own times, though never before the entry before them.
+-- of their times; returns how many holds there were. The caller has locked the balance row. What a grant loses is one
+-- debit and what a period brings one credit or two, made at their own times, though never before the entry before them.
 CREATE FUNCTION ledger_settle_expired(p_user_id bigint) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -175,10 +175,10 @@ BEGIN
     SELECT count(*), coalesce(sum(freed), 0), max(expires_at) INTO v_settled, v_freed, v_latest FROM gone;
 
     IF r.grants IS NOT NULL THEN
-        v_posted := ledger_post_expiries(b, r.lapses, v_periods);
+        v_posted := ledger_post_expiries(b, r.expiries, v_periods);
         b := v_posted.b;
-        r.draws := r.draws || v_posted.draws;
-        IF cardinality(r.lapses) > 0 THEN
+        r.drawn := r.drawn || v_posted.drawn;
+        IF cardinality(r.expiries) > 0 THEN
             r.seq := CASE WHEN NOT v_history.skips THEN b.seq END;
         END IF;
         PERFORM ledger_note_grants(p_user_id, ledger_with_entries(r, v_posted.made));
@@ -203,42 +203,42 @@ BEGIN
 END $$;
 
 -- Settle what is due, if anything is, and take what is owed of what a hold may have given back. The caller
--- holds the balance row.
-CREATE FUNCTION ledger_settle_what_is_due(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- has locked the balance row.
+CREATE FUNCTION ledger_settle_due(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM ledger_balance WHERE user_id = p_user_id AND next_expiry_at <= clock_timestamp();
     IF FOUND THEN
         PERFORM ledger_settle_expired(p_user_id);
     END IF;
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
 END $$;
 
 -- Settle an entry that reverses another: it may have given credits back to a grant whose time has come, or
--- to a customer who owes some. The caller holds the balance row.
-CREATE FUNCTION ledger_settle_what_came_in(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- to a customer who owes some. The caller has locked the balance row.
+CREATE FUNCTION ledger_settle_reversing_entry(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF ledger_has_grants_that_end(p_user_id) THEN
         PERFORM ledger_settle_expired(p_user_id);
     END IF;
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
 END $$;
 
 -- What a customer's grants have lost by `p_now` since anything was settled, less what periods that began meanwhile have
 -- brought: credits, and when the last of that happened. What is owed, and will be taken of what has become available
 -- by that or by holds that have run out, counts as lost: nobody can spend it.
 -- All NULL: nothing. For readers, whether or not a job has run.
-CREATE FUNCTION ledger_lapsed(p_user_id bigint, p_now timestamptz) RETURNS ledger_lapse
+CREATE FUNCTION ledger_expired_credits(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_expiry
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_standing ledger_grants_standing;
     v_owed numeric;
     v_there numeric;
-    r ledger_lapse;
+    r ledger_grant_expiry;
 BEGIN
     IF ledger_has_grants_that_end(p_user_id) OR ledger_subscription_due_at(p_user_id) <= p_now THEN
-        v_standing := ledger_lapse_grants(
+        v_standing := ledger_grants_at(
             p_user_id, p_now, ledger_burn_down(p_user_id, p_now, NULL, ledger_may_skip(p_user_id)));
-        SELECT NULL, sum(lapse.credits), max(lapse.expired_at) INTO r FROM unnest(v_standing.lapses) AS lapse;
+        SELECT NULL, sum(expiry.credits), max(expiry.expired_at) INTO r FROM unnest(v_standing.expiries) AS expiry;
     END IF;
     v_owed := (SELECT sum(credits_owed) FROM ledger_payment WHERE user_id = p_user_id AND credits_owed > 0);
     IF v_owed > 0 AND NOT (ledger_has_grants_that_end(p_user_id) AND ledger_is_far_behind(p_user_id)) THEN

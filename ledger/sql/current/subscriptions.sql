@@ -1,11 +1,12 @@
 -- Subscriptions: which periods are due, and what each brings (docs/decisions/0034).
 --
 -- Promises that what a period brings follows from the subscription alone, so it is the same whenever somebody asks.
--- Called by ledger/services/subscription_changes.py:brought_up_to_date (ledger_renew), ledger/selectors.py
--- (ledger_subscription_due_at), and by balances.sql and grants_expiry.sql when a balance is settled.
+-- Called by ledger/services/subscriptions/changes.py:brought_up_to_date (ledger_renew), ledger/selectors.py
+-- (ledger_subscription_due_at), and by settling.sql and grants_expiry.sql when a balance is settled.
 -- Locks: ledger_balance, by ledger_renew; the others only read.
 
--- One step of a subscription that is due, and how it stands after it: a period begins, or (`begins` false) it has ended.
+-- One step of a subscription that is due, and how it stands after it: a period begins, or (`begins` false) it has
+-- ended.
 --   credits, expires_at    what the period brings, and until when; of these
 --   kept, kept_until       stay one period longer than the others
 CREATE TYPE ledger_due_period AS (
@@ -15,7 +16,7 @@ CREATE TYPE ledger_due_period AS (
     kept_until timestamptz
 );
 
--- A moment so many months later, in UTC: on the month's last day where the month is shorter.
+-- The time so many months later, in UTC: on the month's last day where the month is shorter.
 CREATE FUNCTION ledger_months_after(p_anchor timestamptz, p_months integer) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE AS $$
     SELECT (p_anchor AT TIME ZONE 'UTC' + make_interval(months => p_months)) AT TIME ZONE 'UTC'
@@ -52,8 +53,8 @@ $$;
 -- subscription alone, so it is the same whenever somebody asks.
 --
 -- Of what a period brings, as much outlives its end as the cap says, counted together with what earlier periods
--- brought: each lot ends so many periods later that what has not ended never exceeds the cap, and whatever ends sooner
--- is spent first.
+-- brought: each grant ends so many periods later that what has not ended never exceeds the cap, and whatever ends
+-- sooner is spent first.
 CREATE FUNCTION ledger_periods_due(p_user_id bigint, p_now timestamptz) RETURNS SETOF ledger_due_period
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -131,8 +132,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Write down the periods that have begun with the entries of their grants (`p_made`, two places each), and the last step
--- on the subscription. The caller holds the balance row.
+-- Write down the periods that have begun with the entries of their grants (`p_made`, two places each), and the last
+-- step on the subscription. The caller has locked the balance row.
 CREATE FUNCTION ledger_note_periods(p_user_id bigint, p_periods ledger_due_period[], p_made bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -161,12 +162,12 @@ BEGIN
 END $$;
 
 -- Bring a customer's subscription to where it stands now, and let the balance expect its next step; the balance row is
--- held from here on. Answers with the time.
+-- locked from here on. Returns the time.
 CREATE FUNCTION ledger_renew(p_user_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM ledger_lock_balance(p_user_id);
     PERFORM ledger_settle_expired(p_user_id);
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
     RETURN clock_timestamp();
 END $$;

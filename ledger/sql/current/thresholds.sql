@@ -1,8 +1,8 @@
 -- Thresholds: amounts of available credits that somebody wants to know of when they are crossed.
 --
 -- Promises that a crossing is noted in the transaction that crosses, once until the threshold is armed again.
--- Called by ledger/services/thresholds.py (watch_available, rearm), by auto-reload for its own threshold
--- (docs/decisions/0033), and by the trigger of ledger_balance.
+-- Called by ledger/services/thresholds.py:watch_available and :rearm, by auto-reload for its own threshold
+-- (ledger/services/agreement/locking.py:lock_balance, docs/decisions/0033), and by the trigger of ledger_balance.
 -- Locks: ledger_balance, then thresholds.
 
 -- Note which armed thresholds a move has fallen below, and watch the next lower one. Every 1024 entries let the next
@@ -27,7 +27,7 @@ CREATE TRIGGER balance_notes_crossing BEFORE UPDATE ON ledger_balance
 
 -- Watch a customer's available credits against `p_below` (more than 0 credits), under a name that each customer has
 -- once; NULL ends it. A new amount begins anew: crossed at once if available is below it, else armed. The same amount
--- again changes nothing. Answers since when available is below it, NULL when it is not.
+-- again changes nothing. Returns since when available is below it, NULL when it is not.
 CREATE FUNCTION ledger_watch(p_user_id bigint, p_name text, p_below numeric) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -52,7 +52,7 @@ BEGIN
     RETURN v_crossed_at;
 END $$;
 
--- Arm again the thresholds that available credits are back at or above; answers them as they were, each one from one
+-- Arm again the thresholds that available credits are back at or above; returns them as they were, each one from one
 -- call only.
 CREATE FUNCTION ledger_rearm(p_user_id bigint) RETURNS TABLE (name text, below numeric, crossed_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -71,9 +71,9 @@ BEGIN
     END IF;
 END $$;
 
--- Look at what a customer has, and at one of their thresholds, and hold the balance until the transaction ends. The
+-- Look at what a customer has, and at one of their thresholds, and lock the balance until the transaction ends. The
 -- threshold is armed when available is back at it or above; the customer's others are left to those who watch them.
--- Answers since when available is below it: NULL when it is not, or when there is no such threshold.
+-- Returns since when available is below it: NULL when it is not, or when there is no such threshold.
 CREATE FUNCTION ledger_look_at_threshold(
     p_user_id bigint, p_name text, OUT balance numeric, OUT available numeric, OUT frozen_at timestamptz,
     OUT crossed_at timestamptz

@@ -37,8 +37,8 @@ CREATE TYPE ledger_outcome AS (
     created_at timestamptz
 );
 
--- Credits of a lot that expire, and when. Without `entry_id`: of all lots.
-CREATE TYPE ledger_lapse AS (entry_id bigint, credits numeric, expired_at timestamptz);
+-- Credits of a grant that expire (negative: that a period brings), and when. Without `entry_id`: of all grants.
+CREATE TYPE ledger_grant_expiry AS (entry_id bigint, credits numeric, expired_at timestamptz);
 
 -- A grant as it stands. `ran_out_seq`: its time had come after this entry; NULL: it has not.
 CREATE TYPE ledger_grant_state AS (
@@ -53,7 +53,7 @@ CREATE TYPE ledger_grant_draw AS (
 -- How grants stand once all entries up to `seq` have drawn on them: those that were looked at, what was drawn, and what
 -- has expired since (negative: what periods that began since have brought).
 CREATE TYPE ledger_grants_standing AS (
-    seq bigint, overdrawn numeric, grants ledger_grant_state[], draws ledger_grant_draw[], lapses ledger_lapse[]
+    seq bigint, overdrawn numeric, grants ledger_grant_state[], drawn ledger_grant_draw[], expiries ledger_grant_expiry[]
 );
 
 -- One step of the settlement, and the balance before it. `seq` is its place; a step without `id` is no entry.
@@ -108,7 +108,8 @@ CREATE TYPE ledger_hold_outcome AS (
     next_hold_expires_at timestamptz
 );
 
--- One step of a subscription that is due, and how it stands after it: a period begins, or (`begins` false) it has ended.
+-- One step of a subscription that is due, and how it stands after it: a period begins, or (`begins` false) it has
+-- ended.
 --   credits, expires_at    what the period brings, and until when; of these
 --   kept, kept_until       stay one period longer than the others
 CREATE TYPE ledger_due_period AS (
@@ -161,8 +162,8 @@ SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT id FROM ledger_anchor ORDER BY id DESC OFFSET 29 LIMIT 1
 $$;
 
--- Hold the customer's balance row until the transaction ends, making it if it is the first use, with
--- whatever has expired settled. The order that every rule keeps: this first, then the key, then the amount.
+-- Lock the customer's balance row until the transaction ends, create it on the first use, and settle
+-- whatever has expired. The order that every rule keeps: this first, then the key, then the amount.
 -- FOR NO KEY UPDATE: rows that refer to the balance may still be inserted meanwhile.
 CREATE FUNCTION ledger_lock_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
 DECLARE
@@ -170,7 +171,7 @@ DECLARE
     v_before ledger_balance;
 BEGIN
     -- Nothing has changed yet, so the balance is as old as the account. The foreign key, checked when the
-    -- transaction ends, would tell too late that there is no such customer.
+    -- transaction ends, would fail too late for a customer who does not exist.
     INSERT INTO ledger_balance (user_id, updated_at)
     SELECT id, least(created_at, clock_timestamp()) FROM accounts_user WHERE id = p_user_id
     ON CONFLICT DO NOTHING;
@@ -183,14 +184,14 @@ BEGIN
         PERFORM ledger_settle_expired(p_user_id);
         SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
         IF (v_balance.seq, v_balance.reserved) <> (v_before.seq, v_before.reserved) THEN
-            PERFORM ledger_take_what_is_owed(p_user_id);
+            PERFORM ledger_collect_owed_credits(p_user_id);
             SELECT * INTO v_balance FROM ledger_balance WHERE user_id = p_user_id;
         END IF;
     END IF;
     RETURN v_balance;
 END $$;
 
--- The balance row of a customer who has used the ledger before, held until the transaction ends, with whatever has
+-- The balance row of a customer who has used the ledger before, locked until the transaction ends, with whatever has
 -- expired settled: ledger_lock_balance without the insert that the first use needs.
 CREATE FUNCTION ledger_lock_used_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
 DECLARE
@@ -203,8 +204,8 @@ BEGIN
     RETURN ledger_lock_balance(p_user_id);
 END $$;
 
--- The change that was made under a key, if any; NULL in `outcome` when the key is new. The caller holds the balance
--- row, so a twin has either committed or not begun.
+-- The change that was made under a key, if any; NULL in `outcome` when the key is new. The caller has locked the
+-- balance row, so a twin has either committed or not begun.
 CREATE FUNCTION ledger_replay_terms(
     p_user_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_terms_outcome LANGUAGE plpgsql STABLE AS $$
@@ -281,15 +282,15 @@ BEGIN
         p_user_id, 'overdraft', v_balance.overdraft_limit, p_limit, p_note, p_actor_id, p_idempotency_key,
         p_fingerprint, clock_timestamp())
     RETURNING id INTO r.change_id;
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
     r.outcome := 'changed';
     RETURN r;
 END $$;
 
 -- Debit in the order given; what is not covered is refused, and what comes after it may still be. A debit of nothing
--- makes no entry: its outcome tells what there is when its turn comes. A NULL among them is left out.
--- The caller holds `p_locked` (ledger_lock_balance) and has looked the keys up under it. `p_most` is the most that may
--- be debited in all (NULL: no such limit); beyond it the reason is key_limit. Answers one outcome for each place.
+-- makes no entry: its outcome says what there is when its turn comes. A NULL among them is left out. The caller has
+-- locked `p_locked` (ledger_lock_balance) and has looked the keys up under it. `p_most` is the most that may be debited
+-- in all (NULL: no such limit); beyond it the reason is key_limit. Returns one outcome for each place.
 CREATE FUNCTION ledger_debit_batch(
     p_locked ledger_balance, p_operation text, p_debits ledger_debit[], p_most numeric
 ) RETURNS ledger_outcome[] LANGUAGE plpgsql AS $$
@@ -432,12 +433,12 @@ END $$;
 -- Change a balance by `p_amount` (signed credits, exact to six places) and write the entry that says so. `p_release`
 -- is how much less is reserved from then on: what a capture takes out of its hold.
 --
--- What only draws on its own hold is never refused, not even from a frozen balance: it was granted when the hold was.
--- The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the
--- row is locked, what has expired is settled, and the UPDATE is tried again before anything is refused:
--- deciding from the first miss would refuse customers whose holds have just run out.
--- The caller has looked the key up and found nothing. A twin that commits meanwhile is noticed under the lock
--- (40001) or by the unique key (23505): the caller's next try finds the twin's entry.
+-- What is only taken from its own hold is never refused, not even from a frozen balance: it was granted when the hold
+-- was. The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the row is
+-- locked, what has expired is settled, and the UPDATE is tried again before anything is refused: deciding from the
+-- first miss would refuse customers whose holds have just run out. The caller has looked the key up and found nothing.
+-- A twin that commits meanwhile is noticed under the lock (40001) or by the unique key (23505): the caller's next try
+-- finds the twin's entry.
 --
 -- Every expression of PL/pgSQL is set up anew in each transaction, and every statement's plan too: hence few of
 -- them, and the row at the end made by one.
@@ -463,13 +464,13 @@ BEGIN
             granted_total = b.granted_total
                 + CASE WHEN p_reason IN ('usage', 'capture', 'refund', 'reversal') THEN 0 ELSE p_amount END,
             seq = b.seq + 1,
-            -- A sub-select, so that the time is read once, and only after the row is held.
+            -- A sub-select, so that the time is read once, and only after the row is locked.
             (updated_at, seal) = (
-                SELECT moment.at, ledger_seal(
+                SELECT clock.at, ledger_seal(
                     b.seal, b.user_id, b.seq + 1, p_type, p_reason, p_amount, b.balance + p_amount, p_description,
                     p_reference, p_metadata, p_operation, p_idempotency_key, p_fingerprint, p_reverses, p_actor_id,
-                    moment.at)
-                FROM (SELECT greatest(clock_timestamp(), b.updated_at) AS at OFFSET 0) AS moment)
+                    clock.at)
+                FROM (SELECT greatest(clock_timestamp(), b.updated_at) AS at OFFSET 0) AS clock)
         WHERE b.user_id = p_user_id
             AND (p_amount + p_release >= 0
                  OR (b.frozen_at IS NULL AND b.balance - b.reserved + p_amount + p_release >= -b.overdraft_limit))
@@ -499,7 +500,7 @@ BEGIN
 END $$;
 
 -- Post one entry that is not usage: a purchase, a grant, an adjustment.
--- `p_amount` is signed credits. Repeating a call with its key answers `replayed` and the entry made then.
+-- `p_amount` is signed credits. Repeating a call with its key returns `replayed` and the entry made then.
 CREATE FUNCTION ledger_post_entry(
     p_user_id bigint, p_type text, p_reason text, p_amount numeric, p_description text, p_reference text,
     p_metadata jsonb, p_operation text, p_idempotency_key text, p_fingerprint bytea, p_actor_id bigint
@@ -523,12 +524,12 @@ BEGIN
         p_user_id, p_type, p_reason, p_amount, p_description, p_reference, p_metadata, p_operation,
         p_idempotency_key, p_fingerprint, NULL, p_actor_id);
     IF p_amount > 0 AND r.outcome = 'posted' THEN
-        PERFORM ledger_take_what_is_owed(p_user_id);
+        PERFORM ledger_collect_owed_credits(p_user_id);
     END IF;
     RETURN r;
 END $$;
 
--- Give back `p_credits` of a debit (NULL: all that was not given back yet) by an entry that says which. An inner room.
+-- Give back `p_credits` of a debit (NULL: all that was not given back yet) by an entry that says which. Internal.
 -- The credits return to the grants that the debit drew on; those whose time has come lose them at once, by an
 -- entry that is made here too.
 --   outcome      posted | replayed | key_reused | refund_exceeds_charge
@@ -558,7 +559,7 @@ BEGIN
         p_debit.user_id, 'credit', 'refund', v_credits, p_description, p_debit.reference,
         jsonb_build_object('charge_id', p_debit.id), 'refund', p_idempotency_key, p_fingerprint, p_debit.id);
     IF r.outcome = 'posted' THEN
-        PERFORM ledger_settle_what_came_in(p_debit.user_id);
+        PERFORM ledger_settle_reversing_entry(p_debit.user_id);
     END IF;
     RETURN r;
 END $$;
@@ -597,23 +598,23 @@ BEGIN
             coalesce(p_priority, 50), least(coalesce(p_effective_at, r.created_at), v_now), p_expires_at, r.created_at);
         UPDATE ledger_balance SET next_expiry_at = p_expires_at
         WHERE user_id = p_user_id AND next_expiry_at > p_expires_at;
-        PERFORM ledger_take_what_is_owed(p_user_id);
+        PERFORM ledger_collect_owed_credits(p_user_id);
     END IF;
     RETURN r;
 END $$;
 
 -- Settle what has expired, and at most `p_most` moves of the history further. Nobody is locked when there is nothing to
 -- do. A caller that repeats it in transactions of its own gets through any history.
---   unreckoned    entries that are left to settle
+--   unsettled     entries that are left to settle
 --   expiries      entries that this made
 CREATE FUNCTION ledger_settle_grants(
-    p_user_id bigint, p_most bigint, OUT unreckoned bigint, OUT expiries bigint
+    p_user_id bigint, p_most bigint, OUT unsettled bigint, OUT expiries bigint
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     r ledger_grants_standing;
     v_seq bigint;
 BEGIN
-    unreckoned := 0;
+    unsettled := 0;
     expiries := 0;
     PERFORM FROM ledger_balance b LEFT JOIN ledger_grantprogress p USING (user_id)
     WHERE b.user_id = p_user_id AND (b.seq > coalesce(p.seq, 0) OR b.next_expiry_at <= clock_timestamp());
@@ -623,19 +624,19 @@ BEGIN
     SELECT seq INTO v_seq FROM ledger_balance WHERE user_id = p_user_id FOR NO KEY UPDATE;
     r := ledger_burn_down(p_user_id, NULL, p_most);
     PERFORM ledger_note_grants(p_user_id, r);
-    unreckoned := v_seq - r.seq;
-    IF unreckoned = 0 THEN
-        PERFORM ledger_settle_what_is_due(p_user_id);
+    unsettled := v_seq - r.seq;
+    IF unsettled = 0 THEN
+        PERFORM ledger_settle_due(p_user_id);
         expiries := (SELECT seq - v_seq FROM ledger_balance WHERE user_id = p_user_id);
         IF expiries > 0 THEN  -- what that made available may have been owed, and taken at once
             r := ledger_burn_down(p_user_id, NULL, p_most);
             PERFORM ledger_note_grants(p_user_id, r);
-            unreckoned := v_seq + expiries - r.seq;
+            unsettled := v_seq + expiries - r.seq;
         END IF;
     END IF;
 END $$;
 
--- Write down how grants stand. The caller holds the balance row.
+-- Write down how grants stand. The caller has locked the balance row.
 CREATE FUNCTION ledger_note_grants(p_user_id bigint, r ledger_grants_standing) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE ledger_grant g SET
@@ -654,7 +655,7 @@ BEGIN
     ORDER BY entry_id;
     INSERT INTO ledger_grantdraw (user_id, grant_id, first_seq, last_seq, first_credits, last_credits, credits)
     SELECT p_user_id, entry_id, first_seq, last_seq, first_credits, last_credits, credits
-    FROM unnest(r.draws) WITH ORDINALITY
+    FROM unnest(r.drawn) WITH ORDINALITY
         AS d(entry_id, first_seq, last_seq, first_credits, last_credits, credits, place)
     ORDER BY place;
     IF r.seq IS NOT NULL THEN
@@ -683,7 +684,7 @@ CREATE FUNCTION ledger_is_far_behind(p_user_id bigint) RETURNS boolean LANGUAGE 
 $$;
 
 -- May the past of a customer who is far behind be left for later? Not once grants with terms of their own stand in what
--- is settled, not even if nothing is left of them: refunds that are not settled yet may give them something back.
+-- is settled, not even if nothing is left of them: refunds that are not settled yet may restore some of them.
 CREATE FUNCTION ledger_may_skip(p_user_id bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT ledger_is_far_behind(p_user_id) AND NOT EXISTS (
         SELECT FROM ledger_grant g
@@ -811,8 +812,8 @@ BEGIN
 END $$;
 
 -- What debits draw on: first on the grant of their own, then, if they capture, on grants that have ended, and then on
--- the others in their order, of which none before `p_first` has anything left. With `p_skips` grant 0, the first, stands
--- for a grant of their own that is not there.
+-- the others in their order, of which none before `p_first` has anything left. With `p_skips` grant 0, the first,
+-- stands for a grant of their own that is not there.
 CREATE FUNCTION ledger_changes_by_debits(
     p_run ledger_debit_run, p_skips boolean, p_ids bigint[], p_places integer[], p_first integer,
     p_grants ledger_grant_state[], p_left numeric[], p_has_ended boolean[]
@@ -891,11 +892,11 @@ END $$;
 
 -- Let the entries since the last time draw on grants, without writing anything: at most `p_most` moves further.
 --
--- A debit draws by priority, soonest expiry, promotional before paid, effective, id. A capture draws on grants before
--- all others whose time has come and which its hold kept; no other debit does. What takes a purchase back draws on the
--- purchase's own grant first, and what expires on its own alone. What no grant covers is overdrawn, and the next credits
--- pay it, whatever brings them. What is left of a credit that gives back goes to the grants that the debits drew on,
--- the last drawn first; what no grant had paid opens one. What was given back once is not given back again.
+-- A debit uses grants by priority, soonest expiry, promotional before paid, effective time, id. A capture first uses
+-- grants that have ended and that its hold kept; no other debit does. A reversal of a purchase first uses the grant of
+-- that purchase, and an expiry its own grant alone. What no grant covers is overdrawn, and the next credits pay it,
+-- whatever brings them. What is left of a refund goes to the grants that the debit used, the last one first; what no
+-- grant had paid opens a grant. Nothing is restored twice.
 --
 -- With `p_skips`, entries before the first grant with terms of its own since then are not looked at: until then the
 -- balance alone says what there was, since all of it stays for ever and is spent alike.
@@ -979,15 +980,15 @@ BEGIN
     FOR i IN 1 .. cardinality(v_grants) LOOP
         v_grants[i].remaining := v_left[i];
     END LOOP;
-    RETURN ROW(s.last_seq, s.overdrawn, v_grants, v_rows, '{}'::ledger_lapse[]);
+    RETURN ROW(s.last_seq, s.overdrawn, v_grants, v_rows, '{}'::ledger_grant_expiry[]);
 END $$;
 
 -- The steps of the customer's subscription that are due by `p_now`, in their order. What they bring hangs on the
 -- subscription alone, so it is the same whenever somebody asks.
 --
 -- Of what a period brings, as much outlives its end as the cap says, counted together with what earlier periods
--- brought: each lot ends so many periods later that what has not ended never exceeds the cap, and whatever ends sooner
--- is spent first.
+-- brought: each grant ends so many periods later that what has not ended never exceeds the cap, and whatever ends
+-- sooner is spent first.
 CREATE FUNCTION ledger_periods_due(p_user_id bigint, p_now timestamptz) RETURNS SETOF ledger_due_period
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -1065,8 +1066,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- The grants of periods that are due by `p_now`. They have no entries yet: that of the n-th period is -(2n - 1), and the
--- one that stays longer -2n.
+-- The grants of periods that are due by `p_now`. They have no entries yet: that of the n-th period is -(2n - 1), and
+-- the one that stays longer -2n.
 CREATE FUNCTION ledger_grants_of_due_periods(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_state[]
 LANGUAGE sql STABLE AS $$
     SELECT ARRAY(
@@ -1081,9 +1082,9 @@ LANGUAGE sql STABLE AS $$
         WHERE g.credits > 0 ORDER BY g.entry_id DESC)
 $$;
 
--- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal holds
--- run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which nothing
--- happens.
+-- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal
+-- holds run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which
+-- nothing happens.
 CREATE FUNCTION ledger_grant_events(
     p_user_id bigint, p_now timestamptz, p_grants ledger_grant_state[]
 ) RETURNS TABLE (at timestamptz, freed numeric, place integer, kind integer) LANGUAGE sql STABLE AS $$
@@ -1108,16 +1109,16 @@ $$;
 -- begin, in this order where times are equal. `r` stands at the last entry.
 --
 -- Once a grant's time has come only as much of it stays as open holds reserve, soonest expiry first, and what holds
--- reserve no longer is gone at that moment. First of all goes what grants kept for holds that have meanwhile come to an
+-- reserve no longer is gone at that time. First of all goes what grants kept for holds that have meanwhile come to an
 -- end, and what was given back to grants whose time has come.
-CREATE FUNCTION ledger_lapse_grants(p_user_id bigint, p_now timestamptz, r ledger_grants_standing)
+CREATE FUNCTION ledger_grants_at(p_user_id bigint, p_now timestamptz, r ledger_grants_standing)
 RETURNS ledger_grants_standing LANGUAGE plpgsql STABLE AS $$
 DECLARE
     b ledger_balance;       -- as each entry that this leads to will leave it
     v_grants ledger_grant_state[] := r.grants;
     v_at timestamptz;
     v_kept numeric;         -- what is left of grants whose time has come
-    v_pile integer[];       -- the places of those, the latest expiry on top, and
+    v_stack integer[];       -- the places of those, the latest expiry on top, and
     v_top integer;          -- where that is
     v_part numeric;
     v_paid numeric;
@@ -1133,7 +1134,7 @@ BEGIN
         END IF;
     END LOOP;
     SELECT coalesce(sum(remaining), 0), coalesce(array_agg(place::integer ORDER BY expires_at, place), '{}'), count(*)
-    INTO v_kept, v_pile, v_top
+    INTO v_kept, v_stack, v_top
     FROM unnest(v_grants) WITH ORDINALITY AS g(
         entry_id, seq, amount, remaining, expired, category, priority, effective_at, expires_at, ran_out_seq, expired_at,
         created_at, place)
@@ -1155,10 +1156,10 @@ BEGIN
             v_grants[i].remaining := v_part - v_paid;
             v_grants[i].seq := b.seq;
             v_grants[i].created_at := v_at;
-            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, -v_part, v_at)::ledger_lapse);
+            r.expiries := array_append(r.expiries, ROW(v_grants[i].entry_id, -v_part, v_at)::ledger_grant_expiry);
             IF v_paid > 0 THEN
-                r.draws := array_append(
-                    r.draws, ROW(v_grants[i].entry_id, b.seq, b.seq, v_paid, v_paid, v_paid)::ledger_grant_draw);
+                r.drawn := array_append(
+                    r.drawn, ROW(v_grants[i].entry_id, b.seq, b.seq, v_paid, v_paid, v_paid)::ledger_grant_draw);
             END IF;
             CONTINUE;
         END IF;
@@ -1167,11 +1168,11 @@ BEGIN
             IF v_grants[i].remaining > 0 THEN
                 v_kept := v_kept + v_grants[i].remaining;
                 v_top := v_top + 1;
-                v_pile[v_top] := i;
+                v_stack[v_top] := i;
             END IF;
         END IF;
         WHILE v_kept > b.reserved AND v_top > 0 LOOP
-            i := v_pile[v_top];
+            i := v_stack[v_top];
             v_part := least(v_grants[i].remaining, v_kept - b.reserved);
             v_kept := v_kept - v_part;
             b.seq := b.seq + 1;
@@ -1182,7 +1183,7 @@ BEGIN
             IF v_grants[i].remaining = 0 THEN
                 v_top := v_top - 1;
             END IF;
-            r.lapses := array_append(r.lapses, ROW(v_grants[i].entry_id, v_part, v_at)::ledger_lapse);
+            r.expiries := array_append(r.expiries, ROW(v_grants[i].entry_id, v_part, v_at)::ledger_grant_expiry);
         END LOOP;
     END LOOP;
     r.grants := v_grants;
@@ -1231,10 +1232,10 @@ BEGIN
     END IF;
     RETURN ARRAY(
         SELECT ROW(grant_id, first_seq, last_seq, first_credits, last_credits, credits)::ledger_grant_draw
-        FROM ledger_draws_at(p_user_id, p_taking.seq) ORDER BY id);
+        FROM ledger_drawn_at(p_user_id, p_taking.seq) ORDER BY id);
 END $$;
 
--- The entries that took what an entry gives back, the latest first, and other reversals between them.
+-- The entries that took what an entry restores, the latest first, and other reversals between them.
 CREATE FUNCTION ledger_takings(m ledger_grant_move) RETURNS ledger_grant_move[] LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN m.reversed_amount > 0 THEN ARRAY(
         SELECT ROW(seq, 0, NULL, amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_grant_move
@@ -1252,9 +1253,9 @@ $$;
 -- What a credit changes, besides the `p_paid` of it that pay an overdraft: it opens a grant, or goes back to the grants
 -- from which it was taken.
 --
--- What was taken and not given back lies like a pile: each debit put its shares on top, and what gives back takes from
--- the top, first for what it paid of an overdraft. `p_level` is the pile's height, and what this entry takes for grants
--- lies between v_low and v_until. What no grant paid lies on top of a debit's shares, and opens a grant.
+-- What was taken and not restored is a stack: each debit put its shares on top, and a credit takes from the top, first
+-- for what it paid of an overdraft. `p_level` is the height of the stack, and what this entry takes for grants is
+-- between v_low and v_until. What no grant paid is on top of a debit's shares, and opens a grant.
 CREATE FUNCTION ledger_changes_by_credit(
     p_user_id bigint, m ledger_grant_move, p_paid numeric, p_level numeric, p_from bigint, p_skips boolean,
     p_rows ledger_grant_draw[]
@@ -1307,7 +1308,7 @@ BEGIN
         FROM unnest(v_entries, v_credits) WITH ORDINALITY AS part(entry_id, credits, place) ORDER BY place);
 END $$;
 
--- What a credit writes of that: what it paid of an overdraft is drawn on its own grant, what it gives back is negative.
+-- What a credit writes of that: what it paid of an overdraft is used of its own grant, what it restores is negative.
 CREATE FUNCTION ledger_rows_of_credit(
     m ledger_grant_move, p_paid numeric, p_changes ledger_grant_change[]
 ) RETURNS ledger_grant_draw[] LANGUAGE sql IMMUTABLE AS $$
@@ -1319,8 +1320,8 @@ CREATE FUNCTION ledger_rows_of_credit(
         ) each(place, entry_id, drawn) WHERE drawn <> 0 ORDER BY place)
 $$;
 
--- The draws that an entry has a part in.
-CREATE FUNCTION ledger_draws_at(p_user_id bigint, p_seq bigint) RETURNS SETOF ledger_grantdraw
+-- The rows of burn-down that an entry has a part in.
+CREATE FUNCTION ledger_drawn_at(p_user_id bigint, p_seq bigint) RETURNS SETOF ledger_grantdraw
 LANGUAGE sql STABLE AS $$
     SELECT * FROM ledger_grantdraw WHERE user_id = p_user_id AND last_seq = p_seq
     UNION ALL
@@ -1350,7 +1351,7 @@ BEGIN
     RETURN v_low;
 END $$;
 
--- How many of rising values are at most `p_value`: what width_bucket() tells, which copies the array first.
+-- How many of rising values are at most `p_value`: as width_bucket(), which copies the array first.
 CREATE FUNCTION ledger_places_to(p_values bigint[], p_value bigint) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     v_low integer := 0;
@@ -1431,7 +1432,7 @@ BEGIN
                     SELECT t.seq FROM ledger_entry t
                     WHERE m.reversed_amount > 0 AND t.reverses_id = m.reverses_id AND t.amount < 0 AND t.seq < m.seq
                 ) t
-                CROSS JOIN LATERAL ledger_draws_at(p_user_id, t.seq) d
+                CROSS JOIN LATERAL ledger_drawn_at(p_user_id, t.seq) d
                 WHERE m.amount > 0 AND m.reverses_id IS NOT NULL AND t.seq <= p_from
                 UNION ALL
                 SELECT m.reverses_id FROM unnest(p_moves) m
@@ -1496,8 +1497,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- One row of the answer from a hold.
-CREATE FUNCTION ledger_hold_answer(p_outcome text, h ledger_hold, p_entry_id bigint, p_entry_at timestamptz)
+-- One row of the result from a hold.
+CREATE FUNCTION ledger_hold_result(p_outcome text, h ledger_hold, p_entry_id bigint, p_entry_at timestamptz)
 RETURNS ledger_hold_outcome LANGUAGE sql IMMUTABLE AS $$
     SELECT ROW(p_outcome, h.id, h.user_id, h.credits, h.captured, h.status, h.expires_at, h.reference, h.created_at,
                h.settled_at, p_entry_id, p_entry_at, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_hold_outcome
@@ -1534,7 +1535,7 @@ BEGIN
     FOR attempt IN 1..2 LOOP
         SELECT * INTO v_hold FROM ledger_hold WHERE user_id = p_user_id AND idempotency_key = p_idempotency_key;
         IF FOUND THEN
-            RETURN ledger_hold_answer(
+            RETURN ledger_hold_result(
                 CASE WHEN v_hold.fingerprint = p_fingerprint THEN 'replayed' ELSE 'key_reused' END, v_hold, NULL, NULL);
         END IF;
         v_hold.created_at := clock_timestamp();
@@ -1568,12 +1569,12 @@ BEGIN
     IF v_hold.id IS NULL THEN
         RAISE EXCEPTION 'another call has just used this key' USING ERRCODE = 'serialization_failure';
     END IF;
-    RETURN ledger_hold_answer('opened', v_hold, NULL, NULL);
+    RETURN ledger_hold_result('opened', v_hold, NULL, NULL);
 END $$;
 
 -- Turn `p_credits` of an open hold (NULL: all that is left; 0: nothing) into one debit. With `p_final` the rest is
 -- given back and the hold is settled: captured, or released when nothing was ever taken; without, the rest stays held
--- until nothing is left. An inner room: metering calls it together with the request that it pays for.
+-- until nothing is left. Internal: metering calls it together with the request that it pays for.
 CREATE FUNCTION ledger_capture_hold(
     p_hold_id bigint, p_user_id bigint, p_credits numeric, p_final boolean, p_entry_id bigint, p_description text,
     p_reference text, p_metadata jsonb, p_idempotency_key text, p_fingerprint bytea
@@ -1588,7 +1589,7 @@ DECLARE
     v_outcome text;
 BEGIN
     IF v_hold.id IS NULL THEN
-        RETURN ledger_hold_answer('not_found', v_hold, NULL, NULL);
+        RETURN ledger_hold_result('not_found', v_hold, NULL, NULL);
     END IF;
     v_done := ledger_replay(v_hold.user_id, 'capture_hold', p_idempotency_key, p_fingerprint);
     v_outcome := coalesce(
@@ -1597,10 +1598,10 @@ BEGIN
         CASE WHEN v_hold.status <> 'open' THEN 'hold_' || v_hold.status
             WHEN v_credits > v_left THEN 'capture_exceeds_hold' END);
     IF v_outcome IS NOT NULL THEN
-        RETURN ledger_hold_answer(v_outcome, v_hold, v_done.entry_id, v_done.created_at);
+        RETURN ledger_hold_result(v_outcome, v_hold, v_done.entry_id, v_done.created_at);
     END IF;
 
-    -- The hold before the balance moves: should it run out this very moment, it is settled for what is left of it.
+    -- The hold before the balance moves: should it run out just now, it is settled for what is left of it.
     UPDATE ledger_hold SET
         captured = captured + v_credits,
         status = CASE WHEN NOT v_closes THEN 'open' WHEN captured + v_credits > 0 THEN 'captured' ELSE 'released' END,
@@ -1621,12 +1622,12 @@ BEGIN
         INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id)
         VALUES (v_hold.user_id, 'capture_hold', p_idempotency_key, p_fingerprint, p_hold_id);
     END IF;
-    PERFORM ledger_settle_what_is_due(v_hold.user_id);
-    RETURN ledger_hold_answer('captured', v_hold, v_done.entry_id, v_done.created_at);
+    PERFORM ledger_settle_due(v_hold.user_id);
+    RETURN ledger_hold_result('captured', v_hold, v_done.entry_id, v_done.created_at);
 END $$;
 
 -- Give back what an open hold still holds; what expired grants had kept for it is gone with it. Repeating the call with
--- its key answers `replayed`.
+-- its key returns `replayed`.
 CREATE FUNCTION ledger_release_hold(
     p_hold_id bigint, p_user_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_hold_outcome
@@ -1636,11 +1637,11 @@ DECLARE
     v_outcome text;
 BEGIN
     IF v_hold.id IS NULL THEN
-        RETURN ledger_hold_answer('not_found', v_hold, NULL, NULL);
+        RETURN ledger_hold_result('not_found', v_hold, NULL, NULL);
     END IF;
     v_outcome := ledger_operation_replay(v_hold.user_id, 'release_hold', p_idempotency_key, p_fingerprint);
     IF v_outcome IS NOT NULL OR v_hold.status <> 'open' THEN
-        RETURN ledger_hold_answer(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
+        RETURN ledger_hold_result(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
     END IF;
     UPDATE ledger_balance SET
         reserved = reserved - (v_hold.credits - v_hold.captured),
@@ -1650,12 +1651,12 @@ BEGIN
     RETURNING * INTO v_hold;
     INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id)
     VALUES (v_hold.user_id, 'release_hold', p_idempotency_key, p_fingerprint, p_hold_id);
-    PERFORM ledger_settle_what_is_due(v_hold.user_id);
-    RETURN ledger_hold_answer('released', v_hold, NULL, NULL);
+    PERFORM ledger_settle_due(v_hold.user_id);
+    RETURN ledger_hold_result('released', v_hold, NULL, NULL);
 END $$;
 
 -- Let an open hold live until `p_seconds` seconds from now, and never shorter than before. Repeating the call with its
--- key answers `replayed` and extends nothing.
+-- key returns `replayed` and extends nothing.
 CREATE FUNCTION ledger_extend_hold(
     p_hold_id bigint, p_user_id bigint, p_seconds integer, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_hold_outcome
@@ -1665,11 +1666,11 @@ DECLARE
     v_outcome text;
 BEGIN
     IF v_hold.id IS NULL THEN
-        RETURN ledger_hold_answer('not_found', v_hold, NULL, NULL);
+        RETURN ledger_hold_result('not_found', v_hold, NULL, NULL);
     END IF;
     v_outcome := ledger_operation_replay(v_hold.user_id, 'extend_hold', p_idempotency_key, p_fingerprint);
     IF v_outcome IS NOT NULL OR v_hold.status <> 'open' THEN
-        RETURN ledger_hold_answer(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
+        RETURN ledger_hold_result(coalesce(v_outcome, 'hold_' || v_hold.status), v_hold, NULL, NULL);
     END IF;
     -- The balance expects an expiry at the old time; there it looks again, and finds the new one.
     UPDATE ledger_hold SET expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => p_seconds))
@@ -1677,10 +1678,10 @@ BEGIN
     RETURNING * INTO v_hold;
     INSERT INTO ledger_operationkey (user_id, operation, idempotency_key, fingerprint, subject_id)
     VALUES (v_hold.user_id, 'extend_hold', p_idempotency_key, p_fingerprint, p_hold_id);
-    RETURN ledger_hold_answer('extended', v_hold, NULL, NULL);
+    RETURN ledger_hold_result('extended', v_hold, NULL, NULL);
 END $$;
 
--- Settle every hold of one customer that has expired; answers how many there were.
+-- Settle every hold of one customer that has expired; returns how many there were.
 -- Reads and charges are exact without it: this only tidies up after customers who have stopped calling.
 -- The balance row is locked first, as in ledger_lock_balance, and looked at again under the lock: of two runs at
 -- once, or a run and a charge, one settles a hold and the other finds nothing to do.
@@ -1694,12 +1695,13 @@ BEGIN
         RETURN 0;
     END IF;
     v_settled := ledger_settle_expired(p_user_id);
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
     RETURN v_settled;
 END $$;
 
 -- Bring what is taken back of a payment's credits in line with what the provider took back of its money: refunds, and
--- disputes that are not won. Refunds of a part take back that part of the credits; a dispute that was won gives back.
+-- disputes that are not won. Refunds of a part take back that part of the credits; for a dispute that was won they are
+-- restored.
 --   posted        an entry was made; it reverses the purchase
 --   nothing       there is nothing to do (any more)
 --   insufficient  the customer has spent the credits: what could not be taken stands in the payment's `credits_owed`,
@@ -1779,14 +1781,14 @@ BEGIN
         UPDATE ledger_balance SET frozen_at = v_locked.frozen_at WHERE user_id = v_user_id;
     END IF;
     IF r.outcome = 'posted' THEN
-        PERFORM ledger_settle_what_came_in(v_user_id);
+        PERFORM ledger_settle_reversing_entry(v_user_id);
     END IF;
     RETURN r;
 END $$;
 
--- Take what a customer owes, the oldest purchase first, as far as it is there. The caller holds the balance row, and
--- has written all that belongs to what came in. An index has the few payments that are looked at.
-CREATE FUNCTION ledger_take_what_is_owed(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Take what a customer owes, the oldest purchase first, as far as it is there. The caller has locked the balance row,
+-- and has written all that belongs to what came in. An index has the few payments that are looked at.
+CREATE FUNCTION ledger_collect_owed_credits(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_payment_id bigint;
 BEGIN
@@ -1797,8 +1799,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- The place of the customer's first entry at or after a moment (one past the last when there is none).
--- Times rise with seq, so a binary search over the unique (user, seq) index answers in some twenty probes and
+-- The place of the customer's first entry at or after a time (one past the last when there is none).
+-- Times rise with seq, so a binary search over the unique (user, seq) index takes some twenty probes and
 -- charging pays for no further index.
 CREATE FUNCTION ledger_first_seq_at(p_user_id bigint, p_at timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -1892,9 +1894,9 @@ BEGIN
             EXIT;
         END IF;
     END LOOP;
-    standing := ledger_lapse_grants(p_user_id, p_now, standing);
+    standing := ledger_grants_at(p_user_id, p_now, standing);
     IF skips THEN
-        standing.draws := '{}';
+        standing.drawn := '{}';
         standing.seq := NULL;
         standing.grants := ARRAY(  -- what expired is counted in its turn, too
             SELECT ROW(
@@ -1945,44 +1947,44 @@ END $$;
 -- Write the entries of what has expired and what periods have brought; returns the balance after them and their ids, in
 -- the order of the stand-ins of periods' grants. The row of the balance is left to the caller.
 CREATE FUNCTION ledger_post_expiries(
-    INOUT b ledger_balance, p_lapses ledger_lapse[], p_periods ledger_due_period[], OUT made bigint[],
-    OUT draws ledger_grant_draw[]
+    INOUT b ledger_balance, p_expiries ledger_grant_expiry[], p_periods ledger_due_period[], OUT made bigint[],
+    OUT drawn ledger_grant_draw[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     e ledger_entry;
-    lapse ledger_lapse;
+    expiry ledger_grant_expiry;
 BEGIN
     made := '{}';
-    draws := '{}';
-    FOREACH lapse IN ARRAY p_lapses LOOP
+    drawn := '{}';
+    FOREACH expiry IN ARRAY p_expiries LOOP
         b.seq := b.seq + 1;
-        b.balance := b.balance - lapse.credits;
-        b.granted_total := b.granted_total - lapse.credits;
-        b.updated_at := greatest(b.updated_at, lapse.expired_at);
-        IF lapse.credits > 0 THEN
-            IF lapse.entry_id < 0 THEN
-                lapse.entry_id := made[-lapse.entry_id];
+        b.balance := b.balance - expiry.credits;
+        b.granted_total := b.granted_total - expiry.credits;
+        b.updated_at := greatest(b.updated_at, expiry.expired_at);
+        IF expiry.credits > 0 THEN
+            IF expiry.entry_id < 0 THEN
+                expiry.entry_id := made[-expiry.entry_id];
             END IF;
-            e := ledger_expiry_entry(lapse.entry_id, b.seq);
+            e := ledger_expiry_entry(expiry.entry_id, b.seq);
         ELSE
-            e := ledger_period_entry(p_periods[(1 - lapse.entry_id) / 2], lapse.entry_id % 2 = 0);
+            e := ledger_period_entry(p_periods[(1 - expiry.entry_id) / 2], expiry.entry_id % 2 = 0);
         END IF;
         e.fingerprint := sha256(convert_to(e.idempotency_key, 'UTF8'));
         b.seal := ledger_seal(
-            b.seal, b.user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, NULL, e.metadata,
+            b.seal, b.user_id, b.seq, e.type, e.reason, -expiry.credits, b.balance, e.description, NULL, e.metadata,
             e.operation, e.idempotency_key, e.fingerprint, NULL, NULL, b.updated_at);
         INSERT INTO ledger_entry (
             user_id, seq, type, reason, amount, balance_after, description, metadata, operation, idempotency_key,
             fingerprint, created_at, seal)
         VALUES (
-            b.user_id, b.seq, e.type, e.reason, -lapse.credits, b.balance, e.description, e.metadata, e.operation,
+            b.user_id, b.seq, e.type, e.reason, -expiry.credits, b.balance, e.description, e.metadata, e.operation,
             e.idempotency_key, e.fingerprint, b.updated_at, b.seal)
         RETURNING id INTO e.id;
-        IF lapse.credits > 0 THEN
-            draws := array_append(draws, ROW(
-                lapse.entry_id, b.seq, b.seq, lapse.credits, lapse.credits, lapse.credits)::ledger_grant_draw);
+        IF expiry.credits > 0 THEN
+            drawn := array_append(drawn, ROW(
+                expiry.entry_id, b.seq, b.seq, expiry.credits, expiry.credits, expiry.credits)::ledger_grant_draw);
         ELSE
-            made[-lapse.entry_id] := e.id;
+            made[-expiry.entry_id] := e.id;
         END IF;
     END LOOP;
 END $$;
@@ -1995,18 +1997,18 @@ BEGIN
         SELECT ROW(CASE WHEN entry_id < 0 THEN p_made[-entry_id] ELSE entry_id END, seq, amount, remaining, expired,
                    category, priority, effective_at, expires_at, ran_out_seq, expired_at, created_at)::ledger_grant_state
         FROM unnest(r.grants));
-    r.draws := ARRAY(
+    r.drawn := ARRAY(
         SELECT ROW(CASE WHEN entry_id < 0 THEN p_made[-entry_id] ELSE entry_id END, first_seq, last_seq,
                    first_credits, last_credits, credits)::ledger_grant_draw
-        FROM unnest(r.draws) WITH ORDINALITY
+        FROM unnest(r.drawn) WITH ORDINALITY
             AS draw(entry_id, first_seq, last_seq, first_credits, last_credits, credits, place)
         ORDER BY place);
     RETURN r;
 END $$;
 
 -- Settle every hold and every grant of the customer that has expired, and begin every period that is due, in the order
--- of their times; returns how many holds there were. The caller holds the balance row. What a grant loses is one debit
--- and what a period brings one credit or two, made at their own times, though never before the entry before them.
+-- of their times; returns how many holds there were. The caller has locked the balance row. What a grant loses is one
+-- debit and what a period brings one credit or two, made at their own times, though never before the entry before them.
 CREATE FUNCTION ledger_settle_expired(p_user_id bigint) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -2037,10 +2039,10 @@ BEGIN
     SELECT count(*), coalesce(sum(freed), 0), max(expires_at) INTO v_settled, v_freed, v_latest FROM gone;
 
     IF r.grants IS NOT NULL THEN
-        v_posted := ledger_post_expiries(b, r.lapses, v_periods);
+        v_posted := ledger_post_expiries(b, r.expiries, v_periods);
         b := v_posted.b;
-        r.draws := r.draws || v_posted.draws;
-        IF cardinality(r.lapses) > 0 THEN
+        r.drawn := r.drawn || v_posted.drawn;
+        IF cardinality(r.expiries) > 0 THEN
             r.seq := CASE WHEN NOT v_history.skips THEN b.seq END;
         END IF;
         PERFORM ledger_note_grants(p_user_id, ledger_with_entries(r, v_posted.made));
@@ -2065,42 +2067,42 @@ BEGIN
 END $$;
 
 -- Settle what is due, if anything is, and take what is owed of what a hold may have given back. The caller
--- holds the balance row.
-CREATE FUNCTION ledger_settle_what_is_due(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- has locked the balance row.
+CREATE FUNCTION ledger_settle_due(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM ledger_balance WHERE user_id = p_user_id AND next_expiry_at <= clock_timestamp();
     IF FOUND THEN
         PERFORM ledger_settle_expired(p_user_id);
     END IF;
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
 END $$;
 
 -- Settle an entry that reverses another: it may have given credits back to a grant whose time has come, or
--- to a customer who owes some. The caller holds the balance row.
-CREATE FUNCTION ledger_settle_what_came_in(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- to a customer who owes some. The caller has locked the balance row.
+CREATE FUNCTION ledger_settle_reversing_entry(p_user_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF ledger_has_grants_that_end(p_user_id) THEN
         PERFORM ledger_settle_expired(p_user_id);
     END IF;
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
 END $$;
 
 -- What a customer's grants have lost by `p_now` since anything was settled, less what periods that began meanwhile have
 -- brought: credits, and when the last of that happened. What is owed, and will be taken of what has become available
 -- by that or by holds that have run out, counts as lost: nobody can spend it.
 -- All NULL: nothing. For readers, whether or not a job has run.
-CREATE FUNCTION ledger_lapsed(p_user_id bigint, p_now timestamptz) RETURNS ledger_lapse
+CREATE FUNCTION ledger_expired_credits(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_expiry
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_standing ledger_grants_standing;
     v_owed numeric;
     v_there numeric;
-    r ledger_lapse;
+    r ledger_grant_expiry;
 BEGIN
     IF ledger_has_grants_that_end(p_user_id) OR ledger_subscription_due_at(p_user_id) <= p_now THEN
-        v_standing := ledger_lapse_grants(
+        v_standing := ledger_grants_at(
             p_user_id, p_now, ledger_burn_down(p_user_id, p_now, NULL, ledger_may_skip(p_user_id)));
-        SELECT NULL, sum(lapse.credits), max(lapse.expired_at) INTO r FROM unnest(v_standing.lapses) AS lapse;
+        SELECT NULL, sum(expiry.credits), max(expiry.expired_at) INTO r FROM unnest(v_standing.expiries) AS expiry;
     END IF;
     v_owed := (SELECT sum(credits_owed) FROM ledger_payment WHERE user_id = p_user_id AND credits_owed > 0);
     IF v_owed > 0 AND NOT (ledger_has_grants_that_end(p_user_id) AND ledger_is_far_behind(p_user_id)) THEN
@@ -2115,7 +2117,7 @@ BEGIN
     RETURN r;
 END $$;
 
--- A moment so many months later, in UTC: on the month's last day where the month is shorter.
+-- The time so many months later, in UTC: on the month's last day where the month is shorter.
 CREATE FUNCTION ledger_months_after(p_anchor timestamptz, p_months integer) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE AS $$
     SELECT (p_anchor AT TIME ZONE 'UTC' + make_interval(months => p_months)) AT TIME ZONE 'UTC'
@@ -2148,8 +2150,8 @@ CREATE FUNCTION ledger_subscription_due_at(p_user_id bigint) RETURNS timestamptz
     WHERE s.user_id = p_user_id AND s.status IN ('active', 'paused') AND s.anchor_at IS NOT NULL
 $$;
 
--- Write down the periods that have begun with the entries of their grants (`p_made`, two places each), and the last step
--- on the subscription. The caller holds the balance row.
+-- Write down the periods that have begun with the entries of their grants (`p_made`, two places each), and the last
+-- step on the subscription. The caller has locked the balance row.
 CREATE FUNCTION ledger_note_periods(p_user_id bigint, p_periods ledger_due_period[], p_made bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -2178,13 +2180,13 @@ BEGIN
 END $$;
 
 -- Bring a customer's subscription to where it stands now, and let the balance expect its next step; the balance row is
--- held from here on. Answers with the time.
+-- locked from here on. Returns the time.
 CREATE FUNCTION ledger_renew(p_user_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM ledger_lock_balance(p_user_id);
     PERFORM ledger_settle_expired(p_user_id);
-    PERFORM ledger_take_what_is_owed(p_user_id);
+    PERFORM ledger_collect_owed_credits(p_user_id);
     RETURN clock_timestamp();
 END $$;
 
@@ -2206,7 +2208,7 @@ END $$;
 
 -- Watch a customer's available credits against `p_below` (more than 0 credits), under a name that each customer has
 -- once; NULL ends it. A new amount begins anew: crossed at once if available is below it, else armed. The same amount
--- again changes nothing. Answers since when available is below it, NULL when it is not.
+-- again changes nothing. Returns since when available is below it, NULL when it is not.
 CREATE FUNCTION ledger_watch(p_user_id bigint, p_name text, p_below numeric) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -2231,7 +2233,7 @@ BEGIN
     RETURN v_crossed_at;
 END $$;
 
--- Arm again the thresholds that available credits are back at or above; answers them as they were, each one from one
+-- Arm again the thresholds that available credits are back at or above; returns them as they were, each one from one
 -- call only.
 CREATE FUNCTION ledger_rearm(p_user_id bigint) RETURNS TABLE (name text, below numeric, crossed_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -2250,9 +2252,9 @@ BEGIN
     END IF;
 END $$;
 
--- Look at what a customer has, and at one of their thresholds, and hold the balance until the transaction ends. The
+-- Look at what a customer has, and at one of their thresholds, and lock the balance until the transaction ends. The
 -- threshold is armed when available is back at it or above; the customer's others are left to those who watch them.
--- Answers since when available is below it: NULL when it is not, or when there is no such threshold.
+-- Returns since when available is below it: NULL when it is not, or when there is no such threshold.
 CREATE FUNCTION ledger_look_at_threshold(
     p_user_id bigint, p_name text, OUT balance numeric, OUT available numeric, OUT frozen_at timestamptz,
     OUT crossed_at timestamptz

@@ -78,11 +78,11 @@ DROP FUNCTION ledger_months_of;
 
 DROP FUNCTION ledger_months_after;
 
-DROP FUNCTION ledger_lapsed;
+DROP FUNCTION ledger_expired_credits;
 
-DROP FUNCTION ledger_settle_what_came_in;
+DROP FUNCTION ledger_settle_reversing_entry;
 
-DROP FUNCTION ledger_settle_what_is_due;
+DROP FUNCTION ledger_settle_due;
 
 DROP FUNCTION ledger_settle_expired;
 
@@ -100,7 +100,7 @@ DROP FUNCTION ledger_correct_drift;
 
 DROP FUNCTION ledger_first_seq_at;
 
-DROP FUNCTION ledger_take_what_is_owed;
+DROP FUNCTION ledger_collect_owed_credits;
 
 DROP FUNCTION ledger_settle_reversals;
 
@@ -116,7 +116,7 @@ DROP FUNCTION ledger_open_hold;
 
 DROP FUNCTION ledger_lock_hold;
 
-DROP FUNCTION ledger_hold_answer;
+DROP FUNCTION ledger_hold_result;
 
 DROP FUNCTION ledger_refuse_to_forget_anchors;
 
@@ -132,7 +132,7 @@ DROP FUNCTION ledger_places_to;
 
 DROP FUNCTION ledger_place_of_draw;
 
-DROP FUNCTION ledger_draws_at;
+DROP FUNCTION ledger_drawn_at;
 
 DROP FUNCTION ledger_rows_of_credit;
 
@@ -146,7 +146,7 @@ DROP FUNCTION ledger_rows_of_taking;
 
 DROP FUNCTION ledger_rows_before;
 
-DROP FUNCTION ledger_lapse_grants;
+DROP FUNCTION ledger_grants_at;
 
 DROP FUNCTION ledger_grant_events;
 
@@ -238,7 +238,7 @@ DROP TYPE ledger_grant_draw;
 
 DROP TYPE ledger_grant_state;
 
-DROP TYPE ledger_lapse;
+DROP TYPE ledger_grant_expiry;
 
 DROP TYPE ledger_outcome;
 

@@ -1,8 +1,8 @@
 -- Batches of charges: requests of one customer charged together, each as usage_charge would have.
 --
 -- Promises each its own outcome, entry, row in the log and idempotency key.
--- Called by usage/services/charge_calls.py:charge_together.
--- Locks: ledger_balance, then the keys, then the amounts; then the sums of the day.
+-- Called by usage/services/charges/calls.py:charge_together.
+-- Locks: the idempotency keys, in one order; ledger_balance; then the sums of the days, and what the API key has spent.
 
 -- One charge of a batch: as asked, and what became of it on the way.
 CREATE TYPE usage_batch_row AS (
@@ -43,7 +43,7 @@ BEGIN
     ORDER BY item.ordinality;
 END $$;
 
--- Give each request of a batch its id and its price, and look its key up. The caller holds the balance.
+-- Give each request of a batch its id and its price, and look its key up. The caller has locked the balance.
 CREATE FUNCTION usage_read_batch(p_user_id bigint, p_items jsonb, p_at timestamptz) RETURNS usage_batch_row[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -80,7 +80,7 @@ BEGIN
     RETURN v_rows;
 END $$;
 
--- Debit what the requests of a batch cost, and note what became of each. The caller holds the balance.
+-- Debit what the requests of a batch cost, and note what became of each. The caller has locked the balance.
 CREATE FUNCTION usage_debit_batch(
     p_customer usage_customer, p_balance ledger_balance, p_rows usage_batch_row[], p_at timestamptz
 ) RETURNS usage_batch_row[] LANGUAGE plpgsql AS $$
@@ -157,10 +157,9 @@ END $$;
 
 -- Charge requests of one customer together, each as usage_charge would have in this order: its own outcome, entry, row
 -- in the log and idempotency. One transaction, one move of the balance: on a hot account the row is waited for once
--- instead of once a request.
--- `p_items` is a JSON array of {key, fingerprint (hex), endpoint, method, status, units, credits, latency_ms, reference,
--- metadata, request_id}, no key twice. Answers one row for each, in the same order. What usage_charge would raise an
--- error for fails the whole batch.
+-- instead of once a request. `p_items` is a JSON array of {key, fingerprint (hex), endpoint, method, status, units,
+-- credits, latency_ms, reference, metadata, request_id}, no key twice. Returns one row for each, in the same order.
+-- What usage_charge would raise an error for fails the whole batch.
 CREATE FUNCTION usage_charge_batch(p_user_id bigint, p_key_hash bytea, p_items jsonb)
 RETURNS SETOF usage_charge_outcome
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

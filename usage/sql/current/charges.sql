@@ -2,9 +2,10 @@
 --
 -- Promises that a charge is priced, debited, logged and counted in one call, all or nothing, and once for each
 -- idempotency key.
--- Called by usage/services/charge_calls.py:charge_one.
--- Locks: the rate limit of a key that has one; ledger_balance, by ledger_move; then the key of the call; then the sums
--- of the day.
+-- Called by usage/services/charges/calls.py:charge_one.
+-- Locks: the idempotency key (an advisory lock, so that calls with one key follow each other); the rate limit of an API
+-- key that has one; ledger_balance, by the conditional UPDATE of ledger_move; then what the API key has spent, and the
+-- sums of the day.
 
 -- What came of a charge.
 --   outcome    charged | replayed | key_reused | insufficient | price_unknown | key_invalid | customer_inactive
@@ -38,8 +39,8 @@ CREATE FUNCTION usage_entry_metadata(p_metadata jsonb, p_ours jsonb) RETURNS jso
         THEN usage_metadata_beside(p_metadata, p_ours) ELSE p_metadata || p_ours END
 $$;
 
--- Keep the key of a charge that costs nothing, and tell what the customer has. Nothing is locked or settled for
--- nothing: holds and lots that have run out are only left out of the sums.
+-- Keep the key of a charge that costs nothing, and return what the customer has. Nothing is locked or settled for
+-- it: holds and grants that have expired are only left out of the sums.
 CREATE FUNCTION usage_note_free_charge(
     p_user_id bigint, p_charge_id bigint, p_idempotency_key text, p_fingerprint bytea, p_request_id uuid
 ) RETURNS ledger_outcome LANGUAGE plpgsql AS $$
@@ -49,7 +50,7 @@ DECLARE
     v_reserved numeric := 0;
 BEGIN
     SELECT b.balance - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
-            ledger_lapsed(b.user_id, v_now)).credits, 0) END,
+            ledger_expired_credits(b.user_id, v_now)).credits, 0) END,
         b.reserved - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
             SELECT sum(h.credits - h.captured) FROM ledger_hold h
             WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= v_now), 0) END
@@ -65,10 +66,10 @@ END $$;
 
 -- Charge one request as it happens: find the customer, price it, debit, log, count; one call, all or nothing.
 -- The customer is named by `p_user_id` or by the SHA-256 of one of their keys. `p_credits` overrides the price.
--- Repeating a call with its key answers `replayed` with the charge made then, whoever may be charged by now; a refusal
--- is not remembered, but one for want of credits is logged as rejected (402). A key's calls a minute are counted when
--- they are charged: neither replays nor refusals nor requests that were themselves rejected take one, nor does what was
--- let in before (`p_is_admitted`: it settles a hold that took its call).
+-- Repeating a call with its key returns `replayed` with the charge made then, even if the customer may no longer be
+-- charged; a refusal is not remembered, but one for want of credits is logged as rejected (402). A key's calls a minute
+-- are counted when they are charged: neither replays nor refusals nor requests that were themselves rejected take one,
+-- nor does what was let in before (`p_is_admitted`: it settles a hold that took its call).
 --
 -- One long function, since every function more that a charge calls is set up anew in each transaction: with the log
 -- alone in a function of its own a charge takes 2.3 % more of the server's time (400 pairs of runs).

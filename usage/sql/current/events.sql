@@ -9,7 +9,7 @@ CREATE TRIGGER event_key_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_even
 -- Log, price, debit and count events of one customer: requests that already happened, each known by its key (SHA-256 of
 -- source and id) for ever. One debit for the batch; each row of the log knows it. All or nothing, and in any number of
 -- repetitions only once.
--- The events come as columns, since that is what is written and read soonest; keys in hexadecimal. Answers their places
+-- The events come as columns, since that is what is written and read soonest; keys in hexadecimal. Returns their places
 -- (from 1): {accepted, duplicates, rejected (no price names them), unpaid (also accepted)}, and {credits, entry_id} of
 -- the debit.
 CREATE FUNCTION usage_record_events(

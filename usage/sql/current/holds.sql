@@ -1,9 +1,10 @@
 -- Holds for requests: credits set aside for a request, and captured for what it cost.
 --
 -- Promises that a hold is priced when it is opened, and that its capture is logged and counted as a charge is.
--- Called by usage/services/holding.py (hold_for_request, capture_hold) and
+-- Called by usage/services/holding.py:hold_for_request and :capture_hold and
 -- usage/services/metered_requests.py:_number (usage_number_repeat).
--- Locks: the rate limit of a key that has one; ledger_balance, then the key, then the hold; then the sums of the day.
+-- Locks: the rate limit of an API key that has one; ledger_balance, then the idempotency key, then the hold; then the
+-- sums of the day.
 
 -- What came of an attempt to open a hold: as ledger_hold_outcome, and
 --   outcome    also price_unknown | key_invalid | customer_inactive | customer_unknown | rate_limited
@@ -31,8 +32,8 @@ CREATE TYPE usage_hold_outcome AS (
 );
 
 -- Set credits aside for a request that is about to be worked on: `p_credits`, or what `p_units` of the endpoint cost.
--- Repeating a call with its key answers `replayed` with the hold opened then, whoever may be charged by now. A key's
--- calls a minute are counted when a hold is opened by it, and not again when that is captured.
+-- Repeating a call with its key returns `replayed` with the hold opened then, even if the customer may no longer be
+-- charged. A key's calls a minute are counted when a hold is opened by it, and not again when that is captured.
 CREATE FUNCTION usage_open_hold(
     p_user_id bigint, p_key_hash bytea, p_credits numeric, p_endpoint text, p_method text, p_units numeric,
     p_seconds integer, p_reference text, p_metadata jsonb, p_idempotency_key text, p_fingerprint bytea,
@@ -50,14 +51,14 @@ DECLARE
     r usage_hold_outcome;
 BEGIN
     IF v_customer.refusal IS NOT NULL THEN
-        -- Whoever is opening a hold under this key holds the balance: only then is it known that nobody did.
+        -- Another call with this key has locked the balance: only under the lock is it known that there was none.
         PERFORM FROM ledger_balance WHERE user_id = v_customer.user_id FOR NO KEY UPDATE;
     END IF;
     IF v_customer.refusal IS NOT NULL OR v_counts_calls THEN
         SELECT * INTO v_hold FROM ledger_hold
         WHERE user_id = v_customer.user_id AND idempotency_key = p_idempotency_key;
         IF FOUND AND (v_customer.refusal IS NULL OR v_hold.fingerprint = p_fingerprint) THEN
-            h := ledger_hold_answer(
+            h := ledger_hold_result(
                 CASE WHEN v_hold.fingerprint = p_fingerprint THEN 'replayed' ELSE 'key_reused' END, v_hold, NULL, NULL);
             SELECT h.*, NULL::jsonb INTO r;
             RETURN r;

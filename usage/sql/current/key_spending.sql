@@ -1,10 +1,10 @@
 -- Spending of keys: how much was spent by a key that has a limit, in its running period.
 --
--- Promises that of many requests at once none is let through on an old count, and that no charge reads the log to count.
--- What was spent is counted when a limit is set. Each row also counts what is spent from the next reset day on, so that
--- the next period begins with a number that is known; `next_on` is that day, NULL where none was counted.
--- Called by the metering functions, usage/services/counting.py:with_count (usage_count_key), usage/selectors.py,
--- usage/standings.py:budget_of, and by triggers of accounts_apikey.
+-- Promises that of many requests at once none is let through on an old count, and that no charge reads the log to
+-- count. What was spent is counted when a limit is set. Each row also counts what is spent from the next reset day on,
+-- so that the next period begins with a number that is known; `next_on` is that day, NULL where none was counted.
+-- Called by the metering functions, usage/services/counting.py:with_count (usage_count_key),
+-- usage/selectors.py:spending_of_key, usage/standings.py:budget_of, and by triggers of accounts_apikey.
 -- Locks: ledger_balance, then usage_keyspending.
 
 -- The UTC day on which the running count of a key's spending began: the reset day, or the last of a shorter month.
@@ -43,9 +43,9 @@ LANGUAGE sql STABLE AS $$
     WHERE r.user_id = p_user_id AND r.occurred_at >= p_began_on::timestamp AT TIME ZONE 'UTC'
 $$;
 
--- What was spent by a key (the first of those that rotations put in each other's place) since a day began (UTC): at once
--- where it is counted, which it is as long as the key has a limit; else from the log. What was counted since an earlier
--- day and was not added to since is nothing, too.
+-- What was spent by a key (the first of those that rotations put in each other's place) since a day began (UTC): at
+-- once where it is counted, which it is as long as the key has a limit; else from the log. What was counted since an
+-- earlier day and was not added to since is nothing, too.
 CREATE FUNCTION usage_key_spent(p_user_id bigint, p_original_key_id bigint, p_began_on date) RETURNS numeric
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(
@@ -81,10 +81,10 @@ CREATE FUNCTION usage_key_standing(
 $$;
 
 -- How much may still be spent by a key: its limit less what was spent since the count began, and what it holds. The
--- first look of a period begins its count, with what the count before it knows. The caller holds the customer's balance,
--- as does everyone who adds: so of many requests at once none is let through on an old count.
--- The log is never read here. Where nothing is counted (the one way: a sibling without a limit was used instead of the
--- key for longer than a period) the call ends with SQLSTATE TB002, and comes again after usage_count_key.
+-- first look of a period begins its count, with what the count before it knows. The caller has locked the customer's
+-- balance, as does everyone who adds: so of many requests at once none is let through on an old count. The log is never
+-- read here. Where nothing is counted (the one way: a sibling without a limit was used instead of the key for longer
+-- than a period) the call ends with SQLSTATE TB002, and comes again after usage_count_key.
 CREATE FUNCTION usage_key_left(p_customer usage_customer, p_at timestamptz) RETURNS numeric
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -135,7 +135,7 @@ BEGIN
 END $$;
 
 -- Add to what was spent by a key (or take from it, for a refund), wherever that is being counted: `p_day` (UTC) is the
--- day of the request. The caller holds the customer's balance.
+-- day of the request. The caller has locked the customer's balance.
 CREATE FUNCTION usage_count_key_spending(p_user_id bigint, p_api_key_id bigint, p_credits numeric, p_day date)
 RETURNS void LANGUAGE sql AS $$
     UPDATE usage_keyspending s SET
@@ -147,8 +147,8 @@ RETURNS void LANGUAGE sql AS $$
         AND s.began_on <= p_day
 $$;
 
--- Begin a count with what is known to be spent since its day. The caller holds the customer's balance, as does everyone
--- who adds. Counts of earlier periods go, but for those that another key of the rotation is in.
+-- Begin a count with what is known to be spent since its day. The caller has locked the customer's balance, as does
+-- everyone who adds. Counts of earlier periods go, but for those that another key of the rotation is in.
 CREATE FUNCTION usage_note_key_spending(
     p_user_id bigint, p_original_key_id bigint, p_reset_day integer, p_began_on date, p_credits numeric,
     p_next_credits numeric, p_at timestamptz
@@ -168,8 +168,8 @@ BEGIN
 END $$;
 
 -- Count from the log what was spent by a key in the running period, unless that is being counted.
--- The log may be long: it is read without any lock, and then, holding the balance, only what was paid meanwhile is
--- added. Whoever adds holds the balance: who came before is in the one or the other, who comes after finds the count,
+-- The log may be long: it is read without any lock, and then, with the balance locked, only what was paid meanwhile is
+-- added. Each call that adds locks the balance: an earlier one is in the one or the other, a later one finds the count,
 -- once this transaction has ended.
 CREATE FUNCTION usage_count_key_from_log(p_user_id bigint, p_original_key_id bigint, p_reset_day integer)
 RETURNS void LANGUAGE plpgsql AS $$

@@ -1,7 +1,7 @@
 -- Prices: which price a request pays, and what it costs.
 --
 -- Promises that a request is priced by the version in force when it was made.
--- Called by the metering functions, usage/key_verdicts.py and usage/services/metered_requests.py:_price_of.
+-- Called by the metering functions, usage/key_verdicts.py:_FACTS and usage/services/metered_requests.py:_price_of.
 -- Reads only; locks nothing.
 
 -- The most specific price in force at `p_at`, or, when the request is older than all that match it, the

@@ -6,7 +6,7 @@
 
 -- Take one of the calls that a key may make in this minute: NULL, or {limit, reset_at, reset_seconds} when all are
 -- taken. They are counted where the key's own calls to the API are (config/http/rate_windows.py), by the database's
--- clock. The row is held until the transaction ends, before the balance is.
+-- clock. The row is locked until the transaction ends, before the balance is.
 CREATE FUNCTION usage_take_call(p_api_key_id bigint, p_calls_a_minute integer) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_epoch numeric := extract(epoch FROM clock_timestamp());
@@ -22,7 +22,7 @@ BEGIN
         'reset_seconds', ceil((v_minute + 1) * 60 - v_epoch)) END;
 END $$;
 
--- Give back a call that was taken in this transaction, which holds its row.
+-- Give back a call that was taken in this transaction, which has locked its row.
 CREATE FUNCTION usage_return_call(p_api_key_id bigint) RETURNS void LANGUAGE sql AS $$
     UPDATE config_ratewindow SET taken = taken - 1 WHERE subject = 'key:' || p_api_key_id
 $$;

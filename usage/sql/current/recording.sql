@@ -1,7 +1,8 @@
 -- Recording: requests that already happened, from a gateway's log.
 --
 -- Promises that a line is recorded once, however often it is reported, and debited as far as credits are there.
--- Called by usage/services/recording.py:record_lines. Locks: ledger_balance, then the lines; then the sums of the days.
+-- Called by usage/services/imports/recording.py:record_lines.
+-- Locks: ledger_balance, then the lines; then the sums of the days.
 
 -- One reported request on its way into the log.
 CREATE TYPE usage_reported AS (
@@ -23,8 +24,8 @@ CREATE TYPE usage_reported AS (
 );
 
 -- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
--- cover, in the order of the rows, is logged as unpaid. The caller holds the balance and knows that the rows are new,
--- and in the order of `n`.
+-- cover, in the order of the rows, is logged as unpaid. The caller has locked the balance and knows that the rows are
+-- new, and in the order of `n`.
 CREATE TYPE usage_settled AS (credits numeric, entry_id bigint, unpaid integer[]);
 
 CREATE FUNCTION usage_settle_reported(

@@ -1,7 +1,7 @@
 -- Refunds: what a request cost is given back, wholly or in part.
 --
 -- Promises that no more is given back than was paid, whatever became of the log.
--- Called by usage/services/refunds.py:refund_charge.
+-- Called by usage/services/charges/refunds.py:refund_charge.
 -- Locks: ledger_balance, then the key, then the amount; then the sums of the day.
 
 CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
@@ -10,7 +10,8 @@ CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
 -- Give back what a charge or a capture cost, wholly or in part, and lower the statistics of its day by as much.
 --   outcome      posted | replayed | key_reused | refund_exceeds_charge | not_found
 --   available    with refund_exceeds_charge: what is left to give back
--- A paid charge has the id of its entry. The metadata say so too, and tell it from older ones, whose ids were others.
+-- A paid charge has the id of its entry. The metadata say so too, and distinguish it from older ones, whose ids were
+-- others.
 CREATE FUNCTION usage_refund(
     p_charge_id bigint, p_user_id bigint, p_credits numeric, p_description text, p_idempotency_key text,
     p_fingerprint bytea

@@ -35,7 +35,7 @@ BEGIN
 END $$;
 
 -- Log one request that has just been paid for (or was free, or refused) and count it, for the statistics and, where
--- that is being counted, as spent by its key. Whoever has paid holds the customer's balance.
+-- that is being counted, as spent by its key. The caller has locked the customer's balance.
 CREATE FUNCTION usage_log_request(
     p_id bigint, p_user_id bigint, p_api_key_id bigint, p_original_key_id bigint, p_endpoint text, p_path text,
     p_method text, p_status integer, p_units numeric, p_credits numeric, p_price_id bigint, p_entry_id bigint,

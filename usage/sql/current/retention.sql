@@ -7,11 +7,11 @@
 CREATE TRIGGER dropped_month_stays BEFORE DELETE OR TRUNCATE ON usage_droppedmonth
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
--- Drop the log of the month that begins on `p_month`, if all of it was recorded before a moment. No door: it runs
--- as the owner, in one transaction, or not at all.
+-- Drop the log of the month that begins on `p_month`, if all of it was recorded before a time. Not callable by the
+-- application: it runs as the owner, in one transaction, or not at all.
 --   outcome     dropped | kept (some of it is younger, or the month has not ended by then) | not_there
 --   requests    how many requests it had
--- The month alone is locked while it is looked through. Then the whole log is, for an instant: whoever reads it
+-- The month alone is locked while it is looked through. Then the whole log is, for an instant: a query that reads it
 -- for long makes this give up after two seconds rather than hold up every charge.
 CREATE FUNCTION usage_drop_month(p_month date, p_recorded_before timestamptz, OUT outcome text, OUT requests bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '2s' AS $$
@@ -50,14 +50,14 @@ BEGIN
     outcome := 'dropped';
 END $$;
 
--- Recompute the roll-ups of whole days from the log and what was given back; answers how many rows differ from what
+-- Recompute the roll-ups of whole days from the log and the refunds; returns how many rows differ from what
 -- stood there. The log is what happened, the roll-up only its sum. One customer, or all of them.
 CREATE FUNCTION usage_rebuild_days(p_user_id bigint, p_from date, p_to date) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_changed integer;
 BEGIN
-    -- Whoever counts holds a row of this table; nobody counts while the sums are made anew.
+    -- Each call that counts locks a row of this table; nobody counts while the sums are made anew.
     LOCK TABLE usage_dailyusage IN EXCLUSIVE MODE;
     WITH given_back AS (
         SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint, sum(credits) AS credits

@@ -95,8 +95,8 @@ CREATE TYPE usage_reported AS (
 );
 
 -- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
--- cover, in the order of the rows, is logged as unpaid. The caller holds the balance and knows that the rows are new,
--- and in the order of `n`.
+-- cover, in the order of the rows, is logged as unpaid. The caller has locked the balance and knows that the rows are
+-- new, and in the order of `n`.
 CREATE TYPE usage_settled AS (credits numeric, entry_id bigint, unpaid integer[]);
 
 -- Charge each request of a batch by itself, in their order.
@@ -114,7 +114,7 @@ BEGIN
     ORDER BY item.ordinality;
 END $$;
 
--- Give each request of a batch its id and its price, and look its key up. The caller holds the balance.
+-- Give each request of a batch its id and its price, and look its key up. The caller has locked the balance.
 CREATE FUNCTION usage_read_batch(p_user_id bigint, p_items jsonb, p_at timestamptz) RETURNS usage_batch_row[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -151,7 +151,7 @@ BEGIN
     RETURN v_rows;
 END $$;
 
--- Debit what the requests of a batch cost, and note what became of each. The caller holds the balance.
+-- Debit what the requests of a batch cost, and note what became of each. The caller has locked the balance.
 CREATE FUNCTION usage_debit_batch(
     p_customer usage_customer, p_balance ledger_balance, p_rows usage_batch_row[], p_at timestamptz
 ) RETURNS usage_batch_row[] LANGUAGE plpgsql AS $$
@@ -228,10 +228,9 @@ END $$;
 
 -- Charge requests of one customer together, each as usage_charge would have in this order: its own outcome, entry, row
 -- in the log and idempotency. One transaction, one move of the balance: on a hot account the row is waited for once
--- instead of once a request.
--- `p_items` is a JSON array of {key, fingerprint (hex), endpoint, method, status, units, credits, latency_ms, reference,
--- metadata, request_id}, no key twice. Answers one row for each, in the same order. What usage_charge would raise an
--- error for fails the whole batch.
+-- instead of once a request. `p_items` is a JSON array of {key, fingerprint (hex), endpoint, method, status, units,
+-- credits, latency_ms, reference, metadata, request_id}, no key twice. Returns one row for each, in the same order.
+-- What usage_charge would raise an error for fails the whole batch.
 CREATE FUNCTION usage_charge_batch(p_user_id bigint, p_key_hash bytea, p_items jsonb)
 RETURNS SETOF usage_charge_outcome
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -279,8 +278,8 @@ CREATE FUNCTION usage_entry_metadata(p_metadata jsonb, p_ours jsonb) RETURNS jso
         THEN usage_metadata_beside(p_metadata, p_ours) ELSE p_metadata || p_ours END
 $$;
 
--- Keep the key of a charge that costs nothing, and tell what the customer has. Nothing is locked or settled for
--- nothing: holds and lots that have run out are only left out of the sums.
+-- Keep the key of a charge that costs nothing, and return what the customer has. Nothing is locked or settled for
+-- it: holds and grants that have expired are only left out of the sums.
 CREATE FUNCTION usage_note_free_charge(
     p_user_id bigint, p_charge_id bigint, p_idempotency_key text, p_fingerprint bytea, p_request_id uuid
 ) RETURNS ledger_outcome LANGUAGE plpgsql AS $$
@@ -290,7 +289,7 @@ DECLARE
     v_reserved numeric := 0;
 BEGIN
     SELECT b.balance - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
-            ledger_lapsed(b.user_id, v_now)).credits, 0) END,
+            ledger_expired_credits(b.user_id, v_now)).credits, 0) END,
         b.reserved - CASE WHEN b.next_expiry_at > v_now THEN 0 ELSE coalesce((
             SELECT sum(h.credits - h.captured) FROM ledger_hold h
             WHERE h.user_id = b.user_id AND h.status = 'open' AND h.expires_at <= v_now), 0) END
@@ -306,10 +305,10 @@ END $$;
 
 -- Charge one request as it happens: find the customer, price it, debit, log, count; one call, all or nothing.
 -- The customer is named by `p_user_id` or by the SHA-256 of one of their keys. `p_credits` overrides the price.
--- Repeating a call with its key answers `replayed` with the charge made then, whoever may be charged by now; a refusal
--- is not remembered, but one for want of credits is logged as rejected (402). A key's calls a minute are counted when
--- they are charged: neither replays nor refusals nor requests that were themselves rejected take one, nor does what was
--- let in before (`p_is_admitted`: it settles a hold that took its call).
+-- Repeating a call with its key returns `replayed` with the charge made then, even if the customer may no longer be
+-- charged; a refusal is not remembered, but one for want of credits is logged as rejected (402). A key's calls a minute
+-- are counted when they are charged: neither replays nor refusals nor requests that were themselves rejected take one,
+-- nor does what was let in before (`p_is_admitted`: it settles a hold that took its call).
 --
 -- One long function, since every function more that a charge calls is set up anew in each transaction: with the log
 -- alone in a function of its own a charge takes 2.3 % more of the server's time (400 pairs of runs).
@@ -506,7 +505,7 @@ END $$;
 -- Log, price, debit and count events of one customer: requests that already happened, each known by its key (SHA-256 of
 -- source and id) for ever. One debit for the batch; each row of the log knows it. All or nothing, and in any number of
 -- repetitions only once.
--- The events come as columns, since that is what is written and read soonest; keys in hexadecimal. Answers their places
+-- The events come as columns, since that is what is written and read soonest; keys in hexadecimal. Returns their places
 -- (from 1): {accepted, duplicates, rejected (no price names them), unpaid (also accepted)}, and {credits, entry_id} of
 -- the debit.
 CREATE FUNCTION usage_record_events(
@@ -581,8 +580,8 @@ BEGIN
 END $$;
 
 -- Set credits aside for a request that is about to be worked on: `p_credits`, or what `p_units` of the endpoint cost.
--- Repeating a call with its key answers `replayed` with the hold opened then, whoever may be charged by now. A key's
--- calls a minute are counted when a hold is opened by it, and not again when that is captured.
+-- Repeating a call with its key returns `replayed` with the hold opened then, even if the customer may no longer be
+-- charged. A key's calls a minute are counted when a hold is opened by it, and not again when that is captured.
 CREATE FUNCTION usage_open_hold(
     p_user_id bigint, p_key_hash bytea, p_credits numeric, p_endpoint text, p_method text, p_units numeric,
     p_seconds integer, p_reference text, p_metadata jsonb, p_idempotency_key text, p_fingerprint bytea,
@@ -600,14 +599,14 @@ DECLARE
     r usage_hold_outcome;
 BEGIN
     IF v_customer.refusal IS NOT NULL THEN
-        -- Whoever is opening a hold under this key holds the balance: only then is it known that nobody did.
+        -- Another call with this key has locked the balance: only under the lock is it known that there was none.
         PERFORM FROM ledger_balance WHERE user_id = v_customer.user_id FOR NO KEY UPDATE;
     END IF;
     IF v_customer.refusal IS NOT NULL OR v_counts_calls THEN
         SELECT * INTO v_hold FROM ledger_hold
         WHERE user_id = v_customer.user_id AND idempotency_key = p_idempotency_key;
         IF FOUND AND (v_customer.refusal IS NULL OR v_hold.fingerprint = p_fingerprint) THEN
-            h := ledger_hold_answer(
+            h := ledger_hold_result(
                 CASE WHEN v_hold.fingerprint = p_fingerprint THEN 'replayed' ELSE 'key_reused' END, v_hold, NULL, NULL);
             SELECT h.*, NULL::jsonb INTO r;
             RETURN r;
@@ -753,7 +752,8 @@ $$;
 -- Give back what a charge or a capture cost, wholly or in part, and lower the statistics of its day by as much.
 --   outcome      posted | replayed | key_reused | refund_exceeds_charge | not_found
 --   available    with refund_exceeds_charge: what is left to give back
--- A paid charge has the id of its entry. The metadata say so too, and tell it from older ones, whose ids were others.
+-- A paid charge has the id of its entry. The metadata say so too, and distinguish it from older ones, whose ids were
+-- others.
 CREATE FUNCTION usage_refund(
     p_charge_id bigint, p_user_id bigint, p_credits numeric, p_description text, p_idempotency_key text,
     p_fingerprint bytea
@@ -807,9 +807,9 @@ LANGUAGE sql STABLE AS $$
     WHERE r.user_id = p_user_id AND r.occurred_at >= p_began_on::timestamp AT TIME ZONE 'UTC'
 $$;
 
--- What was spent by a key (the first of those that rotations put in each other's place) since a day began (UTC): at once
--- where it is counted, which it is as long as the key has a limit; else from the log. What was counted since an earlier
--- day and was not added to since is nothing, too.
+-- What was spent by a key (the first of those that rotations put in each other's place) since a day began (UTC): at
+-- once where it is counted, which it is as long as the key has a limit; else from the log. What was counted since an
+-- earlier day and was not added to since is nothing, too.
 CREATE FUNCTION usage_key_spent(p_user_id bigint, p_original_key_id bigint, p_began_on date) RETURNS numeric
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(
@@ -845,10 +845,10 @@ CREATE FUNCTION usage_key_standing(
 $$;
 
 -- How much may still be spent by a key: its limit less what was spent since the count began, and what it holds. The
--- first look of a period begins its count, with what the count before it knows. The caller holds the customer's balance,
--- as does everyone who adds: so of many requests at once none is let through on an old count.
--- The log is never read here. Where nothing is counted (the one way: a sibling without a limit was used instead of the
--- key for longer than a period) the call ends with SQLSTATE TB002, and comes again after usage_count_key.
+-- first look of a period begins its count, with what the count before it knows. The caller has locked the customer's
+-- balance, as does everyone who adds: so of many requests at once none is let through on an old count. The log is never
+-- read here. Where nothing is counted (the one way: a sibling without a limit was used instead of the key for longer
+-- than a period) the call ends with SQLSTATE TB002, and comes again after usage_count_key.
 CREATE FUNCTION usage_key_left(p_customer usage_customer, p_at timestamptz) RETURNS numeric
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -899,7 +899,7 @@ BEGIN
 END $$;
 
 -- Add to what was spent by a key (or take from it, for a refund), wherever that is being counted: `p_day` (UTC) is the
--- day of the request. The caller holds the customer's balance.
+-- day of the request. The caller has locked the customer's balance.
 CREATE FUNCTION usage_count_key_spending(p_user_id bigint, p_api_key_id bigint, p_credits numeric, p_day date)
 RETURNS void LANGUAGE sql AS $$
     UPDATE usage_keyspending s SET
@@ -911,8 +911,8 @@ RETURNS void LANGUAGE sql AS $$
         AND s.began_on <= p_day
 $$;
 
--- Begin a count with what is known to be spent since its day. The caller holds the customer's balance, as does everyone
--- who adds. Counts of earlier periods go, but for those that another key of the rotation is in.
+-- Begin a count with what is known to be spent since its day. The caller has locked the customer's balance, as does
+-- everyone who adds. Counts of earlier periods go, but for those that another key of the rotation is in.
 CREATE FUNCTION usage_note_key_spending(
     p_user_id bigint, p_original_key_id bigint, p_reset_day integer, p_began_on date, p_credits numeric,
     p_next_credits numeric, p_at timestamptz
@@ -932,8 +932,8 @@ BEGIN
 END $$;
 
 -- Count from the log what was spent by a key in the running period, unless that is being counted.
--- The log may be long: it is read without any lock, and then, holding the balance, only what was paid meanwhile is
--- added. Whoever adds holds the balance: who came before is in the one or the other, who comes after finds the count,
+-- The log may be long: it is read without any lock, and then, with the balance locked, only what was paid meanwhile is
+-- added. Each call that adds locks the balance: an earlier one is in the one or the other, a later one finds the count,
 -- once this transaction has ended.
 CREATE FUNCTION usage_count_key_from_log(p_user_id bigint, p_original_key_id bigint, p_reset_day integer)
 RETURNS void LANGUAGE plpgsql AS $$
@@ -1071,7 +1071,7 @@ $$;
 
 -- Take one of the calls that a key may make in this minute: NULL, or {limit, reset_at, reset_seconds} when all are
 -- taken. They are counted where the key's own calls to the API are (config/http/rate_windows.py), by the database's
--- clock. The row is held until the transaction ends, before the balance is.
+-- clock. The row is locked until the transaction ends, before the balance is.
 CREATE FUNCTION usage_take_call(p_api_key_id bigint, p_calls_a_minute integer) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_epoch numeric := extract(epoch FROM clock_timestamp());
@@ -1087,7 +1087,7 @@ BEGIN
         'reset_seconds', ceil((v_minute + 1) * 60 - v_epoch)) END;
 END $$;
 
--- Give back a call that was taken in this transaction, which holds its row.
+-- Give back a call that was taken in this transaction, which has locked its row.
 CREATE FUNCTION usage_return_call(p_api_key_id bigint) RETURNS void LANGUAGE sql AS $$
     UPDATE config_ratewindow SET taken = taken - 1 WHERE subject = 'key:' || p_api_key_id
 $$;
@@ -1247,7 +1247,7 @@ BEGIN
 END $$;
 
 -- Log one request that has just been paid for (or was free, or refused) and count it, for the statistics and, where
--- that is being counted, as spent by its key. Whoever has paid holds the customer's balance.
+-- that is being counted, as spent by its key. The caller has locked the customer's balance.
 CREATE FUNCTION usage_log_request(
     p_id bigint, p_user_id bigint, p_api_key_id bigint, p_original_key_id bigint, p_endpoint text, p_path text,
     p_method text, p_status integer, p_units numeric, p_credits numeric, p_price_id bigint, p_entry_id bigint,
@@ -1281,11 +1281,11 @@ BEGIN
         credits = d.credits + excluded.credits;
 END $$;
 
--- Drop the log of the month that begins on `p_month`, if all of it was recorded before a moment. No door: it runs
--- as the owner, in one transaction, or not at all.
+-- Drop the log of the month that begins on `p_month`, if all of it was recorded before a time. Not callable by the
+-- application: it runs as the owner, in one transaction, or not at all.
 --   outcome     dropped | kept (some of it is younger, or the month has not ended by then) | not_there
 --   requests    how many requests it had
--- The month alone is locked while it is looked through. Then the whole log is, for an instant: whoever reads it
+-- The month alone is locked while it is looked through. Then the whole log is, for an instant: a query that reads it
 -- for long makes this give up after two seconds rather than hold up every charge.
 CREATE FUNCTION usage_drop_month(p_month date, p_recorded_before timestamptz, OUT outcome text, OUT requests bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '2s' AS $$
@@ -1324,14 +1324,14 @@ BEGIN
     outcome := 'dropped';
 END $$;
 
--- Recompute the roll-ups of whole days from the log and what was given back; answers how many rows differ from what
+-- Recompute the roll-ups of whole days from the log and the refunds; returns how many rows differ from what
 -- stood there. The log is what happened, the roll-up only its sum. One customer, or all of them.
 CREATE FUNCTION usage_rebuild_days(p_user_id bigint, p_from date, p_to date) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_changed integer;
 BEGIN
-    -- Whoever counts holds a row of this table; nobody counts while the sums are made anew.
+    -- Each call that counts locks a row of this table; nobody counts while the sums are made anew.
     LOCK TABLE usage_dailyusage IN EXCLUSIVE MODE;
     WITH given_back AS (
         SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint, sum(credits) AS credits
