@@ -42,6 +42,7 @@ class UsageConfig(AppConfig):
         "usage_rebuild_sums",
         "usage_find_price",
         "usage_cost",
+        "usage_is_rejected",
         "usage_spending_began",
         "usage_spending_ends",
         "usage_key_spent",

@@ -8,7 +8,7 @@ from typing import Any
 
 from config.db.statements import Statement
 from config.http.rows import PrintedRows
-from usage.models.request_log import outcome_of
+from usage.models.outcomes import outcome_of
 from usage.request_pages import RequestPages, page_query
 from usage.serializers.account import RequestSerializer
 

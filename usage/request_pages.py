@@ -11,6 +11,7 @@ from config.db.arrays import plain_array
 from config.db.statements import Statement
 from config.values.cursors import BrokenCursor
 from usage.models import Outcome, RequestLog
+from usage.models.outcomes import HAS_FAILED, IS_REJECTED
 from usage.selectors import DAY, cover
 
 # What a count may read at most; a customer with more requests in the window is not counted by key.
@@ -74,8 +75,8 @@ _KEY = "(SELECT k.id FROM accounts_apikey k WHERE k.user_id = %(user)s AND k.pre
 _BY_KEY = f" AND {_KEY} IS NOT NULL AND log.api_key_id = {_KEY}"
 _BY_OUTCOME = {
     Outcome.SUCCESSFUL: " AND status < 400",
-    Outcome.FAILED: " AND status >= 400 AND status NOT IN (401, 402, 429)",
-    Outcome.REJECTED: " AND status IN (401, 402, 429)",
+    Outcome.FAILED: f" AND {HAS_FAILED}",
+    Outcome.REJECTED: f" AND {IS_REJECTED}",
 }
 
 

@@ -34,6 +34,7 @@ from config.values.credits import percentage
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
 from usage.errors import CustomerKeyInvalid
 from usage.models import DroppedMonth, ReconciliationRun, RequestLog
+from usage.models.outcomes import HAS_FAILED
 
 DAY = dt.timedelta(days=1)
 # How far ahead of the clock a request may be reported (events, contract §4): no log row lies further ahead.
@@ -111,10 +112,10 @@ _SUMS = """
         {slices}
     ) parts GROUP BY endpoint {gone} ORDER BY endpoint
 """
-_SLICE = """
+_SLICE = f"""
         UNION ALL
         SELECT endpoint, %s * count(*) FILTER (WHERE status < 400),
-            %s * count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)), %s * sum(credits)
+            %s * count(*) FILTER (WHERE {HAS_FAILED}), %s * sum(credits)
         FROM usage_requestlog WHERE user_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY endpoint
         UNION ALL
         SELECT endpoint, 0, 0, %s * sum(credits)

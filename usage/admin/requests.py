@@ -23,9 +23,9 @@ from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.look_ups import charges_with_reference
 from usage.models import RequestLog
+from usage.models.outcomes import REJECTED_STATUSES
 from usage.services.partitions import kept_months
 
-_REJECTED = (401, 402, 429)
 _HAS_FAILED = Q(status__gte=400)  # said as the index of failed requests says it
 
 
@@ -34,7 +34,7 @@ class OutcomeFilter(ConditionFilter):
     parameter_name = "outcome"
 
     def conditions(self) -> dict[str, tuple[str, Q]]:
-        is_rejected = Q(status__in=_REJECTED)
+        is_rejected = Q(status__in=REJECTED_STATUSES)
         return {
             "successful": ("Successful", Q(status__lt=400)),
             "failed": ("Failed", _HAS_FAILED & ~is_rejected),

@@ -7,10 +7,11 @@ from usage.models.event_key import EventKey
 from usage.models.imported_customer import ImportedCustomer
 from usage.models.imported_line import ImportedLine
 from usage.models.key_spending import KeySpending
+from usage.models.outcomes import Outcome
 from usage.models.price import Price, PriceKind
 from usage.models.reconciliation_run import ReconciliationRun
 from usage.models.refund import Refund
-from usage.models.request_log import Outcome, RequestLog
+from usage.models.request_log import RequestLog
 
 __all__ = [
     "Alert",

@@ -12,24 +12,8 @@ from django.db.models.functions import Now
 from accounts.models import ApiKey
 from accounts.models.customer_key import customer_key
 from ledger.models.entry import entry_key
+from usage.models.outcomes import Outcome, outcome_of
 from usage.models.price import Price
-
-REJECTED_STATUSES = (401, 402, 429)
-
-
-class Outcome(models.TextChoices):
-    """What came of a request."""
-
-    SUCCESSFUL = "successful", "Successful"
-    FAILED = "failed", "Failed"
-    REJECTED = "rejected", "Rejected before any work"
-
-
-def outcome_of(status: int) -> Outcome:
-    """Tell what came of a request by its HTTP status."""
-    if status < 400:
-        return Outcome.SUCCESSFUL
-    return Outcome.REJECTED if status in REJECTED_STATUSES else Outcome.FAILED
 
 
 class RequestLog(models.Model):

@@ -18,13 +18,13 @@ from ledger.errors import HoldSettled, IdempotencyKeyReused
 from ledger.models import Entry, Hold, OperationKey
 from ledger.services.holds import HoldChange
 from usage.errors import CustomerKeyInvalid, IdempotencyKeySpent
+from usage.models.outcomes import is_rejected
 from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import Charge, charge_request
 from usage.services.customers import refuse_ended
 from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 
 MOST_ATTEMPTS = 64
-_REJECTED = (401, 402, 429)
 _PAYING = ("capture_hold", "charge")
 
 logger = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ def _has_run_out(hold: Hold) -> bool:
 
 def _cost(announced: Announced, outcome: Outcome, hold: Hold) -> Decimal:
     """Give what is owed for the work, in credits: never more than was held for it."""
-    if outcome.status in _REJECTED:
+    if is_rejected(outcome.status):
         return Decimal(0)
     units = announced.units if outcome.units is None else outcome.units
     charges_failures, by_units = _price_of(announced, units, hold.created_at)

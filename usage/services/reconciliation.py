@@ -23,6 +23,7 @@ from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from ledger.services.subscriptions.checks import SUBSCRIPTION_CHECKS
 from usage.errors import LogIsGone
 from usage.models import ReconciliationRun
+from usage.models.outcomes import IS_REJECTED
 from usage.selectors import log_months, months_gone
 from usage.services.alerts.checks import ALERT_CHECKS
 
@@ -52,7 +53,7 @@ USAGE_CHECKS = (
             FROM (
                 SELECT user_id, day, endpoint, sum(request)::bigint AS requests,
                     count(*) FILTER (WHERE status < 400) AS successful,
-                    count(*) FILTER (WHERE status IN (401, 402, 429)) AS rejected,
+                    count(*) FILTER (WHERE {IS_REJECTED}) AS rejected,
                     sum(credits) AS credits
                 FROM (
                     SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint, 1 AS request, status,

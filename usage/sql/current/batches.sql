@@ -137,8 +137,8 @@ BEGIN
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
     SELECT p_customer.user_id, ((move).created_at AT TIME ZONE 'UTC')::date AS day, endpoint,
         count(*) FILTER (WHERE status < 400),
-        count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)),
-        count(*) FILTER (WHERE status IN (401, 402, 429)),
+        count(*) FILTER (WHERE status >= 400 AND NOT usage_is_rejected(status)),
+        count(*) FILTER (WHERE usage_is_rejected(status)),
         sum(paid)
     FROM unnest(p_rows) WHERE refusal IS NULL GROUP BY day, endpoint ORDER BY day, endpoint
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET

@@ -143,7 +143,7 @@ BEGIN
             'price_unknown', NULL, v_user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
     IF v_calls_a_minute IS NOT NULL THEN
-        IF p_is_admitted OR p_status IN (401, 402, 429) THEN
+        IF p_is_admitted OR usage_is_rejected(p_status) THEN
             v_calls_a_minute := NULL;  -- takes no call, and has none to give back
         ELSE
             v_limits := usage_take_call(v_api_key_id, v_calls_a_minute);
@@ -207,8 +207,8 @@ BEGIN
     VALUES (
         v_user_id, (v_now AT TIME ZONE 'UTC')::date, v_endpoint,
         (v_status < 400)::int,
-        (v_status >= 400 AND v_status NOT IN (401, 402, 429))::int,
-        (v_status IN (401, 402, 429))::int,
+        (v_status >= 400 AND NOT usage_is_rejected(v_status))::int,
+        usage_is_rejected(v_status)::int,
         v_paid)
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
         successful = d.successful + excluded.successful,

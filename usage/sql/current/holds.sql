@@ -142,7 +142,7 @@ BEGIN
     END IF;
     r := ledger_capture_hold(
         p_hold_id, p_user_id,
-        CASE WHEN p_status IN (401, 402, 429) THEN 0
+        CASE WHEN usage_is_rejected(p_status) THEN 0
             WHEN p_credits IS NULL AND p_status >= 400 AND v_price.charge_failures IS NOT TRUE THEN 0
             ELSE p_credits END,
         p_final, v_id, v_endpoint, coalesce(p_reference, v_hold.reference, p_request_id::text),

@@ -59,8 +59,8 @@ BEGIN
     VALUES (
         p_user_id, (p_at AT TIME ZONE 'UTC')::date, p_endpoint,
         (p_status < 400)::int,
-        (p_status >= 400 AND p_status NOT IN (401, 402, 429))::int,
-        (p_status IN (401, 402, 429))::int,
+        (p_status >= 400 AND NOT usage_is_rejected(p_status))::int,
+        usage_is_rejected(p_status)::int,
         p_credits)
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
         successful = d.successful + excluded.successful,

@@ -69,8 +69,8 @@ BEGIN
     ), logged AS (
         SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
             count(*) FILTER (WHERE status < 400) AS successful,
-            count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)) AS failed,
-            count(*) FILTER (WHERE status IN (401, 402, 429)) AS rejected,
+            count(*) FILTER (WHERE status >= 400 AND NOT usage_is_rejected(status)) AS failed,
+            count(*) FILTER (WHERE usage_is_rejected(status)) AS rejected,
             sum(credits) AS credits
         FROM usage_requestlog
         WHERE (p_user_id IS NULL OR user_id = p_user_id)

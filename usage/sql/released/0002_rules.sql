@@ -208,8 +208,8 @@ BEGIN
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
     SELECT p_customer.user_id, ((move).created_at AT TIME ZONE 'UTC')::date AS day, endpoint,
         count(*) FILTER (WHERE status < 400),
-        count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)),
-        count(*) FILTER (WHERE status IN (401, 402, 429)),
+        count(*) FILTER (WHERE status >= 400 AND NOT usage_is_rejected(status)),
+        count(*) FILTER (WHERE usage_is_rejected(status)),
         sum(paid)
     FROM unnest(p_rows) WHERE refusal IS NULL GROUP BY day, endpoint ORDER BY day, endpoint
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
@@ -382,7 +382,7 @@ BEGIN
             'price_unknown', NULL, v_user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::usage_charge_outcome;
     END IF;
     IF v_calls_a_minute IS NOT NULL THEN
-        IF p_is_admitted OR p_status IN (401, 402, 429) THEN
+        IF p_is_admitted OR usage_is_rejected(p_status) THEN
             v_calls_a_minute := NULL;  -- takes no call, and has none to give back
         ELSE
             v_limits := usage_take_call(v_api_key_id, v_calls_a_minute);
@@ -446,8 +446,8 @@ BEGIN
     VALUES (
         v_user_id, (v_now AT TIME ZONE 'UTC')::date, v_endpoint,
         (v_status < 400)::int,
-        (v_status >= 400 AND v_status NOT IN (401, 402, 429))::int,
-        (v_status IN (401, 402, 429))::int,
+        (v_status >= 400 AND NOT usage_is_rejected(v_status))::int,
+        usage_is_rejected(v_status)::int,
         v_paid)
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
         successful = d.successful + excluded.successful,
@@ -690,7 +690,7 @@ BEGIN
     END IF;
     r := ledger_capture_hold(
         p_hold_id, p_user_id,
-        CASE WHEN p_status IN (401, 402, 429) THEN 0
+        CASE WHEN usage_is_rejected(p_status) THEN 0
             WHEN p_credits IS NULL AND p_status >= 400 AND v_price.charge_failures IS NOT TRUE THEN 0
             ELSE p_credits END,
         p_final, v_id, v_endpoint, coalesce(p_reference, v_hold.reference, p_request_id::text),
@@ -1055,6 +1055,12 @@ BEGIN
     RETURN v_price;
 END $$;
 
+-- Whether a request was refused before any work; usage/models/outcomes.py says the same. The planner writes it out.
+CREATE FUNCTION usage_is_rejected(p_status integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_status IN (401, 402, 429)
+$$;
+
 -- What a request costs, in credits. Rejected before any work: nothing. Failed otherwise: nothing, unless its
 -- price says so or the amount was given. What its price makes it cost is never less than the price's minimum, and
 -- so never rounded away where there is one.
@@ -1062,7 +1068,7 @@ CREATE FUNCTION usage_cost(p_price usage_price, p_given numeric, p_units numeric
 RETURNS numeric
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
-        WHEN p_status IN (401, 402, 429) THEN 0
+        WHEN usage_is_rejected(p_status) THEN 0
         WHEN p_given IS NOT NULL THEN p_given
         WHEN p_status >= 400 AND NOT p_price.charge_failures THEN 0
         ELSE greatest(p_price.minimum, round(p_price.credits * p_units, 6))
@@ -1140,8 +1146,8 @@ BEGIN
     INSERT INTO usage_dailyusage AS d (user_id, day, endpoint, successful, failed, rejected, credits)
     SELECT p_balance.user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
         count(*) FILTER (WHERE status < 400),
-        count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)),
-        count(*) FILTER (WHERE status IN (401, 402, 429)),
+        count(*) FILTER (WHERE status >= 400 AND NOT usage_is_rejected(status)),
+        count(*) FILTER (WHERE usage_is_rejected(status)),
         sum(cost)
     FROM unnest(p_rows) GROUP BY day, endpoint ORDER BY day, endpoint
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
@@ -1271,8 +1277,8 @@ BEGIN
     VALUES (
         p_user_id, (p_at AT TIME ZONE 'UTC')::date, p_endpoint,
         (p_status < 400)::int,
-        (p_status >= 400 AND p_status NOT IN (401, 402, 429))::int,
-        (p_status IN (401, 402, 429))::int,
+        (p_status >= 400 AND NOT usage_is_rejected(p_status))::int,
+        usage_is_rejected(p_status)::int,
         p_credits)
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET
         successful = d.successful + excluded.successful,
@@ -1343,8 +1349,8 @@ BEGIN
     ), logged AS (
         SELECT user_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, endpoint,
             count(*) FILTER (WHERE status < 400) AS successful,
-            count(*) FILTER (WHERE status >= 400 AND status NOT IN (401, 402, 429)) AS failed,
-            count(*) FILTER (WHERE status IN (401, 402, 429)) AS rejected,
+            count(*) FILTER (WHERE status >= 400 AND NOT usage_is_rejected(status)) AS failed,
+            count(*) FILTER (WHERE usage_is_rejected(status)) AS rejected,
             sum(credits) AS credits
         FROM usage_requestlog
         WHERE (p_user_id IS NULL OR user_id = p_user_id)

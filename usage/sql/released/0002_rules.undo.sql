@@ -34,6 +34,8 @@ DROP FUNCTION usage_take_call;
 
 DROP FUNCTION usage_cost;
 
+DROP FUNCTION usage_is_rejected;
+
 DROP FUNCTION usage_find_price;
 
 DROP FUNCTION usage_begin_key_spending;
