@@ -7,13 +7,13 @@ from typing import Any, ClassVar, cast
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import ApiKey, KeyStatus, User
+from accounts.authentication import caller_id
+from accounts.models import ApiKey, KeyStatus
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.selectors import keys_of
 from accounts.serializers.people import (
@@ -27,15 +27,18 @@ from accounts.services.keys.api_keys import IssuedKey
 from accounts.services.keys.limits import COLUMNS as LIMITS
 from accounts.services.keys.limits import KeyLimits
 from accounts.services.keys.own_keys import change_own_key, create_own_key, rotate_own_key, withdraw_own_key
+from config.http.bodies import validated
 from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
-from config.http.parameters import choice, path_number, strict_parameters
+from config.http.documented import ChoiceParameter, id_parameter
+from config.http.parameters import path_number
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 
 CSV_COLUMNS = (
     "id", "name", "prefix", "last4", "scopes", "status", "created_at", "expires_at", "revoked_at", "last_used_at",
     "rate_limit_per_minute", "spending_limit", "spending_reset_day", "replaces_id", "replaced_by",
 )  # fmt: skip
-KEY_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The key's id.")
+KEY_ID = id_parameter("The key's id.")
+STATUS = ChoiceParameter("status", KeyStatus.values, "Only keys of this status.")
 
 
 def sheet_of_keys(*more: str) -> Sheet:
@@ -65,14 +68,13 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
         description="The customer's keys, newest first. The keys themselves are shown only when they are made.",
         tags=["api keys"],
         parameters=[
-            OpenApiParameter("status", str, enum=KeyStatus.values, description="Only keys of this status."),
+            STATUS,
             FORMAT,
         ],
         responses=listed(ApiKeySerializer, "keys"),
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
-        asked = choice(strict_parameters(request, {"status"}), "status", KeyStatus.values, default="")
-        keys = self.keys(user_id=cast(User, request.user).pk, now=timezone.now(), status=asked or None)
+        keys = self.keys(user_id=caller_id(request), now=timezone.now(), status=STATUS.read(request))
         return self.file_or_page_of(keys)
 
     @extend_schema(
@@ -85,15 +87,14 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
         responses={201: NewApiKeySerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
     )
     def create(self, request: Request) -> Response:
-        asked = NewKeyRequestSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = validated(NewKeyRequestSerializer, request.data)
         now = timezone.now()
         issued = create_own_key(
-            user_id=cast(User, request.user).pk,
-            name=asked.validated_data["name"],
-            scopes=asked.validated_data["scopes"],
-            expires_at=_end_of(asked.validated_data, now),
-            limits=KeyLimits(**{name: asked.validated_data[name] for name in LIMITS if name in asked.validated_data}),
+            user_id=caller_id(request),
+            name=asked["name"],
+            scopes=asked["scopes"],
+            expires_at=_end_of(asked, now),
+            limits=KeyLimits(**{name: asked[name] for name in LIMITS if name in asked}),
             now=now,
         )
         return self._shown_once(issued, now)
@@ -115,10 +116,9 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
         },
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        asked = KeyChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        user_id, key_id, now = cast(User, request.user).pk, path_number(id), timezone.now()
-        change_own_key(user_id=user_id, key_id=key_id, changes=asked.validated_data, now=now)
+        asked = validated(KeyChangesSerializer, request.data)
+        user_id, key_id, now = caller_id(request), path_number(id), timezone.now()
+        change_own_key(user_id=user_id, key_id=key_id, changes=asked, now=now)
         return Response(self.get_serializer(self.keys(user_id=user_id, now=now).get(pk=key_id)).data)
 
     @extend_schema(
@@ -138,13 +138,12 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
         },
     )
     def rotate(self, request: Request, id: str) -> Response:
-        asked = RotationRequestSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = validated(RotationRequestSerializer, request.data)
         now = timezone.now()
         issued = rotate_own_key(
-            user_id=cast(User, request.user).pk,
+            user_id=caller_id(request),
             key_id=path_number(id),
-            grace=dt.timedelta(seconds=asked.validated_data["grace_period_seconds"]),
+            grace=dt.timedelta(seconds=asked["grace_period_seconds"]),
             now=now,
         )
         return self._shown_once(issued, now)
@@ -158,7 +157,7 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
         responses={204: None, 404: ErrorSerializer, **REFUSALS},
     )
     def destroy(self, request: Request, id: str) -> Response:
-        withdraw_own_key(user_id=cast(User, request.user).pk, key_id=path_number(id), now=timezone.now())
+        withdraw_own_key(user_id=caller_id(request), key_id=path_number(id), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _shown_once(self, issued: IssuedKey, now: dt.datetime) -> Response:

@@ -27,6 +27,7 @@ from accounts.serializers.people import (
     TokenPairSerializer,
 )
 from accounts.services.signing_in import password_reset, passwords, registration, sessions
+from config.http.bodies import validated
 from config.http.client_address import client_address
 from config.http.refusals import ErrorSerializer, FieldErrorsSerializer
 from config.http.throttling import count_apart
@@ -55,9 +56,8 @@ class RegisterView(PublicView):
         },
     )
     def post(self, request: Request) -> Response:
-        asked = RegistrationSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        user = registration.register(**asked.validated_data, admit=partial(_count_registration, request))
+        asked = validated(RegistrationSerializer, request.data)
+        user = registration.register(**asked, admit=partial(_count_registration, request))
         return Response(RegisteredSerializer(user).data, status=status.HTTP_201_CREATED)
 
 
@@ -78,9 +78,8 @@ class LoginView(PublicView):
         responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
     def post(self, request: Request) -> Response:
-        asked = LoginSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        pair = sessions.sign_in(**asked.validated_data, address=client_address(request), now=timezone.now())
+        asked = validated(LoginSerializer, request.data)
+        pair = sessions.sign_in(**asked, address=client_address(request), now=timezone.now())
         return Response(TokenPairSerializer(pair).data)
 
 
@@ -95,9 +94,8 @@ class RefreshView(PublicView):
         responses={200: TokenPairSerializer, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
     def post(self, request: Request) -> Response:
-        asked = RefreshTokenSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        pair = sessions.refresh(refresh_token=asked.validated_data["refresh"], now=timezone.now())
+        asked = validated(RefreshTokenSerializer, request.data)
+        pair = sessions.refresh(refresh_token=asked["refresh"], now=timezone.now())
         return Response(TokenPairSerializer(pair).data)
 
 
@@ -112,9 +110,8 @@ class LogoutView(PublicView):
         responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
     def post(self, request: Request) -> Response:
-        asked = RefreshTokenSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        sessions.sign_out(refresh_token=asked.validated_data["refresh"], now=timezone.now())
+        asked = validated(RefreshTokenSerializer, request.data)
+        sessions.sign_out(refresh_token=asked["refresh"], now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -128,13 +125,12 @@ class PasswordView(APIView):
         responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
     def post(self, request: Request) -> Response:
-        asked = PasswordChangeSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = validated(PasswordChangeSerializer, request.data)
         passwords.change_password(
             user=cast(User, request.user),
-            current=asked.validated_data["current_password"],
-            new=asked.validated_data["new_password"],
-            revoke_keys=asked.validated_data["revoke_keys"],
+            current=asked["current_password"],
+            new=asked["new_password"],
+            revoke_keys=asked["revoke_keys"],
             address=client_address(request),
             now=timezone.now(),
         )
@@ -152,12 +148,11 @@ class PasswordResetView(PublicView):
         responses={204: None, 400: FieldErrorsSerializer, 401: ErrorSerializer, 429: ErrorSerializer},
     )
     def post(self, request: Request) -> Response:
-        asked = PasswordResetSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = validated(PasswordResetSerializer, request.data)
         password_reset.reset_password(
-            token=asked.validated_data["token"],
-            new=asked.validated_data["new_password"],
-            revoke_keys=asked.validated_data["revoke_keys"],
+            token=asked["token"],
+            new=asked["new_password"],
+            revoke_keys=asked["revoke_keys"],
             now=timezone.now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)

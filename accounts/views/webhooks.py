@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import DeliveryState, User, WebhookDelivery, WebhookEndpoint
+from accounts.authentication import caller_id
+from accounts.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from accounts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
 from accounts.serializers.webhooks import (
     DeliverySerializer,
@@ -31,18 +29,19 @@ from accounts.services.webhooks.endpoints import (
     rotate_secret,
     send_test,
 )
+from config.http.bodies import validated
 from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
-from config.http.parameters import choice, path_number, strict_parameters
+from config.http.documented import ChoiceParameter, id_parameter
+from config.http.parameters import path_number
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 
 CSV_COLUMNS = (
     "id", "message_id", "type", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at",
     "delivered_at",
 )  # fmt: skip
-ENDPOINT_ID = OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The endpoint's id.")
-DELIVERY_ID = OpenApiParameter(
-    "delivery_id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The delivery's id."
-)
+ENDPOINT_ID = id_parameter("The endpoint's id.")
+DELIVERY_ID = id_parameter("The delivery's id.", name="delivery_id")
+STATUS = ChoiceParameter("status", DeliveryState.values, "Only deliveries of this state.")
 
 
 class WebhookViewSet(ListViewSet[WebhookEndpoint]):
@@ -59,7 +58,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
         responses={200: WebhookSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
     def list(self, request: Request) -> Response:
-        return self.page_of(webhooks_of(user_id=_caller(request)))
+        return self.page_of(webhooks_of(user_id=caller_id(request)))
 
     @extend_schema(
         operation_id="create_webhook",
@@ -70,9 +69,8 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
         responses={201: WebhookWithSecretSerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
     )
     def create(self, request: Request) -> Response:
-        asked = NewWebhookSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        endpoint = create_endpoint(user_id=_caller(request), now=timezone.now(), **asked.validated_data)
+        asked = validated(NewWebhookSerializer, request.data)
+        endpoint = create_endpoint(user_id=caller_id(request), now=timezone.now(), **asked)
         return Response(WebhookWithSecretSerializer(endpoint).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -95,10 +93,9 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
         responses={200: WebhookSerializer, 400: FieldErrorsSerializer, 404: ErrorSerializer, **REFUSALS},
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        asked = WebhookChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        endpoint_id, changes = path_number(id), asked.validated_data
-        change_endpoint(user_id=_caller(request), endpoint_id=endpoint_id, changes=changes, now=timezone.now())
+        asked = validated(WebhookChangesSerializer, request.data)
+        endpoint_id, changes = path_number(id), asked
+        change_endpoint(user_id=caller_id(request), endpoint_id=endpoint_id, changes=changes, now=timezone.now())
         return _shown(request, endpoint_id)
 
     @extend_schema(
@@ -110,7 +107,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
         responses={204: None, 404: ErrorSerializer, **REFUSALS},
     )
     def destroy(self, request: Request, id: str) -> Response:
-        delete_endpoint(user_id=_caller(request), endpoint_id=path_number(id), now=timezone.now())
+        delete_endpoint(user_id=caller_id(request), endpoint_id=path_number(id), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(
@@ -123,7 +120,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
         responses={200: WebhookWithSecretSerializer, 404: ErrorSerializer, **REFUSALS},
     )
     def rotate_secret(self, request: Request, id: str) -> Response:
-        endpoint = rotate_secret(user_id=_caller(request), endpoint_id=path_number(id), now=timezone.now())
+        endpoint = rotate_secret(user_id=caller_id(request), endpoint_id=path_number(id), now=timezone.now())
         return Response(WebhookWithSecretSerializer(endpoint).data)
 
     @extend_schema(
@@ -136,7 +133,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
         responses={202: TestSentSerializer, 404: ErrorSerializer, 409: ErrorSerializer, **REFUSALS},
     )
     def test(self, request: Request, id: str) -> Response:
-        sent = send_test(user_id=_caller(request), endpoint_id=path_number(id), now=timezone.now())
+        sent = send_test(user_id=caller_id(request), endpoint_id=path_number(id), now=timezone.now())
         return Response(TestSentSerializer({"delivery_id": sent}).data, status=status.HTTP_202_ACCEPTED)
 
 
@@ -154,14 +151,13 @@ class DeliveryViewSet(ListViewSet[WebhookDelivery]):
         tags=["webhooks"],
         parameters=[
             ENDPOINT_ID,
-            OpenApiParameter("status", str, enum=DeliveryState.values, description="Only deliveries of this state."),
+            STATUS,
             FORMAT,
         ],
         responses={**listed(DeliverySerializer, "deliveries"), 404: ErrorSerializer},
     )
     def list(self, request: Request, id: str) -> Response | StreamingHttpResponse:
-        asked = choice(strict_parameters(request, {"status"}), "status", DeliveryState.values, default="")
-        deliveries = deliveries_of(user_id=_caller(request), endpoint_id=path_number(id), state=asked or None)
+        deliveries = deliveries_of(user_id=caller_id(request), endpoint_id=path_number(id), state=STATUS.read(request))
         return self.file_or_page_of(deliveries)
 
     @extend_schema(
@@ -173,7 +169,7 @@ class DeliveryViewSet(ListViewSet[WebhookDelivery]):
     )
     def retrieve(self, request: Request, id: str, delivery_id: str) -> Response:
         asked = {"endpoint_id": path_number(id), "delivery_id": path_number(delivery_id)}
-        return Response(DeliveryWithLogSerializer(delivery_of(user_id=_caller(request), **asked)).data)
+        return Response(DeliveryWithLogSerializer(delivery_of(user_id=caller_id(request), **asked)).data)
 
     @extend_schema(
         operation_id="resend_webhook_delivery",
@@ -186,14 +182,10 @@ class DeliveryViewSet(ListViewSet[WebhookDelivery]):
     )
     def resend(self, request: Request, id: str, delivery_id: str) -> Response:
         asked = {"endpoint_id": path_number(id), "delivery_id": path_number(delivery_id)}
-        resend_delivery(user_id=_caller(request), now=timezone.now(), **asked)
-        delivery = delivery_of(user_id=_caller(request), **asked)
+        resend_delivery(user_id=caller_id(request), now=timezone.now(), **asked)
+        delivery = delivery_of(user_id=caller_id(request), **asked)
         return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
 
 
-def _caller(request: Request) -> int:
-    return cast(User, request.user).pk
-
-
 def _shown(request: Request, endpoint_id: int) -> Response:
-    return Response(WebhookSerializer(webhook_of(user_id=_caller(request), endpoint_id=endpoint_id)).data)
+    return Response(WebhookSerializer(webhook_of(user_id=caller_id(request), endpoint_id=endpoint_id)).data)

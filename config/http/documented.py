@@ -1,11 +1,14 @@
-"""Parameters that several calls share, as the API's document shows them."""
+"""Parameters that several calls share, as the API's document shows them, and how they are read."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from config.http.idempotency import HEADER, REPLAYED
+from config.http.parameters import Asking, choice, strict_parameters
 from config.values.idempotency_keys import LONGEST_KEY
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -28,5 +31,19 @@ def replayed_header(status: int) -> OpenApiParameter:
     )
 
 
-def id_parameter(description: str) -> OpenApiParameter:
-    return OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description=description)
+def id_parameter(description: str, *, name: str = "id") -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.INT64, OpenApiParameter.PATH, description=description)
+
+
+class ChoiceParameter(OpenApiParameter):
+    """A query parameter that is one of a few words, or not given: the document and the view know the same words."""
+
+    def __init__(self, name: str, words: Sequence[str], description: str) -> None:
+        super().__init__(name, str, enum=words, description=description)
+
+    def read(self, request: Asking) -> str | None:
+        """Give the word that was sent.
+
+        :raises ValidationError: naming the parameter and the words
+        """
+        return choice(strict_parameters(request, {self.name}), self.name, self.enum, default="") or None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 
 from config.http.csv_lists import FORMAT, Sheet, listed
+from config.http.documented import ChoiceParameter, id_parameter
 from config.http.filters import asked_of
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
-from config.http.parameters import choice, path_number, strict_parameters, wants_csv
+from config.http.parameters import path_number, wants_csv
 from config.http.refusals import REFUSALS, ErrorSerializer
 from ledger.filters import LedgerFilter
 from ledger.listings import ENTRIES, GRANTS, HOLDS, LedgerRows, printed_grants_of, printed_holds_of
@@ -73,7 +73,7 @@ class LedgerViewSet(LeanListViewSet):
         summary="One ledger entry",
         description="The same fields as in the list.",
         tags=["account"],
-        parameters=[OpenApiParameter("id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="The entry's id.")],
+        parameters=[id_parameter("The entry's id.")],
         responses={200: EntrySerializer, 404: ErrorSerializer, **REFUSALS},
     )
     def retrieve(self, request: LeanRequest, id: str) -> LeanAnswer:
@@ -96,6 +96,7 @@ class LedgerViewSet(LeanListViewSet):
         return pages
 
 
+HOLD_STATUS = ChoiceParameter("status", HoldStatus.values, "Only holds of this status.")
 HOLDS_SHEET = Sheet(
     "holds.csv",
     ("id", "created_at", "status", "credits", "captured", "expires_at", "settled_at", "reference", "metadata"),
@@ -116,14 +117,13 @@ class HoldsViewSet(LeanListViewSet):
         description="Open and closed holds, newest first. A hold that has run out is expired from that very moment.",
         tags=["account"],
         parameters=[
-            OpenApiParameter("status", str, enum=HoldStatus.values, description="Only holds of this status."),
+            HOLD_STATUS,
             FORMAT,
         ],
         responses=listed(AccountHoldSerializer, "holds"),
     )
     def list(self, request: LeanRequest) -> LeanAnswer | StreamingHttpResponse:
-        asked = choice(strict_parameters(request, {"status"}), "status", HoldStatus.values, default="")
-        wanted = {"user_id": request.user.pk, "now": timezone.now(), "status": asked or None}
+        wanted = {"user_id": request.user.pk, "now": timezone.now(), "status": HOLD_STATUS.read(request)}
         if wants_csv(request):
             return HOLDS_SHEET.answer(request, holds_of(**wanted))
         return self.page_of(request, printed_holds_of(**wanted), HOLDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.models import User
+from accounts.authentication import caller_id
+from config.http.bodies import validated
 from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.models import AutoReload, AutoReloadEvent
@@ -68,13 +69,12 @@ class AutoReloadViewSet(GenericViewSet[Any]):
         },
     )
     def partial_update(self, request: Request) -> Response:
-        asked = ReloadChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        change_auto_reload(user_id=cast(User, request.user).pk, changes=asked.validated_data, now=timezone.now())
+        asked = validated(ReloadChangesSerializer, request.data)
+        change_auto_reload(user_id=caller_id(request), changes=asked, now=timezone.now())
         return self._answer(request)
 
     def _answer(self, request: Request) -> Response:
-        status = reload_status(user_id=cast(User, request.user).pk, now=timezone.now())
+        status = reload_status(user_id=caller_id(request), now=timezone.now())
         return Response(AutoReloadSerializer(status).data)
 
 
@@ -94,5 +94,5 @@ class ReloadHistoryViewSet(ListViewSet[AutoReloadEvent]):
         responses=listed(ReloadEventSerializer, "events"),
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
-        events = AutoReloadEvent.objects.of(cast(User, request.user).pk).select_related("payment").newest_first()
+        events = AutoReloadEvent.objects.of(caller_id(request)).select_related("payment").newest_first()
         return self.file_or_page_of(events)

@@ -8,17 +8,19 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import caller_id
 from accounts.models import User
+from config.http.bodies import validated
 from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
-from config.http.documented import IDEMPOTENCY_KEY, id_parameter, replayed_header
+from config.http.documented import IDEMPOTENCY_KEY, ChoiceParameter, id_parameter, replayed_header
 from config.http.idempotency import REPLAYED, sent_idempotency_key
-from config.http.parameters import choice, path_number, strict_parameters
+from config.http.parameters import path_number
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
 from ledger.errors import PaymentMethodNotFound
 from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
@@ -32,6 +34,7 @@ from ledger.serializers.payments import (
 from ledger.services.payments.cards import remove_card, start_saving_card
 from ledger.services.payments.top_ups import Expected, start_top_up
 
+STATE = ChoiceParameter("state", PaymentState.values, "Only top-ups in this state.")
 CSV_COLUMNS = (
     "id", "created_at", "package", "credits", "price", "currency", "refunded", "state", "failure_code", "entry_id",
     "settled_at", "kind",
@@ -68,16 +71,16 @@ class TopUpsViewSet(ListViewSet[Payment]):
         description="What the customer has bought, or tried to, newest first.",
         tags=["top-ups"],
         parameters=[
-            OpenApiParameter("state", str, enum=PaymentState.values, description="Only top-ups in this state."),
+            STATE,
             FORMAT,
         ],
         responses=listed(TopUpSerializer, "top-ups"),
     )
     def list(self, request: Request) -> Response | StreamingHttpResponse:
-        asked = choice(strict_parameters(request, {"state"}), "state", PaymentState.values, default="")
+        state = STATE.read(request)
         payments = _payments_of(request).newest_first()
-        if asked:
-            payments = payments.filter(state=asked)
+        if state is not None:
+            payments = payments.filter(state=state)
         return self.file_or_page_of(payments)
 
     @extend_schema(
@@ -103,17 +106,14 @@ class TopUpsViewSet(ListViewSet[Payment]):
     )
     def create(self, request: Request) -> Response:
         idempotency_key = sent_idempotency_key(request.META)
-        asked = TopUpRequestSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = validated(TopUpRequestSerializer, request.data)
         user = cast(User, request.user)
         started = start_top_up(
             user_id=user.pk,
             email=user.email,
-            package_code=asked.validated_data["package"],
-            payment_method_id=asked.validated_data["payment_method_id"],
-            expected=Expected(
-                **{name: asked.validated_data.get(f"expected_{name}") for name in ("credits", "price", "currency")}
-            ),
+            package_code=asked["package"],
+            payment_method_id=asked["payment_method_id"],
+            expected=Expected(**{name: asked.get(f"expected_{name}") for name in ("credits", "price", "currency")}),
             idempotency_key=idempotency_key,
             now=timezone.now(),
         )
@@ -146,7 +146,7 @@ class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
         responses={200: PaymentMethodSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
     def list(self, request: Request) -> Response:
-        cards = PaymentMethod.objects.filter(user_id=cast(User, request.user).pk, removed_at__isnull=True)
+        cards = PaymentMethod.objects.filter(user_id=caller_id(request), removed_at__isnull=True)
         return self.page_of(cards.order_by("-id"))
 
     @extend_schema(
@@ -178,11 +178,11 @@ class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
     )
     def destroy(self, request: Request, id: str) -> Response:
         try:
-            remove_card(user_id=cast(User, request.user).pk, payment_method_id=path_number(id), now=timezone.now())
+            remove_card(user_id=caller_id(request), payment_method_id=path_number(id), now=timezone.now())
         except PaymentMethodNotFound:
             raise NotFound from None
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def _payments_of(request: Request) -> Any:
-    return Payment.objects.of(cast(User, request.user).pk).select_related("package").defer("fingerprint")
+    return Payment.objects.of(caller_id(request)).select_related("package").defer("fingerprint")

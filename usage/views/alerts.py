@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import User
+from accounts.authentication import caller_id
+from config.http.bodies import validated
 from config.http.csv_lists import ListViewSet
 from config.http.documented import id_parameter
 from config.http.parameters import path_number
@@ -35,7 +34,7 @@ class AlertsViewSet(ListViewSet[Alert]):
         responses={200: AlertSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
     def list(self, request: Request) -> Response:
-        return self.page_of(alerts_of(user_id=cast(User, request.user).pk, now=timezone.now()))
+        return self.page_of(alerts_of(user_id=caller_id(request), now=timezone.now()))
 
     @extend_schema(
         operation_id="create_alert",
@@ -48,12 +47,11 @@ class AlertsViewSet(ListViewSet[Alert]):
         responses={201: AlertSerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
     )
     def create(self, request: Request) -> Response:
-        asked = NewAlertSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = dict(asked.validated_data)
+        asked = validated(NewAlertSerializer, request.data)
+        given = dict(asked)
         kind = AlertKind(given.pop("kind"))
         threshold = given.pop("credits" if kind == AlertKind.BALANCE_BELOW else "days")
-        user_id, now = cast(User, request.user).pk, timezone.now()
+        user_id, now = caller_id(request), timezone.now()
         alert = create_alert(user_id=user_id, kind=kind, threshold=threshold, now=now, **given)
         return Response(AlertSerializer(alert).data, status=status.HTTP_201_CREATED)
 
@@ -74,10 +72,9 @@ class AlertsViewSet(ListViewSet[Alert]):
         },
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        asked = AlertChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        user_id = cast(User, request.user).pk
-        alert = change_alert(user_id=user_id, alert_id=path_number(id), changes=asked.validated_data)
+        asked = validated(AlertChangesSerializer, request.data)
+        user_id = caller_id(request)
+        alert = change_alert(user_id=user_id, alert_id=path_number(id), changes=asked)
         return Response(AlertSerializer(alert).data)
 
     @extend_schema(
@@ -89,5 +86,5 @@ class AlertsViewSet(ListViewSet[Alert]):
         responses={204: None, 404: ErrorSerializer, 409: ErrorSerializer, **REFUSALS},
     )
     def destroy(self, request: Request, id: str) -> Response:
-        remove_alert(user_id=cast(User, request.user).pk, alert_id=path_number(id))
+        remove_alert(user_id=caller_id(request), alert_id=path_number(id))
         return Response(status=status.HTTP_204_NO_CONTENT)

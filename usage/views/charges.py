@@ -10,13 +10,14 @@ from config.http.lean import LeanAnswer, LeanRequest
 from config.http.refusals import ErrorSerializer
 from config.values.request_ids import request_uuid
 from ledger.errors import ChargeNotFound
-from ledger.serializers.account import InsufficientCreditsSerializer, RefundSerializer
+from ledger.serializers.account import RefundSerializer
 from usage.serializers.charges import CHARGE, CHARGED, REFUND, ChargeSerializer
 from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.charges.refunds import refund_charge
 from usage.views.metering import (
     METERING_REFUSALS,
+    SPENDING_REFUSALS,
     MeteringViewSet,
     done,
     number_of,
@@ -39,13 +40,7 @@ class ChargesViewSet(MeteringViewSet):
         tags=["metering"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=CHARGE.serializer,
-        responses={
-            201: ChargeSerializer,
-            402: InsufficientCreditsSerializer,
-            404: ErrorSerializer,
-            422: ErrorSerializer,
-            **METERING_REFUSALS,
-        },
+        responses={201: ChargeSerializer, **SPENDING_REFUSALS},
     )
     def create(self, request: LeanRequest) -> LeanAnswer:
         idempotency_key = sent_idempotency_key(request.META)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.models import User
+from accounts.authentication import caller_id
 from config.http.refusals import REFUSALS
 from usage.serializers.forecast import ForecastSerializer
 from usage.services.forecasts.outlook import outlook_of
@@ -30,5 +28,5 @@ class ForecastViewSet(ViewSet):
         responses={200: ForecastSerializer, **REFUSALS},
     )
     def retrieve(self, request: Request) -> Response:
-        outlook = outlook_of(user_id=cast(User, request.user).pk, now=timezone.now())
+        outlook = outlook_of(user_id=caller_id(request), now=timezone.now())
         return Response(ForecastSerializer(outlook).data)

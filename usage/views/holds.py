@@ -14,12 +14,13 @@ from config.http.refusals import ErrorSerializer
 from config.values.request_ids import request_uuid
 from ledger.errors import HoldNotFound
 from ledger.selectors import hold_with_id
-from ledger.serializers.account import HoldSerializer, InsufficientCreditsSerializer, hold_answer
+from ledger.serializers.account import HoldSerializer, hold_answer
 from ledger.services.holds import HoldChange, extend_hold, release_hold
 from usage.serializers.holds import CAPTURE, EXTENSION, HOLD, RELEASE, CaptureSerializer, captured_answer
 from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_for_request
 from usage.views.metering import (
     METERING_REFUSALS,
+    SPENDING_REFUSALS,
     MeteringViewSet,
     done,
     number_of,
@@ -45,13 +46,7 @@ class HoldsViewSet(MeteringViewSet):
         tags=["metering"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=HOLD.serializer,
-        responses={
-            201: HoldSerializer,
-            402: InsufficientCreditsSerializer,
-            404: ErrorSerializer,
-            422: ErrorSerializer,
-            **METERING_REFUSALS,
-        },
+        responses={201: HoldSerializer, **SPENDING_REFUSALS},
     )
     def create(self, request: LeanRequest) -> LeanAnswer:
         idempotency_key = sent_idempotency_key(request.META)

@@ -16,11 +16,19 @@ from config.http.idempotency import REPLAYED
 from config.http.lean import LeanAnswer, LeanViewSet
 from config.http.parameters import path_number
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
+from ledger.serializers.account import InsufficientCreditsSerializer
 from usage.errors import CustomerKeyInvalid
 from usage.services.customers import customer_of_key
 
 # What every metering call may answer besides its own answers.
 METERING_REFUSALS: dict[Any, Any] = {**REFUSALS, 400: FieldErrorsSerializer, 403: ErrorSerializer}
+# And what a call may answer that takes credits or sets them aside.
+SPENDING_REFUSALS: dict[Any, Any] = {
+    402: InsufficientCreditsSerializer,
+    404: ErrorSerializer,
+    422: ErrorSerializer,
+    **METERING_REFUSALS,
+}
 
 
 class MeteringViewSet(LeanViewSet):
