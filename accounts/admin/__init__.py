@@ -4,11 +4,11 @@ Those of people and of keys join more apps: usage/admin/customers.py and api_key
 """
 
 from accounts.admin.notices import NoticeAdmin
-from accounts.admin.own_password import own_password
+from accounts.admin.people.own_password import own_password
+from accounts.admin.people.roles import RoleAdmin
+from accounts.admin.people.signing_in import sign_in_answer
 from accounts.admin.plans import PlanAdmin
-from accounts.admin.roles import RoleAdmin
-from accounts.admin.signing_in import sign_in_answer
-from accounts.admin.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
+from accounts.admin.webhooks.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
 __all__ = [
     "NoticeAdmin",

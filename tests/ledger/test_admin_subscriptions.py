@@ -5,7 +5,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from ledger.admin.subscribing import ACTIONS
+from ledger.admin.subscriptions.actions import ACTIONS
 from ledger.models import Entry, SubscriptionChange
 from ledger.selectors import balance_of
 from tests.backoffice import list_of, noted_about, page_of, signed_in, staff_with

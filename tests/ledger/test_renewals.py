@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from ledger.admin.available import available_credits
+from ledger.admin.credits.available import available_credits
 from ledger.models import Entry, SubscriptionPeriod
 from ledger.selectors import balance_of
 from ledger.services.controls import set_overdraft_limit

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User, WebhookDelivery
-from ledger.admin.subscribing import ACTIONS as ACTIONS_ON_SUBSCRIPTIONS
+from ledger.admin.subscriptions.actions import ACTIONS as ACTIONS_ON_SUBSCRIPTIONS
 from ledger.models import Balance, Entry, EntryReason, Hold
 from ledger.providers.fake import APPROVE
 from ledger.services.grants import grant_credits, settle_grants

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from config.backoffice import exact_search
 from config.backoffice.paginator import CappedPaginator
-from ledger.admin.entries import EntryAdmin
+from ledger.admin.credits.entries import EntryAdmin
 from ledger.models import Entry, Hold
 from ledger.services.holds import open_hold
 from tests.backoffice import audit, list_of, rows_of, signed_in, superuser

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from config.backoffice.paginator import CappedPaginator
-from ledger.admin.entries import EntryAdmin
+from ledger.admin.credits.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
 from ledger.services.adjustments import adjust_credits
 from ledger.services.grants import grant_credits, settle_grants

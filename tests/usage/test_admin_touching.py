@@ -16,7 +16,7 @@ from django.urls import URLPattern, reverse
 from accounts.admin.touching import may_touch, may_touch_key
 from accounts.models import ApiKey, User
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.subscribing import ACTIONS
+from ledger.admin.subscriptions.actions import ACTIONS
 from ledger.models import Entry
 from ledger.providers import fake as cards
 from ledger.selectors import terms_of

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.admin.look_ups import charges_with_reference
+from ledger.admin.credits.look_ups import charges_with_reference
 from ledger.models import Entry, Hold
 from ledger.selectors import our_metadata
 from tests.usage.batches import asked

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin.api_keys import ApiKeyAdmin
+from accounts.admin.keys.api_keys import ApiKeyAdmin
 from accounts.models import ApiKey
 from config.backoffice.credits import shown
 from usage.selectors import spending_of_key

@@ -13,16 +13,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from import_export.resources import Resource
 
-from accounts.admin.issuing import IssueKey
-from accounts.admin.people import PersonAdmin
+from accounts.admin.keys.issuing import IssueKey
+from accounts.admin.people.people import PersonAdmin
 from accounts.models import User
 from config.backoffice.credits import shown
 from config.backoffice.exports import Exportable, column
 from config.backoffice.staff_action import links_to
-from ledger.admin.adjusting import AdjustCredits
-from ledger.admin.available import available_credits
-from ledger.admin.subscribing import ACTIONS as ON_SUBSCRIPTIONS
-from ledger.admin.terms import Freeze, SetOverdraftLimit
+from ledger.admin.credits.adjusting import AdjustCredits
+from ledger.admin.credits.available import available_credits
+from ledger.admin.subscriptions.actions import ACTIONS as ON_SUBSCRIPTIONS
+from ledger.admin.terms.actions import Freeze, SetOverdraftLimit
 from usage.admin.overview import overview_of
 
 

@@ -19,7 +19,7 @@ from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.site import BackOfficeSite
 from config.backoffice.times import shown_at
-from ledger.admin.available import lapsed_credits
+from ledger.admin.credits.available import lapsed_credits
 from ledger.models import (
     OPEN_STATES,
     Balance,

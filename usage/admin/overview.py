@@ -7,13 +7,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.admin.api_keys import status_of
+from accounts.admin.keys.api_keys import status_of
 from accounts.models import ApiKey, Subscription, User
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.links import list_url, page_url
 from config.backoffice.staff_action import Links
 from config.backoffice.times import shown_at
-from ledger.admin.subscribing import links_for
+from ledger.admin.subscriptions.actions import links_for
 from ledger.models import Entry, Hold, HoldStatus
 from ledger.selectors import balance_of, terms_of
 from ledger.services.subscriptions.renewals import current_subscription_of

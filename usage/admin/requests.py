@@ -21,7 +21,7 @@ from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.look_ups import charges_with_reference
+from ledger.admin.credits.look_ups import charges_with_reference
 from usage.models import RequestLog
 from usage.models.outcomes import REJECTED_STATUSES
 from usage.services.partitions import kept_months

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.admin.signing_in import with_wait
+from accounts.admin.people.signing_in import with_wait
 from accounts.backends import too_many
 from accounts.errors import HashingBusy, TooManyLoginFailures, WrongCurrentPassword
 from accounts.forms import bound_passwords

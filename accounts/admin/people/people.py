@@ -12,8 +12,8 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts.admin.key_search import KeySearch, keys_named
-from accounts.admin.resetting import SendResetLink
+from accounts.admin.keys.search import KeySearch, keys_named
+from accounts.admin.people.resetting import SendResetLink
 from accounts.admin.touching import may_touch
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User

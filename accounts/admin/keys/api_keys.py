@@ -14,9 +14,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from accounts.admin.issuing import IssueServiceKey
-from accounts.admin.key_search import KeySearch, keys_named
-from accounts.admin.limiting import ChangeLimits
+from accounts.admin.keys.issuing import IssueServiceKey
+from accounts.admin.keys.limiting import ChangeLimits
+from accounts.admin.keys.search import KeySearch, keys_named
 from accounts.admin.touching import demand_touch_of_keys, may_touch_key
 from accounts.models import ApiKey, User
 from accounts.services.keys.api_keys import revoke_api_key

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin.resending import Resend, send_again
 from accounts.admin.touching import demand_touch
+from accounts.admin.webhooks.resending import Resend, send_again
 from accounts.models import WebhookDelivery, WebhookEndpoint
 from accounts.services.webhooks.deliveries import message_name
 from config.backoffice.acting import Acting

@@ -17,7 +17,7 @@ from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.money import shown_money
-from ledger.admin.switching_off import SwitchOff
+from ledger.admin.auto_reload.switching_off import SwitchOff
 from ledger.models import AutoReload, AutoReloadEvent
 
 EVENTS_SHOWN = 100

@@ -16,7 +16,7 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.look_ups import entries_with_reference
+from ledger.admin.credits.look_ups import entries_with_reference
 from ledger.models import Entry
 
 

@@ -14,8 +14,8 @@ from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.backoffice.staff_action import links_to
-from ledger.admin.available import available_credits
-from ledger.admin.terms import Freeze, SetOverdraftLimit
+from ledger.admin.credits.available import available_credits
+from ledger.admin.terms.actions import Freeze, SetOverdraftLimit
 from ledger.models import Balance
 
 

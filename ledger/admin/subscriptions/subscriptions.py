@@ -20,7 +20,7 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.subscribing import links_for, said_of
+from ledger.admin.subscriptions.actions import links_for, said_of
 from ledger.models import SubscriptionChange, SubscriptionPeriod
 
 MOST_SHOWN = 100  # of a subscription's periods and changes; their own lists have all

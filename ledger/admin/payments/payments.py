@@ -23,7 +23,7 @@ from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.money import shown_money
-from ledger.admin.settling import Settle
+from ledger.admin.payments.settling import Settle
 from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
 from ledger.providers.registry import PROVIDERS
 from ledger.services.receipts import RECEIPT_TYPES

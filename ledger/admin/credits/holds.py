@@ -15,7 +15,7 @@ from config.backoffice.exports import CustomersExport, Exportable, column
 from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.look_ups import holds_with_key
+from ledger.admin.credits.look_ups import holds_with_key
 from ledger.models import Hold, HoldStatus
 
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.terms import said_of
+from ledger.admin.terms.actions import said_of
 from ledger.models import TermsChange
 
 
