@@ -7,10 +7,12 @@ import re
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
 
 from accounts.models import User
+from accounts.services.signing_in.sessions import sign_in
 from ledger.selectors import balance_of
-from tests.account import client_of
 from tests.ledger.running import run
 from tests.usage.gateway import Gateway
 from usage.demo.company import PASSWORD
@@ -53,7 +55,9 @@ def test_the_top_up_that_the_demo_prints_is_paid_with_the_saved_card_and_credite
     demo = run("seed_demo").out
     printed = re.search(r"(/auth/account/top-ups) .* -H 'Idempotency-Key: (\S+)' \\\n +-H .* -d \"(.*)\"", demo)
     path, idempotency_key, body = printed.groups()
-    client = client_of(alice := User.objects.get(email="alice@demo.example"), password=PASSWORD)
+    alice = User.objects.get(email="alice@demo.example")
+    pair = sign_in(email=alice.email, password=PASSWORD, address=None, now=timezone.now())
+    client = APIClient(headers={"Authorization": f"Bearer {pair.access}"})
     (card,) = client.get("/auth/account/payment-methods").json()["results"]
     asked = json.loads(body.replace('\\"', '"').replace("$CARD", str(card["id"])))
     before = balance_of(user_id=alice.pk).balance
