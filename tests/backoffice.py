@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
@@ -76,6 +78,13 @@ def audit(**fields: object) -> ReconciliationRun:
 def models() -> list[str]:
     """Name every model that has pages, as their addresses do."""
     return [f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry]
+
+
+def pages_of_staff_actions(customer: User) -> Iterator[str]:
+    """Give the address of every staff action: on the customer, or on the latest row of its model."""
+    for model, pages in admin.site._registry.items():
+        for action in getattr(pages, "staff_actions", ()):
+            yield action.url(customer if model is User else model._default_manager.latest("pk"))
 
 
 def rows_of(answer: object) -> list[object]:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User, WebhookDelivery
+from accounts.models import User
 from ledger.admin.subscriptions.actions import ACTIONS as ACTIONS_ON_SUBSCRIPTIONS
 from ledger.models import Balance, Entry, EntryReason, Hold
 from ledger.providers.fake import APPROVE
@@ -26,6 +26,7 @@ from tests.backoffice import (
     list_of,
     models,
     page_of,
+    pages_of_staff_actions,
     signed_in,
     staff_with,
     superuser,
@@ -97,15 +98,9 @@ def pages_of_our_own(customer):
     """Give the addresses of the pages that the admin does not have by itself."""
     return [
         *(export_of(model) for model in EXPORTED),
-        reverse("admin:accounts_user_adjust_credits", args=[customer.pk]),
-        reverse("admin:accounts_user_issue_key", args=[customer.pk]),
-        reverse("admin:accounts_user_freeze", args=[customer.pk]),
-        reverse("admin:accounts_user_overdraft", args=[customer.pk]),
+        *pages_of_staff_actions(customer),
         *(reverse("admin:accounts_user_subscription", args=[customer.pk, name]) for name in ACTIONS_ON_SUBSCRIPTIONS),
         reverse("admin:accounts_apikey_issue"),
-        reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk]),
-        reverse("admin:ledger_autoreload_switch_off", args=[customer.pk]),
-        reverse("admin:accounts_apikey_limits", args=[ApiKeyFactory().api_key.pk]),
     ]
 
 

@@ -12,13 +12,22 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ApiKey, User, WebhookDelivery
-from ledger.models import Payment
+from accounts.models import User
 from ledger.providers.fake import APPROVE
 from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
 from tests.accounts.webhooks import webhook_tried
-from tests.backoffice import EXPORTED, audit, export_of, list_of, models, signed_in, staff_with, superuser
+from tests.backoffice import (
+    EXPORTED,
+    audit,
+    export_of,
+    list_of,
+    models,
+    pages_of_staff_actions,
+    signed_in,
+    staff_with,
+    superuser,
+)
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
@@ -76,17 +85,10 @@ def addresses(alice):
     today = timezone.now().astimezone(dt.UTC)
     yield reverse("admin:index")
     yield reverse("admin:password_change")
-    yield reverse("admin:accounts_user_adjust_credits", args=[alice.pk])
-    yield reverse("admin:accounts_user_issue_key", args=[alice.pk])
-    yield reverse("admin:accounts_user_freeze", args=[alice.pk])
-    yield reverse("admin:accounts_user_overdraft", args=[alice.pk])
+    yield from pages_of_staff_actions(alice)
     for name in ("start", "plan", "pause", "resume", "cancel"):
         yield reverse("admin:accounts_user_subscription", args=[alice.pk, name])
     yield reverse("admin:accounts_apikey_issue")
-    yield reverse("admin:ledger_autoreload_switch_off", args=[alice.pk])
-    yield reverse("admin:accounts_webhookdelivery_resend", args=[WebhookDelivery.objects.latest("pk").pk])
-    yield reverse("admin:ledger_payment_settle", args=[Payment.objects.latest("pk").pk])
-    yield reverse("admin:accounts_apikey_limits", args=[ApiKey.objects.earliest("pk").pk])
     yield reverse("admin:auth_user_password_change", args=[alice.pk])
     for app in ("accounts", "ledger", "usage", "auth", "admin"):
         yield reverse("admin:app_list", args=[app])
