@@ -1,12 +1,20 @@
-"""A customer with credits, for tests of metering."""
+"""Who calls and who pays in tests of metering, and what must hold after them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from accounts.models import User
+from ledger.services.reconciliation.checks import Scope
 from tests.factories import customer_with
+from tests.usage import metered_views
 from tests.usage.gateway import Gateway
+from tests.usage.metered_services import Caller
+from tests.usage.metering import price
+from usage.services.reconciliation import reconcile
 
 
 @pytest.fixture
@@ -17,3 +25,19 @@ def alice(db: None) -> User:
 @pytest.fixture
 def gateway(db: None) -> Gateway:
     return Gateway()
+
+
+@pytest.fixture
+def every_promise_is_kept(db: None) -> Iterator[None]:
+    """Look for a broken promise of the books after the test."""
+    yield
+    assert reconcile(Scope())[1] == []
+
+
+@pytest.fixture
+def caller(alice: User, settings: Any) -> Caller:
+    """Alice's program, which calls the views of `metered_views`: `worked` has what they worked on in this test."""
+    metered_views.worked.clear()
+    settings.ROOT_URLCONF = metered_views.__name__
+    price("search", 2)
+    return Caller(alice)

@@ -17,28 +17,20 @@ from ledger.errors import (
 from ledger.models import Entry, EntryReason, Hold
 from ledger.selectors import balance_of
 from ledger.services.holds import extend_hold, release_hold
-from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, UserFactory, customer_with
 from tests.ledger.posting import run_out
 from tests.ledger.tampering import tamper
 from tests.usage.metering import captured, held, price, rolled_up
 from usage.errors import CustomerInactive, CustomerKeyInvalid, PriceUnknown
 from usage.models import RequestLog
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 @pytest.fixture
 def alice():
     price("search", 2)
     return customer_with(100)
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
 
 
 def sums(user):

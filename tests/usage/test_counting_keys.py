@@ -12,7 +12,6 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from accounts.services.keys.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
-from ledger.services.reconciliation.checks import Scope
 from tests.conftest import owner_connection
 from tests.factories import customer_with, give
 from tests.ledger.tampering import tamper
@@ -20,21 +19,16 @@ from tests.usage.key_limits import LimitedKey, limit, limited_key
 from tests.usage.metering import captured, charge, price, refund
 from usage.key_verdicts import verdict_on
 from usage.models import KeySpending
-from usage.services.reconciliation import reconcile
 
 DAY = dt.timedelta(days=1)
+
+pytestmark = pytest.mark.usefixtures("every_promise_is_kept")
 
 
 @pytest.fixture
 def alice(db):
     price("search", 1)
     return customer_with(1000)
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(alice):
-    yield
-    assert reconcile(Scope())[1] == []
 
 
 def counted(key):

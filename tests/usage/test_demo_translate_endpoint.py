@@ -6,21 +6,13 @@ import pytest
 
 from ledger.models import Hold
 from ledger.selectors import balance_of
-from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.usage.metered_services import Caller, captures, logged
 from tests.usage.metering import price
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 PATH = "demo/translate"
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
 
 
 @pytest.fixture

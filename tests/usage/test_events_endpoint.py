@@ -9,14 +9,12 @@ from rest_framework.test import APIClient
 
 from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
-from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, UserFactory, customer_with
 from tests.usage.gateway import Gateway, refused
 from tests.usage.metering import price, rolled_up
 from usage.models import RequestLog
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 PATH = "/v2/events"
 NOW = timezone.now().replace(microsecond=0)
 
@@ -31,12 +29,6 @@ def alice():
 @pytest.fixture
 def gateway(db):
     return Gateway()
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
 
 
 def event(user, id="1", **fields):

@@ -14,7 +14,6 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from accounts.services.keys.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
-from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.ledger.races import LONG_ENOUGH_SECONDS
@@ -23,9 +22,8 @@ from tests.usage.key_limits import LimitedKey, limit, limited_key
 from tests.usage.metering import captured, charge, price, refund
 from usage.models import RequestLog
 from usage.services.charges.calls import charge_together
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 @pytest.fixture(params=[False, True], ids=["one by one", "charged together"])
@@ -33,12 +31,6 @@ def alice(transactional_db, settings, request):
     settings.CHARGE_BATCHING = request.param
     price("search", 1)
     return customer_with(1000)
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(transactional_db):
-    yield
-    assert reconcile(Scope())[1] == []
 
 
 def refusals(outcomes):

@@ -12,22 +12,14 @@ from ledger.errors import InsufficientCredits
 from ledger.models import Entry
 from ledger.selectors import balance_of
 from ledger.services.holds import release_hold
-from ledger.services.reconciliation.checks import Scope
 from tests.backoffice import page_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, customer_with
 from tests.usage.key_limits import LimitedKey, limit, limited_key
 from tests.usage.metering import captured, charge, held, price, refund, rolled_up
 from usage.models import RequestLog
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 DAY = dt.timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from config.rounds import Round
 from ledger.models import Hold
-from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, customer_with
 from tests.ledger.tampering import tamper
 from tests.usage.metered_services import captures, logged
@@ -23,18 +22,11 @@ from tests.usage.outages import database_away
 from usage.metering import metered
 from usage.models import RequestLog
 from usage.services.metered_requests import Announced
-from usage.services.reconciliation import reconcile
 from usage.services.spool.files import Spool
 from usage.services.spool.lines import from_line
 from usage.services.spool.replaying import Replay, replay_spool
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 @pytest.fixture

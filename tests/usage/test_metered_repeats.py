@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from accounts.models import User
 from ledger.models import Hold
-from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import customer_with
 from tests.usage import metered_views
@@ -19,23 +18,8 @@ from tests.usage.metered_services import Caller, captures, logged
 from tests.usage.metered_views import worked
 from tests.usage.metering import price, rolled_up
 from usage.services import metered_requests
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    worked.clear()
-    yield
-    assert reconcile(Scope())[1] == []
-
-
-@pytest.fixture
-def caller(alice, settings):
-    settings.ROOT_URLCONF = metered_views.__name__
-    price("search", 2)
-    return Caller(alice)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from accounts.key_format import make_key
 from accounts.models import User
 from config.api import STATUS_BY_ERROR, status_of
 from ledger.models import Entry, Hold
-from ledger.services.reconciliation.checks import Scope
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, customer_with
 from tests.ledger.posting import run_out
 from tests.usage import metered_views
@@ -21,23 +20,8 @@ from tests.usage.metered_views import KINDS, worked
 from tests.usage.metering import charge, price
 from usage.metering import metered
 from usage.metering.refusals import STATUS_BY_REFUSAL
-from usage.services.reconciliation import reconcile
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    worked.clear()
-    yield
-    assert reconcile(Scope())[1] == []
-
-
-@pytest.fixture
-def caller(alice, settings):
-    settings.ROOT_URLCONF = metered_views.__name__
-    price("search", 2)
-    return Caller(alice)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,24 +13,16 @@ import pytest
 from django.db import connection
 
 from config.rounds import Round
-from ledger.services.reconciliation.checks import Scope
 from tests.accounts.races import at_once
 from tests.factories import ApiKeyFactory, customer_with
 from tests.usage.metered_services import captures, logged
 from tests.usage.metering import price
 from tests.usage.outages import database_away
 from usage.metering import MeteredAsgi, MeteredWsgi
-from usage.services.reconciliation import reconcile
 from usage.services.spool.files import Spool
 from usage.services.spool.replaying import replay_spool
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from ledger.services.reconciliation.checks import Scope
 from tests.factories import customer_with
 from tests.ledger.running import Ran, run
 from tests.usage.metered_services import captures
@@ -27,18 +26,11 @@ from tests.usage.metering import price
 from tests.usage.outages import database_away
 from usage.models import RequestLog
 from usage.services.metered_requests import Announced, Outcome
-from usage.services.reconciliation import reconcile
 from usage.services.spool import files as spool_module
 from usage.services.spool.files import Spool, SpoolFull
 from usage.services.spool.lines import SpooledRequest, to_line
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _every_promise_is_kept(db):
-    yield
-    assert reconcile(Scope())[1] == []
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_kept")]
 
 
 def line_of(user, **fields) -> bytes:
