@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
+from config.backoffice.links import name_of
 from config.backoffice.model_admin import ModelAdmin
 from config.backoffice.staff_action import StaffAction, links_to
 
@@ -34,6 +35,5 @@ class Acting(ModelAdmin):
                 raise PermissionDenied
             return action.view(request, target=self.get_object(request, object_id), site=self.admin_site)
 
-        model = f"{self.opts.app_label}_{self.opts.model_name}"
-        name = f"{model}_{action.name}"
+        name = f"{name_of(self.model)}_{action.name}"
         return path(f"<str:object_id>/{action.path}/", self.admin_site.admin_view(answer), name=name)

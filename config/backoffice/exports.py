@@ -23,7 +23,7 @@ from import_export.resources import Resource
 from import_export.widgets import Widget
 
 from config.backoffice.export_files import write_csv, write_xlsx
-from config.backoffice.links import list_url
+from config.backoffice.links import list_url, name_of
 from config.backoffice.model_admin import ModelAdmin, has_invalid_address
 from config.backoffice.record import record_export
 
@@ -126,7 +126,7 @@ class Exportable(_ExportMixin, ModelAdmin):
             turns.release()
 
     def _back_to_list(self) -> HttpResponse:
-        return HttpResponseRedirect(f"{list_url(self._model())}?{ERROR_FLAG}=1")
+        return HttpResponseRedirect(f"{list_url(name_of(self.model))}?{ERROR_FLAG}=1")
 
     def _page(self, request: HttpRequest, form: ExportForm, rows: int) -> HttpResponse:
         context = {
@@ -138,7 +138,7 @@ class Exportable(_ExportMixin, ModelAdmin):
             "most_rows": f"{max(MOST_ROWS.values()):,}",
             "is_too_long": rows > max(MOST_ROWS.values()),
             "columns": self.get_export_resource_classes(request)[0]().get_export_headers(),
-            "list_url": f"{list_url(self._model())}?{request.GET.urlencode()}",
+            "list_url": f"{list_url(name_of(self.model))}?{request.GET.urlencode()}",
         }
         return TemplateResponse(request, "admin/export.html", context)
 
@@ -156,6 +156,3 @@ class Exportable(_ExportMixin, ModelAdmin):
         record_export(request, self.model, rows=rows, file_format=name)
         filename = f"tollbook-{self.opts.verbose_name_plural}-{timezone.now():%Y-%m-%d}.{name}".replace(" ", "-")
         return FileResponse(file, as_attachment=True, filename=filename, content_type=content_type)
-
-    def _model(self) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}"

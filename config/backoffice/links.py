@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+
+def name_of(model: Model | type[Model]) -> str:
+    """Give a model's name in the back office's addresses, such as `ledger_entry`."""
+    return model._meta.label_lower.replace(".", "_")
 
 
 def page_url(model: str, pk: Any) -> str:

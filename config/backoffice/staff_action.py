@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from config.backoffice.links import list_url, page_url
+from config.backoffice.links import list_url, name_of, page_url
 from config.backoffice.record import actor_id
 
 Target = TypeVar("Target", bound=Model)
@@ -78,7 +78,7 @@ class StaffAction(ABC, Generic[Target]):
 
     @classmethod
     def url(cls, target: Target) -> str:
-        return reverse(f"admin:{target._meta.label_lower.replace('.', '_')}_{cls.name}", args=[target.pk])
+        return reverse(f"admin:{name_of(target)}_{cls.name}", args=[target.pk])
 
     @classmethod
     def is_offered(cls, viewer: Any, target: Target) -> bool:
@@ -145,7 +145,7 @@ class StaffAction(ABC, Generic[Target]):
             "title": self.heading(form),
             "subtitle": self.named(),
             "opts": self.target._meta,
-            "list_url": list_url(self._model()),
+            "list_url": list_url(name_of(self.target)),
             "target_url": self.target_url(),
             "back_url": self.back_url(),
             "form": form,
@@ -156,7 +156,7 @@ class StaffAction(ABC, Generic[Target]):
         }
 
     def target_url(self) -> str:
-        return page_url(self._model(), self.target.pk)
+        return page_url(name_of(self.target), self.target.pk)
 
     def back_url(self) -> str:
         """Return where leaving the form leads."""
@@ -165,9 +165,6 @@ class StaffAction(ABC, Generic[Target]):
     def may_see_target(self) -> bool:
         opts, viewer = self.target._meta, self.request.user
         return any(viewer.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}") for verb in ("view", "change"))
-
-    def _model(self) -> str:
-        return self.target._meta.label_lower.replace(".", "_")
 
 
 def links_to(actions: Iterable[type[StaffAction[Any]]], viewer: Any, target: Model) -> Links:
