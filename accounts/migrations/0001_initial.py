@@ -860,7 +860,7 @@ class Migration(migrations.Migration):
                 (
                     "claim",
                     models.UUIDField(
-                        help_text="Whoever is trying it now; when they are not heard of, the next attempt is another's.",
+                        help_text="The worker that attempts it now; if it is not heard of, another makes the next attempt.",
                         null=True,
                     ),
                 ),

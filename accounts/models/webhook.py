@@ -108,7 +108,7 @@ class WebhookDelivery(models.Model):
     resent_at = models.DateTimeField(null=True, help_text="When its owner last had it sent again; empty: never.")
     next_attempt_at = models.DateTimeField(null=True, help_text="When it is tried next; empty: not any more.")
     claim = models.UUIDField(
-        null=True, help_text="Whoever is trying it now; when they are not heard of, the next attempt is another's."
+        null=True, help_text="The worker that attempts it now; if it is not heard of, another makes the next attempt."
     )
     last_status = models.IntegerField(null=True, help_text="HTTP status of the last answer; empty: none came.")
     last_error = models.CharField(max_length=200, null=True, help_text="Why the last attempt failed.")

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                     "next_expiry_at",
                     models.DateTimeField(
                         db_default=datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.UTC),
-                        help_text="No hold and no grant expires before this moment (it may be early, never late).",
+                        help_text="No hold and no grant expires before this time (it may be early, never late).",
                     ),
                 ),
                 (
@@ -320,7 +320,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "expires_at",
-                    models.DateTimeField(help_text="From this moment it holds nothing, whether or not a job has run."),
+                    models.DateTimeField(help_text="From this time it holds nothing, whether or not a job has run."),
                 ),
                 (
                     "reference",
@@ -834,7 +834,7 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         condition=models.Q(("kind", "auto_reload"), ("state__in", ["pending", "requires_action"])),
                         fields=("user",),
-                        name="one_reload_is_in_flight",
+                        name="one_reload_is_pending",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["top_up", "auto_reload"])), name="payment_kind_is_known"
@@ -976,12 +976,12 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("seq", models.BigIntegerField(help_text="Place of the last entry that was reckoned.")),
+                ("seq", models.BigIntegerField(help_text="Place of the last entry that was settled.")),
                 (
                     "overdrawn",
                     models.DecimalField(
                         decimal_places=6,
-                        help_text="Credits that debits took beyond all lots; the next lots pay them.",
+                        help_text="Credits that debits took beyond all grants; the next grants pay them.",
                         max_digits=15,
                     ),
                 ),
@@ -997,7 +997,7 @@ class Migration(migrations.Migration):
                     "entry",
                     models.OneToOneField(
                         db_constraint=False,
-                        help_text="The entry that brought the credits; it names the lot too.",
+                        help_text="The entry that brought the credits; its id is the grant's too.",
                         on_delete=django.db.models.deletion.PROTECT,
                         primary_key=True,
                         related_name="grant",
@@ -1036,16 +1036,16 @@ class Migration(migrations.Migration):
                 (
                     "priority",
                     models.SmallIntegerField(
-                        db_default=50, help_text="0 to 100; lots of a lower number are spent first."
+                        db_default=50, help_text="0 to 100; grants of a lower number are spent first."
                     ),
                 ),
                 (
                     "effective_at",
-                    models.DateTimeField(help_text="Since when it counts; of like lots the earlier is spent first."),
+                    models.DateTimeField(help_text="Since when it counts; of like grants the earlier is spent first."),
                 ),
                 (
                     "expires_at",
-                    models.DateTimeField(help_text="From this moment what is left is gone; empty: never.", null=True),
+                    models.DateTimeField(help_text="From this time what is left is gone; empty: never.", null=True),
                 ),
                 (
                     "has_run_out",
@@ -1127,26 +1127,32 @@ class Migration(migrations.Migration):
             name="GrantDraw",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("first_seq", models.BigIntegerField(help_text="Place of the first entry that drew on it.")),
-                ("last_seq", models.BigIntegerField(help_text="Place of the last entry of the stretch.")),
+                ("first_seq", models.BigIntegerField(help_text="Place of the first entry that used it.")),
+                ("last_seq", models.BigIntegerField(help_text="Place of the last entry of the run.")),
                 (
                     "first_credits",
-                    models.DecimalField(decimal_places=6, help_text="What the first entry drew on it.", max_digits=15),
+                    models.DecimalField(
+                        decimal_places=6, help_text="Credits of it that the first entry used.", max_digits=15
+                    ),
                 ),
                 (
                     "last_credits",
-                    models.DecimalField(decimal_places=6, help_text="What the last entry drew on it.", max_digits=15),
+                    models.DecimalField(
+                        decimal_places=6, help_text="Credits of it that the last entry used.", max_digits=15
+                    ),
                 ),
                 (
                     "credits",
-                    models.DecimalField(decimal_places=6, help_text="What all of them drew on it.", max_digits=15),
+                    models.DecimalField(
+                        decimal_places=6, help_text="Credits of it that all of them used.", max_digits=15
+                    ),
                 ),
                 (
                     "grant",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        help_text="The lot.",
+                        help_text="The grant.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="draws",
                         to="ledger.grant",
@@ -1168,7 +1174,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("user", "last_seq", "grant"), name="grant_is_drawn_once_per_entry"),
                     models.CheckConstraint(
-                        condition=models.Q(("first_seq__lte", models.F("last_seq"))), name="draw_is_a_stretch"
+                        condition=models.Q(("first_seq__lte", models.F("last_seq"))), name="draw_is_a_run"
                     ),
                 ],
             },

@@ -44,7 +44,7 @@ class Balance(models.Model):
     seq = models.BigIntegerField(db_default=0, help_text="Number of entries so far; the latest entry's place.")
     seal = models.BinaryField(db_default=b"", help_text="The latest entry's seal; empty before any.")
     next_expiry_at = models.DateTimeField(
-        db_default=NEVER, help_text="No hold and no grant expires before this moment (it may be early, never late)."
+        db_default=NEVER, help_text="No hold and no grant expires before this time (it may be early, never late)."
     )
     watch_below = models.DecimalField(
         max_digits=15,

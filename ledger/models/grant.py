@@ -1,4 +1,4 @@
-"""Lots of credits: what was bought or given at one time, and what is left of it."""
+"""Grants of credits: what was bought or granted at one time, and what is left of it."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 
 
 class Grant(models.Model):
-    """One lot: the credits that one entry brought, and what is left of them as of `GrantProgress.seq`.
+    """The credits that one entry brought, and what is left of them as of `GrantProgress.seq`.
 
-    Spent by priority, then soonest expiry, promotional before paid, effective first, id. Which debit drew on it is
-    reckoned when something asks or expires, never by a charge (docs/decisions/0031).
+    Spent by priority, then soonest expiry, promotional before paid, effective first, id. Which debit used it is
+    settled when something asks or expires, never by a charge (docs/decisions/0031).
     """
 
     entry = models.OneToOneField(
@@ -58,7 +58,7 @@ class Grant(models.Model):
         on_delete=models.PROTECT,
         db_constraint=False,
         related_name="grant",
-        help_text="The entry that brought the credits; it names the lot too.",
+        help_text="The entry that brought the credits; its id is the grant's too.",
     )
     user = customer_key(related_name="grants", db_constraint=False)
     seq = models.BigIntegerField(help_text="The entry's place in the customer's ledger.")
@@ -69,10 +69,10 @@ class Grant(models.Model):
     )
     category = models.CharField(max_length=11, choices=GrantCategory.choices, help_text="Bought, or given.")
     priority = models.SmallIntegerField(
-        db_default=USUAL_PRIORITY, help_text="0 to 100; lots of a lower number are spent first."
+        db_default=USUAL_PRIORITY, help_text="0 to 100; grants of a lower number are spent first."
     )
-    effective_at = models.DateTimeField(help_text="Since when it counts; of like lots the earlier is spent first.")
-    expires_at = models.DateTimeField(null=True, help_text="From this moment what is left is gone; empty: never.")
+    effective_at = models.DateTimeField(help_text="Since when it counts; of like grants the earlier is spent first.")
+    expires_at = models.DateTimeField(null=True, help_text="From this time what is left is gone; empty: never.")
     has_run_out = models.BooleanField(
         db_default=False, help_text="Its time has come; what remains is only what open holds had reserved."
     )
@@ -122,26 +122,35 @@ class Grant(models.Model):
 
 
 class GrantDraw(models.Model):
-    """A stretch of debits that drew on one lot: one after another, all but the first and the last wholly from it.
+    """A run of debits that used one grant: one after another, all but the first and the last wholly from it.
 
-    Negative credits were given back to the lot by a refund; an expiry draws what is left; a draw at the lot's own
+    Negative credits were restored to the grant by a refund; an expiry uses what is left; a row at the grant's own
     place paid for what was overdrawn before.
     """
 
     user = customer_key(db_constraint=False)
     grant = models.ForeignKey(
-        Grant, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="draws", help_text="The lot."
+        Grant,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="draws",
+        help_text="The grant.",
     )
-    first_seq = models.BigIntegerField(help_text="Place of the first entry that drew on it.")
-    last_seq = models.BigIntegerField(help_text="Place of the last entry of the stretch.")
-    first_credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="What the first entry drew on it.")
-    last_credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="What the last entry drew on it.")
-    credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="What all of them drew on it.")
+    first_seq = models.BigIntegerField(help_text="Place of the first entry that used it.")
+    last_seq = models.BigIntegerField(help_text="Place of the last entry of the run.")
+    first_credits = models.DecimalField(
+        max_digits=15, decimal_places=6, help_text="Credits of it that the first entry used."
+    )
+    last_credits = models.DecimalField(
+        max_digits=15, decimal_places=6, help_text="Credits of it that the last entry used."
+    )
+    credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits of it that all of them used.")
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "last_seq", "grant"], name="grant_is_drawn_once_per_entry"),
-            models.CheckConstraint(name="draw_is_a_stretch", condition=Q(first_seq__lte=F("last_seq"))),
+            models.CheckConstraint(name="draw_is_a_run", condition=Q(first_seq__lte=F("last_seq"))),
         ]
 
     def __str__(self) -> str:
@@ -149,7 +158,7 @@ class GrantDraw(models.Model):
 
 
 class GrantProgress(models.Model):
-    """How far one customer's lots are reckoned: all entries up to `seq` have drawn on them."""
+    """How far one customer's grants are settled: all entries up to `seq` have used them."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -159,9 +168,11 @@ class GrantProgress(models.Model):
         related_name="grant_progress",
         help_text="The customer.",
     )
-    seq = models.BigIntegerField(help_text="Place of the last entry that was reckoned.")
+    seq = models.BigIntegerField(help_text="Place of the last entry that was settled.")
     overdrawn = models.DecimalField(
-        max_digits=15, decimal_places=6, help_text="Credits that debits took beyond all lots; the next lots pay them."
+        max_digits=15,
+        decimal_places=6,
+        help_text="Credits that debits took beyond all grants; the next grants pay them.",
     )
 
     class Meta:

@@ -59,7 +59,7 @@ class Hold(models.Model):
     status = models.CharField(
         max_length=8, choices=HoldStatus.choices, db_default=HoldStatus.OPEN, help_text="Where it stands."
     )
-    expires_at = models.DateTimeField(help_text="From this moment it holds nothing, whether or not a job has run.")
+    expires_at = models.DateTimeField(help_text="From this time it holds nothing, whether or not a job has run.")
     reference = models.CharField(max_length=255, null=True, help_text="The caller's own name for the work.")
     metadata = models.JSONField(db_default={}, help_text="Whatever the caller wants to keep with it.")
     api_key = models.ForeignKey(

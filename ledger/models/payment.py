@@ -116,7 +116,7 @@ class Payment(models.Model):
             models.UniqueConstraint(fields=["provider", "checkout_id"], name="checkout_is_of_one_payment"),
             models.UniqueConstraint(
                 fields=["user"],
-                name="one_reload_is_in_flight",
+                name="one_reload_is_pending",
                 condition=Q(kind="auto_reload", state__in=["pending", "requires_action"]),
             ),
             models.CheckConstraint(condition=Q(state__in=PaymentState.values), name="payment_state_is_known"),

@@ -18,7 +18,7 @@ from ledger.models.entry import entry_key
 class SubscriptionPeriod(models.Model):
     """One period of a subscription that has begun, and the credits it brought; written by SQL functions alone.
 
-    The credits are one lot, or two with different ends: the second is what rolls over once more.
+    The credits are one grant, or two with different ends: the second is what rolls over once more.
     """
 
     user = customer_key(related_name="subscription_periods")

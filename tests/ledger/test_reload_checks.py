@@ -57,7 +57,7 @@ def test_the_database_lets_one_payment_of_auto_reload_be_open():
     payment.pk, payment.provider_key = None, "00000000-0000-0000-0000-000000000001"
     payment.idempotency_key = "another"
 
-    with pytest.raises(IntegrityError, match="one_reload_is_in_flight"):
+    with pytest.raises(IntegrityError, match="one_reload_is_pending"):
         payment.save(force_insert=True)
 
 

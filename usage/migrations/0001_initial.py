@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                 (
                     "effective_from",
                     models.DateTimeField(
-                        default=django.utils.timezone.now, help_text="Requests from this moment on pay it."
+                        default=django.utils.timezone.now, help_text="Requests from this time on pay it."
                     ),
                 ),
                 (
@@ -195,7 +195,7 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("endpoint", "method", "effective_from"), name="one_price_per_endpoint_method_and_moment"
+                        fields=("endpoint", "method", "effective_from"), name="one_price_per_endpoint_method_and_time"
                     ),
                     models.CheckConstraint(condition=models.Q(("credits__gte", 0)), name="price_is_not_negative"),
                     models.CheckConstraint(
@@ -366,7 +366,7 @@ class Migration(migrations.Migration):
             name="ReconciliationRun",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("started_at", models.DateTimeField(help_text="When it began; it looked at the data of this moment.")),
+                ("started_at", models.DateTimeField(help_text="When it began; it looked at the data of this time.")),
                 ("finished_at", models.DateTimeField(help_text="When it was done.")),
                 ("is_full", models.BooleanField(help_text="Whether it looked at everybody and everything.")),
                 ("findings", models.IntegerField(help_text="How many broken promises it found, and left.")),

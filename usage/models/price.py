@@ -44,7 +44,7 @@ class Price(models.Model):
         help_text="The least that a request costs, in credits, unless how it ended makes it free; 0: no least.",
     )
     charge_failures = models.BooleanField(default=False, help_text="Whether failed requests (status ≥ 400) cost too.")
-    effective_from = models.DateTimeField(default=timezone.now, help_text="Requests from this moment on pay it.")
+    effective_from = models.DateTimeField(default=timezone.now, help_text="Requests from this time on pay it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False, help_text="When the version was made.")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -60,7 +60,7 @@ class Price(models.Model):
         permissions: ClassVar = [("export_price", "Can export prices")]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["endpoint", "method", "effective_from"], name="one_price_per_endpoint_method_and_moment"
+                fields=["endpoint", "method", "effective_from"], name="one_price_per_endpoint_method_and_time"
             ),
             models.CheckConstraint(condition=Q(credits__gte=0), name="price_is_not_negative"),
             models.CheckConstraint(condition=Q(minimum__gte=0), name="minimum_of_a_price_is_not_negative"),

@@ -10,7 +10,7 @@ from django.db import models
 class ReconciliationRun(models.Model):
     """One finished run of `reconcile`."""
 
-    started_at = models.DateTimeField(help_text="When it began; it looked at the data of this moment.")
+    started_at = models.DateTimeField(help_text="When it began; it looked at the data of this time.")
     finished_at = models.DateTimeField(help_text="When it was done.")
     is_full = models.BooleanField(help_text="Whether it looked at everybody and everything.")
     findings = models.IntegerField(help_text="How many broken promises it found, and left.")
