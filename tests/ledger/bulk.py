@@ -1,4 +1,4 @@
-"""Long histories in seconds: entries that the owner writes by one statement, sealed as the ledger seals them."""
+"""Long sealed histories in seconds: the owner inserts entries by one statement, sealed as the ledger seals them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psycopg
 
 from tests.ledger.tampering import unguarded
 
-# ledger_seal() takes the seal before and the fields of an entry: as an aggregate over a window it is the whole chain.
+# ledger_seal() takes the previous seal and the fields of an entry. As a window aggregate it computes the whole chain.
 _SEALS = """
     CREATE AGGREGATE pg_temp.chain_of_seals(
         bigint, bigint, text, text, numeric, numeric, text, text, jsonb, text, text, bytea, bigint, bigint, timestamptz
@@ -43,13 +43,13 @@ _BALANCE = """
 
 
 def write_debits(user_id: int, entries: int, *, credits: str = "0.000001") -> None:
-    """Let a customer who has a balance have made so many debits more, each of so many credits."""
+    """Insert that many debits, each of that many credits, for a customer who has a balance."""
     with unguarded() as connection:
         _write(connection, user_id, entries, credits, in_pairs=False)
 
 
 def write_refunded_debits(user_id: int, pairs: int, *, credits: str = "1") -> None:
-    """Let a customer who has a balance have made so many debits more, and each have been given back at once."""
+    """Insert that many debits for a customer who has a balance, each followed by a full refund."""
     with unguarded() as connection:
         _write(connection, user_id, 2 * pairs, credits, in_pairs=True)
 

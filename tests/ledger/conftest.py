@@ -1,4 +1,4 @@
-"""People of the ledger's tests: Alice has credits, Bob is new, the clerk is of the staff."""
+"""Users of the ledger's tests: Alice has credits, Bob is new, the clerk is staff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ducat, a made-up second provider: customers pay on its page, and it tells the end by webhook alone."""
+"""Ducat, a made-up second provider: customers pay on its page, and only its webhooks report the outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ledger.providers.fake import FakeProvider
 
 
 class DucatProvider(FakeProvider):
-    """Opens pages, and says of every payment that it is on its way."""
+    """Open checkout pages, and report every payment as pending."""
 
     name = "ducat"
 

@@ -1,4 +1,4 @@
-"""Ducat's webhooks: one message brings several notices, signed over time and body together."""
+"""Ducat's webhooks: one message carries several notices; the signature covers time and body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grants in tests: made with terms of their own, and made to expire at will."""
+"""Grants for tests: with their own grant terms, and expired on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.ledger.tampering import unguarded
 
 
 def granted(user: User, credits: Decimal | int | str, *, days: float | None = None, **terms: Any) -> Entry:
-    """Grant credits that expire in so many days (None: never), on the terms given; each call is another grant."""
+    """Grant credits that expire in that many days (None: never), with the given terms; each call is another grant."""
     if days is not None:
         terms["expires_at"] = timezone.now() + dt.timedelta(days=days)
     return grant_credits(
@@ -30,7 +30,7 @@ def granted(user: User, credits: Decimal | int | str, *, days: float | None = No
 
 
 def end(*grants: Entry) -> None:
-    """Let these grants expire at once: what the clock would do, if a test could wait."""
+    """Expire these grants now, as the clock would if a test could wait."""
     ids = [entry.pk for entry in grants]
     with unguarded() as connection:
         connection.execute("UPDATE ledger_grant SET expires_at = clock_timestamp() WHERE entry_id = ANY(%s)", [ids])

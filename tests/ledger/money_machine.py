@@ -1,6 +1,6 @@
-"""One customer's money in any order of events, on the ledger's SQL functions and in the model, compared after each.
+"""Random events on one customer's money, in the ledger's SQL functions and in a model, compared after each event.
 
-Everything happens as the owner, in one transaction that is rolled back: a step takes some milliseconds. Time passes by
+Everything runs as the owner, in one transaction that is rolled back: a step takes some milliseconds. Time passes by
 moving the customer's times back.
 """
 
@@ -31,15 +31,15 @@ Choice = TypeVar("Choice")
 DAY = 86_400
 MICRO = 1_000_000
 CREDITS = [Decimal(text) for text in ("1", "2.5", "7", "0.000001", "12", "30")]
-# What may happen, the more often the more likely.
+# The possible events; the more often one is listed, the more likely it is.
 WAYS = (
     *["charge"] * 6, *["grant"] * 3, *["buy"] * 2, "reload", "adjust", "take", *["hold"] * 2, *["capture"] * 2,
     "release", *["refund"] * 3, *["money_back"] * 2, *["dispute"] * 2, *["end_dispute"] * 2, *["wait"] * 4, "settle",
     "subscribe",
 )  # fmt: skip
-EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # what, and which of its ways
+EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # the event, and a number that chooses a variant
 
-# What readers see, and what is left of each grant once it is settled; that is rolled back with its error.
+# Compares what readers see, and what is left of each grant once it is settled; its error rolls the settlement back.
 _LOOK = """
     CREATE FUNCTION pg_temp.look(
         p_user_id bigint, p_known integer, OUT balance numeric, OUT reserved numeric, OUT posted numeric,
@@ -89,7 +89,7 @@ _WAIT = """
 
 @contextmanager
 def owners_database() -> Iterator[None]:
-    """Let Django speak as the owner, with the guards of what time moves down, until all is rolled back."""
+    """Connect Django as the owner, without the guards that forbid moving times back, until all is rolled back."""
     usual = connections["default"]
     owner = connections.create_connection("owner")
     owner.alias = "default"
@@ -109,7 +109,7 @@ def owners_database() -> Iterator[None]:
 
 
 class Customer:
-    """One customer; `live` does to them what a list of events says, and compares everything after each."""
+    """One customer; `live` applies a list of events and compares everything after each."""
 
     def __init__(self, plan: Plan, *, limit: int, cap: Decimal | None) -> None:
         self.money = Money(limit=Decimal(limit), per_period=plan.credits_per_period)
@@ -117,7 +117,7 @@ class Customer:
         self.plan, self.cap = plan, cap
         self.waited = 0  # microseconds by which times were moved back
         self.called = 0
-        self.written = 0  # the last entry: the terms of grants beyond it, of periods that are due, move with time
+        self.written = 0  # seq of the last entry: the terms of later grants, of periods that are due, move with time
         self._post("credit", "grant", Decimal(1))
         self.money.bring(Decimal(1), is_paid=False)
         self._run("UPDATE ledger_balance SET overdraft_limit = %s WHERE user_id = %s", limit, self.user.pk)
@@ -128,7 +128,7 @@ class Customer:
             self.step(way, choice)
 
     def step(self, way: str, choice: int) -> None:
-        """Let one thing happen, and look at everything."""
+        """Apply one event, and compare everything."""
         if way == "wait":
             self.wait(choice)
         else:
@@ -138,12 +138,12 @@ class Customer:
         self.look(has_moved=way != "wait")
 
     def check_books(self) -> None:
-        """Let what has happened be settled, and reconcile."""
+        """Settle what has happened, and reconcile."""
         self.settle(0)
         for check in (*LEDGER_CHECKS, *GRANT_CHECKS, *REVERSAL_CHECKS):
             assert check.run(Scope(user_id=self.user.pk)) == []
 
-    # What may happen. All but waiting let the ledger look at what is due.
+    # The events. All but `wait` make the ledger look for what is due.
 
     def grant(self, choice: int) -> None:
         credits, choice = _one_of(CREDITS, choice)
@@ -302,9 +302,9 @@ class Customer:
         self.money.bring(self.money.per_period, ends_at=self._at(None if self.cap is None else ends_at))
 
     def wait(self, choice: int) -> None:
-        """Let some days pass, never so many that two periods begin; nothing notices but the clock."""
+        """Let some days pass, never so many that two periods begin; only the clock changes."""
         days, _ = _one_of([Decimal("0.3"), Decimal(1), Decimal(2), Decimal(19)], choice)
-        seconds = days * DAY + 1  # no period begins when an earlier one did, by which its entries are known
+        seconds = days * DAY + 1  # no period begins when an earlier one did: its start is the key of its entries
         self._run_all(_WAIT.format(by=f"interval '{seconds} seconds'", user=self.user.pk))
         self.waited += int(seconds * MICRO)
         self.money.pass_time(self._now())
@@ -312,10 +312,10 @@ class Customer:
     def settle(self, choice: int) -> None:
         self._run("SELECT * FROM ledger_settle_grants(%s, 1500)", self.user.pk)
 
-    # Looking at it.
+    # Comparing.
 
     def look(self, *, has_moved: bool) -> None:
-        """Compare what readers see, and what is left of each grant once it is settled; it is unsettled again."""
+        """Compare what readers see, and what is left of each grant once settled; the settlement is rolled back."""
         known = sum(0 < lot.seq <= self.written for lot in self.money.lots)
         balance, reserved, posted, places, remaining, expired, fresh, period_ends_at, self.written = self._run(
             "SELECT * FROM pg_temp.look(%s, %s)", self.user.pk, known
@@ -328,20 +328,20 @@ class Customer:
         settled = self._with_what_is_owed_taken()
         assert (balance, reserved) == (settled.balance, settled.reserved)
         if has_moved:
-            assert posted == balance  # the ledger says so too, whatever has expired
-        # By their order alone: months that pass move a period among what ends before it is written down.
+            assert posted == balance  # the ledger agrees, whatever has expired
+        # By order alone: months that pass move a period among what ends before it is written.
         assert [(lot.left, lot.expired) for lot in settled.lots] == list(zip(remaining, expired, strict=True))
         self.money.period_ends_at = NEVER if period_ends_at is None else int(period_ends_at * MICRO) + self.waited
 
     def _with_what_is_owed_taken(self) -> Money:
-        """Time alone may have made credits available that are owed: nobody can spend them."""
+        """Return the model as readers see it: owed credits that time alone made available cannot be spent."""
         if not any(purchase.is_owing for purchase in self.money.purchases.values()):
             return self.money
         settled = deepcopy(self.money)
         settled.take_what_is_owed()
         return settled
 
-    # Calls.
+    # SQL calls.
 
     def _settle_reversals(self, payment_id: int) -> None:
         self._run("SELECT * FROM ledger_settle_reversals(%s)", payment_id)
@@ -377,7 +377,7 @@ class Customer:
 
 
 def live(events: Sequence[tuple[str, int]], *, limit: int, cap: int | None, is_checked: bool) -> None:
-    """Let a new customer live through these events, and take them back."""
+    """Apply these events to a new customer, and roll them back."""
     with transaction.atomic():
         plan = PlanFactory(credits_per_period=Decimal(20), rollover_cap=None if cap is None else Decimal(cap))
         customer = Customer(plan, limit=limit, cap=None if cap is None else Decimal(cap))
@@ -388,6 +388,6 @@ def live(events: Sequence[tuple[str, int]], *, limit: int, cap: int | None, is_c
 
 
 def _one_of(choices: Sequence[Choice], choice: int) -> tuple[Choice, int]:
-    """Choose by a number; gives what is left of the number for the next choice."""
+    """Choose one by a number; return it and the rest of the number, for the next choice."""
     choice, which = divmod(choice, len(choices))
     return choices[which], choice

@@ -1,4 +1,4 @@
-"""What a customer's money should be, in a few lines of plain Python: grants, debits, reversals, overdrafts and time."""
+"""A model of a customer's money in a few lines of plain Python: grants, debits, reversals, overdrafts and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NEVER = float("inf")
 
 
 def order_of_newest(*, priority: int = 50, ends_at: float = NEVER, is_paid: bool = True) -> tuple[object, ...]:
-    """Return where a grant stands among the others until its time and place are read: last of those like it."""
+    """Return the burn-down position of a new grant: last among those with the same terms, until its seq is known."""
     return (priority, ends_at, is_paid, Decimal("inf"), 0)
 
 
@@ -23,7 +23,7 @@ class Held:
 
 @dataclass
 class Lot:
-    """One grant; its place in the ledger and its terms are read where it is first seen, what is left of it never."""
+    """One grant. Its seq and terms are read from the database when first seen; what is left of it never is."""
 
     left: Decimal
     seq: int = 0
@@ -38,7 +38,7 @@ Share = tuple[Lot | None, Decimal]
 
 @dataclass
 class Taken:
-    """What was taken and not given back, share upon share: what gives back takes from the top."""
+    """What was drawn and not given back, share by share; giving back starts with the last share."""
 
     pile: list[Share] = field(default_factory=list)
 
@@ -61,21 +61,21 @@ class Taken:
 class Purchase:
     credits: Decimal
     lot: Lot
-    refunded: Decimal = ZERO  # shares of the money
+    refunded: Decimal = ZERO  # share of the money, from 0 to 1
     disputed: dict[str, Decimal] = field(default_factory=dict)
     reversed: Taken = field(default_factory=Taken)
-    is_owing: bool = False  # what is to be taken back was not there when this was looked at
+    is_owing: bool = False  # credits to be taken back were not available when last settled
 
     @property
     def owed(self) -> Decimal:
-        """What is still to be taken back; negative: to be given back."""
+        """Return what is still to be taken back; negative if it is to be given back."""
         gone = min(Decimal(1), self.refunded + sum(self.disputed.values(), ZERO))
         return round(self.credits * gone, 6) - self.reversed.credits
 
 
 @dataclass
 class Money:
-    """One customer."""
+    """The money of one customer."""
 
     limit: Decimal = ZERO
     now: float = 0
@@ -103,13 +103,13 @@ class Money:
         return self.available + self.limit >= credits
 
     def bring(self, credits: Decimal, **terms: Any) -> Lot:
-        """A new grant, of which what is overdrawn is paid first."""
+        """Add a new grant; it first pays what is overdrawn."""
         lot = Lot(credits - self._pay(credits), order=order_of_newest(**terms))
         self.lots.append(lot)
         return lot
 
     def take(self, credits: Decimal, *, own: Lot | None = None, is_capture: bool = False) -> list[Share]:
-        """Draw on grants in their order: after its own a reversal, after those that ended a capture."""
+        """Draw on grants in burn-down order: a reversal first on its own grant, a capture first on ended ones."""
         in_order = sorted(self.lots, key=lambda lot: lot.order)
         kept = [lot for lot in in_order if lot.has_ended] if is_capture else []
         shares: list[Share] = []
@@ -123,7 +123,7 @@ class Money:
         return [*shares, (None, credits)] if credits else shares
 
     def give_back(self, taken: Taken, credits: Decimal) -> None:
-        """Pay what is overdrawn, and give the rest back to where it came from, or to a new grant."""
+        """Pay what is overdrawn, and return the rest to the grants it came from, or to a new grant."""
         taken.pop(paid := self._pay(credits))
         fresh = ZERO
         for lot, part in taken.pop(credits - paid):
@@ -136,7 +136,7 @@ class Money:
         self._trim()
 
     def settle(self, purchase: Purchase) -> None:
-        """Bring what is taken back of a purchase in line with its money, as far as it is there."""
+        """Bring what is taken back of a purchase in line with its money, as far as credits are available."""
         owed = purchase.owed
         if owed > 0:
             part = max(min(owed, self.available + self.limit), ZERO)
@@ -146,7 +146,7 @@ class Money:
         purchase.is_owing = purchase.owed > 0
 
     def take_what_is_owed(self) -> None:
-        """Take what was not there before, the oldest purchase first."""
+        """Take what was not available before, the oldest purchase first."""
         for purchase in self.purchases.values():
             if purchase.is_owing:
                 self.settle(purchase)
@@ -164,7 +164,7 @@ class Money:
         return shares
 
     def pass_time(self, until: float) -> None:
-        """Let holds run out, grants end and a period begin, each at its own time."""
+        """Expire holds, end grants and begin a period, each at its own time."""
         events: list[tuple[float, int, object]] = [
             *((hold.ends_at, 0, hold_id) for hold_id, hold in self.holds.items()),
             *((lot.ends_at, 1, lot) for lot in self.lots if not lot.has_ended),
@@ -188,7 +188,7 @@ class Money:
         return paid
 
     def _trim(self) -> None:
-        """Let go of what grants that have ended hold beyond the reserved credits, the latest to end first."""
+        """Expire what ended grants hold beyond the reserved credits, the latest to end first."""
         ended = [lot for lot in self.lots if lot.has_ended and lot.left]
         excess = sum((lot.left for lot in ended), ZERO) - self.reserved
         for lot in sorted(ended, key=lambda lot: lot.ends_at, reverse=True):

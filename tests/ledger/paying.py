@@ -1,4 +1,4 @@
-"""Customers who buy: packages, cards of the fake provider, and shorter words for the services."""
+"""Customers who buy: packages, cards of the fake provider, and short names for the services."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def fake() -> FakeProvider:
 
 
 def settled(payment: Payment, *, after: dt.timedelta = LATER) -> Payment:
-    """Settle a payment, so long after it was begun."""
+    """Settle a payment, that long after it was begun."""
     return settle_payment(payment_id=payment.pk, now=payment.created_at + after)
 
 
 def paid_answer(payment: Payment, **said: Any) -> Answer:
-    """Say what a provider says of a payment that it has the money of."""
+    """Return a provider's answer for a payment that has succeeded."""
     usual = {
         "amount_minor": payment.amount_minor,
         "currency": payment.currency,
@@ -84,7 +84,7 @@ def entries_of(payment: Payment) -> list[Entry]:
 
 
 def purchases(user: User) -> list[Decimal]:
-    """Give what purchases and what was taken back of them have added to a balance, in order."""
+    """Return the amounts of a customer's purchases and of their reversals, in order."""
     made = Entry.objects.filter(user=user, operation__in=("payment", "payment_reversal"))
     return list(made.order_by("seq").values_list("amount", flat=True))
 

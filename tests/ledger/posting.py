@@ -1,4 +1,4 @@
-"""Shorter words for the services that these tests call over and over."""
+"""Short names for the services that these tests call most often."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.ledger.tampering import unguarded
 
 
 def post(user: User | int, amount: Decimal | int | str, **asked: Any) -> Posted:
-    """Post an adjustment of goodwill, under a new key, unless something else is asked."""
+    """Post an adjustment of goodwill under a new key, unless other values are given."""
     defaults = {
         "type": EntryType.ADJUSTMENT,
         "reason": EntryReason.GOODWILL,
@@ -36,9 +36,9 @@ def hold(user: User | int, credits: Decimal | int | str, *, seconds: int = 900, 
 
 
 def run_out(*holds: Hold) -> None:
-    """Let the moment come at once at which these holds end, as the objects given say: what a test cannot wait for.
+    """Expire these holds now, at the ends that the given objects name: what a test cannot wait for.
 
-    A hold that was extended meanwhile stays open; its customer's balance still looks, as it would at its first end.
+    A hold that was extended meanwhile stays open; its customer's balance is still due for settlement at its first end.
     """
     with unguarded() as connection:
         for each in holds:
@@ -54,13 +54,13 @@ def run_out(*holds: Hold) -> None:
 
 
 def freeze(user: User, *, frozen: bool = True, **asked: Any) -> Changed:
-    """Freeze a balance, or end that, as somebody of the staff and under a new key, unless others are given."""
+    """Freeze or unfreeze a balance, as a member of staff and under a new key, unless others are given."""
     change = freeze_balance if frozen else unfreeze_balance
     return change(user_id=user.pk, **_terms_asked(asked))
 
 
 def allow_overdraft(user: User, limit: Decimal | int | str, **asked: Any) -> Changed:
-    """Let a balance be overdrawn, as somebody of the staff and under a new key, unless others are given."""
+    """Set the overdraft limit of a balance, as a member of staff and under a new key, unless others are given."""
     return set_overdraft_limit(user_id=user.pk, limit=Decimal(limit), **_terms_asked(asked))
 
 

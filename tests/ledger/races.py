@@ -1,4 +1,4 @@
-"""A race that is lost for certain: the second caller arrives while the first has not committed."""
+"""A deterministic race: the second caller arrives while the first has not committed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONG_ENOUGH_SECONDS = 0.25
 
 
 def before_it_commits(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
-    """Call `first` in a transaction, `second` on another connection before its end; answer what both answered."""
+    """Call `first` in a transaction and `second` on another connection before it commits; return both results."""
 
     def meanwhile() -> Second:
         try:

@@ -1,7 +1,7 @@
-"""Thirty days of one customer who spends, pays, changes their mind and has a bank like any other.
+"""Thirty days of one customer who spends, pays, changes the agreement and whose bank answers in every way.
 
-The clock and the provider are scripted. Each charge is held against what the customer has agreed to at the moment when
-it reaches the provider, by arithmetic that is not the product's own.
+The clock and the provider are scripted. Each charge is checked, when it reaches the provider, against what the customer
+has agreed to, by arithmetic of its own.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ THRESHOLDS = (Decimal(100), Decimal(1000), Decimal(2000))
 GOALS = (("amount", Decimal(100)), ("amount", Decimal(1000)), ("target", Decimal(2500)))
 CAPS = (Decimal(25), Decimal(30), Decimal(60))
 WAITS = (1, 16, 61, 400, 1440)  # minutes
-# What may happen, the more often the more likely.
+# The possible events; the more often one is listed, the more likely it is.
 WAYS = (
     *["spend"] * 6, *["wait"] * 4, *["watch_for_hours"] * 2, *["be_a_bank"] * 4, *["settle"] * 2, "reserve",
     "give_back", "top_up", *["agree"] * 3, "turn_off", "answer_the_bank", "hear_by_webhook", "hear_old_news",
 )  # fmt: skip
-EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # what, and which of its ways
+EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # the event, and a number that chooses a variant
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Agreed:
 
 
 class ThirtyDays:
-    """One customer's month; `live` does to them what a list of events says, and looks at everything after each."""
+    """One customer's month; `live` applies a list of events and checks everything after each."""
 
     def __init__(self) -> None:
         self.now = START
         self.agreed: Agreed | None = None
-        self.begun: list[tuple[dt.datetime, str]] = []  # each charge of auto-reload that reached the card
+        self.begun: list[tuple[dt.datetime, str]] = []  # each auto-reload charge that reached the card
         self.holds: list[int] = []
         self.provider = ScriptedProvider(self.charged)
         package()
@@ -83,7 +83,7 @@ class ThirtyDays:
                 self.look()
             self.end()
 
-    # What has to hold of each charge
+    # What must hold for each charge
 
     def charged(self, order: Order, mode: str) -> None:
         payment = Payment.objects.get(provider_key=order.key)
@@ -122,7 +122,7 @@ class ThirtyDays:
         assert then - agreed.amount < agreed.threshold, "no more than it takes"
         assert then >= agreed.threshold or payment.credits + agreed.amount > left, "in one payment"
 
-    # What may happen
+    # The events
 
     def spend(self, which: int) -> None:
         spent = min(_one_of(CREDITS, which), balance_of(user_id=self.user.pk).available)
@@ -182,7 +182,7 @@ class ThirtyDays:
                 record_answer(payment_id=payment.pk, answer=self.provider.answer(key), source="webhook", now=self.now)
 
     def hear_old_news(self, which: int) -> None:
-        """A message overtaken by others says of a success that it is pending still."""
+        """Deliver an outdated message that reports a succeeded payment as pending."""
         if taken := self.provider.taken():
             key = _one_of(taken, which)
             payment = Payment.objects.get(provider_key=key)
@@ -208,13 +208,13 @@ class ThirtyDays:
             reload_one(user_id=self.user.pk, now=self.now)
             assert reload_one(user_id=self.user.pk, now=self.now) not in PaymentState.values, "once is enough"
 
-    # What has to hold at any time
+    # What must hold at any time
 
     def look(self) -> None:
         known = AutoReload.objects.filter(pk=self.user.pk).first()
         if known is not None and not known.enabled and self.agreed is not None:
             assert known.off_reason == "declined"
-            self.agreed = None  # and off it stays: a charge without consent is caught as it is made
+            self.agreed = None  # and it stays off: a charge without consent fails when it is made
         assert (known is not None and known.enabled) == (self.agreed is not None)
         assert known is None or not known.enabled or known.declines_in_a_row < 3, "three declines end it"
         credited = list(
@@ -225,7 +225,7 @@ class ThirtyDays:
         assert set(credited) <= set(map(str, taken)), "nor without money"
 
     def end(self) -> None:
-        """Let the rest of the thirty days pass, and find out what became of everything."""
+        """Let the rest of the thirty days pass, and check how everything ended."""
         while self.now < START + LENGTH:
             self.now += DAY / 2
             self.run()

@@ -1,4 +1,4 @@
-"""Customers who have agreed to auto-reload, and shorter words for its services."""
+"""Customers who have agreed to auto-reload, and short names for its services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def change(user: User, *, now: dt.datetime = NOON, **changes: Any) -> AutoReload
 
 
 def agreed(user: User, method_id: str = cards.APPROVE, *, now: dt.datetime = NOON, **terms: Any) -> AutoReload:
-    """Let a customer turn it on, by a card of the fake provider's: 1,000 credits below 100, at most 500 dollars."""
+    """Turn auto-reload on, with a card of the fake provider: 1,000 credits below 100, at most 500 dollars a month."""
     asked = TERMS | terms
     if asked.get("target") is not None:
         asked.pop("amount")
@@ -37,7 +37,7 @@ def agreed(user: User, method_id: str = cards.APPROVE, *, now: dt.datetime = NOO
 
 
 def low(credits: int | str = 50, method_id: str = cards.APPROVE, **terms: Any) -> User:
-    """Make a customer who has agreed, and then spent all but so many credits."""
+    """Create a customer who has agreed, and then spent all but that many credits."""
     user = customer_with(1000)
     agreed(user, method_id, **terms)
     spend(user, 1000 - Decimal(credits))
@@ -54,7 +54,7 @@ def run_all(now: dt.datetime = NOON) -> list[str]:
 
 
 def run_for(start: dt.datetime, length: dt.timedelta, *, every: dt.timedelta = MINUTE) -> list[str]:
-    """Do rounds at equal distances of time; answers what came of each."""
+    """Do rounds at equal intervals; return the outcome of each."""
     done, now = [], start
     while now < start + length:
         done += run_all(now)
@@ -67,7 +67,7 @@ def reload_of(user: User) -> AutoReload:
 
 
 def reloads(user: User) -> list[Payment]:
-    """Give what was begun for a customer, in order."""
+    """Return the auto-reload payments of a customer, in order."""
     return list(Payment.objects.filter(user=user, kind=PaymentKind.AUTO_RELOAD).order_by("pk"))
 
 
@@ -76,7 +76,7 @@ def bought_credits(user: User) -> list[Decimal]:
 
 
 def told(user: User) -> list[str]:
-    """Name what a customer was told of auto-reload, in order."""
+    """Return the types of a customer's auto-reload notices, in order."""
     mine = Notice.objects.filter(user=user, type__startswith="auto_reload.").order_by("pk")
     return [type.removeprefix("auto_reload.") for type in mine.values_list("type", flat=True)]
 

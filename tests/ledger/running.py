@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 
 class Ran(NamedTuple):
-    """Exit code, what went to stdout, and what went to stderr, the refusal's sentence included."""
+    """Exit code, stdout and stderr of a command, with the sentence of its refusal in stderr."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""A provider whose every attempt goes as a script says, and that remembers what it took and from when."""
+"""A provider whose every attempt follows a script, and that remembers what it charged and when."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _STATES = {
 
 @dataclass
 class Attempt:
-    """One order that arrived, and where it stands there."""
+    """One order that arrived, and its state at the provider."""
 
     order: Order
     state: PaymentState
 
 
 class ScriptedProvider(FakeProvider):
-    """Does with the next charge what `mode` says; `watch` sees each order before it is taken."""
+    """A provider that treats the next charge as `mode` says; `watch` is called with each order before it is charged."""
 
     def __init__(self, watch: Callable[[Order, str], None]) -> None:
         super().__init__(page_url="http://pay.example/")
@@ -57,7 +57,7 @@ class ScriptedProvider(FakeProvider):
         return self.answer(order.key)
 
     def move(self, key: uuid.UUID, state: PaymentState) -> None:
-        """Let the customer, or time, end what waits for the customer."""
+        """End a payment that waits for the customer, as the customer or time would."""
         if self.arrived[key].state == PaymentState.REQUIRES_ACTION:
             self.arrived[key].state = state
 
@@ -69,5 +69,5 @@ class ScriptedProvider(FakeProvider):
         return replace(said, action_url=self.page_url if attempt.state == PaymentState.REQUIRES_ACTION else None)
 
     def taken(self) -> list[uuid.UUID]:
-        """Name the orders whose money was taken."""
+        """Return the keys of the orders that were paid."""
         return [key for key, attempt in self.arrived.items() if attempt.state == PaymentState.SUCCEEDED]

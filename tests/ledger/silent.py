@@ -1,4 +1,4 @@
-"""Somebody else's server at its worst: it takes connections and never says a word."""
+"""A remote server at its worst: it accepts connections and never answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Silent:
-    """A socket that accepts and reads nothing; `met` counts who came."""
+    """A socket that accepts connections and reads nothing; `met` counts them."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -22,7 +22,7 @@ class Silent:
         return len(self._accepted)
 
     def wait_for(self, number: int, *, seconds: float = 10) -> None:
-        """Wait until so many connections have come."""
+        """Wait until that many connections have come."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.met >= number, timeout=seconds), f"{self.met} of {number} came"
 

@@ -1,4 +1,4 @@
-"""Stand-ins for Stripe: localstripe, a process of its own, and a server that answers with recorded shapes."""
+"""Stand-ins for Stripe: localstripe in a process of its own, and a server with recorded responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = "sk_test_12345"
 
 @contextlib.contextmanager
 def localstripe() -> Iterator[str]:
-    """Run localstripe and give its address; skips where it cannot run."""
+    """Run localstripe and return its address; skips where it cannot run."""
     program = Path(sys.executable).parent / "localstripe"
     if not program.exists():
         pytest.skip("localstripe is not installed (requirements-dev.txt)")
@@ -57,9 +57,9 @@ def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
 
 
 class Recorded:
-    """A server that gives each call the next of its answers, and keeps what it was asked.
+    """A server that answers each call with the next recorded response, and keeps the requests.
 
-    An answer is a status and a body; None breaks the connection off instead.
+    A response is a status and a body; None breaks the connection off instead.
     """
 
     def __init__(self, *answers: tuple[int, Any] | None) -> None:
@@ -87,7 +87,7 @@ class Recorded:
             do_GET = do_POST = answer  # noqa: N815  the names that the server looks for
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""Subscriptions in tests: made by their services, and brought to the end of a period at will."""
+"""Subscriptions for tests: made by their services, and brought to the end of a period on demand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MONTHLY, YEARLY = BillingInterval.MONTHLY, BillingInterval.YEARLY
 
 
 def plan(credits: Decimal | int | str = 1000, cap: Decimal | int | str | None = 0, **fields: Any) -> Plan:
-    """Make a plan of so many credits a month, of which so many (None: all) may stay."""
+    """Create a plan of that many credits a month, of which that many (None: all) may roll over."""
     made = PlanFactory(
         credits_per_period=Decimal(credits), rollover_cap=None if cap is None else Decimal(cap), **fields
     )
@@ -48,21 +48,21 @@ def cancel(user: User, **named: Any) -> Done:
 
 
 def subscription_of(user: User) -> Subscription:
-    """Give the latest subscription of a customer, as its row says."""
+    """Return the latest subscription of a customer, as its row says."""
     return Subscription.objects.filter(user=user).latest("id")
 
 
 def spans(user: User) -> list[tuple[dt.datetime, dt.datetime, Decimal]]:
-    """Tell the periods that began, and what each brought."""
+    """Return the periods that have begun, and the credits of each."""
     periods = SubscriptionPeriod.objects.filter(user=user).order_by("starts_at")
     return list(periods.values_list("starts_at", "ends_at", "credits"))
 
 
 def let_time_pass(user: User, *, months: int = 0, days: int = 0) -> None:
-    """Let the customer's subscription, its periods and its lots lie so much further back: what a test cannot wait for.
+    """Move the customer's subscription, its periods and its grants that far back: what a test cannot wait for.
 
-    And a second more: no new period begins when an old one did, by whose name its entries are known. Nothing notices it
-    but the clock: the balance says only when to look next.
+    And one second more: no new period begins when an old one did, since its start is the key of its entries. Only the
+    clock seems to have changed: the balance still says when to look next.
     """
     by = {"by": dt.timedelta(days=days, seconds=1), "months": months, "user": user.pk}
     with unguarded() as connection:

@@ -1,4 +1,4 @@
-"""What a database owner could do who takes the guards down: the tests' burglar."""
+"""Tampering as a database owner who drops the guards could do it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GUARDED = """
 
 @contextmanager
 def unguarded() -> Iterator[psycopg.Connection]:
-    """Give the owner's connection with every guard down; what is done is kept, and the guards go up again."""
+    """Return the owner's connection with every guard off; changes are kept, and the guards go on again."""
     with owner_connection(autocommit=True) as connection:
         if skips_triggers(connection):
             yield connection
@@ -33,7 +33,7 @@ def unguarded() -> Iterator[psycopg.Connection]:
 
 
 def tamper(statement: str, *parameters: Any) -> None:
-    """Run one statement past all guards, and keep what it did."""
+    """Run one statement past all guards, and keep its changes."""
     with unguarded() as connection:
         connection.execute(statement, parameters)
 

@@ -1,4 +1,4 @@
-"""The back office's auto-reload: looked at with its history, and switched off with a reason, once."""
+"""Auto-reload in the back office: its page with its history, and switching it off with a reason, once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_page_shows_terms_words_and_each_payment(user):
     assert "When your available credits fall below 100" in page
     assert "10.00 USD for 1,000 (succeeded)" in page
     assert f"Turned on by {user}" in page
-    assert url(user) not in page  # who may not, is not offered it
+    assert url(user) not in page  # not offered without the permission
 
 
 def test_it_is_found_by_the_customers_email_and_id(user):

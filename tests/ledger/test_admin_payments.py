@@ -1,4 +1,4 @@
-"""The back office's payments and packages."""
+"""Payments and packages in the back office."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_payment_that_is_not_there_cannot_be_asked_about(payment):
 
 def test_what_the_ledger_refuses_is_said(payment, settings):
     Payment.objects.filter(pk=payment.pk).update(asked_at=payment.created_at)
-    settings.IN_PRODUCTION = True  # where the fake provider is none
+    settings.IN_PRODUCTION = True  # the fake provider is refused in production
 
     answer = signed_in(superuser()).post(settle_url(payment), follow=True)
 

@@ -1,4 +1,4 @@
-"""Subscriptions in the back office: started, changed and ended by buttons; a preview, one record, who and why."""
+"""Subscriptions in the back office: started, changed and ended by forms with a preview; each is recorded once."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a full run noted of the ends of ledgers is found again, or missed."""
+"""Anchors: a full run notes where every ledger ends, and later runs find that end or report it missing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TAKE_AWAY = """
 
 @pytest.fixture
 def customers() -> list[User]:
-    """Three customers with three entries each."""
+    """Create three customers with three entries each."""
     made = [UserFactory(email=f"{n}@anchored.example") for n in range(3)]
     for user in made:
         for n in range(3):
@@ -92,7 +92,7 @@ def test_an_end_that_no_other_check_misses_is_missed(customers, burglary):
 
     burgle(burglary, customers[1])
 
-    assert reconcile(Scope())[1] == []  # it is a whole ledger, for all that its rows can say
+    assert reconcile(Scope())[1] == []  # a whole ledger, as far as its rows can say
     assert found() == {("anchored_entry_is_in_the_ledger", customers[1].pk)}
     checks = [finding.check for finding in expect(digest).findings]
     assert checks == ["digest_holds", "anchored_entry_is_in_the_ledger"]
@@ -238,7 +238,7 @@ def test_an_anchor_that_does_not_hold_is_not_followed_by_another_until_that_is_a
     assert "--renew" in ran.err
     assert Anchor.objects.count() == 1
 
-    assert run("anchor", "--renew").code == 3  # said once more
+    assert run("anchor", "--renew").code == 3  # reported once more
     assert run("anchor").code == 0
     assert run("reconcile").code == 0
 

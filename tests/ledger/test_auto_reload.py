@@ -1,4 +1,4 @@
-"""Auto-reload buys what was agreed to: one payment for a gap, one at a time, never beyond the cap, never by itself."""
+"""Auto-reload buys what was agreed to: one payment for a gap, one at a time, within the cap, never without consent."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_target_is_bought_up_to():
 
 def test_a_reload_never_lowers_a_larger_balance():
     user = low(20, target=Decimal(700))
-    bought(user, cards.APPROVE, now=NOON)  # 1,000 more, before anybody has looked
+    bought(user, cards.APPROVE, now=NOON)  # 1,000 more, before the next round
 
     assert run_all() == ["enough"]
     assert available(user) == 1020

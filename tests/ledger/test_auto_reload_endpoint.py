@@ -194,7 +194,7 @@ def test_off_is_off_at_once_and_repeating_either_changes_nothing(client, owner):
     assert run_all(timezone.now()) == []
     assert [event["kind"] for event in client.get(HISTORY).json()["results"]] == ["disabled", "enabled"]
     assert told(owner) == ["disabled"]
-    assert owner.notices.get().subject is None  # they know
+    assert owner.notices.get().subject is None  # the customer did it and knows
 
 
 def test_a_consent_to_words_that_are_others_by_now_agrees_to_nothing(client, owner, settings):

@@ -1,4 +1,4 @@
-"""Thirty simulated days, in any order of what may happen; many more of them: tests/torture/test_thirty_days.py."""
+"""Thirty simulated days of random events; tests/torture/test_thirty_days.py runs many more of them."""
 
 from __future__ import annotations
 

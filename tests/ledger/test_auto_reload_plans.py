@@ -1,4 +1,4 @@
-"""What auto-reload adds to hot reads, and what a round of it reads where many have agreed."""
+"""What auto-reload adds to hot reads, and what a round reads where many customers have agreed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CUSTOMERS = 3_000
 
 @pytest.fixture
 def many(db):
-    """Thousands who have agreed and do not run low."""
+    """Create thousands of customers who have agreed and are not low."""
     users = User.objects.bulk_create(
         User(email=f"many{number}@example.com", password="!") for number in range(CUSTOMERS)
     )

@@ -1,4 +1,4 @@
-"""Auto-reload at once from many places, and broken off between any two steps: one gap, one payment, one entry."""
+"""Concurrent and interrupted auto-reload: one gap, one payment, one entry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Crash(Exception):
-    """The process ends here."""
+    """Ends the process here."""
 
 
 def _crash(*_args, **_kwargs):

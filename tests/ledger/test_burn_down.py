@@ -1,4 +1,4 @@
-"""Which credits are spent first: any order of calls, against a model of a few lines in plain Python."""
+"""The burn-down order: random calls, compared with a model of a few lines of plain Python."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Debit:
 
 @dataclass
 class Books:
-    """What the lots of one customer should hold, worked out at once and one call after another."""
+    """The grants of one customer as they should be, computed at once, one call after another."""
 
     lots: list[Lot] = field(default_factory=list)
     reserved: Decimal = ZERO
@@ -84,7 +84,7 @@ class Books:
         return [*draws, (None, amount)]
 
     def give_back(self, debit: Debit, amount: Decimal) -> Decimal:
-        """Give back to the lots drawn on, the last first; answers what no lot had paid."""
+        """Give back to the grants drawn on, the last first; return what no grant had paid."""
         paid = min(self.overdrawn, amount)
         self.overdrawn -= paid
         skip, rest, own = debit.given_back + paid, amount - paid, ZERO
@@ -101,7 +101,7 @@ class Books:
         return own
 
     def trim(self) -> None:
-        """Let go of what lots that have run out hold beyond the reserved credits, the latest expiry first."""
+        """Expire what ended grants hold beyond the reserved credits, the latest expiry first."""
         gone = [each for each in self.lots if each.has_run_out]
         excess = sum((each.left for each in gone), ZERO) - self.reserved
         for each in sorted(gone, key=lambda each: each.entry.grant.expires_at, reverse=True):
@@ -196,7 +196,7 @@ class Customer(RuleBasedStateMachine):
     @precondition(lambda self: any(each.expires and not each.has_run_out for each in self.books.lots))
     @rule()
     def expire(self) -> None:
-        """Let the lot go whose time comes first: else what was not reckoned yet would be drawn in another order."""
+        """Expire the grant that ends first; otherwise what is not settled yet would be drawn in another order."""
         due = [each for each in self.books.lots if each.expires and not each.has_run_out]
         gone = min(due, key=lambda each: each.entry.grant.expires_at)
         end(gone.entry)

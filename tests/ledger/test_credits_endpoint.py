@@ -97,7 +97,7 @@ def test_nobody_sees_anything_without_a_token():
 
 def test_it_takes_one_statement_besides_authentication(alice, django_assert_max_num_queries):
     client = client_of(alice)
-    client.get(PATH)  # leases the minute's calls
+    client.get(PATH)  # leases this minute's calls
 
     with django_assert_max_num_queries(2):
         client.get(PATH)

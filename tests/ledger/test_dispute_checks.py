@@ -1,4 +1,4 @@
-"""Disputes held against the provider's books: none is missed, and none is made up."""
+"""Disputes compared with the provider's books: none is missed, and none is invented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A payment that was disputed or refunded: nothing more is bought unasked, its card is charged no more, staff know."""
+"""Disputed or refunded payments: auto-reload stops, the card is refused for new charges, and staff are notified."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refund(payment, minor, *, now=NOON):
 
 
 def reloaded():
-    """A customer for whom auto-reload has just bought, and what it bought."""
+    """Create a customer for whom auto-reload has just bought; return the customer and the payment."""
     user = low(50)
     assert run_all() == ["succeeded"]
     return user, reloads(user)[0]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def alice(transactional_db):
-    """Somebody of whose two lots the time has come, though nothing has noticed."""
+    """Create a customer with two grants that are due and not settled yet."""
     alice = UserFactory(email="alice@example.com")
     end(granted(alice, 5, days=1), granted(alice, 6, days=1))
     return alice

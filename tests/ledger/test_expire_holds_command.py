@@ -1,4 +1,4 @@
-"""The command that tidies up after holds nobody came back for.
+"""`manage.py expire_holds`: the command that settles expired holds.
 
 A hold of 0 seconds has expired already; the next hold of the same customer would settle it.
 """
@@ -107,7 +107,7 @@ def test_a_customer_who_is_being_served_does_not_hold_up_the_others():
     other = connections.create_connection("default")
 
     with transaction.atomic():
-        post(alice, 1)  # holds the row, and settles what had expired, until this transaction ends
+        post(alice, 1)  # locks the row, and settles what had expired, until this transaction ends
         other.connect()
         with other.cursor() as cursor:
             cursor.execute("SELECT ledger_expire_holds(%s)", [bob.pk])

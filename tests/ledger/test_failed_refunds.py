@@ -1,4 +1,4 @@
-"""Refunds that fail after they were made: the money is ours again, and the credits the customer's."""
+"""Refunds that fail after they were made: the money is ours again, and the credits are the customer's again."""
 
 from __future__ import annotations
 

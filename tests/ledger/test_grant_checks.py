@@ -1,4 +1,4 @@
-"""Whatever is done to lots past all guards is found."""
+"""Reconciliation of grants: every change past the guards is found."""
 
 import pytest
 
@@ -38,7 +38,7 @@ TAMPERINGS = {
 
 @pytest.fixture
 def alice():
-    """Somebody of whose lots one expired, one was drawn on by several debits, and one is not touched yet."""
+    """Create a customer with one expired grant, one drawn on by several debits, and one untouched."""
     alice = customer_with(10, email="alice@example.com")
     soon, _later = granted(alice, 7, days=1), granted(alice, 5, days=2)
     charges = [charge(alice, credits=credits) for credits in (1, 2, 2)]

@@ -1,4 +1,4 @@
-"""Lots of credits: spent in their order, gone at their moment, given back to where they came from."""
+"""Grants: spent in burn-down order, expired on time, refunded to where the credits came from."""
 
 import datetime as dt
 import time
@@ -25,7 +25,7 @@ from usage.admin.dashboard import figures_now, forget_figures
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SOON = 0.4 / 86_400  # of a day
+SOON = 0.4 / 86_400  # in days
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ class TestExpiry:
 
     def test_beside_eight_callers_is_posted_once_and_refuses_nobody_wrongly(self):
         alice = customer_with(80)
-        granted(alice, 1_000, days=SOON, priority=100)  # the last to be spent: its debits are none
+        granted(alice, 1_000, days=SOON, priority=100)  # spent last: no other debit draws on it
 
         def work():
             for _ in range(10):

@@ -23,7 +23,7 @@ def alice(transactional_db) -> User:
 
 @pytest.fixture
 def lots(alice) -> dict[str, Entry]:
-    """One used up, one of which half expired, one from which was drawn, one that is untouched."""
+    """Create four grants: one used up, one partly expired, one drawn on, one untouched."""
     made = {"used": granted(alice, 1, priority=0), "expired": granted(alice, 4, days=1)}
     charge(alice, credits=3)
     end(made["expired"])
@@ -115,5 +115,5 @@ def test_looking_again_takes_three_statements_besides_authentication(alice, lots
     client = client_of(alice)
     client.get(PATH)
 
-    with django_assert_num_queries(4):  # the user, whether anything is to settle, the count, the page
+    with django_assert_num_queries(4):  # the user, whether anything is due, the count, the page
         client.get(PATH)

@@ -1,4 +1,4 @@
-"""What the database refuses even to the owner of the tables, against mistakes."""
+"""What the database refuses even to the owner of the tables, to prevent mistakes."""
 
 import psycopg
 import pytest
@@ -8,7 +8,7 @@ A_MONTH, ITS_PARTITION = "2031-05-17", "usage_requestlog_2031_05"
 
 @pytest.fixture
 def history(owner):
-    """A customer with one entry of 100 and an open hold of 30, in the owner's transaction: their id."""
+    """Create a customer with one entry of 100 and an open hold of 30, in the owner's transaction; return the id."""
     (user_id,) = owner.execute(
         "INSERT INTO accounts_user (email, password, full_name, is_superuser, is_active, is_staff, created_at)"
         " VALUES ('guarded@example.com', '!', '', false, true, false, now()) RETURNING id"
@@ -18,7 +18,7 @@ def history(owner):
     )
     owner.execute("SELECT ledger_open_hold(%s, 30, 900, NULL, '{}', 'k', '')", [user_id])
     owner.execute("SELECT usage_ensure_partition(%s)", [A_MONTH])
-    owner.execute("SET CONSTRAINTS ALL IMMEDIATE")  # nothing truncates a table with checks to come
+    owner.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table with pending checks cannot be truncated
     return user_id
 
 

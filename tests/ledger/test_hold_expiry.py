@@ -1,4 +1,4 @@
-"""Holds expire to the moment, whether or not anything has run: a hold of 0 seconds has expired already."""
+"""Holds expire exactly on time, whether or not a job has run: a hold of 0 seconds has expired already."""
 
 import datetime as dt
 
@@ -39,7 +39,7 @@ def test_a_hold_counts_until_its_very_moment_and_no_longer(alice):
 
     assert {reserved for _, reserved, after in readings if after < expires_at} == {30}
     assert {reserved for before, reserved, _ in readings if before >= expires_at} == {0}
-    assert stored(alice).reserved == 30  # nothing has run
+    assert stored(alice).reserved == 30  # no job has run
 
 
 def test_an_expired_hold_is_free_for_the_next_entry_at_once(alice):

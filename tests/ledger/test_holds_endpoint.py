@@ -17,7 +17,7 @@ PATH = "/auth/account/holds"
 
 @pytest.fixture
 def holds(alice, bob) -> dict[str, Hold]:
-    """One open, one released, one settled as expired, one that has run out and that nothing has settled."""
+    """Create four holds: one open, one released, one settled as expired, one expired and not settled yet."""
     made = {"expired": hold(alice, 1, seconds=0).hold}
     made["released"] = hold(alice, 2).hold  # opening it settles what had expired
     release_hold(hold_id=made["released"].pk, idempotency_key="r")

@@ -21,7 +21,7 @@ PATH = "/auth/account/ledger"
 
 @pytest.fixture
 def alice() -> User:
-    """Somebody with five entries: 100 bought, 2.5 and 3 charged, 10 given, 1 taken back."""
+    """Create a customer with five entries: 100 bought, 2.5 and 3 charged, 10 given, 1 taken back."""
     user = UserFactory()
     give(user, 100, reference="pay_1")
     for number, credits in enumerate(("2.5", "3")):

@@ -1,4 +1,4 @@
-"""Pages of the ledger, against a list that is simply filtered and cut."""
+"""Pages of the ledger, compared with a list that is simply filtered and cut."""
 
 import datetime as dt
 import random
@@ -20,7 +20,7 @@ MICROSECOND = dt.timedelta(microseconds=1)
 
 @pytest.fixture
 def history(alice, bob):
-    """Alice's 60 entries of all types, newest first, some with a reference; Bob's lie between them."""
+    """Create 60 entries for Alice, of all types, some with a reference, among Bob's; return hers, newest first."""
     chance = random.Random(7)
     for number in range(59):
         reference = chance.choice([None, "r1", "r2"])

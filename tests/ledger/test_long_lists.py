@@ -64,7 +64,7 @@ def test_a_list_that_is_not_counted_is_walked_to_its_end(alice):
 
 @pytest.fixture
 def _three_are_many(monkeypatch):
-    """Count no further than three entries; the statements that count are made anew for it, and after it."""
+    """Count no further than three entries; the counting statements are built anew before and after."""
     monkeypatch.setattr(listings, "MOST_COUNTED", 3)
     counts = (listings._count, listings._count_of_others)
     for statement in counts:

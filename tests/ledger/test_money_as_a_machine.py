@@ -14,9 +14,9 @@ ANYTHING = pytest.mark.django_db(transaction=True, databases=["default", "owner"
 
 
 def check_lives(*, examples: int, events: int, checked_every: int, first: int) -> None:
-    """Let that many customers live through so many events each; with the same `first`, always through the same.
+    """Run that many customers through that many events each; the same `first` always gives the same events.
 
-    The books of some of them are reconciled, too. A failure is told as it was found: to shorten it takes minutes.
+    The books of some of them are also reconciled. A failure is reported as found: to shorten it takes minutes.
     """
     counter = itertools.count()
 
@@ -43,4 +43,4 @@ def check_lives(*, examples: int, events: int, checked_every: int, first: int) -
 @ANYTHING
 @pytest.mark.parametrize("first", [1, 2])  # so that two cores share them
 def test_any_order_of_events_leaves_in_each_grant_what_the_model_says(first):
-    check_lives(examples=100, events=50, checked_every=20, first=first)  # torture tries more
+    check_lives(examples=100, events=50, checked_every=20, first=first)  # tests/torture tries more

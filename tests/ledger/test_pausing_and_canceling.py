@@ -1,4 +1,4 @@
-"""Pausing, resuming, canceling and ending: what has been brought stays, and ends when it would."""
+"""Pausing, resuming, canceling and ending: credits already granted stay, and expire when they would have."""
 
 import datetime as dt
 from decimal import Decimal

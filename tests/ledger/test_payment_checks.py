@@ -1,4 +1,4 @@
-"""Reconciliation of payments: whatever is tampered with past all guards is found."""
+"""Reconciliation of payments: every change past the guards is found."""
 
 from __future__ import annotations
 

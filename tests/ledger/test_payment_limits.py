@@ -1,4 +1,4 @@
-"""Cards cannot be tried out here: declined and unpaid top-ups and new cards are few, over all processes."""
+"""Limits against card testing: declined and unpaid top-ups and new cards are few, over all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One payment is credited once: from many callers at once, and whatever breaks off in between."""
+"""One payment is credited once: by many concurrent callers, and wherever one of them is interrupted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def receipts_of(user):
 
 
 class Crash(Exception):
-    """The process ends here."""
+    """Ends the process here."""
 
 
 def assert_credited_once(user, payment):

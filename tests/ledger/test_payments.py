@@ -1,4 +1,4 @@
-"""Buying credits: what becomes of a payment, whatever the provider does."""
+"""Buying credits: the state of a payment for everything that a provider does."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statemen
 
 @pytest.mark.parametrize("begin", ["top-up", "auto-reload"])
 def test_a_payment_is_as_old_as_its_own_call_and_not_as_what_came_before_it(alice, monkeypatch, begin):
-    clock = iter([0.0, 130.9, 130.9])  # making the customer known took that long
+    clock = iter([0.0, 130.9, 130.9])  # registering the customer took that long
     monkeypatch.setattr(top_ups, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(buying, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     now = NOON
@@ -270,5 +270,5 @@ def test_a_payment_is_as_old_as_its_own_call_and_not_as_what_came_before_it(alic
     asked = settled(payment, after=dt.timedelta(seconds=119))
 
     assert payment.created_at == payment.asked_at == now + dt.timedelta(seconds=130)
-    assert asked.state == PaymentState.PENDING  # two minutes after the making-known, and the call may be on its way
+    assert asked.state == PaymentState.PENDING  # the call began two minutes ago and may still be under way
     assert settled(payment, after=dt.timedelta(seconds=121)).failure_code == "never_sent"

@@ -1,4 +1,4 @@
-"""When periods begin: in Python and in the database alike, whatever the anchor."""
+"""When periods begin: the same in Python and in the database, for any anchor."""
 
 import calendar
 import datetime as dt
@@ -46,7 +46,7 @@ def test_periods_follow_each_other_and_never_drift(anchor, step, first):
 
 def test_the_database_counts_the_same_way():
     with owner_connection() as connection:
-        connection.execute("SET TIME ZONE 'America/New_York'")  # whatever the session thinks
+        connection.execute("SET TIME ZONE 'America/New_York'")  # whatever the session's time zone
 
         @settings(max_examples=150, deadline=None)
         @given(anchor=ANCHORS, months=st.integers(0, 1300))

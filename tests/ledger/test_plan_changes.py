@@ -1,4 +1,4 @@
-"""Going to another plan: more at once, for the rest of the period; less from the next one on."""
+"""Changing plans: an upgrade grants more at once, for the rest of the period; a downgrade waits for the next one."""
 
 import datetime as dt
 from decimal import Decimal

@@ -246,7 +246,7 @@ def test_opening_a_hold_updates_the_balance_too(alice):
 
 
 def test_an_entry_costs_one_call_and_the_reading_of_its_row(alice, django_assert_num_queries):
-    with django_assert_num_queries(4):  # two of them a savepoint and its release: the test is a transaction
+    with django_assert_num_queries(4):  # two of them are a savepoint and its release: the test runs in a transaction
         post(alice, 1)
 
 

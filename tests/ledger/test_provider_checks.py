@@ -1,4 +1,4 @@
-"""Payments held against the provider's books: what was credited was paid, and what was paid was credited."""
+"""Payments compared with the provider's books: what was credited was paid, and what was paid was credited."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def statement_of(payment: Payment, **said: object) -> Statement:
 
 @pytest.fixture
 def told(monkeypatch):
-    """Let the fake provider's books say this."""
+    """Return a function that sets what the fake provider's books say."""
 
     def tell(*statements):
         monkeypatch.setattr(cards.FakeProvider, "statements", lambda *_, **__: iter(statements))

@@ -1,4 +1,4 @@
-"""What every provider keeps: one suite over all of them, Stripe's against localstripe."""
+"""What every provider must do: one suite for all of them, with Stripe's run against localstripe."""
 
 from __future__ import annotations
 

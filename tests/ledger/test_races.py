@@ -1,4 +1,4 @@
-"""Everything at the same moment: each test fails when the lock or the condition it is about is taken away."""
+"""Concurrent calls: each test fails when the lock or the condition that it is about is removed."""
 
 import itertools
 from decimal import Decimal
@@ -151,7 +151,7 @@ def test_of_release_and_expiry_one_wins_and_the_credits_come_back_once():
 
     def release_one_as_it_expires():
         mine = next(pending)
-        while balance_of(user_id=user.pk).reserved > 40:  # until half of them have run out, to the moment
+        while balance_of(user_id=user.pk).reserved > 40:  # until half of them have expired
             pass
         return release_hold(hold_id=mine.pk, idempotency_key=next(keys)).hold
 

@@ -1,4 +1,4 @@
-"""Reconciliation of thresholds and auto-reload: whatever is tampered with past all guards is found."""
+"""Reconciliation of thresholds and auto-reload: every change past the guards is found."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_is_tampered_with_is_found(statement):
 def test_every_check_finds_something_or_what_it_looks_for_cannot_be():
     found = {check.name for check in RELOAD_CHECKS} - set(TAMPERINGS.values())
 
-    assert found == {"one_reload_at_a_time"}  # a unique index sees to it: see below
+    assert found == {"one_reload_at_a_time"}  # a unique index prevents it: see below
 
 
 def test_the_database_lets_one_payment_of_auto_reload_be_open():

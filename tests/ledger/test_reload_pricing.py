@@ -1,4 +1,4 @@
-"""What auto-reload buys and what that costs, by whole numbers: never beyond what is left, never more than it takes."""
+"""What auto-reload buys and what it costs, in whole numbers: never beyond what is left, never more than needed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def alice():
-    """Somebody who missed two periods."""
+    """Create a customer who missed two periods."""
     alice = UserFactory(email="alice@example.com")
     subscribe(alice, plan(100))
     let_time_pass(alice, months=2)

@@ -1,4 +1,4 @@
-"""Renewals without a job: whoever looks or charges first finds the period begun."""
+"""Renewals without a job: the first read or charge after the end of a period finds the next one begun."""
 
 import datetime as dt
 from decimal import Decimal
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def alice():
-    """A customer on a plan of 100 credits a month whose period has just ended with 30 of them left."""
+    """Create a customer on a plan of 100 credits a month whose period has just ended with 30 of them left."""
     alice = UserFactory(email="alice@example.com")
     subscribe(alice, plan(100, code="starter"))
     charge(alice, credits=70)
@@ -78,7 +78,7 @@ def test_what_readers_see_is_what_is_written_down(alice):
     left(alice)
 
     assert balance_of(user_id=alice.pk) == seen
-    assert seen.balance == 112  # five of a period that has ended stay for the hold
+    assert seen.balance == 112  # five of an ended period stay for the hold
     assert len(spans(alice)) == 7
     assert reconcile(Scope())[1] == []
 
@@ -120,7 +120,7 @@ def test_an_entry_is_made_at_the_periods_own_moment(alice):
     left(alice)
 
     granted = Entry.objects.filter(reason="grant").latest("seq")
-    # Never before the entry that stands before it, which was made a moment ago.
+    # Never before the previous entry, which was made just now.
     assert granted.created_at == max(Entry.objects.filter(reason="usage").get().created_at, spans(alice)[-1][0])
 
 

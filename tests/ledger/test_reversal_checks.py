@@ -1,4 +1,4 @@
-"""Reconciliation of reversals: states that were once reached, made by hand past all guards, are found."""
+"""Reconciliation of reversals: states that bugs once produced, made by hand past the guards, are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reversals and grants: what a purchase's money takes back, and gives back, comes from and goes to the right grants."""
+"""Reversals and grants: what a reversal takes back and gives back comes from and goes to the right grants."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def has(user):
 
 
 def ledger_says(user):
-    """Say what the ledger ends with, and its sum, without settling anything."""
+    """Return the last balance of the ledger and the sum of its amounts, without settling anything."""
     entries = Entry.objects.of(user.pk).newest_first()
     return entries[0].balance_after, sum(entry.amount for entry in entries)
 

@@ -1,4 +1,4 @@
-"""What stays of a period's credits when it ends: as much as the cap says, whatever was spent meanwhile."""
+"""What rolls over when a period ends: as much as the cap allows, whatever was spent meanwhile."""
 
 import random
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Entries, holds, charges and refunds in any order, against a model of a few lines in plain Python."""
+"""Entries, holds, charges and refunds in any order, compared with a model of a few lines of plain Python."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ModelHold:
 
 
 class Ledger(RuleBasedStateMachine):
-    """One customer; `done` remembers what was asked under each key, and what it made."""
+    """One customer; `done` stores what was asked under each key, and the result."""
 
     opened: Bundle[int] = Bundle("opened")
     paid: Bundle[int] = Bundle("paid")
@@ -76,7 +76,7 @@ class Ledger(RuleBasedStateMachine):
         self.done: dict[tuple[str, str], tuple[Any, Any]] = {}
         self.amounts: list[Decimal] = []
         self.holds: dict[int, ModelHold] = {}
-        self.debits: dict[int, Decimal] = {}  # what is left to give back of each
+        self.debits: dict[int, Decimal] = {}  # what is left to refund of each
 
         self._post("grant", EntryType.CREDIT, EntryReason.GRANT, Decimal(25), "first")
 
@@ -100,7 +100,7 @@ class Ledger(RuleBasedStateMachine):
         call: Callable[[], tuple[Any, bool]],
         refusal: type[Exception] | None,
     ) -> Any:
-        """Make a call and see that it answers as the model has it; gives what it made, if it was the first."""
+        """Make a call and compare its result with the model; return the result if it is the first under its key."""
         before = self.done.get((operation, key))
         if before is not None and before[0] != payload:
             with pytest.raises(IdempotencyKeyReused):
@@ -287,4 +287,4 @@ def check_orders(*, examples: int) -> None:
 
 @pytest.mark.django_db
 def test_any_order_of_calls_leaves_what_the_model_says_and_books_that_reconcile():
-    check_orders(examples=25)  # torture tries more
+    check_orders(examples=25)  # tests/torture tries more

@@ -1,4 +1,4 @@
-"""The seal, computed a second time without the database: README and decision records promise this form."""
+"""The seal, computed again without the database: README and decision records promise this form."""
 
 import datetime as dt
 import hashlib
@@ -35,7 +35,7 @@ def jsonb_text(value):
 
 
 def seal_of(entry, previous):
-    """Compute the seal of an entry from the one before it, with nothing but a hash function."""
+    """Compute the seal of an entry from the previous one, with nothing but a hash function."""
     fields = [
         entry.user_id,
         entry.seq,

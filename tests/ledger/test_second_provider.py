@@ -29,7 +29,7 @@ SECRET = "ducat's secret"
 
 @pytest.fixture(autouse=True)
 def _ducat(monkeypatch, settings):
-    """Add the line, choose the provider, and read the paths of the site anew."""
+    """Register Ducat, choose it, and load the URL configuration again."""
     monkeypatch.setitem(PROVIDERS, "ducat", LINE)
     settings.PAYMENT_PROVIDER, settings.DUCAT_KEY, settings.DUCAT_SECRET = "ducat", "key", SECRET
     urls = ModuleType("ducat_urls")
@@ -41,7 +41,7 @@ def _ducat(monkeypatch, settings):
 
 @pytest.fixture
 def payment(bob) -> Payment:
-    """What Bob has begun to buy, on the provider's page."""
+    """Begin a purchase by Bob, on the provider's page."""
     package()
     answer = client_of(bob).post("/auth/account/top-ups", {"package": "small"}, HTTP_IDEMPOTENCY_KEY="one")
     assert answer.status_code == 201, answer.json()

@@ -1,4 +1,4 @@
-"""`manage.py settle_payments`: one round over everything that got no answer, no reversal or no receipt."""
+"""`manage.py settle_payments`: one round over everything that lacks an answer, a reversal or a receipt."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_round_settles_all_that_is_in_doubt_and_the_next_finds_nothing(bob):
     bought_earlier(bob)
     gone = bought_earlier(bob)
     fake().give_up(gone.provider_key)
-    bought(bob, cards.TIME_OUT)  # a moment ago
+    bought(bob, cards.TIME_OUT)  # just now
 
     first, second = run("settle_payments", "--json"), run("settle_payments", "--json")
 

@@ -1,4 +1,4 @@
-"""Settling takes bounded work, whatever a history holds, and long histories are settled as exactly as short ones."""
+"""Settling does bounded work for any history, and settles long histories as exactly as short ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def has(user):
 
 @contextmanager
 def at_most(seconds: float):
-    """Let a statement take so long and no longer, as a server's statement_timeout would."""
+    """Limit statements to that many seconds, as a server's statement_timeout would."""
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = %s", [int(1000 * seconds)])
         yield
@@ -130,9 +130,7 @@ class TestMoreRefundsThanACallSettles:
 
     def test_after_a_grant_that_ends_are_settled_exactly_too(self, alice):
         gift = granted(alice, 50, days=1)
-        write_refunded_debits(
-            alice.pk, 2 * ENTRIES_AT_ONCE + 10, credits="60"
-        )  # a stretch ends with nothing left of it
+        write_refunded_debits(alice.pk, 2 * ENTRIES_AT_ONCE + 10, credits="60")  # a batch ends with nothing left of it
         end(gift)
 
         assert has(alice) == 1_000
@@ -142,7 +140,7 @@ class TestMoreRefundsThanACallSettles:
 
 
 class TestAHistoryTooLongForOneTransaction:
-    """It was written in bulk after a grant that ends, so the past cannot be left for later."""
+    """Written in bulk after a grant that ends, so that all of the past must be settled."""
 
     @pytest.fixture(autouse=True)
     def _history(self, alice):
@@ -232,7 +230,7 @@ def test_a_purchase_is_taken_back_only_when_its_own_grant_is_known(alice):
     with transaction.atomic():
         assert settle_reversals(payment_id=payment.pk) == "unsettled"
 
-    # The settlement that comes first takes what there is; the rest is owed.
+    # The settlement that comes first takes what is available; the rest is owed.
     assert settle_reversals(payment_id=payment.pk) == "insufficient"
     assert left(alice)[gift.pk] == 0
     assert left(alice)[payment.entry_id] == 0

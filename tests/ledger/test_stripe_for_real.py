@@ -1,4 +1,4 @@
-"""Buying through Stripe's client, localstripe and its signed webhooks, which come to the site over HTTP."""
+"""Buying through Stripe's client, localstripe and its signed webhooks, which reach the site over HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stripe_url() -> Iterator[str]:
 def _at_stripe(settings, live_server, stripe_url):
     settings.PAYMENT_PROVIDER, settings.STRIPE_SECRET_KEY, settings.STRIPE_API_URL = "stripe", KEY, stripe_url
     settings.STRIPE_WEBHOOK_SECRETS = [SECRET]
-    settings.TOP_UP_URL = ""  # localstripe knows no return_url
+    settings.TOP_UP_URL = ""  # localstripe does not know return_url
     hook = urlencode({"url": f"{live_server.url}/webhooks/stripe", "secret": SECRET}).encode()
     with urlopen(Request(f"{stripe_url}/_config/webhooks/site", hook), timeout=10):
         pass

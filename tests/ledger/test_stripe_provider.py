@@ -1,4 +1,4 @@
-"""What Stripe is asked and how its answers are read, by recorded shapes: what localstripe does not know."""
+"""Stripe's requests and responses, by recorded shapes that localstripe does not know."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def listed(*things):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Give Stripe these answers, and give back the provider that asks and what was asked."""
+    """Return a function that sets Stripe's responses and returns the provider and the recorded requests."""
     monkeypatch.setattr(ours, "NETWORK_RETRIES", 0)
     servers = []
 

@@ -1,4 +1,4 @@
-"""The whole way of money through localstripe: saved, bought, reloaded, declined, confirmed, given back."""
+"""The whole path of money through localstripe: saved card, purchase, reload, decline, confirmation, refund."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stripe_url(settings, live_server):
     with localstripe() as url:
         settings.PAYMENT_PROVIDER, settings.STRIPE_SECRET_KEY, settings.STRIPE_API_URL = "stripe", KEY, url
         settings.STRIPE_WEBHOOK_SECRETS = [SECRET]
-        settings.TOP_UP_URL = ""  # localstripe knows no return_url
+        settings.TOP_UP_URL = ""  # localstripe does not know return_url
         hook = urlencode({"url": f"{live_server.url}/webhooks/stripe", "secret": SECRET}).encode()
         with urlopen(Request(f"{url}/_config/webhooks/site", hook), timeout=10):
             yield url
@@ -44,7 +44,7 @@ def api(stripe_url):
 
 
 class Customer:
-    """Somebody who has saved a card in the browser, has bought 1,000 credits with it, and reloads below 900."""
+    """A customer who has saved a card in the browser, has bought 1,000 credits with it, and reloads below 900."""
 
     def __init__(self, api, email, number=GOOD):
         self.user = UserFactory(email=email)

@@ -31,7 +31,7 @@ def _secrets(settings):
 
 @pytest.fixture
 def payment(bob):
-    """A payment at Stripe whose answer has not come yet."""
+    """Create a payment at Stripe whose answer has not come yet."""
     now = timezone.now()
     return Payment.objects.create(
         user=bob,

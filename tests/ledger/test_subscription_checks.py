@@ -1,4 +1,4 @@
-"""Every promise about subscriptions is checked: whatever breaks one is found."""
+"""Reconciliation of subscriptions: every change past the guards is found."""
 
 import pytest
 
@@ -34,7 +34,7 @@ TAMPERINGS = {
 
 @pytest.fixture
 def alice():
-    """Somebody whose subscription was upgraded, renewed, paused over the end of a period, and resumed."""
+    """Create a customer whose subscription was upgraded, renewed, paused over the end of a period, and resumed."""
     alice = UserFactory(email="alice@example.com")
     subscribe(alice, plan(100, cap=30))
     move(alice, plan(1000, cap=300))

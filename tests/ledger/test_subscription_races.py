@@ -1,4 +1,4 @@
-"""Subscriptions that several people, jobs and customers touch at once."""
+"""Subscriptions that staff, jobs and customers change concurrently."""
 
 import itertools
 

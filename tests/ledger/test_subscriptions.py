@@ -1,4 +1,4 @@
-"""Starting a subscription: which periods it has, and what each brings."""
+"""Starting a subscription: which periods it has, and which credits each brings."""
 
 import datetime as dt
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Whatever is done to a subscription, in whatever order: readers see what is written down, and no promise breaks."""
+"""Random actions on a subscription: readers see what is written, and every check passes."""
 
 import random
 from contextlib import suppress

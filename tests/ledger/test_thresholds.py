@@ -1,4 +1,4 @@
-"""Thresholds: the move that takes available below one notes it, once until available was found to be back."""
+"""Thresholds: a move that takes available below one records a crossing, once until available is back."""
 
 import datetime as dt
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What customers are told of purchases that they made themselves."""
+"""Notices to customers about their own purchases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/auth/account/top-ups`: customers buy credits, and see what became of it."""
+"""`/auth/account/top-ups`: customers buy credits, and see the outcome."""
 
 from __future__ import annotations
 

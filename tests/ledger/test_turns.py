@@ -1,4 +1,4 @@
-"""Turns with a provider: few requests at once, for a few seconds, and nothing half-done for those who get none."""
+"""Turns with a provider: few requests at once, for a few seconds, and nothing half-done for the refused ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_turns_are_refused_at_once_beyond_their_number_and_given_back_after_a_fa
             return "taken"
 
     def fail_within_a_turn():
-        with turn(), turn():  # a turn inside of a turn is the same one
+        with turn(), turn():  # a turn within a turn is the same turn
             with pytest.raises(errors.PaymentProviderBusy):
                 elsewhere.submit(another).result()
             raise LookupError
@@ -153,7 +153,7 @@ class TestWithASilentStripe:
 
 
 def bought_at_stripe(user):
-    """A payment that was begun a while ago, and of which nobody knows what became."""
+    """Create a payment that was begun a while ago and whose outcome is unknown."""
     then = timezone.now() - LATER
     return Payment.objects.create(
         user=user, package=package(), credits=1000, amount_minor=1250, currency="USD", provider="stripe",

@@ -1,4 +1,4 @@
-"""Credits that were to be taken back and had been spent: taken with whatever comes in, before it can be spent."""
+"""Owed credits: reversals of spent purchases are taken from incoming credits before these can be spent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dispute(payment, status="lost", *, minor=1250, name="dp_1"):
 
 @pytest.fixture
 def owing(bob):
-    """Bob has spent what he bought; the bank has taken the money back: he owes 1,000."""
+    """Create a debt: Bob has spent what he bought, and a dispute has taken the money back; he owes 1,000."""
     payment = bought(bob, cards.APPROVE)
     post(bob, -1000)
     dispute(payment)

@@ -1,4 +1,4 @@
-"""Races over and over, with threads that die anywhere: `make torture`."""
+"""Repeated races, with threads killed anywhere: `make torture`."""
 
 import ctypes
 import itertools
@@ -29,7 +29,7 @@ REFUSALS = (InsufficientCredits, IdempotencyKeyReused, PriceUnknown, DataError)
 
 
 class Killed(BaseException):
-    """What ends a thread anywhere in its own code."""
+    """Ends a thread anywhere in its own code."""
 
 
 def assert_books_are_right(user):
@@ -44,7 +44,7 @@ def _prices(transactional_db):
 
 
 def a_charge(draw, user):
-    """Charge at random: few keys, so that twins meet; some of it cannot be had."""
+    """Return a random charge: few keys, so that repeats meet; some cannot succeed."""
     asked = {"idempotency_key": str(draw.randrange(60))} if draw.random() < 0.5 else {}
     return charge(
         user,
@@ -85,7 +85,7 @@ def test_charges_holds_and_captures_at_once_leave_books_that_reconcile(round_num
 
 @pytest.mark.parametrize("round_number", range(ROUNDS // 4))
 def test_threads_that_die_anywhere_hold_nobody_up_and_charge_nothing_twice(round_number, monkeypatch):
-    """Exceptions are thrown into threads from outside, as close to anywhere as Python lets them be."""
+    """Exceptions are thrown into threads from outside, as close to anywhere as Python allows."""
     ordinary = charging._busy_customers
     batcher = Batcher(one=ordinary._one, together=ordinary._together, patience_seconds=0.5)
     monkeypatch.setattr(charging, "_busy_customers", batcher)
@@ -121,7 +121,7 @@ def test_threads_that_die_anywhere_hold_nobody_up_and_charge_nothing_twice(round
     assert max(slowest) < 5
     assert charge(user)
     assert reconcile(Scope(user_id=user.pk))[1] == []
-    # Whoever was killed while it led may have left its name behind: the next who waits in vain breaks that up.
+    # A leader that was killed may have left its name behind: the next caller that waits in vain removes it.
     at_once(4, lambda: [charge(user) for _ in range(3)])
     assert batcher._queues == {}
 
@@ -130,7 +130,7 @@ def shielded(work):
     while True:
         try:
             work()
-        except Killed:  # it died where it was not looking
+        except Killed:  # it was killed outside of the guarded code
             continue
         finally:
             connection.close()

@@ -1,4 +1,4 @@
-"""A hundred clients of the real server on one account: nobody gets more than there is, and nobody less."""
+"""A hundred clients of the real server on one account: together they get exactly what there is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLIENTS, CALLS, CREDITS = 100, 12, 600
 
 
 class Client:
-    """One of them, on a connection of its own."""
+    """One client, on its own connection."""
 
     def __init__(self, server: Server, service_key: str) -> None:
         self.connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -41,7 +41,7 @@ class Client:
 
 
 def all_at_once(work: Callable[[int, Client], list[Any]]) -> list[Any]:
-    """Let every client work, from the same moment on; answer all that they were answered."""
+    """Start the work of every client at the same time; return all responses."""
     service_key, barrier = ServiceKeyFactory().raw, threading.Barrier(CLIENTS)
     answers: list[Any] = []
     with Server(2, LOG_LEVEL="ERROR") as server:

@@ -1,4 +1,4 @@
-"""Every hostile thing, sent to every route."""
+"""Every invalid input, sent to every route."""
 
 from __future__ import annotations
 

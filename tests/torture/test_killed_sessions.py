@@ -56,7 +56,7 @@ def test_ten_thousand_calls_are_neither_lost_nor_doubled_nor_answered_500_when_s
 
 
 def _drain(server: Server) -> None:
-    """Read what the server logs, of which there is much: nobody else does, and a full pipe would stop it."""
+    """Read the server's log, of which there is much: a full pipe would stop the server."""
     with suppress(OSError):
         while os.read(server.process.stderr.fileno(), 65_536):
             pass

@@ -1,4 +1,4 @@
-"""Seconds that the first grant with an end, and what follows, take a customer whose history no test can wait for.
+"""Time that the first grant with an end, and what follows, takes on a history too long for an ordinary test.
 
 Run it alone, on a quiet machine, to see the figures: `pytest tests/torture/test_long_grant_histories.py -n 0 -s`.
 """
@@ -37,7 +37,7 @@ def test_a_long_history_keeps_nothing_waiting(history):
     HISTORIES[history](alice.pk)
     with owner_connection(autocommit=True) as owner:
         owner.execute("VACUUM ANALYZE ledger_entry")
-    with connection.cursor() as cursor:  # a server that has been asked before
+    with connection.cursor() as cursor:  # a server that has answered before
         cursor.execute("SELECT 1")
     balance_of(user_id=alice.pk)
 

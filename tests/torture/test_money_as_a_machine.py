@@ -1,4 +1,4 @@
-"""A customer's money in any order of events: many more, and longer, than the suite tries."""
+"""Random events on a customer's money: many more, and longer, than the suite tries."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A thousand holds, each captured, released and expired by several at the moment when it runs out: `make torture`."""
+"""A thousand holds, each captured, released and expired concurrently when it ends: `make torture`."""
 
 import random
 import threading
@@ -26,7 +26,7 @@ WINS = {"captured": (1, 0), "released": (0, 1), "expired": (0, 0)}
 
 
 class Race:
-    """Holds that are opened one after the other, and nine who want to settle each when it runs out."""
+    """Holds that are opened one after another, and nine threads that each try to settle every one when it expires."""
 
     def __init__(self, user):
         self.user = user

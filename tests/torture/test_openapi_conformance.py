@@ -1,4 +1,4 @@
-"""The API's document, taken at its word: 25 times as many calls as the suite makes."""
+"""Conformance to the OpenAPI document: 25 times as many calls as the suite makes."""
 
 from __future__ import annotations
 

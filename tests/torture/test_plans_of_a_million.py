@@ -9,8 +9,8 @@ import pytest
 from tests.config.hot_calls import CALLS, UNKNOWN_TO_THE_YOUNG
 from tests.config.long_histories import STATISTICS, Account, long_history
 
-# A thousand of the million entries are credits. Where no statistics have heard of anything but credits, all of these
-# may be read and sorted, until autovacuum has looked.
+# A thousand of the million entries are credits. Where statistics know of nothing but credits, all of these may be read
+# and sorted, until autovacuum has updated them.
 MANY_TO_THE_YOUNG = UNKNOWN_TO_THE_YOUNG | {"ledger, credits", "ledger, credits by cursor"}
 
 

@@ -1,4 +1,4 @@
-"""Hundreds of customers' thirty simulated days with auto-reload, drawn anew each time: `make torture`."""
+"""Thirty simulated days with auto-reload of hundreds of customers, drawn anew each time: `make torture`."""
 
 from __future__ import annotations
 
