@@ -316,21 +316,21 @@ class Customer:
 
     def look(self, *, has_moved: bool) -> None:
         """Compare what readers see, and what is left of each grant once settled; the settlement is rolled back."""
-        known = sum(0 < lot.seq <= self.written for lot in self.money.lots)
+        known = sum(0 < grant.seq <= self.written for grant in self.money.grants)
         balance, reserved, posted, places, remaining, expired, fresh, period_ends_at, self.written = self._run(
             "SELECT * FROM pg_temp.look(%s, %s)", self.user.pk, known
         )
-        for lot, seq, terms in zip(self.money.lots[known:], places[known:], fresh, strict=True):
+        for grant, seq, terms in zip(self.money.grants[known:], places[known:], fresh, strict=True):
             priority, ends_at, category, since = terms.split()
-            lot.seq = seq
-            lot.ends_at = NEVER if ends_at == "Infinity" else int(Decimal(ends_at) * MICRO) + self.waited
-            lot.order = (int(priority), lot.ends_at, category == "paid", Decimal(since), seq)
+            grant.seq = seq
+            grant.ends_at = NEVER if ends_at == "Infinity" else int(Decimal(ends_at) * MICRO) + self.waited
+            grant.order = (int(priority), grant.ends_at, category == "paid", Decimal(since), seq)
         settled = self._with_what_is_owed_taken()
         assert (balance, reserved) == (settled.balance, settled.reserved)
         if has_moved:
             assert posted == balance  # the ledger agrees, whatever has expired
         # By order alone: months that pass move a period among what ends before it is written.
-        assert [(lot.left, lot.expired) for lot in settled.lots] == list(zip(remaining, expired, strict=True))
+        assert [(grant.left, grant.expired) for grant in settled.grants] == list(zip(remaining, expired, strict=True))
         self.money.period_ends_at = NEVER if period_ends_at is None else int(period_ends_at * MICRO) + self.waited
 
     def _with_what_is_owed_taken(self) -> Money:

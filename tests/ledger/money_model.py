@@ -22,7 +22,7 @@ class Held:
 
 
 @dataclass
-class Lot:
+class ModelGrant:
     """One grant. Its seq and terms are read from the database when first seen; what is left of it never is."""
 
     left: Decimal
@@ -33,7 +33,7 @@ class Lot:
     expired: Decimal = ZERO
 
 
-Share = tuple[Lot | None, Decimal]
+Share = tuple[ModelGrant | None, Decimal]
 
 
 @dataclass
@@ -49,10 +49,10 @@ class Taken:
     def pop(self, credits: Decimal) -> list[Share]:
         popped = []
         while credits:
-            lot, part = self.pile.pop()
-            popped.append((lot, min(part, credits)))
+            grant, part = self.pile.pop()
+            popped.append((grant, min(part, credits)))
             if part > credits:
-                self.pile.append((lot, part - credits))
+                self.pile.append((grant, part - credits))
             credits -= popped[-1][1]
         return popped
 
@@ -60,7 +60,7 @@ class Taken:
 @dataclass
 class Purchase:
     credits: Decimal
-    lot: Lot
+    grant: ModelGrant
     refunded: Decimal = ZERO  # share of the money, from 0 to 1
     disputed: dict[str, Decimal] = field(default_factory=dict)
     reversed: Taken = field(default_factory=Taken)
@@ -82,14 +82,14 @@ class Money:
     period_ends_at: float = NEVER
     per_period: Decimal = ZERO
     overdrawn: Decimal = ZERO
-    lots: list[Lot] = field(default_factory=list)
+    grants: list[ModelGrant] = field(default_factory=list)
     holds: dict[int, Held] = field(default_factory=dict)
     debits: dict[int, Taken] = field(default_factory=dict)
     purchases: dict[int, Purchase] = field(default_factory=dict)
 
     @property
     def balance(self) -> Decimal:
-        return sum((lot.left for lot in self.lots), ZERO) - self.overdrawn
+        return sum((grant.left for grant in self.grants), ZERO) - self.overdrawn
 
     @property
     def reserved(self) -> Decimal:
@@ -102,23 +102,23 @@ class Money:
     def may_spend(self, credits: Decimal) -> bool:
         return self.available + self.limit >= credits
 
-    def bring(self, credits: Decimal, **terms: Any) -> Lot:
+    def bring(self, credits: Decimal, **terms: Any) -> ModelGrant:
         """Add a new grant; it first pays what is overdrawn."""
-        lot = Lot(credits - self._pay(credits), order=order_of_newest(**terms))
-        self.lots.append(lot)
-        return lot
+        grant = ModelGrant(credits - self._pay(credits), order=order_of_newest(**terms))
+        self.grants.append(grant)
+        return grant
 
-    def take(self, credits: Decimal, *, own: Lot | None = None, is_capture: bool = False) -> list[Share]:
+    def take(self, credits: Decimal, *, own: ModelGrant | None = None, is_capture: bool = False) -> list[Share]:
         """Draw on grants in burn-down order: a reversal first on its own grant, a capture first on ended ones."""
-        in_order = sorted(self.lots, key=lambda lot: lot.order)
-        kept = [lot for lot in in_order if lot.has_ended] if is_capture else []
+        in_order = sorted(self.grants, key=lambda grant: grant.order)
+        kept = [grant for grant in in_order if grant.has_ended] if is_capture else []
         shares: list[Share] = []
-        for lot in [*([own] if own is not None else []), *kept, *(lot for lot in in_order if not lot.has_ended)]:
-            part = min(lot.left, credits)
+        for grant in [*([own] if own is not None else []), *kept, *(one for one in in_order if not one.has_ended)]:
+            part = min(grant.left, credits)
             if part:
-                lot.left -= part
+                grant.left -= part
                 credits -= part
-                shares.append((lot, part))
+                shares.append((grant, part))
         self.overdrawn += credits
         return [*shares, (None, credits)] if credits else shares
 
@@ -126,13 +126,13 @@ class Money:
         """Pay what is overdrawn, and return the rest to the grants it came from, or to a new grant."""
         taken.pop(paid := self._pay(credits))
         fresh = ZERO
-        for lot, part in taken.pop(credits - paid):
-            if lot is None:
+        for grant, part in taken.pop(credits - paid):
+            if grant is None:
                 fresh += part
             else:
-                lot.left += part
+                grant.left += part
         if fresh:
-            self.lots.append(Lot(fresh, order=order_of_newest()))
+            self.grants.append(ModelGrant(fresh, order=order_of_newest()))
         self._trim()
 
     def settle(self, purchase: Purchase) -> None:
@@ -140,7 +140,7 @@ class Money:
         owed = purchase.owed
         if owed > 0:
             part = max(min(owed, self.available + self.limit), ZERO)
-            purchase.reversed.pile += self.take(part, own=purchase.lot)
+            purchase.reversed.pile += self.take(part, own=purchase.grant)
         elif owed < 0:
             self.give_back(purchase.reversed, -owed)
         purchase.is_owing = purchase.owed > 0
@@ -167,13 +167,13 @@ class Money:
         """Expire holds, end grants and begin a period, each at its own time."""
         events: list[tuple[float, int, object]] = [
             *((hold.ends_at, 0, hold_id) for hold_id, hold in self.holds.items()),
-            *((lot.ends_at, 1, lot) for lot in self.lots if not lot.has_ended),
+            *((grant.ends_at, 1, grant) for grant in self.grants if not grant.has_ended),
             (self.period_ends_at, 2, None),
         ]
         for at, _, what in sorted(events, key=lambda event: event[:2]):
             if at > until:
                 break
-            if isinstance(what, Lot):
+            if isinstance(what, ModelGrant):
                 what.has_ended = True
                 self._trim()
             elif isinstance(what, int):
@@ -189,10 +189,10 @@ class Money:
 
     def _trim(self) -> None:
         """Expire what ended grants hold beyond the reserved credits, the latest to end first."""
-        ended = [lot for lot in self.lots if lot.has_ended and lot.left]
-        excess = sum((lot.left for lot in ended), ZERO) - self.reserved
-        for lot in sorted(ended, key=lambda lot: lot.ends_at, reverse=True):
-            part = min(max(excess, ZERO), lot.left)
-            lot.left -= part
-            lot.expired += part
+        ended = [grant for grant in self.grants if grant.has_ended and grant.left]
+        excess = sum((grant.left for grant in ended), ZERO) - self.reserved
+        for grant in sorted(ended, key=lambda grant: grant.ends_at, reverse=True):
+            part = min(max(excess, ZERO), grant.left)
+            grant.left -= part
+            grant.expired += part
             excess -= part

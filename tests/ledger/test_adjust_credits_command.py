@@ -28,7 +28,7 @@ def test_an_adjustment_is_signed_and_says_why(alice, clerk, amount, after):
     assert (entry.reason, entry.actor) == ("correction", clerk)
 
 
-def test_a_negative_amount_needs_no_special_writing(alice, clerk):
+def test_a_negative_amount_needs_no_escaping(alice, clerk):
     ran = run(
         *("adjust_credits", "alice@example.com", "-5", "--reason", "goodwill", "--note", "n"),
         *("--actor", "clerk@example.com", "--idempotency-key", "k"),
@@ -80,7 +80,7 @@ def test_the_actor_is_an_active_member_of_the_staff(alice, made):
 
 
 @pytest.mark.parametrize("unknown", ["actor", "customer"])
-def test_people_who_are_not_there_are_an_error(alice, clerk, unknown):
+def test_unknown_customers_and_actors_are_an_error(alice, clerk, unknown):
     if unknown == "customer":
         ran = run(
             *("adjust_credits", "nobody@example.com", "5", "--reason", "goodwill", "--note", "n"),

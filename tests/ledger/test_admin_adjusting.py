@@ -81,7 +81,7 @@ def test_the_first_submit_shows_the_result_and_posts_nothing(client, customer):
     assert LogEntry.objects.count() == 0
 
 
-def test_back_leads_to_the_form_with_all_that_was_typed(client, customer):
+def test_back_shows_the_form_with_all_values(client, customer):
     answer = client.post(address(customer), sent("edit", note="Two\r\nlines"))
 
     form = answer.context["form"]
@@ -102,7 +102,7 @@ def test_confirming_posts_one_entry_under_the_actors_name_and_redirects(client, 
     assert f'Credits adjusted: <a href="{page_of("ledger_entry", entry.pk)}">entry {entry.pk}</a> (+25 credits' in said
 
 
-def test_who_did_what_is_in_the_admins_record(client, staff, customer):
+def test_the_admin_log_records_actor_and_adjustment(client, staff, customer):
     client.post(address(customer), sent())
 
     entry = adjustments(customer).get()
@@ -172,7 +172,7 @@ def test_a_balance_beyond_its_bound_is_refused(client, customer):
     ],
 )
 @pytest.mark.parametrize("step", ["confirm", "preview"])
-def test_what_is_no_amount_of_credits_is_an_error_of_the_field(client, customer, amount, sentence, step):
+def test_an_invalid_amount_is_an_error_of_the_field(client, customer, amount, sentence, step):
     answer = client.post(address(customer), sent(step, amount=amount))
 
     assert sentence in " ".join(answer.context["form"].errors["amount"])
@@ -197,7 +197,7 @@ def test_a_plus_sign_is_understood(client, customer):
         ("reason", "usage"),
     ],
 )
-def test_reason_and_note_are_demanded(client, customer, field, value):
+def test_reason_and_note_are_required(client, customer, field, value):
     answer = client.post(address(customer), sent(**{field: value}))
 
     assert field in answer.context["form"].errors
@@ -230,7 +230,7 @@ def test_a_note_is_shown_as_text_not_as_markup(client, customer):
     assert "<script>alert" not in answer.content.decode()
 
 
-def test_without_the_permission_there_is_no_button_and_no_way(customer):
+def test_without_the_permission_button_and_page_are_refused(customer):
     client = signed_in(staff_with("accounts.view_user", "accounts.change_user", "ledger.view_balance"))
 
     assert "Adjust credits" not in client.get(page_of("accounts_user", customer.pk)).content.decode()

@@ -32,7 +32,7 @@ def sent(client, user, **fields):
     return {"form_key": key, "note": "The customer called."} | fields
 
 
-def test_the_page_shows_terms_words_and_each_payment(user):
+def test_the_page_shows_terms_consent_and_each_payment(user):
     page = signed_in(staff_with(VIEW)).get(page_of("ledger_autoreload", user.pk)).content.decode()
 
     assert "When your available credits fall below 100" in page
@@ -49,7 +49,7 @@ def test_it_is_found_by_the_customers_email_and_id(user):
         assert [row.pk for row in rows_of(client.get(list_of("ledger_autoreload"), {"q": term}))] == [user.pk]
 
 
-def test_staff_switch_it_off_with_a_reason_that_customers_do_not_see(user):
+def test_staff_switch_it_off_with_a_reason_hidden_from_customers(user):
     clerk = staff_with(VIEW, SWITCH)
     client = signed_in(clerk)
     assert url(user) in client.get(page_of("ledger_autoreload", user.pk)).content.decode()
@@ -80,7 +80,7 @@ def test_the_same_form_sent_again_leaves_on_what_the_customer_turned_on_since(us
     assert reload_of(user).enabled
 
 
-def test_what_is_off_already_is_said_to_be(user):
+def test_switching_off_is_refused_when_it_is_off_already(user):
     client = signed_in(superuser())
     form = sent(client, user)
     change(user, enabled=False, now=timezone.now())
@@ -108,5 +108,5 @@ def test_switching_off_needs_its_own_permission(user, permissions):
     assert reload_of(user).enabled
 
 
-def test_who_has_none_cannot_be_switched_off(user):
+def test_a_customer_without_auto_reload_cannot_be_switched_off(user):
     assert signed_in(superuser()).get(reverse("admin:ledger_autoreload_switch_off", args=[10**9])).status_code == 404

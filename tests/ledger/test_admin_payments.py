@@ -72,7 +72,7 @@ def test_a_payment_that_is_not_there_cannot_be_asked_about(payment):
     assert signed_in(superuser()).post(settle_url(payment)).status_code == 404
 
 
-def test_what_the_ledger_refuses_is_said(payment, settings):
+def test_a_refusal_of_the_ledger_is_shown(payment, settings):
     Payment.objects.filter(pk=payment.pk).update(asked_at=payment.created_at)
     settings.IN_PRODUCTION = True  # the fake provider is refused in production
 
@@ -81,14 +81,14 @@ def test_what_the_ledger_refuses_is_said(payment, settings):
     assert "Nothing was changed. This site takes no payments." in answer.content.decode()
 
 
-def test_the_page_tells_what_was_learnt(payment):
+def test_the_page_shows_the_providers_answers(payment):
     page = signed_in(superuser()).get(page_of("ledger_payment", payment.pk)).content.decode()
 
     assert "no_answer by answer" in page
     assert "12.50 USD" in page
 
 
-def test_nobody_edits_or_removes_a_payment(payment):
+def test_a_payment_cannot_be_edited_or_removed(payment):
     client = signed_in(superuser())
 
     for address in (page_of("ledger_payment", payment.pk), reverse("admin:ledger_payment_delete", args=[payment.pk])):

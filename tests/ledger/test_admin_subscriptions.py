@@ -55,7 +55,7 @@ def words(answer):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
 
 
-def test_a_preview_tells_what_would_be_granted_and_changes_nothing(client, alice):
+def test_a_preview_shows_the_credits_to_be_granted_and_changes_nothing(client, alice):
     answer = client.post(address(alice, "start"), started(plan(1000, cap=300, name="Growth"), step="preview"))
 
     assert answer.status_code == 200
@@ -122,7 +122,7 @@ def test_back_from_a_preview_keeps_an_unchecked_box_unchecked(client, alice):
 
 
 @pytest.mark.parametrize("step", ["preview", "confirm"])
-def test_what_the_service_refuses_is_said_on_the_page(client, alice, step):
+def test_a_refusal_of_the_service_is_shown_on_the_page(client, alice, step):
     subscribe(alice, plan(100))
 
     answer = client.post(address(alice, "start"), started(plan(1000), step=step))
@@ -140,7 +140,7 @@ def test_what_the_service_refuses_is_said_on_the_page(client, alice, step):
         ("plan", {"interval": ""}, "interval"), ("cancel", {"form_key": "x"}, "form_key"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_at_its_field(client, alice, name, changed, field):
+def test_an_error_is_shown_at_its_field(client, alice, name, changed, field):
     answer = client.post(address(alice, name), {**started(plan(1000)), **changed})
 
     assert answer.status_code == 200
@@ -164,7 +164,7 @@ def test_a_customer_or_an_action_that_is_not_there_is_a_404(client, alice):
     assert client.get(address(alice, "start")).status_code == 404
 
 
-def test_the_customers_page_offers_what_fits(client, alice):
+def test_the_customers_page_offers_the_actions_that_fit(client, alice):
     def offered():
         page = client.get(page_of("accounts_user", alice.pk)).content.decode()
         return [name for name in ACTIONS if f'"{address(alice, name)}"' in page]
@@ -176,7 +176,7 @@ def test_the_customers_page_offers_what_fits(client, alice):
     assert offered() == ["resume", "cancel"]
 
 
-def test_the_customers_page_tells_what_comes_next(client, alice):
+def test_the_customers_page_shows_the_next_change(client, alice):
     subscribe(alice, plan(100))
     move(alice, plan(50, name="Less"))
 
@@ -207,7 +207,7 @@ def test_its_page_shows_its_periods_and_changes_with_their_entries(client, alice
     assert address(alice, "pause") in page.content.decode()
 
 
-def test_the_list_of_changes_says_who_did_what(client, alice):
+def test_the_list_of_changes_shows_actor_and_action(client, alice):
     client.post(address(alice, "start"), started(plan(1000, name="Growth")))
 
     page = client.get(list_of("ledger_subscriptionchange") + "?q=telephone")
@@ -217,7 +217,7 @@ def test_the_list_of_changes_says_who_did_what(client, alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_customers_page_shows_the_period_that_runs_though_no_job_has_run(client, alice):
+def test_the_customers_page_shows_the_current_period_before_a_job_has_run(client, alice):
     subscribe(alice, plan(100))
     let_time_pass(alice, months=1)
 

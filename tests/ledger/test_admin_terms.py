@@ -85,7 +85,7 @@ def test_the_first_submit_shows_the_result_and_changes_nothing(client, customer,
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_the_preview_hides_is_what_confirming_sends(client, customer, way):
+def test_the_hidden_fields_of_the_preview_are_those_that_confirming_sends(client, customer, way):
     page = client.post(address(customer, way), sent(way, "preview", note='"Two"\nlines')).content.decode()
 
     hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
@@ -94,7 +94,7 @@ def test_what_the_preview_hides_is_what_confirming_sends(client, customer, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_back_leads_to_the_form_with_all_that_was_typed(client, customer, way):
+def test_back_shows_the_form_with_all_values(client, customer, way):
     answer = client.post(address(customer, way), sent(way, "edit", note="Two\r\nlines"))
 
     assert answer.context["form_key"] == KEY
@@ -180,7 +180,7 @@ def test_a_used_form_with_other_answers_is_refused_and_gets_a_new_key(client, cu
 
 
 @pytest.mark.parametrize("step", ["confirm", "preview"])
-def test_a_form_that_somebody_else_forestalled_is_refused_in_the_ledgers_own_sentence(client, customer, step):
+def test_a_form_whose_change_was_made_meanwhile_is_refused_in_the_ledgers_own_sentence(client, customer, step):
     freeze(customer)
     allow_overdraft(customer, 25)
 
@@ -211,7 +211,7 @@ def test_a_limit_below_what_is_overdrawn_is_refused_with_how_much_that_is(client
         *(("freeze", "frozen", value) for value in ("", "maybe", "a\0")),
     ],
 )
-def test_a_form_that_cannot_be_read_changes_nothing(client, customer, way, field, value):
+def test_an_invalid_form_changes_nothing(client, customer, way, field, value):
     answer = client.post(address(customer, way), sent(way, **{field: value}))
 
     assert answer.status_code == 200
@@ -234,7 +234,7 @@ def test_each_needs_a_permission_of_its_own(customer, way):
     assert not TermsChange.objects.exists()
 
 
-def test_with_them_the_pages_of_the_customer_and_the_balance_lead_there(client, customer):
+def test_the_pages_of_customer_and_balance_link_to_the_forms_with_the_permissions(client, customer):
     for model in ("accounts_user", "ledger_balance"):
         page = client.get(page_of(model, customer.pk)).content.decode()
 
@@ -251,7 +251,7 @@ def test_the_permission_alone_is_enough(customer, way):
     assert TermsChange.objects.count() == 1
 
 
-def test_the_history_of_all_customers_is_a_list_to_look_through(client, customer):
+def test_the_history_of_all_customers_is_a_searchable_list(client, customer):
     freeze(customer, note="Stolen card")
     allow_overdraft(customer, "12.5")
 

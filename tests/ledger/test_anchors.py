@@ -86,7 +86,7 @@ def test_ledgers_that_have_grown_hold(customers):
 
 
 @pytest.mark.parametrize("burglary", [_CUT_OFF, _SEAL_ANEW], ids=["cut off", "sealed anew"])
-def test_an_end_that_no_other_check_misses_is_missed(customers, burglary):
+def test_a_missing_end_that_passes_all_other_checks_is_found(customers, burglary):
     digest = digest_text(take_anchor())
     assert reconcile(Scope())[1] == []
 
@@ -98,7 +98,7 @@ def test_an_end_that_no_other_check_misses_is_missed(customers, burglary):
     assert checks == ["digest_holds", "anchored_entry_is_in_the_ledger"]
 
 
-def test_an_end_that_was_cut_off_and_has_grown_again_is_missed(customers):
+def test_a_missing_end_is_found_after_new_entries(customers):
     take_anchor()
     burgle(_CUT_OFF, customers[0])
     post(customers[0], 99)
@@ -106,7 +106,7 @@ def test_an_end_that_was_cut_off_and_has_grown_again_is_missed(customers):
     assert found() == {("anchored_entry_is_in_the_ledger", customers[0].pk)}
 
 
-def test_a_customer_who_was_taken_away_is_missed(customers):
+def test_a_removed_customer_is_found(customers):
     digest = digest_text(take_anchor())
 
     burgle(_TAKE_AWAY, customers[2])
@@ -189,7 +189,7 @@ def test_a_key_under_the_name_of_another_does_not_sign(customers, settings):
     assert found() == {("anchor_is_as_signed", None)}
 
 
-def test_without_a_key_no_anchor_is_taken(customers, settings):
+def test_no_anchor_is_taken_without_a_key(customers, settings):
     settings.ANCHOR_KEYS = []
 
     with pytest.raises(ImproperlyConfigured):

@@ -103,7 +103,7 @@ def test_a_reload_never_lowers_a_larger_balance():
     assert available(user) == 1020
 
 
-def test_what_is_held_counts_as_gone():
+def test_held_credits_count_as_spent():
     user = customer_with(1000)
     agreed(user)
     hold(user, 950)
@@ -111,7 +111,7 @@ def test_what_is_held_counts_as_gone():
     assert run_all() == ["succeeded"]
 
 
-def test_nothing_is_bought_for_who_never_agreed():
+def test_a_customer_without_consent_buys_nothing():
     user = customer_with(1000)
     card(user, cards.APPROVE)
     spend(user, 1000)
@@ -120,7 +120,7 @@ def test_nothing_is_bought_for_who_never_agreed():
     assert reload_one(user_id=user.pk, now=NOON) == "off"
 
 
-def test_a_purchase_under_way_counts_as_coming():
+def test_a_pending_purchase_counts_as_incoming():
     user = low(50)
     top_up = bought(user, cards.TIME_OUT, now=NOON)
 
@@ -129,7 +129,7 @@ def test_a_purchase_under_way_counts_as_coming():
     assert reloads(user) == []
 
 
-def test_a_page_that_nobody_pays_counts_as_coming_for_half_an_hour():
+def test_an_unpaid_page_counts_as_incoming_for_half_an_hour():
     user = low(50)
     bought(user, now=NOON)
 
@@ -138,7 +138,7 @@ def test_a_page_that_nobody_pays_counts_as_coming_for_half_an_hour():
     assert bought_credits(user) == [1000]
 
 
-def test_a_lost_answer_is_in_flight_until_somebody_asks():
+def test_a_lost_answer_is_pending_until_it_is_looked_up():
     user = low(50, cards.ANSWER_LOST)
 
     assert run_all() == ["pending"]
@@ -151,7 +151,7 @@ def test_a_lost_answer_is_in_flight_until_somebody_asks():
     assert told(user) == ["succeeded"]
 
 
-def test_what_never_reached_the_provider_counts_as_neither_and_is_tried_again():
+def test_a_charge_that_never_reached_the_provider_counts_as_neither_and_is_tried_again():
     user = low(50, cards.TIME_OUT)
     run_all()
     (payment,) = reloads(user)
@@ -165,7 +165,7 @@ def test_what_never_reached_the_provider_counts_as_neither_and_is_tried_again():
     assert told(user) == []
 
 
-def test_a_declined_card_is_tried_three_times_and_then_it_is_off_for_good():
+def test_a_declined_card_is_tried_three_times_before_auto_reload_goes_off():
     user = low(50, cards.DECLINE)
 
     outcomes = run_for(NOON, dt.timedelta(hours=3))
@@ -181,7 +181,7 @@ def test_a_declined_card_is_tried_three_times_and_then_it_is_off_for_good():
     assert reconcile(Scope())[1] == []
 
 
-def test_a_success_forgets_declines():
+def test_a_success_resets_the_count_of_declines():
     user = low(50, cards.DECLINE)
     run_for(NOON, dt.timedelta(minutes=20))
     assert reload_of(user).declines_in_a_row == 2
@@ -209,7 +209,7 @@ def test_a_dead_card_is_tried_at_most_24_times_a_day_however_often_it_is_turned_
     assert all(sum(at <= other < at + DAY for other in begun) <= 24 for at in begun)
 
 
-def test_a_payment_to_be_confirmed_is_in_flight_and_the_customer_gets_the_link():
+def test_a_payment_to_be_confirmed_is_pending_and_the_customer_gets_the_link():
     user = low(50, cards.AUTHENTICATE)
 
     assert run_all() == ["requires_action"]
@@ -224,7 +224,7 @@ def test_a_payment_to_be_confirmed_is_in_flight_and_the_customer_gets_the_link()
     assert told(user) == ["requires_action", "succeeded"]
 
 
-def test_what_nobody_confirmed_counts_as_neither_and_is_asked_again_hours_later():
+def test_an_unconfirmed_payment_counts_as_neither_and_is_tried_again_hours_later():
     user = low(50, cards.AUTHENTICATE)
     run_all()
     (payment,) = reloads(user)
@@ -269,7 +269,7 @@ def test_a_payment_is_cut_to_what_the_cap_leaves():
     assert bought_credits(user) == [3000]
 
 
-def test_a_raised_cap_lets_it_go_on_at_once():
+def test_a_raised_cap_resumes_it_at_once():
     user = low(0, threshold=Decimal(5000), monthly_cap=Decimal(35))
     run_all()
     run_all(NOON + MINUTE)
@@ -303,7 +303,7 @@ def test_a_removed_card_turns_it_off():
     assert run_all() == []
 
 
-def test_a_card_that_vanished_while_nobody_looked_turns_it_off():
+def test_a_card_missing_at_the_next_round_turns_it_off():
     user = low(50)
     method = reload_of(user).method
     method.removed_at = NOON
@@ -313,7 +313,7 @@ def test_a_card_that_vanished_while_nobody_looked_turns_it_off():
     assert reload_of(user).off_reason == OffReason.METHOD_REMOVED
 
 
-def test_a_higher_price_than_agreed_to_turns_it_off_and_a_lower_one_is_taken(settings):
+def test_a_higher_price_than_agreed_to_turns_it_off_and_a_lower_one_is_charged(settings):
     dearer, cheaper = low(50), low(50)
     settings.AUTO_RELOAD_PRICE = (Decimal("10.01"), "USD")
     assert reload_one(user_id=dearer.pk, now=NOON) == "turned_off"

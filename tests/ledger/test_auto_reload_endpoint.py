@@ -41,7 +41,7 @@ def turned_on(client, user, method_id=cards.APPROVE, **changes):
     return answer.json()
 
 
-def test_it_is_off_until_somebody_agrees(client):
+def test_it_is_off_without_consent(client):
     shown = client.get(URL).json()
 
     assert shown == {
@@ -133,7 +133,7 @@ def test_a_target_takes_the_place_of_an_amount_and_both_are_refused(client, owne
         ({"payment_method_id": "1"}, "payment_method_id"),
     ],
 )
-def test_terms_that_cannot_be_are_refused_by_name(client, owner, changes, field):
+def test_invalid_terms_are_refused_by_name(client, owner, changes, field):
     answer = client.patch(URL, terms(owner, **changes))
 
     assert answer.status_code == (200 if field is None else 400), answer.json()
@@ -142,7 +142,7 @@ def test_terms_that_cannot_be_are_refused_by_name(client, owner, changes, field)
         assert client.get(URL).json()["enabled"] is False
 
 
-def test_all_that_is_missing_is_named(client):
+def test_all_missing_fields_are_named(client):
     answer = client.patch(URL, {"enabled": True, "consent": True})
 
     assert list(answer.json()["errors"]) == ["threshold", "amount", "monthly_cap", "payment_method_id"]
@@ -155,7 +155,7 @@ def test_terms_may_be_kept_while_it_is_off_and_ask_for_no_consent(client):
     assert client.get(HISTORY).json()["count"] == 0
 
 
-def test_a_card_of_somebody_else_or_a_removed_one_is_not_there(client, owner):
+def test_another_customers_card_and_a_removed_one_are_not_found(client, owner):
     other, removed = card(UserFactory(), cards.APPROVE), card(owner, cards.DECLINE)
     remove_card(user_id=owner.pk, payment_method_id=removed.pk, now=timezone.now())
 
@@ -197,7 +197,7 @@ def test_off_is_off_at_once_and_repeating_either_changes_nothing(client, owner):
     assert owner.notices.get().subject is None  # the customer did it and knows
 
 
-def test_a_consent_to_words_that_are_others_by_now_agrees_to_nothing(client, owner, settings):
+def test_a_consent_to_an_outdated_sentence_is_refused(client, owner, settings):
     seen = client.patch(URL, terms(owner, consent=False)).json()["sentence"]
     settings.AUTO_RELOAD_PRICE = (Decimal("20.00"), "USD")
 
@@ -210,7 +210,7 @@ def test_a_consent_to_words_that_are_others_by_now_agrees_to_nothing(client, own
     assert (agreed["enabled"], agreed["consent_sentence"]) == (True, stale.json()["sentence"])
 
 
-def test_turning_it_on_again_takes_consent_again(client, owner):
+def test_turning_it_on_again_requires_consent_again(client, owner):
     turned_on(client, owner)
     client.patch(URL, {"enabled": False})
 
@@ -218,7 +218,7 @@ def test_turning_it_on_again_takes_consent_again(client, owner):
     assert client.patch(URL, {"enabled": True, "consent": True}).json()["disabled_reason"] is None
 
 
-def test_a_higher_cap_takes_consent_and_naming_what_is_so_already_takes_none(client, owner):
+def test_a_higher_cap_requires_consent_and_an_unchanged_value_does_not(client, owner):
     turned_on(client, owner)
 
     assert client.patch(URL, {"monthly_cap": 60}).json()["code"] == "consent_required"
@@ -255,7 +255,7 @@ def test_a_payment_to_be_confirmed_is_shown_with_its_link(client, owner):
     assert shown["status"].startswith("Your bank wants you to confirm a payment")
 
 
-def test_a_declined_card_is_said_with_the_time_of_the_next_try(client, owner):
+def test_a_declined_card_is_shown_with_the_time_of_the_next_attempt(client, owner):
     turned_on(client, owner, cards.DECLINE)
     spend(owner, 950)
     reload_one(user_id=owner.pk, now=timezone.now())
@@ -266,7 +266,7 @@ def test_a_declined_card_is_said_with_the_time_of_the_next_try(client, owner):
     assert (shown["declines_in_a_row"], shown["enabled"]) == (1, True)
 
 
-def test_the_history_is_a_list_by_the_rules_of_the_house(client, owner):
+def test_the_history_is_a_list_like_every_other(client, owner):
     turned_on(client, owner)
     client.patch(URL, {"enabled": False})
 
@@ -280,7 +280,7 @@ def test_the_history_is_a_list_by_the_rules_of_the_house(client, owner):
     assert client.get(HISTORY, {"format": "xml"}).status_code == 400
 
 
-def test_a_stranger_sees_their_own_and_none_of_this(client, owner):
+def test_a_stranger_sees_only_their_own_auto_reload(client, owner):
     turned_on(client, owner)
     stranger = client_of(UserFactory())
 
@@ -288,7 +288,7 @@ def test_a_stranger_sees_their_own_and_none_of_this(client, owner):
     assert stranger.get(HISTORY).json()["results"] == []
 
 
-def test_the_balance_and_the_summary_tell_the_truth_about_it(client, owner):
+def test_the_balance_and_the_summary_show_its_state(client, owner):
     def shown():
         credits = client.get("/auth/account/credits").json()
         assert client.get("/auth/account/summary").json()["credit_balance"] == credits
@@ -304,7 +304,7 @@ def test_the_balance_and_the_summary_tell_the_truth_about_it(client, owner):
 
 
 @pytest.mark.parametrize("body", [[], "x", 3, None, {"monthly_cap": {}}, {"threshold": []}, {"target": "9" * 400}])
-def test_no_body_is_answered_with_a_500(client, body):
+def test_no_body_causes_a_500(client, body):
     answer = client.patch(URL, body, format="json")
 
     assert answer.status_code in (200, 400), answer.content

@@ -52,7 +52,7 @@ def test_the_balance_finds_the_terms_by_their_primary_key(many):
     assert read["Plan Rows"] == 1
 
 
-def test_a_round_reads_those_who_run_low_and_no_others(many):
+def test_a_round_reads_only_customers_who_are_low(many):
     user = low(50)
 
     with explained() as readings:

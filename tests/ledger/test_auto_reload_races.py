@@ -50,7 +50,7 @@ def test_eight_runs_at_once_make_one_payment():
     assert reconcile(Scope())[1] == []
 
 
-def test_runs_and_charges_at_once_buy_once_for_each_time_that_it_ran_low():
+def test_runs_and_charges_at_once_buy_once_for_each_fall_below_the_threshold():
     user = customer_with(1000)
     agreed(user)
     calls = iter([lambda: post(user, -950), *[lambda: reload_one(user_id=user.pk, now=NOON)] * 6])
@@ -176,7 +176,7 @@ def test_a_crash_between_any_two_steps_leaves_one_purchase_in_the_end(monkeypatc
     assert reconcile(Scope())[1] == []
 
 
-def test_two_runs_of_the_command_at_once_buy_once_and_say_what_they_did():
+def test_two_runs_of_the_command_at_once_buy_once_and_print_the_outcome():
     user = low(50, now=timezone.now())
 
     outcomes = at_once(2, lambda: run("run_auto_reload", "--json"))
@@ -186,7 +186,7 @@ def test_two_runs_of_the_command_at_once_buy_once_and_say_what_they_did():
     assert bought_credits(user) == [1000]
 
 
-def test_a_provider_that_answers_nobody_ends_the_round_and_the_next_one_goes_on():
+def test_a_provider_that_does_not_answer_ends_the_round_and_the_next_one_goes_on():
     for _ in range(7):
         low(50, cards.TIME_OUT, now=timezone.now())
 
@@ -205,7 +205,7 @@ def test_the_command_only_counts_on_a_dry_run():
     assert reloads(user) == []
 
 
-def test_settling_a_payment_from_eight_threads_credits_and_tells_once():
+def test_settling_a_payment_from_eight_threads_credits_and_notifies_once():
     user = low(50, cards.ANSWER_LOST)
     run_all()
     (payment,) = reloads(user)

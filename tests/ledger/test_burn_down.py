@@ -35,7 +35,7 @@ CHOICE = st.integers(0, 20)
 
 
 @dataclass
-class Lot:
+class ModelGrant:
     entry: Entry
     order: tuple[object, ...]
     left: Decimal
@@ -48,7 +48,7 @@ class Lot:
 class Debit:
     id: int
     amount: Decimal
-    draws: list[tuple[Lot | None, Decimal]]
+    shares: list[tuple[ModelGrant | None, Decimal]]
     given_back: Decimal = ZERO
 
 
@@ -56,32 +56,32 @@ class Debit:
 class Books:
     """The grants of one customer as they should be, computed at once, one call after another."""
 
-    lots: list[Lot] = field(default_factory=list)
+    grants: list[ModelGrant] = field(default_factory=list)
     reserved: Decimal = ZERO
     overdrawn: Decimal = ZERO
 
     @property
     def balance(self) -> Decimal:
-        return sum((each.left for each in self.lots), ZERO) - self.overdrawn
+        return sum((each.left for each in self.grants), ZERO) - self.overdrawn
 
-    def add(self, new: Lot) -> None:
+    def add(self, new: ModelGrant) -> None:
         paid = min(self.overdrawn, new.left)
         self.overdrawn -= paid
         new.left -= paid
-        self.lots.append(new)
+        self.grants.append(new)
 
-    def take(self, amount: Decimal, *, is_capture: bool = False) -> list[tuple[Lot | None, Decimal]]:
-        draws: list[tuple[Lot | None, Decimal]] = []
-        in_order = sorted(self.lots, key=lambda each: each.order)
+    def take(self, amount: Decimal, *, is_capture: bool = False) -> list[tuple[ModelGrant | None, Decimal]]:
+        shares: list[tuple[ModelGrant | None, Decimal]] = []
+        in_order = sorted(self.grants, key=lambda each: each.order)
         kept = [each for each in in_order if each.has_run_out] if is_capture else []
         for each in [*kept, *(each for each in in_order if not each.has_run_out)]:
             part = min(each.left, amount)
             if part:
                 each.left -= part
                 amount -= part
-                draws.append((each, part))
+                shares.append((each, part))
         self.overdrawn += amount
-        return [*draws, (None, amount)]
+        return [*shares, (None, amount)]
 
     def give_back(self, debit: Debit, amount: Decimal) -> Decimal:
         """Give back to the grants drawn on, the last first; return what no grant had paid."""
@@ -89,7 +89,7 @@ class Books:
         self.overdrawn -= paid
         skip, rest, own = debit.given_back + paid, amount - paid, ZERO
         debit.given_back += amount
-        for each, drawn in reversed(debit.draws):
+        for each, drawn in reversed(debit.shares):
             part = min(max(drawn - skip, ZERO), rest)
             skip = max(skip - drawn, ZERO)
             rest -= part
@@ -102,7 +102,7 @@ class Books:
 
     def trim(self) -> None:
         """Expire what ended grants hold beyond the reserved credits, the latest expiry first."""
-        gone = [each for each in self.lots if each.has_run_out]
+        gone = [each for each in self.grants if each.has_run_out]
         excess = sum((each.left for each in gone), ZERO) - self.reserved
         for each in sorted(gone, key=lambda each: each.entry.grant.expires_at, reverse=True):
             part = min(max(excess, ZERO), each.left)
@@ -130,13 +130,13 @@ class Customer(RuleBasedStateMachine):
         category = category or "promotional"
         expires_at = entry.grant.expires_at.timestamp() if days else float("inf")
         order = (priority or 50, expires_at, category != "promotional", entry.created_at, entry.pk)
-        self.books.add(Lot(entry, order, amount, days is not None))
+        self.books.add(ModelGrant(entry, order, amount, days is not None))
 
     @rule(amount=AMOUNTS)
     def adjust(self, amount: Decimal) -> None:
         entry = post(self.user, amount).entry
         order = (50, float("inf"), False, entry.created_at, entry.pk)
-        self.books.add(Lot(entry, order, amount, expires=False))
+        self.books.add(ModelGrant(entry, order, amount, expires=False))
 
     def _may_spend(self, amount: Decimal, do) -> bool:
         if self.books.balance - self.books.reserved + self.overdraft >= amount:
@@ -191,13 +191,13 @@ class Customer(RuleBasedStateMachine):
             own = self.books.give_back(debit, amount)
             if own:
                 order = (50, float("inf"), True, entry.created_at, entry.pk)
-                self.books.lots.append(Lot(entry, order, own, expires=False))
+                self.books.grants.append(ModelGrant(entry, order, own, expires=False))
 
-    @precondition(lambda self: any(each.expires and not each.has_run_out for each in self.books.lots))
+    @precondition(lambda self: any(each.expires and not each.has_run_out for each in self.books.grants))
     @rule()
     def expire(self) -> None:
         """Expire the grant that ends first; otherwise what is not settled yet would be drawn in another order."""
-        due = [each for each in self.books.lots if each.expires and not each.has_run_out]
+        due = [each for each in self.books.grants if each.expires and not each.has_run_out]
         gone = min(due, key=lambda each: each.entry.grant.expires_at)
         end(gone.entry)
         gone.entry.grant.refresh_from_db()
@@ -206,7 +206,7 @@ class Customer(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        expected = {each.entry.pk: each.left for each in self.books.lots}
+        expected = {each.entry.pk: each.left for each in self.books.grants}
         assert left(self.user) == expected
 
     @invariant()
@@ -219,12 +219,12 @@ class Customer(RuleBasedStateMachine):
         if hasattr(self, "user"):
             self.look()
             expired = dict(Grant.objects.of(self.user.pk).values_list("entry_id", "expired"))
-            assert expired == {each.entry.pk: each.expired for each in self.books.lots}
+            assert expired == {each.entry.pk: each.expired for each in self.books.grants}
             assert reconcile(Scope(user_id=self.user.pk))[1] == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_any_order_of_calls_leaves_in_each_lot_what_the_model_says():
+def test_any_order_of_calls_leaves_in_each_grant_what_the_model_says():
     run_state_machine_as_test(
         Customer,
         settings=settings(

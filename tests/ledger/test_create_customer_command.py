@@ -9,7 +9,7 @@ from tests.ledger.running import run
 pytestmark = pytest.mark.django_db
 
 
-def test_a_customer_is_made_and_named(capsys):
+def test_a_customer_is_created_and_printed(capsys):
     ran = run("create_customer", "New@Example.com", "--full-name", "Néw Person", "--json")
 
     user = User.objects.get(email="New@Example.com")
@@ -20,7 +20,7 @@ def test_a_customer_is_made_and_named(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_people_read_names_and_values():
+def test_the_output_without_json_is_names_and_values():
     ran = run("create_customer", "new@example.com")
 
     assert ran.out == f"user_id: {User.objects.get().pk}\nemail: new@example.com\n"
@@ -43,7 +43,7 @@ def test_the_password_comes_from_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_a_password_that_is_not_there_makes_no_customer(monkeypatch, value):
+def test_a_missing_password_creates_no_customer(monkeypatch, value):
     monkeypatch.delenv("NEW_PASSWORD", raising=False)
     if value is not None:
         monkeypatch.setenv("NEW_PASSWORD", value)
@@ -69,7 +69,7 @@ def test_an_email_is_used_once_in_whatever_case(email):
 
 
 @pytest.mark.parametrize("email", ["nobody", "a b@example.com", "@example.com", f"{'x' * 250}@example.com"])
-def test_what_is_no_email_is_an_error(email):
+def test_an_invalid_email_is_an_error(email):
     ran = run("create_customer", email, "--json")
 
     assert (ran.code, ran.out) == (1, "")
@@ -77,7 +77,7 @@ def test_what_is_no_email_is_an_error(email):
 
 
 @pytest.mark.parametrize("credits", ["0", "-1", "1e3", "NaN", "1.0000001", "1_000", "١", "", "1000000000"])
-def test_credits_that_are_no_amount_are_wrong_usage(credits):
+def test_an_invalid_amount_is_wrong_usage(credits):
     ran = run("create_customer", "new@example.com", f"--credits={credits}", "--json")
 
     assert (ran.code, ran.out) == (2, "")

@@ -20,7 +20,7 @@ def alice() -> User:
     return UserFactory()
 
 
-def test_a_new_account_has_nothing_since_it_was_made(alice):
+def test_a_new_account_has_no_credits_and_was_last_updated_at_its_creation(alice):
     answer = client_of(alice).get(PATH)
 
     assert answer.status_code == 200
@@ -60,7 +60,7 @@ def test_a_hold_is_reserved_until_it_is_released(alice):
     assert released["last_updated"] > held["last_updated"]
 
 
-def test_an_expired_hold_counts_no_more_though_nothing_has_run(alice):
+def test_an_expired_hold_does_not_count_before_a_job_has_run(alice):
     give(alice, 100)
     hold = open_hold(user_id=alice.pk, credits=Decimal(30), expires_in_seconds=0, idempotency_key="h").hold
 
@@ -78,7 +78,7 @@ def test_the_unit_of_credit_is_the_sites_own(alice, settings):
     assert client_of(alice).get(PATH).json()["currency"] == "WORDS"
 
 
-def test_everybody_sees_their_own_credits_only(alice):
+def test_customers_see_only_their_own_credits(alice):
     give(alice, 100)
     stranger, staff = UserFactory(), StaffFactory()
 
@@ -86,7 +86,7 @@ def test_everybody_sees_their_own_credits_only(alice):
     assert client_of(staff).get(PATH).json()["user_id"] == staff.pk
 
 
-def test_nobody_sees_anything_without_a_token():
+def test_a_call_without_a_token_is_refused():
     answer = APIClient().get(PATH)
 
     assert answer.status_code == 401
@@ -110,7 +110,7 @@ def test_it_can_only_be_read(alice, method):
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
 
 
-def test_the_answer_is_what_the_documented_serializer_would_give(alice):
+def test_the_response_matches_the_documented_serializer(alice):
     give(alice, "12.500000")
     balance = balance_of(user_id=alice.pk)
 

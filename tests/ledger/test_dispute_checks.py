@@ -45,14 +45,14 @@ def findings(scope=None):
 
 
 @pytest.mark.parametrize("status", ["open", "lost"])
-def test_one_that_was_never_heard_of_is_found(bob, told, status):
+def test_a_dispute_that_was_never_noted_is_found(bob, told, status):
     payment = bought(bob, cards.APPROVE)
     told(said(payment, status))
 
     assert findings() == [("dispute_is_noted", bob.pk, payment.pk, "dp_1")]
 
 
-def test_one_of_a_payment_long_ago_is_found_as_well(bob, told):
+def test_a_dispute_of_an_old_payment_is_found(bob, told):
     payment = bought(bob, cards.APPROVE, now=timezone.now() - dt.timedelta(days=100))
     told(said(payment))
 
@@ -60,7 +60,7 @@ def test_one_of_a_payment_long_ago_is_found_as_well(bob, told):
 
 
 @pytest.mark.parametrize("theirs", [{"status": "lost"}, {"status": "won"}, {"minor": 1}])
-def test_one_that_stands_otherwise_there_is_found(bob, told, theirs):
+def test_a_dispute_that_differs_at_the_provider_is_found(bob, told, theirs):
     payment = bought(bob, cards.APPROVE)
     noted(payment)
     told(said(payment, **theirs))
@@ -68,7 +68,7 @@ def test_one_that_stands_otherwise_there_is_found(bob, told, theirs):
     assert findings() == [("dispute_is_as_at_the_provider", bob.pk, payment.pk, "dp_1")]
 
 
-def test_one_that_the_provider_does_not_know_is_found(bob, told):
+def test_a_dispute_that_the_provider_does_not_know_is_found(bob, told):
     payment = bought(bob, cards.APPROVE)
     noted(payment)
     told()
@@ -76,7 +76,7 @@ def test_one_that_the_provider_does_not_know_is_found(bob, told):
     assert findings() == [("dispute_is_at_the_provider", bob.pk, payment.pk, "dp_1")]
 
 
-def test_what_agrees_was_won_unheard_or_is_none_of_ours_is_no_finding(bob, told):
+def test_disputes_that_agree_were_won_unnoted_or_are_not_ours_are_no_findings(bob, told):
     payment, other = bought(bob, cards.APPROVE), bought(bob, cards.APPROVE)
     noted(payment, "lost")
     told(
@@ -87,7 +87,7 @@ def test_what_agrees_was_won_unheard_or_is_none_of_ours_is_no_finding(bob, told)
     assert findings() == []
 
 
-def test_only_those_of_the_scope_are_found(bob, alice, told):
+def test_only_disputes_of_the_scope_are_found(bob, alice, told):
     his, hers = bought(bob, cards.APPROVE), bought(alice, cards.APPROVE)
     told(said(his), said(hers, name="dp_2"))
 
@@ -100,7 +100,7 @@ def test_a_provider_that_keeps_no_list_is_not_asked_for_one(bob):
     assert findings() == []
 
 
-def test_reconcile_says_what_to_do(bob, told):
+def test_reconcile_says_how_to_correct_a_finding(bob, told):
     payment = bought(bob, cards.APPROVE)
     told(said(payment))
 
@@ -145,7 +145,7 @@ def test_a_key_that_may_not_read_disputes_is_found_and_spoils_no_other_check(bob
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, None), (403, Refused), (500, NoAnswer)])
-def test_what_stripe_does_not_tell(status, error):
+def test_stripes_refusals_are_told_apart_when_disputes_cannot_be_read(status, error):
     body = {"error": {"type": "invalid_request_error", "message": "No."}}
     with Recorded(*[(status, body)] * 3) as stripe:
         provider = StripeProvider(KEY, api_url=stripe.url)

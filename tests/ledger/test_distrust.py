@@ -84,7 +84,7 @@ def test_auto_reload_goes_off_with_its_reason_and_a_notice_and_buys_nothing_more
 
 
 @pytest.mark.parametrize("how", ["refund", "chargeback by hand"])
-def test_going_on_takes_a_new_consent(how):
+def test_turning_it_on_again_requires_a_new_consent(how):
     user, payment = reloaded()
     TAKEN_BACK[how][0](payment)
 
@@ -95,7 +95,7 @@ def test_going_on_takes_a_new_consent(how):
     assert reload_of(user).enabled
 
 
-def test_what_is_heard_again_does_not_end_a_consent_given_since():
+def test_a_repeated_message_does_not_end_a_newer_consent():
     user, payment = reloaded()
     dispute(payment)
     refund(payment, 100)
@@ -158,14 +158,14 @@ class TestCard:
         assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
 
     @pytest.mark.parametrize(("ends", "status"), [(WON, 201), (LOST, 409)])
-    def test_how_the_dispute_ends_decides(self, bob, ends, status):
+    def test_the_outcome_of_the_dispute_decides_whether_the_card_is_charged(self, bob, ends, status):
         disputed = bought(bob, cards.APPROVE)
         dispute(disputed)
         dispute(disputed, ends)
 
         assert top_up(bob, disputed.method_id).status_code == status
 
-    def test_the_same_card_saved_again_is_the_same_card_whoever_saves_it(self, bob, alice):
+    def test_the_same_card_is_recognized_when_another_customer_saves_it(self, bob, alice):
         dispute(bought(bob, cards.APPROVE))
         first = bob.payment_methods.get()
         first.fingerprint = "the plastic"
@@ -177,7 +177,7 @@ class TestCard:
             again.save()
             assert top_up(user, again.pk).status_code == 409
 
-    def test_a_card_that_was_saved_by_paying_on_the_providers_page_is_known_again(self, bob):
+    def test_a_card_saved_on_the_providers_page_is_recognized(self, bob):
         paid = settled(bought(bob))
         saved = bob.payment_methods.get()
         assert paid.paid_with == saved.provider_method_id
@@ -186,7 +186,7 @@ class TestCard:
 
         assert top_up(bob, saved.pk).status_code == 409
 
-    def test_auto_reload_by_a_card_that_somebody_else_disputed_is_turned_off(self, alice):
+    def test_auto_reload_with_a_card_that_another_customer_disputed_is_turned_off(self, alice):
         user = low(50)
         reload_of(user).method.__class__.objects.update(fingerprint="the plastic")
         other = bought(alice, cards.APPROVE)
@@ -231,7 +231,7 @@ class TestRace:
 
 
 class TestStaff:
-    def test_those_who_are_to_know_get_an_email_once_and_the_customer_a_webhook(self, bob):
+    def test_staff_who_may_hear_of_disputes_get_one_email_and_the_customer_a_webhook(self, bob):
         boss, hears, deaf = superuser(), staff_with("ledger.hear_of_disputes"), staff_with("ledger.view_payment")
         gone = staff_with("ledger.hear_of_disputes", is_active=False)
         payment = bought(bob, cards.APPROVE, now=NOON)
@@ -248,7 +248,7 @@ class TestStaff:
         (heard,) = Notice.objects.of(bob.pk).filter(type="payment.disputed")
         assert (heard.subject, heard.data["amount"]) == (None, 12.5)
 
-    def test_a_dispute_freezes_the_account_where_the_site_wants_that(self, bob, settings):
+    def test_a_dispute_freezes_the_balance_when_the_setting_says_so(self, bob, settings):
         settings.DISPUTE_FREEZES_ACCOUNT = True
         payment = bought(bob, cards.APPROVE)
 
@@ -266,7 +266,7 @@ class TestStaff:
         assert "was disputed (dp_1)" in page.content.decode()
 
     @pytest.mark.parametrize("wanted", [True, False])
-    def test_what_is_frozen_stays_frozen_and_nothing_is_frozen_unasked(self, bob, settings, wanted):
+    def test_a_frozen_balance_stays_frozen_and_none_is_frozen_without_the_setting(self, bob, settings, wanted):
         settings.DISPUTE_FREEZES_ACCOUNT = wanted
         payment = bought(bob, cards.APPROVE)
         if wanted:

@@ -18,7 +18,7 @@ def alice(transactional_db):
     return alice
 
 
-def test_lots_whose_time_has_come_are_settled_and_others_reckoned(alice):
+def test_due_grants_expire_and_the_debits_of_others_are_settled(alice):
     bob = customer_with(5)
     granted(bob, 5, days=1)
     charge(bob, credits=2)
@@ -45,7 +45,7 @@ def test_a_second_run_finds_nothing(alice):
     assert run("expire_grants", "--json").json == {"expiries": 0, "customers": 0, "failed": 0, "dry_run": False}
 
 
-def test_settling_holds_settles_lots_as_well(alice):
+def test_expire_holds_settles_grants_too(alice):
     run("expire_holds")
 
     assert Entry.objects.filter(reason="expiry").count() == 2

@@ -40,7 +40,7 @@ def test_expired_holds_of_all_customers_are_settled_and_open_ones_stay(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_what_customers_see_does_not_change(alice):
+def test_a_run_does_not_change_what_customers_see(alice):
     hold(alice, 5, seconds=0)
     before = balance_of(user_id=alice.pk)
 
@@ -49,7 +49,7 @@ def test_what_customers_see_does_not_change(alice):
     assert balance_of(user_id=alice.pk) == before
 
 
-def test_a_settled_hold_says_when_it_expired_and_not_when_somebody_looked(alice):
+def test_a_settled_hold_shows_its_expiry_and_not_the_time_of_settlement(alice):
     opened = hold(alice, 5, seconds=0).hold
 
     run("expire_holds")
@@ -74,7 +74,7 @@ def test_a_second_run_finds_nothing(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_runs_at_once_each_hold_is_settled_by_one():
+def test_each_hold_is_settled_once_by_many_runs_at_once():
     alice = customer_with(100)
     run_out(*[hold(alice, 1).hold for _ in range(20)])
 

@@ -58,7 +58,7 @@ MESSAGES = (refunded(1250), refund("pending", kind="refund.created"), refund("su
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=lambda order: "".join(map(str, order)))
-def test_in_whatever_order_it_is_heard(payment, bob, order):  # noqa: F811
+def test_a_failed_refund_gives_back_credits_in_any_order_of_messages(payment, bob, order):  # noqa: F811
     hear(payment, *(MESSAGES[place] for place in order), MESSAGES[order[0]])
 
     assert sum(purchases(bob)) == 1000
@@ -73,20 +73,20 @@ def test_a_refund_made_after_one_that_failed_takes_its_credits(payment, bob):  #
     assert purchases(bob) == [1000, -1000, 1000, -500]
 
 
-def test_of_two_refunds_one_may_fail(payment, bob):  # noqa: F811
+def test_one_of_two_refunds_may_fail(payment, bob):  # noqa: F811
     first, second = refund("succeeded", "re_1", minor=250), refund("succeeded", "re_2", minor=500)
     hear(payment, refunded(250), first, refunded(750), second, refund("failed", "re_1", minor=250))
 
     assert sum(purchases(bob)) == 600
 
 
-def test_refunds_that_only_speak_for_themselves_are_enough(payment, bob):  # noqa: F811
+def test_messages_about_single_refunds_are_enough(payment, bob):  # noqa: F811
     hear(payment, refund("succeeded", "re_1", minor=625), refund("succeeded", "re_2", minor=125))
 
     assert sum(purchases(bob)) == 400
 
 
-def test_a_refund_in_another_currency_or_state_is_loud(payment, bob):  # noqa: F811
+def test_a_refund_in_another_currency_or_state_is_an_error(payment, bob):  # noqa: F811
     hear(payment)
 
     other = send(event("refund.failed", id="re_1", payment_intent="pi_1", amount=1, currency="eur", status="failed"))
@@ -97,7 +97,7 @@ def test_a_refund_in_another_currency_or_state_is_loud(payment, bob):  # noqa: F
     assert purchases(bob) == [1000]
 
 
-def test_what_the_customer_owed_is_owed_no_more(bob):
+def test_a_failed_refund_cancels_the_customers_debt(bob):
     paid = bought(bob, cards.APPROVE)
     post(bob, -1000)
     note_refund(payment_id=paid.pk, refunded_minor=1250, now=timezone.now())
@@ -109,7 +109,7 @@ def test_what_the_customer_owed_is_owed_no_more(bob):
     assert purchases(bob) == [1000]
 
 
-def test_auto_reload_stays_off():
+def test_auto_reload_stays_off_after_a_failed_refund():
     user = low(50)
     run_all()
     (paid,) = reloads(user)

@@ -53,12 +53,12 @@ def found():
     return reconcile(Scope())[1]
 
 
-def test_lots_that_were_drawn_on_expired_and_given_back_keep_every_promise(alice):
+def test_grants_drawn_on_expired_and_refunded_pass_every_check(alice):
     assert found() == []
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
-def test_what_is_tampered_with_is_found(alice, statement):
+def test_tampering_is_found(alice, statement):
     left(bob := customer_with(3))
     charge(bob, credits=1)
 
@@ -71,5 +71,5 @@ def test_what_is_tampered_with_is_found(alice, statement):
     assert all(finding.detail.endswith(".") for finding in findings)
 
 
-def test_every_check_finds_something():
+def test_every_check_has_a_tampering_that_it_finds():
     assert {check.name for check in GRANT_CHECKS} == set().union(*TAMPERINGS.values())

@@ -97,16 +97,16 @@ def test_wrong_usage_is_exit_2_and_changes_nothing(bob, arguments):
     assert not Entry.objects.exists()
 
 
-def test_a_grant_may_be_a_lot_with_terms_of_its_own(bob):
+def test_a_grant_accepts_its_own_grant_terms(bob):
     ran = grant(
         "bob@example.com", "5", "--expires-at", "2100-01-01", "--effective-at", "2026-01-01T12:00Z",
         "--category", "promotional", "--priority", "7",
     )  # fmt: skip
 
-    lot = Grant.objects.get(user=bob)
-    assert (ran.code, ran.json["id"], lot.amount) == (0, lot.pk, 5)
-    assert (lot.category, lot.priority) == ("promotional", 7)
-    assert (lot.effective_at.isoformat(), lot.expires_at.isoformat()) == (
+    stored = Grant.objects.get(user=bob)
+    assert (ran.code, ran.json["id"], stored.amount) == (0, stored.pk, 5)
+    assert (stored.category, stored.priority) == ("promotional", 7)
+    assert (stored.effective_at.isoformat(), stored.expires_at.isoformat()) == (
         "2026-01-01T12:00:00+00:00",
         "2100-01-01T00:00:00+00:00",
     )
@@ -132,5 +132,5 @@ def test_credits_that_have_expired_or_begin_later_are_refused(bob, option):
 @pytest.mark.parametrize(
     "option", [("--priority", "101"), ("--priority", "-1"), ("--category", "free"), ("--expires-at", "soon")]
 )
-def test_terms_that_cannot_be_read_are_wrong_usage(bob, option):
+def test_invalid_terms_are_wrong_usage(bob, option):
     assert grant("bob@example.com", "5", *option).code == 2

@@ -48,13 +48,13 @@ def expiries(user):
     return list(entries.values_list("amount", flat=True))
 
 
-def remaining(user, *lots):
+def remaining(user, *grants):
     found = left(user)
-    return [found[entry.pk] for entry in lots]
+    return [found[entry.pk] for entry in grants]
 
 
 class TestTheOrderOfSpending:
-    def test_is_priority_then_expiry_then_promotional_then_effective_then_id(self, alice):
+    def test_follows_priority_then_expiry_then_promotional_then_effective_then_id(self, alice):
         now = timezone.now()
         by_id = [granted(alice, 1, effective_at=now), granted(alice, 1, effective_at=now)]
         effective_before = granted(alice, 1, effective_at=now - dt.timedelta(days=1))
@@ -70,7 +70,7 @@ class TestTheOrderOfSpending:
         drawn = GrantDraw.objects.filter(user=alice).order_by("first_seq").values_list("grant_id", flat=True)
         assert list(drawn) == [entry.pk for entry in expected]
 
-    def test_credits_without_terms_are_lots_too(self, alice):
+    def test_credits_without_terms_are_grants_too(self, alice):
         bought = post(alice, 3, type="credit", reason="purchase").entry
         goodwill = post(alice, 2).entry
 
@@ -79,16 +79,16 @@ class TestTheOrderOfSpending:
         assert remaining(alice, bought, goodwill) == [3, 1]
         assert [grant.category for grant in Grant.objects.order_by("pk")] == ["paid", "promotional"]
 
-    def test_debits_that_follow_each_other_are_one_stretch(self, alice):
+    def test_successive_debits_are_one_burn_down(self, alice):
         first, second = granted(alice, 10, days=1), granted(alice, 10, days=2)
         for _ in range(5):
             charge(alice, credits=3)
 
         assert remaining(alice, first, second) == [0, 5]
-        stretches = GrantDraw.objects.order_by("pk").values_list("grant_id", "first_seq", "last_seq", "credits")
-        assert list(stretches) == [(first.pk, 3, 6, 10), (second.pk, 6, 7, 5)]
+        draws = GrantDraw.objects.order_by("pk").values_list("grant_id", "first_seq", "last_seq", "credits")
+        assert list(draws) == [(first.pk, 3, 6, 10), (second.pk, 6, 7, 5)]
 
-    def test_charging_does_not_touch_lots(self, alice):
+    def test_charging_does_not_touch_grants(self, alice):
         granted(alice, 10, days=1)
 
         charge(alice, credits=3)
@@ -96,7 +96,7 @@ class TestTheOrderOfSpending:
         assert Grant.objects.get().remaining == 10
         assert not GrantDraw.objects.exists()
 
-    def test_a_long_history_is_reckoned_in_parts(self, alice, monkeypatch):
+    def test_a_long_history_is_settled_in_batches(self, alice, monkeypatch):
         monkeypatch.setattr("ledger.services.grants.ENTRIES_AT_ONCE", 2)
         entry = granted(alice, 10, days=1)
         for _ in range(6):
@@ -107,7 +107,7 @@ class TestTheOrderOfSpending:
 
 
 class TestExpiry:
-    def test_is_exact_for_readers_before_anything_has_run(self, alice):
+    def test_shows_exactly_to_readers_before_a_job_has_run(self, alice):
         give(alice, 5)
         entry = granted(alice, 10, days=SOON)
         charge(alice, credits=3)
@@ -120,7 +120,7 @@ class TestExpiry:
         assert {credits for before, credits, _ in seen if before >= entry.grant.expires_at} == {5}
         assert Balance.objects.get().balance == 12
 
-    def test_is_one_debit_made_at_its_own_moment(self, alice):
+    def test_posts_one_debit_dated_at_the_expiry(self, alice):
         entry = granted(alice, 10, days=1)
         charge(alice, credits=3)
         end(entry)
@@ -135,7 +135,7 @@ class TestExpiry:
         assert Balance.objects.get().granted_total == 4
         assert Balance.objects.get().next_expiry_at == NEVER
 
-    def test_of_a_lot_that_was_spent_makes_no_entry(self, alice):
+    def test_makes_no_entry_for_a_spent_grant(self, alice):
         entry = granted(alice, 3, days=1)
         charge(alice, credits=3)
         end(entry)
@@ -144,7 +144,7 @@ class TestExpiry:
 
         assert expiries(alice) == []
 
-    def test_comes_to_a_frozen_balance_too(self, alice):
+    def test_applies_to_a_frozen_balance_too(self, alice):
         entry = granted(alice, 3, days=1)
         freeze(alice)
         end(entry)
@@ -153,7 +153,7 @@ class TestExpiry:
         assert settle_grants(user_id=alice.pk) == 1
         assert expiries(alice) == [-3]
 
-    def test_shows_in_the_ledger_before_anything_has_run(self, alice):
+    def test_shows_in_the_ledger_before_a_job_has_run(self, alice):
         entry = granted(alice, 3, days=1)
         end(entry)
 
@@ -173,7 +173,7 @@ class TestExpiry:
         forget_figures()
         assert figures_now().outstanding == 1
 
-    def test_counts_in_what_a_free_charge_answers(self, alice):
+    def test_counts_in_the_result_of_a_free_charge(self, alice):
         price("free", 0)
         give(alice, 1)
         end(granted(alice, 3, days=1))
@@ -182,7 +182,7 @@ class TestExpiry:
 
         assert (free.balance_after, free.available) == (1, 1)
 
-    def test_is_told_apart_from_spending_for_a_day(self, alice):
+    def test_differs_from_spending_in_refusals_for_a_day(self, alice):
         end(granted(alice, 3, days=1))
 
         with pytest.raises(InsufficientCredits) as covered:
@@ -193,7 +193,7 @@ class TestExpiry:
         assert (covered.value.reason, covered.value.available) == ("expired", 0)
         assert not_covered.value.reason == "spent"
 
-    def test_beside_eight_callers_is_posted_once_and_refuses_nobody_wrongly(self):
+    def test_posts_once_and_refuses_no_charge_wrongly_beside_eight_callers(self):
         alice = customer_with(80)
         granted(alice, 1_000, days=SOON, priority=100)  # spent last: no other debit draws on it
 
@@ -206,7 +206,7 @@ class TestExpiry:
         assert expiries(alice) == [-1_000]
         assert balance(alice) == 0
 
-    def test_of_many_runs_at_once_each_lot_is_settled_by_one(self, alice):
+    def test_posts_each_grant_once_by_many_runs_at_once(self, alice):
         end(granted(alice, 1, days=1), granted(alice, 2, days=1))
 
         outcomes = at_once(8, lambda: settle_grants(user_id=alice.pk))
@@ -229,7 +229,7 @@ class TestHolds:
         left(alice)
         assert expiries(alice) == [-6, -4]
 
-    def test_spend_what_they_kept_of_an_expired_lot_before_all_others(self, alice):
+    def test_spend_what_they_kept_of_an_expired_grant_first(self, alice):
         for_ever, entry = granted(alice, 10, priority=0), granted(alice, 10, days=1)
         opened = hold(alice, 4).hold
         end(entry)
@@ -240,7 +240,7 @@ class TestHolds:
         assert remaining(alice, for_ever, entry) == [8, 0]
         assert expiries(alice) == [-6, -1]
 
-    def test_keep_lots_that_expire_sooner_before_those_that_expire_later(self, alice):
+    def test_keep_grants_that_expire_sooner_before_later_ones(self, alice):
         sooner, later = granted(alice, 5, days=1), granted(alice, 5, days=2)
         hold(alice, 7)
         end(sooner)
@@ -250,7 +250,7 @@ class TestHolds:
         assert remaining(alice, sooner, later) == [5, 2]
         assert expiries(alice) == [-3]
 
-    def test_that_run_out_let_go_of_what_they_kept_at_that_moment(self, alice):
+    def test_release_kept_credits_at_their_own_expiry(self, alice):
         entry = granted(alice, 10, days=1)
         opened = hold(alice, 4).hold
         end(entry)
@@ -259,13 +259,13 @@ class TestHolds:
 
         left(alice)
 
-        moments = Entry.objects.filter(reason="expiry").order_by("seq").values_list("created_at", flat=True)
+        times = Entry.objects.filter(reason="expiry").order_by("seq").values_list("created_at", flat=True)
         assert expiries(alice) == [-6, -4]
-        assert list(moments)[1] == opened.expires_at
+        assert list(times)[1] == opened.expires_at
 
 
 class TestRefunds:
-    def test_go_back_to_the_lots_they_came_from_the_last_first(self, alice):
+    def test_go_back_to_the_grants_they_came_from_the_last_first(self, alice):
         first, second = granted(alice, 4, days=1), granted(alice, 10, days=2)
         paid = charge(alice, credits=6)
 
@@ -275,7 +275,7 @@ class TestRefunds:
 
         assert remaining(alice, first, second) == [2, 10]
 
-    def test_to_a_lot_that_has_expired_expire_at_once(self, alice):
+    def test_to_an_expired_grant_expire_at_once(self, alice):
         entry = granted(alice, 4, days=1)
         paid = charge(alice, credits=4)
         end(entry)
@@ -287,7 +287,7 @@ class TestRefunds:
         left(alice)
         assert expiries(alice) == [-4]
 
-    def test_to_a_lot_that_was_used_up_expire_when_its_time_comes(self, alice):
+    def test_to_a_used_up_grant_expire_with_it(self, alice):
         entry = granted(alice, 4, days=1)
         paid = charge(alice, credits=4)
         settle_grants(user_id=alice.pk)
@@ -299,7 +299,7 @@ class TestRefunds:
         assert balance(alice) == 0
         assert remaining(alice, entry) == [0]
 
-    def test_of_what_no_lot_had_paid_open_a_lot_of_their_own(self, alice):
+    def test_of_overdrawn_credits_open_a_new_grant(self, alice):
         allow_overdraft(alice, 10)
         paid = charge(alice, credits=6)
         bought = give(alice, 10)
@@ -308,7 +308,7 @@ class TestRefunds:
 
         assert remaining(alice, bought, entry) == [4, 6]
 
-    def test_of_what_a_lot_had_paid_in_part_leave_to_it_no_more_than_that(self, alice):
+    def test_of_partly_overdrawn_debits_return_to_the_grant_only_its_part(self, alice):
         allow_overdraft(alice, 10)
         entry = granted(alice, 4)
         paid = charge(alice, credits=6)
@@ -332,14 +332,14 @@ class TestRefunds:
 
 
 class TestOpening:
-    def test_credits_that_would_begin_later_or_have_expired_are_refused(self, alice):
+    def test_grants_that_begin_later_or_have_expired_are_refused(self, alice):
         for terms in ({"days": -1}, {"days": 0}, {"effective_at": timezone.now() + dt.timedelta(hours=1)}):
             with pytest.raises(GrantUntimely):
                 granted(alice, 1, **terms)
 
         assert not Entry.objects.exists()
 
-    def test_repetition_answers_with_the_entry_made_then_though_it_has_expired(self, alice):
+    def test_repetition_returns_the_original_entry_after_its_expiry(self, alice):
         def grant(days):
             return grant_credits(
                 user_id=alice.pk,

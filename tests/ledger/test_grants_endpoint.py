@@ -22,7 +22,7 @@ def alice(transactional_db) -> User:
 
 
 @pytest.fixture
-def lots(alice) -> dict[str, Entry]:
+def grants(alice) -> dict[str, Entry]:
     """Create four grants: one used up, one partly expired, one drawn on, one untouched."""
     made = {"used": granted(alice, 1, priority=0), "expired": granted(alice, 4, days=1)}
     charge(alice, credits=3)
@@ -43,17 +43,17 @@ def seen(page: dict) -> list[tuple[float, str]]:
     return [(each["remaining"], each["status"]) for each in page["results"]]
 
 
-def test_lots_come_newest_first_with_what_is_left_of_each(alice, lots):
+def test_grants_come_newest_first_with_what_is_left_of_each(alice, grants):
     page = listed(alice)
 
     assert page["count"] == 4
     assert seen(page) == [(5, "active"), (5.5, "active"), (0, "expired"), (0, "used")]
 
 
-def test_a_lot_has_the_fields_of_the_contract_and_no_others(alice, lots):
+def test_a_grant_has_the_fields_of_the_contract_and_no_others(alice, grants):
     shown = listed(alice)["results"][1]
 
-    stored = Grant.objects.get(pk=lots["drawn on"].pk)
+    stored = Grant.objects.get(pk=grants["drawn on"].pk)
     assert shown == {
         "id": stored.pk,
         "entry_id": stored.pk,
@@ -68,7 +68,7 @@ def test_a_lot_has_the_fields_of_the_contract_and_no_others(alice, lots):
     }
 
 
-def test_pages_and_cursors_follow_each_other(alice, lots):
+def test_pages_and_cursors_follow_each_other(alice, grants):
     first = listed(alice, limit=3)
 
     by_offset = client_of(alice).get(first["next"]).json()
@@ -78,7 +78,7 @@ def test_pages_and_cursors_follow_each_other(alice, lots):
     assert (by_offset["next"], by_cursor["next_cursor"]) == (None, None)
 
 
-def test_csv_holds_the_same_as_the_list(alice, lots):
+def test_csv_holds_the_same_as_the_list(alice, grants):
     rows = list(csv.DictReader(io.StringIO(b"".join(client_of(alice).get(PATH, {"format": "csv"})).decode())))
 
     assert [(row["remaining"], row["status"]) for row in rows] == [
@@ -92,18 +92,18 @@ def test_csv_holds_the_same_as_the_list(alice, lots):
 
 
 @pytest.mark.parametrize(("parameter", "value"), [("limit", "0"), ("offset", "-1"), ("cursor", "x"), ("format", "xml")])
-def test_what_cannot_be_read_is_refused_by_name(alice, parameter, value):
+def test_an_invalid_parameter_is_refused_by_name(alice, parameter, value):
     answer = client_of(alice).get(PATH, {parameter: value})
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [parameter])
 
 
-def test_everybody_sees_their_own_lots_only(lots):
+def test_customers_see_only_their_own_grants(grants):
     assert listed(UserFactory())["count"] == 0
     assert listed(StaffFactory(is_superuser=True))["count"] == 0
 
 
-def test_nobody_sees_anything_without_a_token(alice, lots):
+def test_a_call_without_a_token_is_refused(alice, grants):
     signed_in = client_of(alice)
     User.objects.filter(pk=alice.pk).update(is_active=False)
 
@@ -111,7 +111,7 @@ def test_nobody_sees_anything_without_a_token(alice, lots):
         assert client.get(PATH).status_code == 401
 
 
-def test_looking_again_takes_three_statements_besides_authentication(alice, lots, django_assert_num_queries):
+def test_a_repeated_list_takes_three_statements_besides_authentication(alice, grants, django_assert_num_queries):
     client = client_of(alice)
     client.get(PATH)
 

@@ -57,7 +57,7 @@ def assert_refused(owner, statement, parameters=None):
         "TRUNCATE ledger_hold",
     ],
 )
-def test_what_is_recorded_is_never_altered_or_removed(owner, history, statement):
+def test_a_record_is_never_altered_or_removed(owner, history, statement):
     assert_refused(owner, statement)
 
 
@@ -78,7 +78,7 @@ def test_a_balance_changes_only_with_the_next_entry(owner, history, change):
 
 
 @pytest.mark.parametrize("change", ["frozen_at = now()", "overdraft_limit = 10", "reserved = 0", "updated_at = now()"])
-def test_what_no_entry_vouches_for_may_change(owner, history, change):
+def test_fields_that_no_entry_records_may_change(owner, history, change):
     changed = owner.execute(f"UPDATE ledger_balance SET {change} WHERE user_id = %s", [history])
 
     assert changed.rowcount == 1
@@ -106,7 +106,7 @@ def test_an_open_hold_keeps_what_it_was_opened_for(owner, history, change):
     assert_refused(owner, f"UPDATE ledger_hold SET {change} WHERE user_id = %s", [history])
 
 
-def test_what_was_captured_is_not_taken_back(owner, history):
+def test_captured_credits_are_not_taken_back(owner, history):
     owner.execute("UPDATE ledger_hold SET captured = 10 WHERE user_id = %s", [history])
 
     assert_refused(owner, "UPDATE ledger_hold SET captured = 9 WHERE user_id = %s", [history])
@@ -125,7 +125,7 @@ def test_what_was_captured_is_not_taken_back(owner, history):
         ("UPDATE ledger_hold SET captured = 'NaN'", "hold_captures_at_most_what_it_holds"),
     ],
 )
-def test_what_cannot_be_is_refused(owner, history, statement, constraint):
+def test_an_impossible_row_is_refused_by_its_constraint(owner, history, statement, constraint):
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         owner.execute(f"{statement} WHERE user_id = %s", [history])
 
@@ -156,7 +156,7 @@ _INSERT_ENTRY = """
         ({"type": "gift"}, "entry_sign_fits_type"),
     ],
 )
-def test_an_entry_that_cannot_be_is_refused(owner, history, changed, constraint):
+def test_an_impossible_entry_is_refused_by_its_constraint(owner, history, changed, constraint):
     entry = {"user": history, "seq": 2, "type": "credit", "amount": "1", "operation": "other", "key": "other"}
 
     with pytest.raises(psycopg.errors.IntegrityError) as refused:

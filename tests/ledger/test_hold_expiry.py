@@ -29,7 +29,7 @@ def database_time():
         return cursor.fetchone()[0]
 
 
-def test_a_hold_counts_until_its_very_moment_and_no_longer(alice):
+def test_a_hold_counts_exactly_until_its_expiry(alice):
     expires_at = hold(alice, 30, seconds=1).hold.expires_at
 
     readings = []
@@ -74,7 +74,7 @@ def test_reading_settles_nothing_and_spending_settles_all_that_has_expired(alice
     assert stored(alice).next_expiry_at == still_open.expires_at
 
 
-def test_when_no_hold_is_left_nothing_is_waited_for(alice):
+def test_next_expiry_is_never_when_no_hold_is_open(alice):
     hold(alice, 10, seconds=0)
 
     post(alice, 1)
@@ -83,7 +83,7 @@ def test_when_no_hold_is_left_nothing_is_waited_for(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_hold_that_was_released_early_costs_nothing_when_its_time_comes(alice):
+def test_a_hold_that_was_released_early_changes_nothing_at_its_expiry(alice):
     opened = hold(alice, 10).hold
     release_hold(hold_id=opened.pk, idempotency_key="r")
     run_out(opened)
@@ -104,7 +104,7 @@ def test_more_than_the_freed_credits_is_refused_as_spent_not_held(alice):
     assert refused.value.next_hold_expires_at is None
 
 
-def test_a_refusal_beside_an_expired_hold_counts_only_those_that_are_open(alice):
+def test_a_refusal_beside_an_expired_hold_counts_only_open_ones(alice):
     hold(alice, 30, seconds=0)
     still_open = hold(alice, 50, seconds=600).hold
 

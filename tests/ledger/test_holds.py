@@ -38,7 +38,7 @@ def test_a_hold_sets_credits_aside_and_makes_no_entry(alice):
     assert Entry.objects.of(alice.pk).count() == 1
 
 
-def test_holds_add_up_to_all_that_is_there_and_no_further(alice):
+def test_holds_add_up_to_the_available_credits_and_no_further(alice):
     hold(alice, 60)
     hold(alice, 40)
 
@@ -69,7 +69,7 @@ def test_the_refusal_says_when_the_next_hold_expires(alice):
     assert refused.value.next_hold_expires_at == soonest.expires_at
 
 
-def test_what_is_held_cannot_be_spent_otherwise(alice):
+def test_held_credits_cannot_be_spent_otherwise(alice):
     hold(alice, 60)
 
     with pytest.raises(InsufficientCredits):
@@ -86,7 +86,7 @@ def test_a_hold_of_less_than_nothing_is_refused_by_the_database(alice, credits):
     assert balance(alice).reserved == 0
 
 
-def test_nobody_has_nothing_to_hold(db):
+def test_a_hold_for_an_unknown_customer_is_refused(db):
     with pytest.raises(UnknownCustomer):
         hold(987_654_321, 1)
 
@@ -98,7 +98,7 @@ def test_a_customer_without_credits_has_nothing_to_hold(bob):
     assert (refused.value.available, refused.value.reason) == (0, "spent")
 
 
-def test_repeating_the_opening_answers_with_the_hold_opened_then(alice):
+def test_repeating_the_opening_returns_the_original_hold(alice):
     first = hold(alice, 30, idempotency_key="k").hold
 
     again, is_replay = hold(alice, "30.000", idempotency_key="k")
@@ -128,7 +128,7 @@ def test_holds_of_two_customers_and_entries_have_keys_of_their_own(alice, bob):
     assert not post(alice, 5, idempotency_key="k").is_replay
 
 
-def test_a_repeated_opening_is_answered_even_when_nothing_is_left(alice):
+def test_a_repeated_opening_returns_its_hold_even_when_nothing_is_left(alice):
     first = hold(alice, 100, idempotency_key="k").hold
 
     assert hold(alice, 100, idempotency_key="k").hold == first
@@ -154,7 +154,7 @@ def test_releasing_gives_back_what_was_held(alice):
     assert Entry.objects.of(alice.pk).count() == 1
 
 
-def test_repeating_a_release_with_its_key_answers_with_what_it_did(alice):
+def test_repeating_a_release_with_its_key_returns_its_result(alice):
     opened = hold(alice, 30).hold
     first = release_hold(hold_id=opened.pk, idempotency_key="r").hold
 
@@ -175,7 +175,7 @@ def test_releasing_under_another_key_is_refused(alice):
     assert balance(alice).available == 100
 
 
-def test_one_key_releases_one_hold(alice):
+def test_a_key_releases_only_one_hold(alice):
     first, second = hold(alice, 30).hold, hold(alice, 20).hold
     release_hold(hold_id=first.pk, idempotency_key="r")
 
@@ -193,7 +193,7 @@ def test_customers_do_not_share_their_keys_of_releases(alice, bob):
     assert not release_hold(hold_id=second.pk, idempotency_key="r").is_replay
 
 
-def test_there_is_nothing_to_release_where_nothing_was_held(db):
+def test_releasing_an_unknown_hold_is_refused(db):
     with pytest.raises(HoldNotFound):
         release_hold(hold_id=987_654_321, idempotency_key="r")
 
@@ -209,7 +209,7 @@ def test_a_captured_hold_is_not_released():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_a_partly_captured_hold_the_rest_is_given_back():
+def test_releasing_a_partly_captured_hold_gives_back_the_rest():
     alice = customer_with(100)
     opened = hold(alice, 30).hold
     tamper("UPDATE ledger_hold SET captured = 10 WHERE id = %s", opened.pk)
@@ -220,7 +220,7 @@ def test_of_a_partly_captured_hold_the_rest_is_given_back():
     assert balance(alice).reserved == 0
 
 
-def test_a_frozen_balance_takes_credits_and_gives_none():
+def test_a_frozen_balance_accepts_credits_and_refuses_debits():
     alice = customer_with(100)
     freeze(alice)
 

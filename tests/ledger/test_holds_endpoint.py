@@ -38,7 +38,7 @@ def credits(page: dict) -> list[float]:
     return [each["credits"] for each in page["results"]]
 
 
-def test_holds_come_newest_first_with_what_became_of_them(alice, holds):
+def test_holds_come_newest_first_with_their_outcome(alice, holds):
     page = listed(alice)
 
     assert (page["count"], credits(page)) == (4, [4, 3.5, 2, 1])
@@ -63,7 +63,7 @@ def test_a_hold_has_the_fields_of_the_contract_and_no_others(alice, holds):
     }
 
 
-def test_a_hold_that_has_run_out_is_expired_since_that_moment_though_nothing_has_settled_it(alice, holds):
+def test_a_hold_is_shown_as_expired_before_it_is_settled(alice, holds):
     shown = listed(alice, status="expired")["results"][0]
 
     assert (shown["id"], shown["status"]) == (holds["run out"].pk, "expired")
@@ -118,7 +118,7 @@ def test_csv_holds_the_same_as_the_list(alice, holds):
         ("format", "xml"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(alice, parameter, value):
+def test_an_invalid_parameter_is_refused_by_name(alice, parameter, value):
     answer = client_of(alice).get(PATH, {parameter: value})
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [parameter])
@@ -132,12 +132,12 @@ def test_a_parameter_given_twice_is_refused_by_name(alice, parameter):
     assert parameter in answer.json()["errors"]
 
 
-def test_everybody_sees_their_own_holds_only(holds, bob):
+def test_customers_see_only_their_own_holds(holds, bob):
     assert listed(bob)["count"] == 0
     assert listed(StaffFactory(is_superuser=True))["count"] == 0
 
 
-def test_nobody_sees_anything_without_a_token(alice, holds):
+def test_a_call_without_a_token_is_refused(alice, holds):
     signed_in = client_of(alice)
     User.objects.filter(pk=alice.pk).update(is_active=False)
 

@@ -42,7 +42,7 @@ def test_different_payloads_have_different_fingerprints(one, other):
 
 
 @pytest.mark.parametrize("again", ["3", "3.0", "3.000000"])
-def test_repeating_a_call_answers_with_the_entry_made_then(bob, again):
+def test_repeating_a_call_returns_the_original_entry(bob, again):
     first = post(bob, "3", idempotency_key="k")
 
     second = post(bob, again, idempotency_key="k")
@@ -118,7 +118,7 @@ def test_a_key_may_have_255_characters(bob):
     assert post(bob, 3, idempotency_key=key).is_replay
 
 
-def test_a_repetition_is_answered_even_when_it_could_not_be_done_any_more(bob):
+def test_a_repetition_returns_its_result_even_when_the_call_would_now_be_refused(bob):
     give(bob, 5)
     first = post(bob, -5, idempotency_key="k")
 
@@ -128,7 +128,7 @@ def test_a_repetition_is_answered_even_when_it_could_not_be_done_any_more(bob):
     assert second.entry == first.entry
 
 
-def test_a_replay_shows_the_entry_as_it_was_and_not_the_present(bob):
+def test_a_replay_shows_the_entry_as_it_was(bob):
     first = post(bob, 3, idempotency_key="k").entry
     post(bob, 4)
 
@@ -148,7 +148,7 @@ def test_a_refusal_is_not_remembered(bob):
     assert posted.entry.balance_after == 0
 
 
-def test_a_purchase_and_a_grant_say_what_they_are(bob):
+def test_a_purchase_and_a_grant_differ_in_reason(bob):
     asked = {"user_id": bob.pk, "amount": Decimal(3), "reference": "order 7"}
 
     bought = grant_credits(**asked, reason=EntryReason.PURCHASE, idempotency_key="1").entry

@@ -132,7 +132,7 @@ def test_pages_follow_each_other_and_keep_every_filter(alice):
     assert client_of(alice).get(third["previous"]).json()["results"] == second["results"]
 
 
-def test_a_cursor_goes_on_where_the_page_before_ended_whatever_comes_in_meanwhile(alice):
+def test_a_cursor_goes_on_where_the_previous_page_ended_despite_new_entries(alice):
     first = listed(alice, limit=2)
     give(alice, 7)
 
@@ -173,7 +173,7 @@ def test_an_offset_beyond_the_end_is_an_empty_page(alice):
         ("format", "xml"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(alice, parameter, value):
+def test_an_invalid_parameter_is_refused_by_name(alice, parameter, value):
     answer = client_of(alice).get(PATH, {parameter: value})
 
     assert answer.status_code == 400
@@ -208,12 +208,12 @@ def test_csv_is_cut_only_when_asked(alice):
     assert [row["amount"] for row in rows] == ["10", "-3"]
 
 
-def test_everybody_sees_their_own_entries_only(alice):
+def test_customers_see_only_their_own_entries(alice):
     assert listed(UserFactory())["count"] == 0
     assert listed(StaffFactory(is_superuser=True))["count"] == 0
 
 
-def test_nobody_sees_anything_without_a_token(alice):
+def test_a_call_without_a_token_is_refused(alice):
     assert APIClient().get(PATH).status_code == 401
     assert APIClient(headers={"Authorization": "Bearer nonsense"}).get(PATH).json()["code"] == "token_invalid"
 

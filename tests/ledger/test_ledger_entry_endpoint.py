@@ -27,7 +27,7 @@ def test_an_entry_looks_as_it_does_in_the_list(alice, entry):
     assert (answer.json()["id"], answer.json()["amount"]) == (entry.pk, 12.5)
 
 
-def test_an_entry_of_somebody_else_is_as_unknown_as_one_that_is_not_there(entry, bob):
+def test_another_customers_entry_is_not_found(entry, bob):
     for stranger in (bob, StaffFactory(is_superuser=True)):
         answers = [client_of(stranger).get(f"{LIST}/{number}") for number in (entry.pk, 2**62)]
 
@@ -43,7 +43,7 @@ def test_an_absurd_id_is_unknown(alice, entry, absurd):
     assert (answer.status_code, answer.json()) == (404, NOT_FOUND)
 
 
-def test_nobody_sees_an_entry_without_a_token(alice, entry):
+def test_a_call_without_a_token_is_refused(alice, entry):
     signed_in = client_of(alice)
     User.objects.filter(pk=alice.pk).update(is_active=False)
 
@@ -51,7 +51,7 @@ def test_nobody_sees_an_entry_without_a_token(alice, entry):
         assert client.get(f"{LIST}/{entry.pk}").status_code == 401
 
 
-def test_an_entry_is_not_to_be_changed(alice, entry):
+def test_an_entry_cannot_be_changed(alice, entry):
     client = client_of(alice)
 
     for method in ("put", "patch", "delete", "post"):

@@ -61,7 +61,7 @@ def drained(pages, *, limit):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_every_filter_page_and_cursor_gives_what_a_plain_list_gives(alice, history, seed):
+def test_every_filter_page_and_cursor_matches_a_plain_list(alice, history, seed):
     chance = random.Random(seed)
     moments = [entry.created_at + shift for entry in history for shift in (-MICROSECOND, MICROSECOND, 0 * MICROSECOND)]
 
@@ -108,12 +108,12 @@ def test_entries_that_come_meanwhile_do_not_shift_the_pages(alice, history):
     assert pages.page(limit=10, offset=10) == history[10:20]
 
 
-def test_others_see_nothing_of_it(bob, history):
+def test_another_customer_sees_none_of_the_entries(bob, history):
     assert {entry.user for entry in ledger_of(user_id=bob.pk).every()} == {bob}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8])
-def test_the_first_entry_at_a_moment_is_found_at_every_edge(bob, count):
+def test_the_first_entry_at_a_time_is_found_at_every_edge(bob, count):
     entries = [give(bob, 1) for _ in range(count)]
 
     for entry in entries:

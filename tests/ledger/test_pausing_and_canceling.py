@@ -61,7 +61,7 @@ def test_a_paused_subscription_brings_nothing(alice):
     assert len(spans(alice)) == 1
 
 
-def test_resumed_within_the_period_it_goes_on_as_if_nothing_had_been(alice):
+def test_resuming_within_the_period_continues_it(alice):
     before = subscribe(alice, plan(100))
     pause(alice)
 
@@ -75,7 +75,7 @@ def test_resumed_within_the_period_it_goes_on_as_if_nothing_had_been(alice):
     assert len(spans(alice)) == 1
 
 
-def test_resumed_after_the_period_a_new_one_begins_and_brings_its_credits(alice):
+def test_resuming_after_the_period_begins_a_new_one_with_its_credits(alice):
     subscribe(alice, plan(100, cap=None))
     pause(alice)
     let_time_pass(alice, months=2)
@@ -92,7 +92,7 @@ def test_resumed_after_the_period_a_new_one_begins_and_brings_its_credits(alice)
     assert available(alice) == 300
 
 
-def test_a_change_that_waited_through_a_pause_is_made_with_the_new_period(alice):
+def test_a_change_pending_through_a_pause_is_made_with_the_new_period(alice):
     subscribe(alice, plan(100))
     move(alice, plan(40, code="less"))
     pause(alice)
@@ -104,7 +104,7 @@ def test_a_change_that_waited_through_a_pause_is_made_with_the_new_period(alice)
     assert subscription_of(alice).plan.code == "less"
 
 
-def test_canceled_to_the_end_it_brings_nothing_more_and_takes_nothing(alice):
+def test_canceling_to_the_end_grants_and_takes_nothing_more(alice):
     subscribe(alice, plan(100, cap=None))
 
     cancel(alice)
@@ -119,7 +119,7 @@ def test_canceled_to_the_end_it_brings_nothing_more_and_takes_nothing(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_a_cancellation_that_waits_is_taken_back(alice):
+def test_a_pending_cancellation_can_be_taken_back(alice):
     subscribe(alice, plan(100))
     cancel(alice)
 
@@ -131,7 +131,7 @@ def test_a_cancellation_that_waits_is_taken_back(alice):
     assert available(alice) == 100
 
 
-def test_canceled_at_once_it_is_over_and_its_credits_stay_to_their_end(alice):
+def test_canceling_at_once_ends_it_and_keeps_its_credits_until_they_expire(alice):
     subscription = subscribe(alice, plan(100))
 
     cancel(alice, at_once=True)
@@ -156,7 +156,7 @@ def test_after_the_end_another_one_may_be_started(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_with_an_end_of_its_own_the_last_period_is_shorter_and_brings_its_part(alice):
+def test_the_last_period_before_a_set_end_is_shorter_and_prorated(alice):
     start = timezone.now() - dt.timedelta(seconds=1)
     end = months_after(start, 1) + dt.timedelta(days=7, microseconds=1)
     subscribe(alice, plan(100), starts_at=start, ends_at=end)
@@ -177,7 +177,7 @@ def test_with_an_end_of_its_own_the_last_period_is_shorter_and_brings_its_part(a
     assert reconcile(Scope())[1] == []
 
 
-def test_a_paused_one_ends_too(alice):
+def test_a_paused_subscription_ends_at_its_set_end(alice):
     subscribe(alice, plan(100), ends_at=timezone.now() + dt.timedelta(days=40))
     pause(alice)
 
@@ -187,7 +187,7 @@ def test_a_paused_one_ends_too(alice):
     assert subscription_of(alice).status == "expired"
 
 
-def test_what_makes_no_sense_is_refused(alice):
+def test_an_action_that_does_not_fit_the_state_is_refused(alice):
     later, earlier = timezone.now() + dt.timedelta(days=1), timezone.now() - dt.timedelta(days=1)
     for times in ({"starts_at": later}, {"ends_at": earlier}):
         with pytest.raises(SubscriptionUntimely):

@@ -25,7 +25,7 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
-def test_what_is_tampered_with_is_found(bob, statement):
+def test_tampering_is_found(bob, statement):
     note_refund(payment_id=bought(bob, cards.APPROVE).pk, refunded_minor=625, now=timezone.now())
     checked, findings = reconcile(Scope())
     assert (checked["payments"], findings) == (1, [])
@@ -39,5 +39,5 @@ def test_what_is_tampered_with_is_found(bob, statement):
     assert reconcile(Scope(user_id=bob.pk))[1] == findings
 
 
-def test_every_check_finds_something():
+def test_every_check_has_a_tampering_that_it_finds():
     assert {check.name for check in PAYMENT_CHECKS} == set(TAMPERINGS.values())

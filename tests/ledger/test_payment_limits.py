@@ -27,7 +27,7 @@ def _few(settings):
     settings.TOP_UP_DECLINES_PER_HOUR, settings.UNPAID_TOP_UPS_PER_HOUR, settings.NEW_CARDS_PER_DAY = 3, 6, 2
 
 
-def test_declines_beyond_the_bound_are_429_with_a_time_to_come_back_and_reach_nobody(bob, monkeypatch):
+def test_declines_beyond_the_limit_are_429_with_retry_after_and_reach_no_provider(bob, monkeypatch):
     client, sells, saved = client_of(bob), package().code, card(bob, cards.DECLINE).pk
     body = {"package": sells, "payment_method_id": saved}
     asked = [client.post(TOP_UPS, body, HTTP_IDEMPOTENCY_KEY=f"{number}") for number in range(3)]
@@ -42,7 +42,7 @@ def test_declines_beyond_the_bound_are_429_with_a_time_to_come_back_and_reach_no
     assert client.post(TOP_UPS, body, HTTP_IDEMPOTENCY_KEY="0").json()["id"] == asked[0].json()["id"]
 
 
-def test_another_card_another_customer_and_the_next_hour(bob, alice):
+def test_the_limit_of_declines_is_for_one_card_one_customer_and_one_hour(bob, alice):
     now = timezone.now()
     for _ in range(3):
         bought(bob, cards.DECLINE, now=now)
@@ -56,7 +56,7 @@ def test_another_card_another_customer_and_the_next_hour(bob, alice):
     assert bought(bob, cards.APPROVE, now=now + HOUR).state == PaymentState.SUCCEEDED
 
 
-def test_what_was_never_sent_or_succeeded_in_the_end_does_not_count(bob):
+def test_payments_never_sent_or_finally_succeeded_do_not_count(bob):
     settled(bought(bob, cards.TIME_OUT))
     for _ in range(2):
         settled(bought(bob, cards.ANSWER_LOST))
@@ -66,7 +66,7 @@ def test_what_was_never_sent_or_succeeded_in_the_end_does_not_count(bob):
     assert bought(bob, cards.APPROVE).state == PaymentState.SUCCEEDED
 
 
-def test_a_payment_whose_outcome_nobody_knows_holds_its_place(bob):
+def test_a_payment_with_an_unknown_outcome_counts(bob):
     for _ in range(3):
         bought(bob, cards.ANSWER_LOST)
 
@@ -75,7 +75,7 @@ def test_a_payment_whose_outcome_nobody_knows_holds_its_place(bob):
 
 
 @pytest.mark.parametrize("method_id", [None, cards.AUTHENTICATE])
-def test_pages_and_confirmations_that_nobody_goes_through_with_are_bounded(bob, method_id):
+def test_abandoned_pages_and_confirmations_are_limited(bob, method_id):
     for _ in range(6):
         bought(bob, method_id)
 
@@ -83,7 +83,7 @@ def test_pages_and_confirmations_that_nobody_goes_through_with_are_bounded(bob, 
         buy(bob, method_id)
 
 
-def test_new_cards_are_few_a_day_whatever_becomes_of_those_before(bob, alice):
+def test_new_cards_are_limited_per_day_whether_or_not_they_are_kept(bob, alice):
     client = client_of(bob)
     begun = [client.post(METHODS).status_code for _ in range(2)]
     saved = card(bob, cards.APPROVE)

@@ -48,7 +48,7 @@ def test_a_refund_takes_back_all_by_an_entry_that_reverses_the_purchase(bob, pay
     assert taken.metadata == {"payment_id": payment.pk}
 
 
-def test_a_part_refunded_is_a_part_taken_back_and_the_sum_is_exact(bob, payment):
+def test_a_partial_refund_takes_back_its_part_exactly(bob, payment):
     for refunded in (1, 417, 1249, 1250):
         refund(payment, refunded)
 
@@ -57,7 +57,7 @@ def test_a_part_refunded_is_a_part_taken_back_and_the_sum_is_exact(bob, payment)
 
 
 @pytest.mark.parametrize("later", [[1250, 1250], [1250, 600], [1250, 5000]])
-def test_what_comes_late_or_twice_or_is_too_much_takes_nothing_more(bob, payment, later):
+def test_late_repeated_and_excessive_messages_take_nothing_more(bob, payment, later):
     for refunded in later:
         refund(payment, refunded)
 
@@ -85,7 +85,7 @@ def test_a_refund_heard_of_before_the_payment_is_taken_back_after_it(bob):
         ([LOST, OPEN], [1000, -1000]),
     ],
 )
-def test_a_dispute_takes_back_until_it_is_won_in_whatever_order_it_is_heard(bob, payment, heard, entries):
+def test_a_dispute_takes_back_until_it_is_won_in_any_order_of_messages(bob, payment, heard, entries):
     for status in heard:
         dispute(payment, status)
 
@@ -99,7 +99,7 @@ def test_a_refund_and_a_dispute_take_back_no_more_than_was_given(bob, payment):
     assert sum(purchases(bob)) == 0
 
 
-def test_credits_that_are_spent_or_held_are_taken_back_when_there_are_some_again(bob, payment):
+def test_spent_or_held_credits_are_taken_back_when_available_again(bob, payment):
     post(bob, -700)
     held = hold(bob, 100).hold
     refund(payment, 1250)
@@ -116,7 +116,7 @@ def test_credits_that_are_spent_or_held_are_taken_back_when_there_are_some_again
     assert settle_reversals(payment_id=payment.pk) == "nothing"
 
 
-def test_a_frozen_balance_is_taken_from_and_stays_frozen(bob, payment):
+def test_a_reversal_debits_a_frozen_balance_which_stays_frozen(bob, payment):
     freeze(bob)
     bob.balance.refresh_from_db()
     frozen_at = bob.balance.frozen_at
@@ -128,5 +128,5 @@ def test_a_frozen_balance_is_taken_from_and_stays_frozen(bob, payment):
     assert bob.balance.frozen_at == frozen_at
 
 
-def test_a_payment_that_is_not_there_has_nothing_to_take_back(bob):
+def test_an_unknown_payment_has_nothing_to_take_back(bob):
     assert settle_reversals(payment_id=0) == "not_found"

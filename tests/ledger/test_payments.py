@@ -37,7 +37,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("method_id", EXPECTED)
-def test_a_payment_comes_to_the_state_that_the_provider_tells(bob, method_id):
+def test_a_payment_gets_the_state_that_the_provider_reports(bob, method_id):
     payment = bought(bob, method_id)
 
     assert payment.state == EXPECTED[method_id]
@@ -54,7 +54,7 @@ def test_a_payment_that_succeeds_is_one_entry_that_names_it(bob):
     assert payment.entry_id == entry.pk
 
 
-def test_a_declined_card_is_told_and_costs_nothing(bob):
+def test_a_declined_card_is_reported_and_costs_nothing(bob):
     payment = bought(bob, cards.DECLINE)
 
     assert (payment.failure_code, payment.failure_message) == ("card_declined", "Your card was declined.")
@@ -113,14 +113,14 @@ def test_a_charge_whose_answer_was_lost_is_found_and_credited(bob):
     assert fake().charges.count(payment.provider_key) == 1
 
 
-def test_a_call_that_may_be_on_its_way_is_not_given_up(bob):
+def test_a_call_that_may_still_arrive_is_not_failed(bob):
     payment = bought(bob, cards.TIME_OUT)
 
     assert settled(payment, after=dt.timedelta(seconds=30)).state == PaymentState.PENDING
 
 
 @pytest.mark.parametrize("method_id", EXPECTED)
-def test_repeating_a_purchase_with_its_key_answers_with_the_first_and_asks_nobody(bob, method_id):
+def test_repeating_a_purchase_with_its_key_returns_the_first_without_a_provider_call(bob, method_id):
     first = buy(bob, method_id, key="one")
 
     again = buy(bob, method_id, key="one")
@@ -141,7 +141,7 @@ def test_keys_belong_to_the_customer(bob, alice):
     assert buy(bob, key="one").payment.pk != buy(alice, key="one").payment.pk
 
 
-def test_the_terms_are_those_of_the_moment_whatever_becomes_of_the_package(bob):
+def test_the_terms_are_those_of_the_package_at_purchase(bob):
     payment = bought(bob, cards.ANSWER_LOST)
     sold = package()
     sold.credits, sold.name, sold.is_active = Decimal(5), "Other", False
@@ -154,7 +154,7 @@ def test_the_terms_are_those_of_the_moment_whatever_becomes_of_the_package(bob):
         buy(bob, cards.APPROVE)
 
 
-def test_a_removed_card_and_anothers_card_are_not_there(bob, alice):
+def test_a_removed_card_and_another_customers_card_are_not_found(bob, alice):
     payment = bought(bob, cards.APPROVE)
     remove_card(user_id=bob.pk, payment_method_id=payment.method_id, now=timezone.now())
 
@@ -172,7 +172,7 @@ def test_credits_that_the_balance_could_not_take_are_not_sold(bob):
         buy(bob, cards.APPROVE)
 
 
-def test_no_payment_is_begun_where_none_are_taken(bob, settings):
+def test_no_payment_is_begun_without_a_provider(bob, settings):
     settings.PAYMENT_PROVIDER = "none"
 
     with pytest.raises(errors.PaymentsOff):
@@ -192,7 +192,7 @@ def test_money_for_something_else_is_not_credited_and_is_noted(bob, said):
     assert PaymentOutcome.objects.filter(payment=payment, outcome="mismatch").count() == 1
 
 
-def test_the_providers_name_of_one_payment_is_no_others(bob):
+def test_one_provider_id_belongs_to_one_payment(bob):
     first, second = bought(bob, cards.APPROVE), bought(bob, cards.AUTHENTICATE)
     answer = paid_answer(second, provider_payment_id=first.provider_payment_id)
     type(second).objects.filter(pk=second.pk).update(provider_payment_id=None)
@@ -203,7 +203,7 @@ def test_the_providers_name_of_one_payment_is_no_others(bob):
     assert purchases(bob) == [Decimal(1000)]
 
 
-def test_what_failed_or_expired_here_but_was_paid_there_is_credited(bob):
+def test_a_payment_failed_or_expired_here_but_paid_at_the_provider_is_credited(bob):
     for method_id in (cards.TIME_OUT, cards.DECLINE):
         payment = settled(bought(bob, method_id))
         assert payment.state == PaymentState.FAILED
@@ -244,7 +244,7 @@ def test_a_receipt_is_due_with_the_credit_and_sent_once(bob):
         "DELETE FROM ledger_paymentoutcome",
     ],
 )
-def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statement):
+def test_the_database_keeps_paid_payments_and_noted_reversals(bob, statement):
     payment = bought(bob, cards.APPROVE)
     note_single_refund(
         payment_id=payment.pk, provider_refund_id="re_1", amount_minor=5, has_failed=True, now=timezone.now()
@@ -255,7 +255,7 @@ def test_what_was_paid_stays_paid_and_what_was_learnt_stays_learnt(bob, statemen
 
 
 @pytest.mark.parametrize("begin", ["top-up", "auto-reload"])
-def test_a_payment_is_as_old_as_its_own_call_and_not_as_what_came_before_it(alice, monkeypatch, begin):
+def test_the_age_of_a_payment_counts_from_its_own_provider_call(alice, monkeypatch, begin):
     clock = iter([0.0, 130.9, 130.9])  # registering the customer took that long
     monkeypatch.setattr(top_ups, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(buying, "time", SimpleNamespace(monotonic=lambda: next(clock)))

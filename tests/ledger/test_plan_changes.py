@@ -140,7 +140,7 @@ def test_another_interval_waits_and_keeps_the_day_of_the_anchor(alice, small):
     assert reconcile(Scope())[1] == []
 
 
-def test_a_change_that_waits_is_taken_back_by_asking_for_what_runs(alice, small, big):
+def test_a_pending_change_is_taken_back_by_asking_for_the_current_plan(alice, small, big):
     subscribe(alice, big)
     move(alice, small)
 
@@ -184,7 +184,7 @@ def test_the_same_key_changes_once_and_another_payload_is_refused(alice, small, 
         move(alice, small, idempotency_key="k")
 
 
-def test_a_plan_off_the_list_stays_for_those_who_have_it_and_takes_nobody_new(alice, small, big):
+def test_a_withdrawn_plan_keeps_its_customers_and_accepts_no_new_ones(alice, small, big):
     subscribe(alice, big)
     small.is_active = big.is_active = False
     small.save()
@@ -198,7 +198,7 @@ def test_a_plan_off_the_list_stays_for_those_who_have_it_and_takes_nobody_new(al
         subscribe(UserFactory(), big)
 
 
-def test_what_cannot_be_changed_says_why(alice, small, big):
+def test_an_impossible_change_is_refused_with_its_reason(alice, small, big):
     subscribe(alice, small)
     pause(alice)
     with pytest.raises(SubscriptionUnchanged, match="paused"):
@@ -220,7 +220,7 @@ def test_a_record_kept_by_hand_brings_nothing_and_is_only_canceled(small, big):
     assert reconcile(Scope())[1] == []
 
 
-def test_spending_in_the_midst_of_it_all_adds_up(alice, small, big):
+def test_plan_changes_among_charges_keep_every_sum(alice, small, big):
     subscribe(alice, small)
     charge(alice, credits=100)
     extra = move(alice, big).change.credits

@@ -70,7 +70,7 @@ def test_an_adjustment_may_take_credits_away(alice):
     assert entry.balance_after == Decimal("0.000001")
 
 
-def test_an_entry_keeps_all_that_was_asked(alice, clerk):
+def test_an_entry_stores_every_argument(alice, clerk):
     entry = post(
         alice,
         "12.5",
@@ -87,7 +87,7 @@ def test_an_entry_keeps_all_that_was_asked(alice, clerk):
     assert stored.reverses is None
 
 
-def test_the_first_use_of_a_balance_makes_it(bob):
+def test_the_first_entry_creates_the_balance(bob):
     entry = post(bob, 7).entry
 
     assert (entry.seq, entry.balance_after) == (1, 7)
@@ -134,7 +134,7 @@ def test_more_than_is_available_is_refused_with_both_numbers(alice):
     )
 
 
-def test_what_holds_would_have_covered_is_refused_as_held(alice):
+def test_a_debit_that_holds_would_cover_is_refused_as_held(alice):
     opened = hold(alice, 30).hold
 
     with pytest.raises(InsufficientCredits) as refused:
@@ -145,7 +145,7 @@ def test_what_holds_would_have_covered_is_refused_as_held(alice):
     assert refused.value.extra["credits_reserved"] == 30
 
 
-def test_what_even_released_holds_would_not_cover_is_refused_as_spent(alice):
+def test_a_debit_that_even_released_holds_would_not_cover_is_refused_as_spent(alice):
     hold(alice, 30)
 
     with pytest.raises(InsufficientCredits) as refused:
@@ -177,14 +177,14 @@ def test_a_balance_reaches_its_limit_and_not_one_step_further(bob):
     assert post(bob, -1).entry.balance_after == LARGEST - 1
 
 
-def test_nobody_has_no_balance(db):
+def test_an_entry_for_an_unknown_customer_is_refused(db):
     with pytest.raises(UnknownCustomer):
         post(987_654_321, 1)
 
     assert not Balance.objects.filter(user_id=987_654_321).exists()
 
 
-def test_nobody_has_no_balance_to_take_from_either(db):
+def test_a_debit_of_an_unknown_customer_is_refused(db):
     with pytest.raises(UnknownCustomer):
         post(987_654_321, -1)
 
@@ -213,7 +213,7 @@ def test_granted_total_is_the_sum_of_all_that_is_not_usage(alice):
     assert balance(alice).granted_total == 130
 
 
-def test_before_any_change_the_balance_was_last_updated_when_the_account_was_made(db):
+def test_last_updated_is_the_creation_of_the_account_before_any_change(db):
     made_at = timezone.now() - dt.timedelta(days=3)
     user = UserFactory(created_at=made_at)
 
@@ -230,7 +230,7 @@ def test_a_refusal_does_not_change_when_the_balance_was_last_updated(db):
     assert balance(user).last_updated == made_at
 
 
-def test_an_entry_is_when_the_balance_was_last_updated(alice):
+def test_last_updated_is_the_time_of_the_last_entry(alice):
     entry = post(alice, 1).entry
 
     assert balance(alice).last_updated == entry.created_at
@@ -255,7 +255,7 @@ def test_a_balance_is_read_in_one_statement(alice, django_assert_num_queries):
         balance(alice)
 
 
-def test_a_temporary_table_deceives_no_door(alice):
+def test_a_temporary_table_cannot_shadow_a_table_of_the_ledger(alice):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE ledger_balance (LIKE public.ledger_balance INCLUDING ALL) ON COMMIT DROP")
         cursor.execute("CREATE TEMP TABLE ledger_entry (LIKE public.ledger_entry INCLUDING ALL) ON COMMIT DROP")

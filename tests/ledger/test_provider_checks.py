@@ -51,7 +51,7 @@ def told(monkeypatch):
     return tell
 
 
-def test_payments_of_every_fate_agree_with_a_provider_that_remembers_them(bob):
+def test_payments_of_every_state_agree_with_the_provider(bob):
     for card in (cards.APPROVE, cards.DECLINE, cards.AUTHENTICATE, cards.TIME_OUT):
         bought(bob, card)
 
@@ -74,21 +74,21 @@ def test_money_that_was_never_credited_is_found_until_it_is_settled(bob):
 @pytest.mark.parametrize(
     "said", [{"state": "failed"}, {"amount_minor": 1}, {"currency": "EUR"}], ids=lambda said: next(iter(said))
 )
-def test_what_was_credited_without_that_money_is_found(bob, told, said):
+def test_credits_without_the_providers_money_are_found(bob, told, said):
     payment = bought(bob, cards.APPROVE)
     told(statement_of(payment, **said))
 
     assert findings() == [("payment_is_at_the_provider", bob.pk, payment.pk)]
 
 
-def test_what_was_credited_and_the_provider_does_not_know_is_found(bob, told):
+def test_a_credited_payment_unknown_to_the_provider_is_found(bob, told):
     payment = bought(bob, cards.APPROVE)
     told()
 
     assert findings() == [("payment_is_at_the_provider", bob.pk, payment.pk)]
 
 
-def test_what_the_provider_gave_back_unheard_is_found(bob, told):
+def test_a_refund_at_the_provider_that_was_never_noted_is_found(bob, told):
     payment = bought(bob, cards.APPROVE)
     told(statement_of(payment, refunded_minor=500))
 
@@ -114,7 +114,7 @@ def test_a_payment_of_ours_that_a_restored_database_has_lost_is_found(bob, told)
     assert findings(Scope(bob.pk)) == []
 
 
-def test_what_goes_on_while_the_provider_is_asked_is_no_finding(bob, monkeypatch):
+def test_a_payment_credited_during_the_comparison_is_no_finding(bob, monkeypatch):
     payment = bought(bob, cards.ANSWER_LOST)
 
     def credited_meanwhile(provider, orders, *, since):
@@ -155,7 +155,7 @@ def test_reconcile_says_what_it_compared_and_finds_what_differs(bob, told):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_provider_that_does_not_answer_is_said_and_spoils_no_other_check(bob, monkeypatch):
+def test_a_provider_that_does_not_answer_is_reported_and_spoils_no_other_check(bob, monkeypatch):
     bought(bob, cards.APPROVE)
 
     def away(*_, **__):
@@ -185,7 +185,7 @@ def test_stripes_list_is_read_back_to_the_day_and_only_what_is_ours():
     assert "expand" in stripe.calls[0]["path"]
 
 
-def test_the_fake_provider_tells_of_the_orders_that_it_was_given():
+def test_the_fake_provider_lists_the_orders_that_it_received():
     order = Order(uuid.uuid4(), 1250, "USD", "Small", "fake_customer_1", cards.APPROVE)
     unsent = Order(uuid.uuid4(), 1250, "USD", "Small", "fake_customer_1", cards.TIME_OUT)
     fake().charge(order)

@@ -84,7 +84,7 @@ def test_a_declined_card_is_an_answer_and_says_why(stage):
     assert answer.failure_message
 
 
-def test_a_card_that_wants_authentication_says_where_to_go_on(stage):
+def test_a_card_that_requires_authentication_returns_an_action_url(stage):
     answer = stage.provider.charge(stage.order(AUTHENTICATE))
 
     assert answer.state == PaymentState.REQUIRES_ACTION
@@ -92,7 +92,7 @@ def test_a_card_that_wants_authentication_says_where_to_go_on(stage):
 
 
 @pytest.mark.parametrize("card", [APPROVE, AUTHENTICATE])
-def test_looking_up_tells_the_same_again(stage, card):
+def test_looking_up_returns_the_same_answer(stage, card):
     order = stage.order(card)
     answer = stage.provider.charge(order)
 
@@ -101,7 +101,7 @@ def test_looking_up_tells_the_same_again(stage, card):
     assert again == answer
 
 
-def test_what_was_not_paid_can_be_cancelled_and_stays_so(stage):
+def test_an_unpaid_charge_can_be_cancelled_for_good(stage):
     order = stage.order(AUTHENTICATE)
     order = replace(order, provider_payment_id=stage.provider.charge(order).provider_payment_id)
 
@@ -110,14 +110,14 @@ def test_what_was_not_paid_can_be_cancelled_and_stays_so(stage):
     assert stage.provider.look_up(order).state == PaymentState.EXPIRED
 
 
-def test_what_was_paid_cannot_be_cancelled(stage):
+def test_a_paid_charge_cannot_be_cancelled(stage):
     order = stage.order()
     order = replace(order, provider_payment_id=stage.provider.charge(order).provider_payment_id)
 
     assert stage.provider.cancel(order).state == PaymentState.SUCCEEDED
 
 
-def test_a_card_that_is_not_there_is_refused(stage):
+def test_an_unknown_card_is_refused(stage):
     order = replace(stage.order(), method_id="pm_nowhere")
 
     with pytest.raises(Refused):

@@ -38,7 +38,7 @@ def test_the_last_credit_is_taken_once():
     assert_all_promises_are_kept()
 
 
-def test_one_key_makes_one_entry():
+def test_a_key_makes_one_entry():
     user = customer_with(100)
 
     outcomes = at_once(16, lambda: post(user, 5, idempotency_key="k"))
@@ -49,7 +49,7 @@ def test_one_key_makes_one_entry():
     assert_all_promises_are_kept()
 
 
-def test_a_twin_that_takes_the_last_credit_is_a_twin_and_no_rival():
+def test_a_repeat_of_the_call_that_takes_the_last_credit_is_not_refused():
     for _ in range(5):
         user = customer_with(100)
 
@@ -68,7 +68,7 @@ def test_a_twin_that_takes_the_last_credit_is_a_twin_and_no_rival():
     ],
     ids=["entry", "hold"],
 )
-def test_who_comes_before_a_twin_has_committed_waits_and_answers_the_same(credits, move):
+def test_a_repeat_waits_for_an_uncommitted_call_and_returns_the_same(credits, move):
     user = customer_with(credits)
 
     (made, is_replay), (answered, is_answer_replay) = before_it_commits(lambda: move(user), lambda: move(user))
@@ -79,7 +79,7 @@ def test_who_comes_before_a_twin_has_committed_waits_and_answers_the_same(credit
     assert_all_promises_are_kept()
 
 
-def test_the_first_use_of_a_balance_by_many_makes_one():
+def test_many_first_entries_at_once_create_one_balance():
     user = UserFactory()
 
     outcomes = at_once(8, lambda: post(user, 2))
@@ -89,7 +89,7 @@ def test_the_first_use_of_a_balance_by_many_makes_one():
     assert_all_promises_are_kept()
 
 
-def test_one_key_is_used_once_even_for_the_first_use():
+def test_a_key_is_used_once_even_on_a_new_balance():
     user = UserFactory()
 
     outcomes = at_once(8, lambda: post(user, 2, idempotency_key="k"))
@@ -110,7 +110,7 @@ def test_the_last_credits_are_held_once():
     assert_all_promises_are_kept()
 
 
-def test_one_key_opens_one_hold():
+def test_a_key_opens_one_hold():
     user = customer_with(10)
 
     outcomes = at_once(8, lambda: hold(user, 10, idempotency_key="k"))
@@ -133,7 +133,7 @@ def test_a_hold_is_released_once():
     assert_all_promises_are_kept()
 
 
-def test_one_key_releases_a_hold_once_and_answers_every_caller():
+def test_a_key_releases_a_hold_once_and_every_caller_gets_the_result():
     user = customer_with(10)
     hold_id = hold(user, 10).hold.pk
 
@@ -143,7 +143,7 @@ def test_one_key_releases_a_hold_once_and_answers_every_caller():
     assert_all_promises_are_kept()
 
 
-def test_of_release_and_expiry_one_wins_and_the_credits_come_back_once():
+def test_release_or_expiry_wins_and_the_credits_come_back_once():
     user = customer_with(100)
     opened = [hold(user, 10, seconds=1).hold for _ in range(8)]
     pending = iter(opened)
@@ -176,7 +176,7 @@ def test_freed_credits_are_spent_once_by_those_who_wait_for_them():
     assert_all_promises_are_kept()
 
 
-def test_entries_and_holds_of_many_kinds_at_once_keep_every_promise():
+def test_entries_and_holds_of_many_kinds_at_once_pass_every_check():
     user = customer_with(50)
     turns = itertools.count()
 

@@ -31,7 +31,7 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
-def test_what_is_tampered_with_is_found(statement):
+def test_tampering_is_found(statement):
     user = low(50)
     run_all()
     assert reconcile(Scope())[1] == []
@@ -44,13 +44,13 @@ def test_what_is_tampered_with_is_found(statement):
     assert reconcile(Scope(user_id=user.pk))[1] == findings
 
 
-def test_every_check_finds_something_or_what_it_looks_for_cannot_be():
+def test_every_check_finds_a_tampering_or_the_database_prevents_it():
     found = {check.name for check in RELOAD_CHECKS} - set(TAMPERINGS.values())
 
     assert found == {"one_reload_at_a_time"}  # a unique index prevents it: see below
 
 
-def test_the_database_lets_one_payment_of_auto_reload_be_open():
+def test_the_database_allows_one_open_auto_reload_payment():
     user = low(50, cards.ANSWER_LOST)
     run_all()
     (payment,) = reloads(user)
@@ -71,7 +71,7 @@ def test_the_database_lets_one_payment_of_auto_reload_be_open():
         lambda user: Payment.objects.filter(user=user).update(kind="top_up"),
     ],
 )
-def test_the_database_keeps_what_is_off_off_and_the_history_as_it_was(forbidden):
+def test_the_database_refuses_to_turn_it_on_or_to_alter_its_history(forbidden):
     user = low(50)
     run_all()
     change(user, enabled=False)
@@ -84,14 +84,14 @@ def test_the_database_keeps_what_is_off_off_and_the_history_as_it_was(forbidden)
 @pytest.mark.parametrize(
     "missing", ["threshold", "amount", "monthly_cap_minor", "method", "consented_at", "sentence", "price_minor"]
 )
-def test_the_database_lets_nothing_be_on_without_terms_and_consent(missing):
+def test_the_database_refuses_auto_reload_without_terms_and_consent(missing):
     user = low(50)
 
     with pytest.raises(IntegrityError, match="reload_that_is_on_was_agreed_to"), transaction.atomic():
         AutoReload.objects.filter(pk=user.pk).update(**{missing: None})
 
 
-def test_what_is_paid_is_still_credited_when_it_was_turned_off_meanwhile():
+def test_a_payment_is_credited_though_auto_reload_was_turned_off_meanwhile():
     user = low(50, cards.AUTHENTICATE)
     run_all()
     change(user, enabled=False)

@@ -33,7 +33,7 @@ def test_a_price_is_rounded_up_to_the_smallest_unit(rate, credits):
 
 
 @given(rate=RATES, minor=st.integers(0, 10**8))
-def test_what_money_buys_costs_no_more_than_it_and_a_millionth_more_does(rate, minor):
+def test_credits_bought_cost_at_most_the_money_and_a_millionth_more_costs_more(rate, minor):
     credits = rate.credits_within(minor)
 
     assert rate.price_of(credits) <= minor
@@ -48,9 +48,7 @@ def test_what_money_buys_costs_no_more_than_it_and_a_millionth_more_does(rate, m
     below=st.fractions(0, 1),
     left_minor=st.integers(0, 10**8),
 )
-def test_a_purchase_is_enough_and_no_more_or_all_that_is_left_pays_for(
-    rate, threshold, step, is_target, below, left_minor
-):
+def test_a_purchase_closes_the_gap_exactly_or_uses_up_the_cap(rate, threshold, step, is_target, below, left_minor):
     asked = terms(threshold, target=threshold + step) if is_target else terms(threshold, amount=step)
     has = (threshold * below.numerator / below.denominator).quantize(Decimal("0.000001")) - Decimal("0.000001")
 

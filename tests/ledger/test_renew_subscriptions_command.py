@@ -41,7 +41,7 @@ def test_a_second_run_finds_nothing(alice):
     assert run("renew_subscriptions", "--json").json["due"] == 0
 
 
-def test_one_customer_may_be_named(alice):
+def test_a_run_accepts_one_customer(alice):
     bob = UserFactory(email="bob@example.com")
     subscribe(bob, plan(100))
     let_time_pass(bob, months=1)
@@ -53,7 +53,7 @@ def test_one_customer_may_be_named(alice):
     assert run("renew_subscriptions", "--user", "nobody@example.com").code == 1
 
 
-def test_what_fails_for_one_customer_does_not_stop_the_others(alice):
+def test_a_failure_of_one_customer_does_not_stop_the_others(alice):
     bob = UserFactory(email="bob@example.com")
     subscribe(bob, plan(100))
     let_time_pass(bob, months=1)
@@ -72,7 +72,7 @@ def test_what_fails_for_one_customer_does_not_stop_the_others(alice):
     assert run("renew_subscriptions", "--json").json["periods"] == 2
 
 
-def test_expiring_grants_renews_as_well(alice):
+def test_expire_grants_renews_subscriptions_too(alice):
     run("expire_grants")
 
     assert Entry.objects.filter(operation="subscription").count() == 3

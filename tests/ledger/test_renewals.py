@@ -56,7 +56,7 @@ def test_the_balance_is_exact_before_anything_is_written(alice):
     assert SubscriptionPeriod.objects.count() == 1
 
 
-def test_whoever_else_looks_sees_the_new_period_too(alice):
+def test_every_reader_sees_the_new_period(alice):
     price("free", 0)
     gateway = Gateway()
 
@@ -68,7 +68,7 @@ def test_whoever_else_looks_sees_the_new_period_too(alice):
     assert SubscriptionPeriod.objects.count() == 1
 
 
-def test_what_readers_see_is_what_is_written_down(alice):
+def test_readers_see_what_is_later_written(alice):
     granted(alice, 7, days=400)
     let_time_pass(alice, months=2)
     held(alice, credits=5)
@@ -83,7 +83,7 @@ def test_what_readers_see_is_what_is_written_down(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_the_summary_tells_the_period_that_runs(alice):
+def test_the_summary_shows_the_current_period(alice):
     answer = client_of(alice).get("/auth/account/summary").json()
 
     subscription = answer["subscription"]
@@ -93,7 +93,7 @@ def test_the_summary_tells_the_period_that_runs(alice):
     assert subscription["status"] == "active"
 
 
-def test_the_summary_knows_a_subscription_that_has_ended_no_more(alice):
+def test_the_summary_omits_an_ended_subscription(alice):
     cancel_subscription(user_id=alice.pk, note="n", actor_id=None, idempotency_key="k")
     let_time_pass(alice, months=1)
 
@@ -108,13 +108,13 @@ def test_the_ledger_lists_the_entries_of_a_due_period(alice):
     assert entries[0]["description"].startswith("Plan ")
 
 
-def test_the_grants_list_has_the_lot_of_a_due_period(alice):
+def test_the_grants_list_shows_the_grant_of_a_due_period(alice):
     grants = client_of(alice).get("/auth/account/grants").json()["results"]
 
     assert [(grant["remaining"], grant["status"]) for grant in grants] == [(100, "active"), (0, "expired")]
 
 
-def test_an_entry_is_made_at_the_periods_own_moment(alice):
+def test_an_entry_is_dated_at_the_start_of_its_period(alice):
     let_time_pass(alice, days=2)
 
     left(alice)
@@ -124,7 +124,7 @@ def test_an_entry_is_made_at_the_periods_own_moment(alice):
     assert granted.created_at == max(Entry.objects.filter(reason="usage").get().created_at, spans(alice)[-1][0])
 
 
-def test_what_is_overdrawn_is_paid_by_the_next_period(alice):
+def test_the_next_period_pays_what_is_overdrawn(alice):
     set_overdraft_limit(user_id=alice.pk, limit=Decimal(50), note="n", actor_id=alice.pk, idempotency_key="o")
     charge(alice, credits=140)
     let_time_pass(alice, months=1)
@@ -158,7 +158,7 @@ def test_a_plan_without_credits_has_periods_and_no_entries():
     assert reconcile(Scope())[1] == []
 
 
-def test_a_balance_takes_no_more_than_it_can_hold():
+def test_a_period_grants_no_more_than_the_balance_limit_allows():
     bob = customer_with("999999990")
     subscribe(bob, plan(100, cap=None))
     let_time_pass(bob, months=1)

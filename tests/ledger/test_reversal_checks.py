@@ -90,7 +90,7 @@ def test_a_dispute_that_was_won_and_gave_back_to_no_grant_is_found(bob, covers_u
     assert found(bob) == {"what_is_given_back_reaches_grants"} | (set() if covers_up else {"lots_are_the_balance"})
 
 
-def test_what_was_given_back_to_another_grant_than_was_drawn_on_is_found(bob):
+def test_credits_given_back_to_another_grant_than_was_drawn_on_are_found(bob):
     other = granted(bob, 1000)
     payment = bought(bob, cards.APPROVE)
     charge(bob, credits=1000)

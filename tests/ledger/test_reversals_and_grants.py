@@ -98,7 +98,7 @@ class TestADisputeThatIsWon:
 
         assert left(bob) == {payment.entry_id: 200, gift.pk: 500, other.pk: 600}
 
-    def test_gives_back_to_a_grant_that_has_ended_what_expires_at_once(self, bob):
+    def test_gives_back_to_an_ended_grant_credits_that_expire_at_once(self, bob):
         payment = bought(bob, cards.APPROVE)
         charge(bob, credits=800)
         gift = granted(bob, 500, days=1)
@@ -113,7 +113,7 @@ class TestADisputeThatIsWon:
         assert left(bob) == {payment.entry_id: 200, gift.pk: 0, other.pk: 600}
 
     @pytest.mark.parametrize("again", range(2))
-    def test_and_lost_again_and_won_again_leaves_what_it_found(self, bob, again):
+    def test_restores_every_grant_when_lost_and_won_repeatedly(self, bob, again):
         gift = granted(bob, 50, days=1)
         payment = bought(bob, cards.APPROVE)
         charge(bob, credits=60 + again)
@@ -139,7 +139,7 @@ class TestADisputeThatIsWon:
         assert left(bob) == {payment.entry_id: 100}
 
 
-class TestWhatComesBackToAGrantThatHasEnded:
+class TestCreditsReturnedToAnEndedGrant:
     def test_a_refund_expires_in_its_own_transaction(self, bob):
         gift = granted(bob, 50, days=1)
         spent = charge(bob, credits=50)
@@ -180,7 +180,7 @@ class TestWhatComesBackToAGrantThatHasEnded:
 
 
 class TestAnOverdraft:
-    def test_is_paid_by_a_grant_that_ends_before_the_rest_can_be_spent(self, bob):
+    def test_takes_its_part_of_a_grant_before_the_rest_can_be_spent(self, bob):
         allow_overdraft(bob, 100)
         charge(bob, credits=80)
         gift = granted(bob, 100, days=1)
@@ -189,7 +189,7 @@ class TestAnOverdraft:
         end(gift)
         assert has(bob) == 0
 
-    def test_that_a_grant_paid_is_not_given_back_by_a_refund(self, bob):
+    def test_paid_by_a_grant_is_not_given_back_by_a_refund(self, bob):
         allow_overdraft(bob, 100)
         spent = charge(bob, credits=80)
         gift = granted(bob, 100, days=1)

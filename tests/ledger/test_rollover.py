@@ -24,7 +24,7 @@ def available(user):
     return balance_of(user_id=user.pk).available
 
 
-def test_without_rollover_nothing_stays(alice):
+def test_nothing_rolls_over_with_a_cap_of_zero(alice):
     subscribe(alice, plan(100, cap=0))
 
     let_time_pass(alice, months=1)
@@ -32,7 +32,7 @@ def test_without_rollover_nothing_stays(alice):
     assert available(alice) == 100
 
 
-def test_without_a_cap_everything_stays_for_ever(alice):
+def test_everything_rolls_over_without_a_cap(alice):
     subscribe(alice, plan(100, cap=None))
 
     let_time_pass(alice, months=3)
@@ -42,7 +42,7 @@ def test_without_a_cap_everything_stays_for_ever(alice):
 
 
 @pytest.mark.parametrize(("spent", "after"), [(0, 130), (50, 130), (70, 130), (80, 120), (100, 100)])
-def test_what_is_left_stays_up_to_the_cap(alice, spent, after):
+def test_credits_left_roll_over_up_to_the_cap(alice, spent, after):
     subscribe(alice, plan(100, cap=30))
     if spent:
         charge(alice, credits=spent)
@@ -63,7 +63,7 @@ def test_a_cap_of_several_periods_lets_credits_add_up_to_it(alice):
     assert had == [200, 300, 350, 350]
 
 
-def test_credits_of_other_lots_do_not_count_against_the_cap(alice):
+def test_credits_of_other_grants_do_not_count_against_the_cap(alice):
     give(alice, 1000)
     subscribe(alice, plan(100, cap=30))
 
@@ -74,7 +74,7 @@ def test_credits_of_other_lots_do_not_count_against_the_cap(alice):
 
 @pytest.mark.parametrize("cap", ["0", "12.5", "100", "130.000001", "200", "1000"])
 @pytest.mark.parametrize("seed", range(2))
-def test_at_every_renewal_the_lesser_of_what_is_left_and_the_cap_stays(alice, cap, seed):
+def test_every_renewal_rolls_over_the_lesser_of_rest_and_cap(alice, cap, seed):
     draw = random.Random(f"{cap} {seed}")
     subscribe(alice, plan(100, cap=cap))
     expected = Decimal(100)

@@ -113,7 +113,7 @@ def test_seals_do_not_depend_on_the_sessions_time_zone(alice):
         "seal = sha256('altered')",
     ],
 )
-def test_whatever_is_altered_in_an_entry_the_seal_tells(change):
+def test_any_altered_field_of_an_entry_breaks_its_seal(change):
     user = customer_with(100)
     altered = post(user, 5, reference="r", metadata={"deep": [1]}, actor_id=user.pk).entry
     post(user, 1)
@@ -126,7 +126,7 @@ def test_whatever_is_altered_in_an_entry_the_seal_tells(change):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_seals_the_altered_entry_anew_breaks_the_next_seal():
+def test_sealing_an_altered_entry_anew_breaks_the_next_seal():
     user = customer_with(100)
     altered = post(user, 5, description="true").entry
     following = post(user, 1).entry

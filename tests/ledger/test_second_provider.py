@@ -91,7 +91,7 @@ def test_its_webhook_credits_once_and_saves_the_card(payment, bob):
     assert reconcile(Scope())[1] == []
 
 
-def test_all_events_of_one_message_are_taken(payment, bob):
+def test_all_events_of_one_message_are_applied(payment, bob):
     stranger = paid(payment) | {"order": "00000000-0000-0000-0000-000000000001"}
 
     answer = send(
@@ -103,19 +103,19 @@ def test_all_events_of_one_message_are_taken(payment, bob):
 
 
 @pytest.mark.parametrize("notices", [[], [{"kind": "read", "order": "00000000-0000-0000-0000-000000000001"}]])
-def test_a_message_without_news_is_taken_and_means_nothing(notices):
+def test_a_message_without_news_is_accepted_and_changes_nothing(notices):
     answer = send(*notices)
 
     assert (answer.status_code, answer.json()["applied"]) == (200, False)
 
 
-def test_an_unknown_notice_is_to_be_sent_again(payment):
+def test_an_unknown_notice_is_refused_so_that_it_is_sent_again(payment):
     answer = send(paid(payment) | {"kind": "odd"})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "webhook_not_understood")
 
 
-def test_a_message_that_it_has_not_signed_is_refused(payment, bob):
+def test_an_unsigned_message_is_refused(payment, bob):
     answer = send(paid(payment), secret="another")
 
     assert (answer.status_code, answer.json()["code"]) == (401, "signature_invalid")
@@ -123,7 +123,7 @@ def test_a_message_that_it_has_not_signed_is_refused(payment, bob):
     assert purchases(bob) == []
 
 
-def test_a_message_of_another_account_is_not_believed(payment, bob, caplog):
+def test_a_message_of_another_account_is_ignored(payment, bob, caplog):
     answer = send(paid(payment), shop="theirs")
 
     assert (answer.status_code, answer.json()["applied"]) == (200, False)
@@ -131,7 +131,7 @@ def test_a_message_of_another_account_is_not_believed(payment, bob, caplog):
     assert purchases(bob) == []
 
 
-def test_each_provider_makes_halves_of_its_own_name_by_settings_that_there_are(settings):
+def test_each_provider_builds_both_classes_from_existing_settings(settings):
     settings.STRIPE_SECRET_KEY = "sk_test_1"
 
     assert {name: provider_named(name).name for name in PROVIDERS} == {name: name for name in PROVIDERS}

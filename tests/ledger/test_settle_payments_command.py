@@ -66,7 +66,7 @@ def test_a_dry_run_counts_and_changes_nothing(bob):
     assert Payment.objects.get(pk=payment.pk).state == "pending"
 
 
-def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
+def test_spent_credits_are_taken_back_when_available(bob):
     payment = bought(bob, cards.APPROVE)
     post(bob, -1000)
     note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now())
@@ -77,7 +77,7 @@ def test_credits_that_were_spent_are_taken_back_when_there_are_some(bob):
     assert run("settle_payments", "--json").json == NOTHING
 
 
-def test_what_was_noted_and_not_taken_is_taken_by_the_round(bob):
+def test_a_round_takes_reversals_that_were_noted_and_not_taken(bob):
     payment = bought(bob, cards.APPROVE)
     PaymentDispute.objects.create(payment=payment, provider_dispute_id="dp_1", amount_minor=1250, status="open")
 
@@ -101,7 +101,7 @@ def test_receipts_are_sent_when_the_money_is_settled_and_the_lock_is_free_again(
     assert seen == [2, 2]
 
 
-def test_a_mail_server_that_is_away_is_asked_once_a_round_and_takes_no_money_with_it(bob, monkeypatch):
+def test_an_unreachable_mail_server_is_tried_once_a_round_and_payments_are_settled(bob, monkeypatch):
     asked = []
 
     def down(self, messages):
@@ -130,7 +130,7 @@ def test_only_receipts_are_sent_and_a_dry_run_counts_them(bob):
     assert [email.subject for email in mail.outbox] == ["Receipt: 1,000 credits"]
 
 
-def test_money_that_the_balance_cannot_take_is_a_finding(bob):
+def test_a_payment_beyond_the_balance_limit_is_a_finding(bob):
     bought_earlier(bob, cards.ANSWER_LOST)
     post(bob, "999999999")
 
@@ -140,7 +140,7 @@ def test_money_that_the_balance_cannot_take_is_a_finding(bob):
     assert purchases(bob) == []
 
 
-def test_a_provider_that_answers_nobody_is_asked_three_times_and_money_taken_back_all_the_same(bob, monkeypatch):
+def test_a_provider_that_does_not_answer_is_asked_three_times_and_reversals_are_settled(bob, monkeypatch):
     payment = bought(bob, cards.APPROVE)
     PaymentDispute.objects.create(payment=payment, provider_dispute_id="dp_1", amount_minor=1250, status="open")
     for _ in range(5):

@@ -66,7 +66,7 @@ class TestTwentyThousandRefunds:
     def _history(self, alice):
         write_refunded_debits(alice.pk, PAIRS)
 
-    def test_do_not_keep_the_first_grant_that_ends_from_its_customer(self, alice):
+    def test_do_not_delay_the_first_grant_that_ends(self, alice):
         with at_most(seconds=2):
             gift = granted(alice, 50, days=1)
             charge(alice, credits=20)
@@ -84,13 +84,13 @@ class TestTwentyThousandRefunds:
         assert left(alice) == {first.pk: 998, gift.pk: 0}
         assert Grant.objects.get(pk=gift.pk).expired == 30
 
-    def test_are_settled_by_the_command_in_stretches_that_stay(self, alice):
+    def test_are_settled_by_the_command_in_committed_batches(self, alice):
         call_command("expire_grants")
 
         assert progress(alice) == 2 * PAIRS + 1
         assert set(left(alice).values()) == {1_000}
 
-    def test_do_not_keep_a_subscription_from_beginning(self, alice):
+    def test_do_not_delay_the_start_of_a_subscription(self, alice):
         with at_most(seconds=2):
             subscribe(alice, plan(100, cap=0))
 
@@ -148,13 +148,13 @@ class TestAHistoryTooLongForOneTransaction:
         write_refunded_debits(alice.pk, 5 * ENTRIES_AT_ONCE + 100, credits="60")
         end(self.gift)
 
-    def test_is_settled_in_stretches_by_the_charge_that_needs_it(self, alice):
+    def test_settles_in_batches_by_the_charge_that_needs_it(self, alice):
         charge(alice, credits=1)
 
         assert has(alice) == 999
         assert left(alice)[self.gift.pk] == 0
 
-    def test_is_settled_in_stretches_before_a_subscription_begins(self, alice):
+    def test_settles_in_batches_before_a_subscription_begins(self, alice):
         subscribe(alice, plan(100, cap=0))
 
         assert has(alice) == 1_100
@@ -211,7 +211,7 @@ class TestHistoriesThatGrow:
 
         assert Balance.objects.get(user=alice).seq - progress(alice) < 10
 
-    def test_of_credits_alone_are_settled_as_they_grow(self, alice):
+    def test_are_settled_as_they_grow_with_credits_alone(self, alice):
         write_debits(alice.pk, 1_000)
         for _ in range(30):
             give(alice, 1)
@@ -237,7 +237,7 @@ def test_a_purchase_is_taken_back_only_when_its_own_grant_is_known(alice):
     assert has(alice) == 0
 
 
-def test_many_refunds_of_one_debit_take_as_long_as_of_many(alice):
+def test_many_refunds_of_one_debit_take_as_long_as_refunds_of_many_debits(alice):
     spent = charge(alice, credits=900)
     for _ in range(30):
         refund(spent.id, 1)

@@ -106,7 +106,7 @@ def test_a_good_card_is_credited_by_the_answer(bob):
 
 
 @pytest.mark.django_db
-def test_the_card_of_a_page_is_saved_by_whichever_message_names_it(bob, settings):
+def test_the_card_of_a_page_is_saved_from_any_message_that_names_it(bob, settings):
     settings.STRIPE_WEBHOOK_SECRETS = ["whsec_new"]
     now = timezone.now()
     payment = Payment.objects.create(

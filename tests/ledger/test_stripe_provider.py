@@ -72,7 +72,7 @@ def asked(monkeypatch):
         server.__exit__()
 
 
-def test_a_charge_goes_under_our_own_key_and_carries_it(asked):
+def test_a_charge_is_sent_with_our_own_key(asked):
     provider, calls = asked((200, INTENT))
 
     provider.charge(ORDER)
@@ -92,7 +92,7 @@ def test_a_broken_connection_is_tried_again_under_the_same_key(asked):
 
 
 @pytest.mark.parametrize("answer", [None, (500, {}), (429, {"error": {"message": "slow"}}), (502, "x")])
-def test_where_nobody_knows_what_happened_there_is_no_answer(asked, answer):
+def test_an_unknown_outcome_raises_no_answer(asked, answer):
     provider, _ = asked(answer, answer)
 
     with pytest.raises(NoAnswer):
@@ -102,7 +102,7 @@ def test_where_nobody_knows_what_happened_there_is_no_answer(asked, answer):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_what_stripe_refuses_was_not_done(asked, status):
+def test_a_refusal_by_stripe_raises_refused(asked, status):
     provider, _ = asked((status, {"error": {"type": "invalid_request_error", "message": "no"}}))
 
     with pytest.raises(Refused):
@@ -127,7 +127,7 @@ TO_CONFIRM = INTENT | {
 WANTED = {"error": {"type": "card_error", "code": "authentication_required", "payment_intent": TO_CONFIRM}}
 
 
-def test_stripe_is_told_when_the_customer_is_away(asked):
+def test_a_charge_without_the_customer_is_off_session(asked):
     provider, calls = asked((200, INTENT), (200, INTENT))
 
     provider.charge(AWAY)
@@ -136,7 +136,7 @@ def test_stripe_is_told_when_the_customer_is_away(asked):
     assert [call["form"].get("off_session") for call in calls] == ["true", None]
 
 
-def test_a_bank_that_wants_the_customer_gets_them_for_the_very_same_payment(asked):
+def test_a_payment_that_requires_the_customer_is_confirmed_as_the_same_payment(asked):
     action = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.stripe.com/3d"}}
     provider, calls = asked((402, WANTED), (200, INTENT | {"status": "requires_action", "next_action": action}))
 
@@ -147,7 +147,7 @@ def test_a_bank_that_wants_the_customer_gets_them_for_the_very_same_payment(aske
     assert (calls[1]["form"]["payment_method"], "off_session" in calls[1]["form"]) == ("pm_1", False)
 
 
-def test_where_that_has_no_page_it_is_to_be_confirmed_all_the_same_and_not_declined(asked):
+def test_a_payment_without_a_page_waits_for_confirmation_and_is_not_declined(asked):
     provider, _ = asked((402, WANTED), (500, {}), (200, TO_CONFIRM))
 
     answers = [provider.charge(AWAY), provider.look_up(replace(AWAY, provider_payment_id="pi_1"))]
@@ -174,13 +174,13 @@ def test_authentication_by_redirect_has_an_address(asked):
         ("canceled", PaymentState.EXPIRED),
     ],
 )
-def test_other_states_of_an_intent(asked, status, state):
+def test_an_intent_maps_to_the_state_of_its_payment(asked, status, state):
     provider, _ = asked((200, INTENT | {"status": status}))
 
     assert provider.look_up(replace(ORDER, provider_payment_id="pi_1")).state == state
 
 
-def test_a_state_that_nobody_knows_is_no_answer_and_is_loud(asked, caplog):
+def test_an_unknown_state_raises_no_answer_and_is_logged(asked, caplog):
     provider, _ = asked((200, INTENT | {"status": "odd"}))
 
     with pytest.raises(NoAnswer):
@@ -211,7 +211,7 @@ def test_a_checkout_names_the_price_saves_the_card_and_has_an_address(asked):
         ("expired", "unpaid", PaymentState.EXPIRED),
     ],
 )
-def test_a_checkout_looked_up_tells_its_payment_and_card(asked, status, paid, state):
+def test_looking_up_a_checkout_returns_its_payment_and_card(asked, status, paid, state):
     provider, _ = asked((200, SESSION | {"status": status, "payment_status": paid, "payment_intent": INTENT}))
 
     answer = provider.look_up(replace(PAGE, checkout_id="cs_1"))
@@ -220,7 +220,7 @@ def test_a_checkout_looked_up_tells_its_payment_and_card(asked, status, paid, st
 
 
 @pytest.mark.parametrize(("order", "thing"), [(ORDER, INTENT), (PAGE, SESSION)])
-def test_what_was_sent_without_an_answer_is_found_by_our_key_among_the_customers(asked, order, thing):
+def test_a_request_without_an_answer_is_found_by_our_key_among_the_customers(asked, order, thing):
     other = thing | {"id": "other", "metadata": {"tollbook_payment": str(uuid.uuid4())}}
     provider, calls = asked((200, listed(other, thing)), (200, listed(other)))
 

@@ -96,7 +96,7 @@ def confirm_in_the_browser(stripe_url, payment):
         json.load(answer)
 
 
-def test_money_comes_in_once_and_every_way_agrees_with_stripes_books(api, stripe_url):
+def test_every_payment_is_credited_once_and_agrees_with_stripes_books(api, stripe_url):
     price("search", 150)
     alice = Customer(api, "alice@example.com")
     bob = Customer(api, "bob@example.com", DECLINED)

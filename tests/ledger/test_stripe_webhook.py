@@ -128,7 +128,7 @@ def test_both_secrets_are_good(payment, bob, secret):
         {"signature": "t=" + "9" * 5000 + ",v1=0"},
     ],
 )
-def test_what_is_not_signed_in_time_by_a_secret_in_force_is_refused(payment, bob, how):
+def test_a_message_without_a_current_signature_is_refused(payment, bob, how):
     answer = send(intent(payment), **how)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "signature_invalid")
@@ -144,7 +144,7 @@ def test_a_signature_is_good_for_its_own_body_alone(payment, bob):
     assert send(None, body=body, signature=f"{signature},v1=00").status_code == 200
 
 
-def test_without_secrets_nothing_is_believed(payment, settings):
+def test_every_message_is_refused_without_secrets(payment, settings):
     settings.STRIPE_WEBHOOK_SECRETS = []
 
     assert send(intent(payment), secret="").status_code == 401
@@ -157,7 +157,7 @@ def test_signed_messages_are_not_limited(payment, settings):
 
 
 @pytest.mark.parametrize("kind", ["customer.created", "charge.succeeded", "invoice.paid", "x"])
-def test_an_unknown_type_is_taken_and_means_nothing(payment, kind):
+def test_an_unknown_type_is_accepted_and_changes_nothing(payment, kind):
     answer = send(event(kind, id="x"))
 
     assert (answer.status_code, answer.json()["applied"]) == (200, False)
@@ -175,19 +175,19 @@ def test_an_unknown_type_is_taken_and_means_nothing(payment, kind):
         "x",
     ],
 )
-def test_an_unknown_shape_is_loud(payment, message):
+def test_an_unknown_shape_is_an_error(payment, message):
     answer = send(message)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "webhook_not_understood")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}'])
-def test_what_is_no_json_is_a_400(body):
+def test_a_body_that_is_not_json_is_a_400(body):
     assert send(None, body=body).status_code == 400
 
 
 @pytest.mark.parametrize("said", [{"amount": 1}, {"currency": "eur"}, {"customer": "cus_eve"}, {"customer": None}])
-def test_money_that_is_not_ours_is_credited_to_nobody(payment, bob, said):
+def test_a_payment_that_does_not_match_ours_is_not_credited(payment, bob, said):
     answer = send(intent(payment, **said))
 
     assert (answer.status_code, answer.json()["code"]) == (409, "payment_mismatch")
@@ -195,7 +195,7 @@ def test_money_that_is_not_ours_is_credited_to_nobody(payment, bob, said):
     assert PaymentOutcome.objects.filter(payment=payment, outcome="mismatch").exists()
 
 
-def test_a_payment_of_somebody_elses_is_passed_over(payment, bob):
+def test_a_payment_of_another_site_is_ignored(payment, bob):
     stranger = intent(payment, metadata={"tollbook_payment": str(uuid.uuid4())})
 
     for message in (stranger, intent(payment, metadata={}), intent(payment, metadata={"tollbook_payment": "x"})):
@@ -203,7 +203,7 @@ def test_a_payment_of_somebody_elses_is_passed_over(payment, bob):
     assert purchases(bob) == []
 
 
-def test_one_payment_told_five_times_in_any_order_is_credited_once(payment, bob):
+def test_five_messages_about_one_payment_in_any_order_credit_once(payment, bob):
     messages = [intent(payment), checkout(payment), failed(payment), intent(payment, "processing"), intent(payment)]
 
     for order in itertools.islice(itertools.permutations(messages), 0, 120, 17):
@@ -213,7 +213,7 @@ def test_one_payment_told_five_times_in_any_order_is_credited_once(payment, bob)
     assert reconcile(Scope())[1] == []
 
 
-def test_a_declined_card_on_the_providers_page_is_no_end(payment, bob):
+def test_a_declined_card_on_the_providers_page_leaves_the_payment_pending(payment, bob):
     send(failed(payment))
 
     payment.refresh_from_db()
@@ -231,7 +231,7 @@ def test_a_declined_card_on_the_providers_page_is_no_end(payment, bob):
         (("async_payment_succeeded", "complete", "paid"), "succeeded"),
     ],
 )
-def test_what_became_of_a_page(payment, message, state):
+def test_a_message_about_a_page_sets_the_state_of_its_payment(payment, message, state):
     assert send(checkout(payment, *message)).status_code == 200
 
     payment.refresh_from_db()
@@ -239,7 +239,7 @@ def test_what_became_of_a_page(payment, message, state):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_refund_dispute_and_payment_in_any_order_come_to_the_same(payment, bob, order):
+def test_refund_dispute_and_payment_have_the_same_effect_in_any_order(payment, bob, order):
     Payment.objects.filter(pk=payment.pk).update(provider_payment_id="pi_1")
     messages = [intent(payment), refunded(625), dispute("created", "needs_response")]
 
@@ -265,7 +265,7 @@ def test_an_inquiry_takes_nothing_back_until_it_becomes_a_dispute(payment, bob):
 
 
 @pytest.mark.parametrize("message", [refunded(currency="eur"), dispute("created", "lost", currency="eur")])
-def test_what_is_taken_back_in_another_currency_is_refused(payment, bob, message):
+def test_a_reversal_in_another_currency_is_refused(payment, bob, message):
     send(intent(payment))
 
     assert send(message).status_code == 409
@@ -282,7 +282,7 @@ def test_a_card_that_was_removed_at_stripe_is_removed_here(bob):
     assert PaymentMethod.objects.get().removed_at is not None
 
 
-def test_a_card_that_cannot_be_looked_at_is_told_again(bob):
+def test_a_message_about_a_card_that_cannot_be_read_is_refused_so_that_it_is_sent_again(bob):
     PaymentCustomer.objects.create(user=bob, provider="stripe", provider_customer_id="cus_bob")
     saved = {"id": "seti_1", "payment_method": "pm_1"}
 
@@ -304,7 +304,7 @@ def test_five_webhooks_at_once_credit_once(payment, bob):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_with_the_database_away_the_message_is_to_be_sent_again(payment, bob):
+def test_a_message_is_refused_so_that_it_is_sent_again_when_the_database_is_away(payment, bob):
     message = intent(payment)
 
     with database_away():
@@ -334,7 +334,7 @@ LIVE, TEST = "sk_live_1", "sk_test_1"
     ],
 )
 @pytest.mark.parametrize("make", [intent, lambda payment: checkout(payment)])
-def test_a_message_of_a_test_or_of_another_account_is_taken_and_not_believed(
+def test_a_message_of_test_mode_or_another_account_is_accepted_and_ignored(
     payment, bob, settings, caplog, key, said, is_believed, make
 ):
     settings.STRIPE_SECRET_KEY, settings.STRIPE_ACCOUNT = key, "acct_ours"
@@ -347,7 +347,7 @@ def test_a_message_of_a_test_or_of_another_account_is_taken_and_not_believed(
 
 
 @pytest.mark.parametrize("news", [refunded(), dispute("created", "needs_response")])
-def test_neither_is_what_it_says_of_refunds_and_disputes(payment, bob, settings, news):
+def test_its_news_of_refunds_and_disputes_is_ignored(payment, bob, settings, news):
     send(intent(payment))
     settings.STRIPE_SECRET_KEY = LIVE
 
@@ -358,7 +358,7 @@ def test_neither_is_what_it_says_of_refunds_and_disputes(payment, bob, settings,
     assert purchases(bob) == [1000, -1000]
 
 
-def test_a_card_that_only_this_message_names_is_told_again_when_it_cannot_be_looked_at(payment, bob, settings):
+def test_a_message_that_alone_names_a_card_is_refused_when_the_card_cannot_be_read(payment, bob, settings):
     settings.STRIPE_SECRET_KEY = TEST
     message = intent(payment, payment_method="pm_1")
     card = {"brand": "visa", "last4": "4242", "exp_month": 1, "exp_year": 2040, "fingerprint": "plastic"}

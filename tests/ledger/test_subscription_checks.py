@@ -50,12 +50,12 @@ def found():
     return reconcile(Scope())[1]
 
 
-def test_an_eventful_subscription_keeps_every_promise(alice):
+def test_an_eventful_subscription_passes_every_check(alice):
     assert found() == []
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
-def test_what_is_tampered_with_is_found(alice, statement):
+def test_tampering_is_found(alice, statement):
     subscribe(UserFactory(), plan(5))
 
     tamper(statement)
@@ -67,5 +67,5 @@ def test_what_is_tampered_with_is_found(alice, statement):
     assert all(finding.detail.endswith(".") for finding in findings)
 
 
-def test_every_check_finds_something():
+def test_every_check_has_a_tampering_that_it_finds():
     assert {check.name for check in SUBSCRIPTION_CHECKS} <= set().union(*TAMPERINGS.values())

@@ -33,7 +33,7 @@ def test_a_customer_is_put_on_a_plan_once(alice):
     assert balance_of(user_id=alice.pk).available == 100
 
 
-def test_it_may_have_begun_and_may_have_an_end(alice):
+def test_a_subscription_may_have_begun_earlier_and_may_have_an_end(alice):
     ran = start("big", "--interval", "yearly", "--starts-at", "2025-02-28", "--ends-at", "2099-01-01")
 
     assert ran.json["current_period_end"] == "2027-02-28T00:00:00Z"
@@ -41,7 +41,7 @@ def test_it_may_have_begun_and_may_have_an_end(alice):
     assert str(subscription_of(alice).ends_at.year) == "2099"
 
 
-def test_it_is_changed_paused_resumed_and_canceled(alice):
+def test_a_subscription_is_changed_paused_resumed_and_canceled(alice):
     start("small")
 
     kinds = [
@@ -62,14 +62,14 @@ def test_it_is_changed_paused_resumed_and_canceled(alice):
         (["plan"], 2), (["pause", "--plan", "big"], 2), (["end"], 2), (["pause"], 1), (["plan", "--plan", "none"], 1),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_in_a_sentence(alice, asked, code):
+def test_a_refused_action_is_explained_in_a_sentence(alice, asked, code):
     ran = change(*asked)
 
     assert (ran.code, ran.out) == (code, "")
     assert ran.err.endswith((".", ")"))
 
 
-def test_a_plan_that_is_not_there_and_a_start_in_the_future_are_refused(alice):
+def test_an_unknown_plan_and_a_start_in_the_future_are_refused(alice):
     assert start("none").code == 1
     assert start("small", "--starts-at", "2099-01-01").code == 1
     assert start("small", "--interval", "yearly").code == 1

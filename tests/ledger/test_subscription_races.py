@@ -44,7 +44,7 @@ def test_a_due_period_is_begun_once_however_many_come_at_once(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_of_many_starts_one_wins(alice):
+def test_one_of_many_starts_at_once_wins(alice):
     to = plan(100)
 
     answers = at_once(AT_ONCE, lambda: subscribe(alice, to))
@@ -53,7 +53,7 @@ def test_of_many_starts_one_wins(alice):
     assert balance_of(user_id=alice.pk).available == 100
 
 
-def test_one_key_sent_many_times_at_once_upgrades_once(alice):
+def test_a_key_sent_many_times_at_once_upgrades_once(alice):
     subscribe(alice, plan(100))
     big = plan(1000)
 
@@ -65,7 +65,7 @@ def test_one_key_sent_many_times_at_once_upgrades_once(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_who_comes_second_waits_for_the_first(alice):
+def test_a_second_change_waits_for_the_first(alice):
     to = plan(100)
 
     def second():
@@ -88,7 +88,7 @@ def test_a_renewal_that_waits_for_a_pause_or_a_cancellation_brings_nothing_after
     assert len(spans(alice)) == 1
 
 
-def test_what_is_broken_off_in_between_leaves_nothing_and_is_made_whole_by_the_next(alice):
+def test_an_interrupted_renewal_leaves_nothing_and_the_next_completes_it(alice):
     subscribe(alice, plan(100))
     let_time_pass(alice, months=2)
 

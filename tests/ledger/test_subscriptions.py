@@ -74,7 +74,7 @@ def test_missed_periods_come_in_order_each_with_its_own_end(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_credits_of_other_lots_are_never_touched():
+def test_credits_of_other_grants_are_never_touched():
     bob = customer_with(50)
 
     subscribe(bob, plan(100), starts_at=timezone.now() - dt.timedelta(days=65))

@@ -34,7 +34,7 @@ def history(user):
     return list(changes.values_list("kind", "limit_before", "limit_after"))
 
 
-def test_freezing_says_since_when_and_is_written_down_with_who_and_why(alice):
+def test_freezing_is_dated_and_recorded_with_actor_and_reason(alice):
     staff = StaffFactory()
 
     change, is_replay = freeze(alice, note="Chargeback of pay-7", actor_id=staff.pk)
@@ -54,7 +54,7 @@ def test_unfreezing_ends_it_and_both_stay_on_record(alice):
     assert [kind for kind, *_ in history(alice)] == ["freeze", "unfreeze"]
 
 
-def test_no_credit_moves_and_the_balance_is_not_said_to_have_changed(alice):
+def test_changing_terms_moves_no_credits_and_keeps_last_updated(alice):
     before = balance_of(user_id=alice.pk)
     seq = Balance.objects.get(pk=alice.pk).seq
 
@@ -74,7 +74,7 @@ def test_a_customer_who_has_never_had_a_credit_may_be_frozen():
     assert balance_of(user_id=bob.pk).last_updated == bob.created_at
 
 
-def test_what_stands_so_already_is_refused(alice):
+def test_an_unchanged_value_is_refused(alice):
     with pytest.raises(TermsUnchanged, match="is not frozen"):
         freeze(alice, frozen=False)
     freeze(alice)
@@ -122,7 +122,7 @@ def test_a_hold_that_has_run_out_does_not_count_as_overdrawn(alice):
 
 
 @pytest.mark.parametrize("change", [freeze, lambda user, **asked: allow_overdraft(user, "7.5", **asked)])
-def test_a_repeated_call_answers_with_the_change_made_then(alice, change):
+def test_a_repeated_call_returns_the_original_change(alice, change):
     staff = StaffFactory()
     first = change(alice, actor_id=staff.pk, idempotency_key="k")
 
@@ -132,7 +132,7 @@ def test_a_repeated_call_answers_with_the_change_made_then(alice, change):
     assert len(history(alice)) == 1
 
 
-def test_a_repeated_freeze_answers_even_after_it_was_taken_back_and_freezes_nothing(alice):
+def test_a_repeated_freeze_returns_its_change_after_unfreezing_and_freezes_nothing(alice):
     staff = StaffFactory()
     freeze(alice, actor_id=staff.pk, idempotency_key="k")
     freeze(alice, frozen=False)
@@ -165,7 +165,7 @@ def test_keys_belong_to_the_customer(alice):
         assert not freeze(user, actor_id=staff.pk, idempotency_key="k").is_replay
 
 
-def test_there_is_no_balance_of_nobody():
+def test_terms_of_an_unknown_customer_are_refused():
     for change in (freeze, lambda user: allow_overdraft(user, 5)):
         with pytest.raises(UnknownCustomer):
             change(User(pk=999_999))
@@ -177,7 +177,7 @@ def test_a_change_without_a_reason_is_refused_by_the_database(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_freeze_at_once_one_does_and_the_others_learn_of_it():
+def test_one_of_many_freezes_at_once_succeeds_and_the_others_are_refused():
     alice, staff = customer_with(100), StaffFactory()
 
     outcomes = at_once(8, lambda: freeze(alice, actor_id=staff.pk))
@@ -202,7 +202,7 @@ def test_a_second_freeze_waits_for_the_first_and_finds_it_done():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_double_click_is_one_change_and_both_are_told_of_it():
+def test_a_double_click_is_one_change_returned_to_both():
     alice, staff = customer_with(100), StaffFactory()
 
     outcomes = at_once(8, lambda: freeze(alice, actor_id=staff.pk, idempotency_key="k"))
@@ -212,7 +212,7 @@ def test_a_double_click_is_one_change_and_both_are_told_of_it():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_limit_is_judged_by_what_a_call_before_it_has_just_spent():
+def test_a_limit_is_checked_after_an_earlier_charge_has_committed():
     alice, staff = customer_with(100), StaffFactory()
     allow_overdraft(alice, 50, actor_id=staff.pk)
 

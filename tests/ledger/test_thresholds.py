@@ -33,7 +33,7 @@ def watched(user):
     return Balance.objects.get(pk=user.pk).watch_below
 
 
-def test_falling_below_is_noted_and_landing_exactly_on_it_is_not(alice):
+def test_falling_below_is_recorded_and_landing_exactly_on_it_is_not(alice):
     watch(alice, 50)
 
     post(alice, -50)
@@ -44,7 +44,7 @@ def test_falling_below_is_noted_and_landing_exactly_on_it_is_not(alice):
     assert crossed(alice) == {"alert-1"}
 
 
-def test_what_a_hold_reserves_counts_as_gone(alice):
+def test_reserved_credits_count_as_spent(alice):
     watch(alice, 50)
 
     hold(alice, 60)
@@ -52,7 +52,7 @@ def test_what_a_hold_reserves_counts_as_gone(alice):
     assert crossed(alice) == {"alert-1"}
 
 
-def test_one_move_may_cross_several_and_leaves_the_lower_ones_armed(alice):
+def test_a_move_may_cross_several_and_leaves_the_lower_ones_armed(alice):
     for below, name in ((80, "a"), (60, "b"), (20, "c")):
         watch(alice, below, name)
 
@@ -62,7 +62,7 @@ def test_one_move_may_cross_several_and_leaves_the_lower_ones_armed(alice):
     assert watched(alice) == 20
 
 
-def test_a_crossed_one_is_not_noted_again_until_available_was_found_to_be_back(alice):
+def test_a_crossed_threshold_is_not_recorded_again_until_it_is_rearmed(alice):
     watch(alice, 50)
     post(alice, -60)
     (first,) = crossings(prefix="alert-", most=10)
@@ -73,7 +73,7 @@ def test_a_crossed_one_is_not_noted_again_until_available_was_found_to_be_back(a
     assert crossings(prefix="alert-", most=10) == [first]
 
 
-def test_rearming_answers_each_return_once_and_arms_it(alice):
+def test_rearming_returns_each_recovery_once_and_arms_it(alice):
     watch(alice, 50)
     post(alice, -60)
     (crossing,) = crossings(prefix="alert-", most=10)
@@ -88,7 +88,7 @@ def test_rearming_answers_each_return_once_and_arms_it(alice):
     assert watched(alice) == 50
 
 
-def test_one_that_available_is_below_already_is_crossed_at_once(alice):
+def test_a_threshold_above_available_is_crossed_at_once(alice):
     since = watch(alice, "100.000001")
 
     assert isinstance(since, dt.datetime)
@@ -107,7 +107,7 @@ def test_the_same_amount_again_changes_nothing_and_another_begins_anew(alice):
     assert watched(alice) == 90
 
 
-def test_ending_it_watches_the_next_lower_one_or_none(alice):
+def test_ending_a_threshold_watches_the_next_lower_one_or_none(alice):
     watch(alice, 50, "a")
     watch(alice, 20, "b")
 
@@ -120,7 +120,7 @@ def test_ending_it_watches_the_next_lower_one_or_none(alice):
     assert not Threshold.objects.filter(user=alice).exists()
 
 
-def test_a_hold_that_ran_out_meanwhile_does_not_count(alice):
+def test_an_expired_hold_does_not_count(alice):
     hold(alice, 60, seconds=0)
 
     since = watch(alice, 50)
@@ -147,13 +147,13 @@ def test_a_customer_without_any_entry_is_watched_too(db):
     assert watch(carol, 1) is not None
 
 
-def test_nobody_is_watched_who_is_not_there(db):
+def test_watching_an_unknown_customer_is_refused(db):
     with pytest.raises(UnknownCustomer):
         watch_available(user_id=0, name="a", below=Decimal(1))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_moves_at_once_none_slips_by():
+def test_every_crossing_of_many_moves_at_once_is_recorded():
     alice = customer_with(100)
     watch(alice, 50)
 
@@ -172,7 +172,7 @@ def test_watching_waits_for_a_move_that_has_not_committed():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_rearm_at_once_one_is_answered():
+def test_only_one_of_many_rearmings_at_once_returns_the_recovery():
     alice = customer_with(100)
     watch(alice, 50)
     post(alice, -60)

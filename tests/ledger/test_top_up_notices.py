@@ -20,7 +20,7 @@ def told(user):
     return [(notice.type, notice.key, notice.data) for notice in Notice.objects.of(user.pk).order_by("id")]
 
 
-def test_a_purchase_that_succeeded_is_told_once_and_its_email_is_the_receipt(alice):
+def test_a_succeeded_purchase_is_notified_once_and_its_email_is_the_receipt(alice):
     payment = bought(alice, cards.APPROVE)
 
     settle_payment(payment_id=payment.pk, now=timezone.now())
@@ -31,7 +31,7 @@ def test_a_purchase_that_succeeded_is_told_once_and_its_email_is_the_receipt(ali
     assert [email.subject for email in mail.outbox] == ["Receipt: 1,000 credits"]
 
 
-def test_a_purchase_that_was_declined_says_why(alice):
+def test_a_declined_purchase_is_notified_with_its_reason(alice):
     payment = bought(alice, cards.DECLINE)
 
     ((type_, key, data),) = told(alice)
@@ -41,7 +41,7 @@ def test_a_purchase_that_was_declined_says_why(alice):
     assert data["failure_message"] == payment.failure_message
 
 
-def test_a_purchase_that_is_under_way_is_not_told(alice):
+def test_a_pending_purchase_is_not_notified(alice):
     bought(alice)
     bought(alice, cards.AUTHENTICATE)
 

@@ -51,7 +51,7 @@ def test_a_saved_card_is_charged_at_once(client, bob):
     ("email", "told"),
     [("bob@example.com", "bob@example.com"), ("a@" + "é" * 60 + ".example", ""), ("203.0.113.7@gateway.invalid", "")],
 )
-def test_the_provider_is_told_of_addresses_that_mail_can_be_sent_to(client, bob, monkeypatch, email, told):
+def test_the_provider_gets_only_addresses_that_mail_can_be_sent_to(client, bob, monkeypatch, email, told):
     User.objects.filter(pk=bob.pk).update(email=email)
     heard = []
     create = FakeProvider.create_customer
@@ -66,7 +66,7 @@ def test_the_provider_is_told_of_addresses_that_mail_can_be_sent_to(client, bob,
 
 
 @pytest.mark.parametrize("email", CANNOT_BE_MAILED)
-def test_a_paid_top_up_is_credited_whatever_address_an_older_version_took(client, bob, email):
+def test_a_paid_top_up_is_credited_for_any_address_that_an_older_version_accepted(client, bob, email):
     User.objects.filter(pk=bob.pk).update(email=email.replace("\udcff", "é" * 60))
 
     answer = post(client, payment_method_id=card(bob, cards.APPROVE).pk)
@@ -84,7 +84,7 @@ def test_a_paid_top_up_is_credited_whatever_address_an_older_version_took(client
         (cards.TIME_OUT, "pending", "wait"),
     ],
 )
-def test_other_ends_are_told_with_what_to_do_next(client, bob, method_id, state, next_step):
+def test_other_outcomes_are_shown_with_the_next_step(client, bob, method_id, state, next_step):
     made = post(client, payment_method_id=card(bob, method_id).pk).json()
 
     assert (made["state"], made["next_step"], made["entry_id"]) == (state, next_step, None)
@@ -140,7 +140,7 @@ def test_a_key_is_required(client):
         ({"payment_method_id": 0}, 400, "invalid"),
     ],
 )
-def test_what_cannot_be_bought_is_refused_and_not_stored(client, body, status, code):
+def test_an_impossible_purchase_is_refused_and_not_stored(client, body, status, code):
     answer = post(client, **body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -148,7 +148,7 @@ def test_what_cannot_be_bought_is_refused_and_not_stored(client, body, status, c
     assert post(client).status_code == 201
 
 
-def test_where_no_payments_are_taken_the_answer_says_so(client, settings):
+def test_a_site_without_payments_says_so(client, settings):
     settings.PAYMENT_PROVIDER = "none"
 
     answer = post(client)
@@ -157,7 +157,7 @@ def test_where_no_payments_are_taken_the_answer_says_so(client, settings):
     assert client.get(PATH).status_code == 200
 
 
-def test_anothers_card_is_not_there(client, alice):
+def test_another_customers_card_is_not_found(client, alice):
     answer = post(client, payment_method_id=card(alice, cards.APPROVE).pk)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "payment_method_not_found")
@@ -225,7 +225,7 @@ def test_saving_a_card_begins_with_a_secret_for_the_providers_script(client):
         {"expected_currency": "usd"},
     ],
 )
-def test_a_package_that_is_not_what_was_shown_is_not_bought_and_the_refusal_says_what_it_is(client, bob, expected):
+def test_a_package_that_has_changed_is_refused_with_its_present_terms(client, bob, expected):
     answer = post(client, payment_method_id=card(bob, cards.APPROVE).pk, **expected)
 
     refusal = answer.json()
@@ -234,7 +234,7 @@ def test_a_package_that_is_not_what_was_shown_is_not_bought_and_the_refusal_says
     assert Payment.objects.count() == 0
 
 
-def test_a_package_that_is_what_was_shown_is_bought_and_a_repeat_is_one_whatever_it_costs_since(client, bob):
+def test_an_unchanged_package_is_bought_and_its_repeat_is_the_same_after_a_change(client, bob):
     shown = client.get("/auth/account/top-up-packages").json()["results"][0]
     expected = {f"expected_{name}": shown[name] for name in ("credits", "price", "currency")}
     body = {"payment_method_id": card(bob, cards.APPROVE).pk, **expected}
@@ -252,7 +252,7 @@ def test_a_package_that_is_what_was_shown_is_bought_and_a_repeat_is_one_whatever
 
 
 @pytest.mark.parametrize("wrong", [{"expected_price": 0}, {"expected_credits": -1}, {"expected_currency": "DOLLAR"}])
-def test_what_no_package_could_be_shown_as_is_named(client, wrong):
+def test_an_invalid_expected_package_is_named(client, wrong):
     answer = post(client, **wrong)
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, list(wrong))

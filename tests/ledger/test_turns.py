@@ -36,7 +36,7 @@ def in_request():
     current_request_id.reset(token)
 
 
-def test_turns_are_refused_at_once_beyond_their_number_and_given_back_after_a_failure(settings, in_request):
+def test_turns_are_refused_beyond_their_number_and_given_back_after_a_failure(settings, in_request):
     settings.PROVIDER_CALLS_AT_ONCE = 1
     elsewhere = ThreadPoolExecutor(1)
 
@@ -115,7 +115,7 @@ class TestWithASilentStripe:
             settings.STRIPE_API_URL = silent.url
             yield silent
 
-    def test_beyond_the_turns_every_door_answers_503_at_once_and_writes_nothing(self, stripe, alice):
+    def test_every_endpoint_returns_503_beyond_the_turns_and_writes_nothing(self, stripe, alice):
         paying, saved = customer_with(1), card(alice, cards.APPROVE)
         saved.provider = "stripe"
         saved.save()
@@ -141,7 +141,7 @@ class TestWithASilentStripe:
         assert slow.result() == (503, "payment_provider_away")
         assert stripe.met == 1
 
-    def test_staff_who_ask_about_a_payment_are_told_to_come_again(self, stripe, alice):
+    def test_staff_who_ask_about_a_payment_are_asked_to_try_again(self, stripe, alice):
         payment, staff = bought_at_stripe(alice), signed_in(staff_with("ledger.settle_payment", "ledger.view_payment"))
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(answer_of, alice)

@@ -84,7 +84,7 @@ def test_charges_holds_and_captures_at_once_leave_books_that_reconcile(round_num
 
 
 @pytest.mark.parametrize("round_number", range(ROUNDS // 4))
-def test_threads_that_die_anywhere_hold_nobody_up_and_charge_nothing_twice(round_number, monkeypatch):
+def test_threads_killed_anywhere_block_no_other_and_charge_nothing_twice(round_number, monkeypatch):
     """Exceptions are thrown into threads from outside, as close to anywhere as Python allows."""
     ordinary = charging._busy_customers
     batcher = Batcher(one=ordinary._one, together=ordinary._together, patience_seconds=0.5)

@@ -66,7 +66,7 @@ def alice() -> Any:
 
 
 @pytest.mark.parametrize("named_by", ["user_id", "api_key"])
-def test_of_1200_charges_of_one_600_succeed_and_600_are_refused(alice, named_by):
+def test_exactly_600_of_1200_charges_succeed_when_600_are_covered(alice, named_by):
     name = {"user_id": alice.pk} if named_by == "user_id" else {"api_key": ApiKeyFactory(user=alice).raw}
 
     answers = all_at_once(
@@ -79,7 +79,7 @@ def test_of_1200_charges_of_one_600_succeed_and_600_are_refused(alice, named_by)
     assert reconcile(Scope())[1] == []
 
 
-def test_holds_and_captures_in_between_take_no_more_than_there_is(alice):
+def test_holds_and_captures_together_take_no_more_than_there_is(alice):
     def work(number: int, client: Client) -> list[tuple[str, int]]:
         done = []
         for n in range(CALLS):
@@ -104,7 +104,7 @@ def test_holds_and_captures_in_between_take_no_more_than_there_is(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_one_key_sent_by_all_has_one_effect_and_is_answered_alike(alice):
+def test_a_key_sent_by_all_has_one_effect_and_one_response(alice):
     for round_number in range(5):
         key = f"round {round_number}"
 

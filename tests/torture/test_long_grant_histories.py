@@ -32,7 +32,7 @@ SECONDS = 2
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_a_long_history_keeps_nothing_waiting(history):
+def test_a_long_history_delays_no_call(history):
     alice = customer_with(1_000)
     HISTORIES[history](alice.pk)
     with owner_connection(autocommit=True) as owner:

@@ -68,7 +68,7 @@ class Race:
         expire_holds(user_id=self.user.pk)
 
 
-def test_of_capture_release_and_expiry_of_one_hold_at_once_exactly_one_wins():
+def test_exactly_one_of_capture_release_and_expiry_wins():
     user = customer_with(HOLDS)
     price("search", 1)
     race = Race(user)

@@ -32,5 +32,5 @@ def _one_transaction() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("route", "mode"), MADE, ids=str)
-def test_every_call_is_answered_as_the_document_says(world, schema, route, mode):
+def test_every_response_conforms_to_the_document(world, schema, route, mode):
     check_calls(world, schema, route, mode, cases=CASES)

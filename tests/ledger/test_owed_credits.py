@@ -89,7 +89,7 @@ COMES_IN = {
 
 
 @pytest.mark.parametrize("what", COMES_IN)
-def test_what_is_owed_is_taken_in_the_transaction_of_what_comes_in(bob, owing, what):
+def test_owed_credits_are_taken_in_the_transaction_of_incoming_credits(bob, owing, what):
     COMES_IN[what](bob)
 
     came_in, taken = Entry.objects.filter(user=bob).order_by("-seq")[:2][::-1]
@@ -101,7 +101,7 @@ def test_what_is_owed_is_taken_in_the_transaction_of_what_comes_in(bob, owing, w
         post(bob, -left - 1)
 
 
-def test_an_auto_reload_that_was_agreed_to_since_pays_it_first(bob, owing):
+def test_a_later_auto_reload_pays_owed_credits_first(bob, owing):
     agreed(bob, cards.AUTHENTICATE, now=NOON)
     bob.payment_methods.filter(last4="3220").update(provider_method_id=f"{cards.APPROVE}:another")
 
@@ -111,7 +111,7 @@ def test_an_auto_reload_that_was_agreed_to_since_pays_it_first(bob, owing):
     assert credits_owed_by(user_id=bob.pk) == 0
 
 
-def test_a_refunded_charge_pays_it_first(bob):
+def test_a_refunded_charge_pays_owed_credits_first(bob):
     price("search", 600)
     payment = bought(bob, cards.APPROVE)
     charged = charge(bob)
@@ -141,10 +141,10 @@ class TestHolds:
         tamper(f"UPDATE ledger_hold SET expires_at = created_at + interval '1 microsecond' WHERE id = {held.pk}")
         tamper(f"UPDATE ledger_balance SET next_expiry_at = '2026-01-01' WHERE user_id = {held.user_id}")
 
-    def test_one_that_is_released_pays_what_is_owed_first(self, held):
+    def test_a_released_hold_pays_owed_credits_first(self, held):
         release_hold(hold_id=held.pk, idempotency_key="release")
 
-    def test_one_that_has_run_out_pays_it_before_a_charge_can_spend_it(self, held):
+    def test_an_expired_hold_pays_owed_credits_before_a_charge_can_spend_them(self, held):
         self.run_out(held)
         read = balance_of(user_id=held.user_id)
         assert (read.balance, read.reserved, read.available) == (0, 0, 0)  # before anything is settled
@@ -154,12 +154,12 @@ class TestHolds:
 
         expire_holds(user_id=held.user_id)
 
-    def test_one_that_has_run_out_pays_it_when_the_job_finds_it(self, held):
+    def test_an_expired_hold_pays_owed_credits_when_the_job_settles_it(self, held):
         self.run_out(held)
 
         assert expire_holds(user_id=held.user_id) == 1
 
-    def test_what_a_capture_leaves_pays_it(self, held):
+    def test_the_rest_of_a_capture_pays_owed_credits(self, held):
         captured(held, credits=Decimal(400))
         assert balance_of(user_id=held.user_id).balance == 0
 
@@ -167,7 +167,7 @@ class TestHolds:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_period_that_nobody_has_settled_yet_reads_as_it_will_stand():
+def test_an_unsettled_period_reads_as_it_will_be_written():
     bob = UserFactory()
     payments = [bought(bob, cards.APPROVE) for _ in range(2)]
     post(bob, -2000)
@@ -199,7 +199,7 @@ class TestBeside:
         assert (first.credits_owed, second.credits_owed) == (0, 700)
         assert balance_of(user_id=bob.pk).available == 0
 
-    def test_a_dispute_that_is_won_pays_what_another_owes(self, bob):
+    def test_a_won_dispute_pays_what_another_owes(self, bob):
         first, second = (bought(bob, cards.APPROVE) for _ in range(2))
         post(bob, -1000)
         dispute(first, "open")
@@ -210,7 +210,7 @@ class TestBeside:
 
         assert (balance_of(user_id=bob.pk).available, credits_owed_by(user_id=bob.pk)) == (0, 0)
 
-    def test_a_dispute_that_is_won_is_owed_no_more(self, bob):
+    def test_a_won_dispute_is_no_longer_owed(self, bob):
         payment = bought(bob, cards.APPROVE)
         post(bob, -1000)
         dispute(payment, "open")
@@ -229,12 +229,12 @@ class TestBeside:
         assert bob.balance.frozen_at is not None
         assert (balance_of(user_id=bob.pk).available, credits_owed_by(user_id=bob.pk)) == (0, 700)
 
-    def test_a_higher_overdraft_limit_is_no_way_around_it(self, bob, owing):
+    def test_a_higher_overdraft_limit_does_not_avoid_it(self, bob, owing):
         allow_overdraft(bob, 400)
 
         assert (balance_of(user_id=bob.pk).available, credits_owed_by(user_id=bob.pk)) == (-400, 600)
 
-    def test_what_was_refunded_in_part_owes_that_part(self, bob):
+    def test_a_partly_refunded_purchase_owes_that_part(self, bob):
         payment = bought(bob, cards.APPROVE)
         post(bob, -1000)
         note_refund(payment_id=payment.pk, refunded_minor=625, now=timezone.now())
@@ -267,7 +267,7 @@ class TestShown:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_noted_is_held_against_what_is_owed():
+def test_owed_credits_that_differ_from_the_noted_reversals_are_found():
     bob = UserFactory()
     payment = bought(bob, cards.APPROVE)
     post(bob, -1000)
@@ -285,7 +285,7 @@ def test_what_is_noted_is_held_against_what_is_owed():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_spend_what_comes_in_nobody_gets_any():
+def test_owed_credits_cannot_be_spent_by_many_charges_at_once():
     bob = UserFactory()
     payment = bought(bob, cards.APPROVE)
     post(bob, -1000)
