@@ -1,4 +1,4 @@
-"""Who is calling: the bearer token of a person, or the key of a program."""
+"""Authentication of the caller: the access token of a person, or the API key of a program."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class AccessTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <access token>` of a person who signed in."""
 
     def authenticate(self, request: Request) -> tuple[User, None] | None:
-        """Find the person; None when there is no bearer token.
+        """Return the person; None if there is no bearer token.
 
-        :raises TokenInvalid: if the token is not good
+        :raises TokenInvalid: if the token is not valid
         """
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
         if scheme.lower() != "bearer":
@@ -37,12 +37,12 @@ class AccessTokenAuthentication(BaseAuthentication):
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`X-API-KEY: <key>`, from nowhere else; `request.user` is None for a service key, `request.auth` is the key."""
+    """`X-API-KEY: <key>` only. `request.user` is None for a service key; `request.auth` is the key."""
 
     def authenticate(self, request: Request) -> tuple[User | None, ApiKey]:
-        """Find the key and whose it is.
+        """Return the key's user and the key.
 
-        :raises ApiKeyMissing, ApiKeyInvalid: if there is none, or it is not good
+        :raises ApiKeyMissing, ApiKeyInvalid: if there is none, or it is not valid
         """
         api_key = api_keys.authenticate_api_key(request.META.get("HTTP_X_API_KEY"), now=timezone.now())
         return api_key.user, api_key
@@ -52,12 +52,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class BearerKeyAuthentication(ApiKeyAuthentication):
-    """The same, and the key may also come as `Authorization: Bearer <key>`, as clients of other products send it."""
+    """An API key in `X-API-KEY` or in `Authorization: Bearer <key>`, as clients of other products send it."""
 
     def authenticate(self, request: Request) -> tuple[User | None, ApiKey]:
-        """Find the key and whose it is; X-API-KEY comes first.
+        """Return the key's user and the key; X-API-KEY takes precedence.
 
-        :raises ApiKeyMissing, ApiKeyInvalid: if there is none, or it is not good
+        :raises ApiKeyMissing, ApiKeyInvalid: if there is none, or it is not valid
         """
         raw = request.META.get("HTTP_X_API_KEY")
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
@@ -71,7 +71,7 @@ class BearerKeyAuthentication(ApiKeyAuthentication):
 
 
 class AccessTokenScheme(OpenApiAuthenticationExtension):
-    """How the API's document names the bearer token."""
+    """Describe the access token in the OpenAPI document."""
 
     target_class = AccessTokenAuthentication
     name = "accessToken"
@@ -81,7 +81,7 @@ class AccessTokenScheme(OpenApiAuthenticationExtension):
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    """How the API's document names the key."""
+    """Describe the API key in the OpenAPI document."""
 
     target_class = ApiKeyAuthentication
     name = "apiKey"
@@ -91,7 +91,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class BearerKeyScheme(OpenApiAuthenticationExtension):
-    """The key's other place; the first one is ApiKeyScheme's to define."""
+    """Describe the key as a bearer token in the OpenAPI document; ApiKeyScheme describes the header."""
 
     target_class = BearerKeyAuthentication
     name = "bearerKey"

@@ -1,4 +1,4 @@
-"""Password sign-in of Django's own forms (the back office), at the same price as over the API."""
+"""Password sign-in by Django's own forms (the back office), with the same limits as over the API."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ TOO_MANY = "too_many_login_failures"
 
 
 def too_many(refusal: TooManyLoginFailures | HashingBusy) -> ValidationError:
-    """Say it as a form does; `params` has the seconds to wait."""
+    """Return the refusal as a form error; `params` contains the seconds to wait."""
     return ValidationError(str(refusal), code=TOO_MANY, params={"retry_after_seconds": refusal.retry_after_seconds})
 
 
 class GuardedEmailBackend(ModelBackend):
-    """Email and password, counted against the account and the address; permissions as Django has them."""
+    """Email and password, counted against the account and the address; permissions are Django's own."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
         """Check a form's email and password.
 
-        :raises ValidationError: when there were too many failures: a form shows it as its own error
+        :raises ValidationError: after too many failures; the form shows it as its own error
         """
         email = username if username is not None else kwargs.get("email")
         if email is None or password is None:

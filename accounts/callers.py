@@ -1,6 +1,6 @@
-"""Who is calling, looked up once a request: one prepared statement, and models made of its row.
+"""Look up the caller of a request: one prepared statement, whose row becomes model instances.
 
-The same as `select_related("user").filter(…).first()`, at a fifth of the time: the ORM builds and the server parses
+The same as `select_related("user").filter(…).first()` in a fifth of the time: the ORM builds and the server parses
 such a query anew for every call.
 """
 
@@ -17,7 +17,7 @@ from config.db.prepared import read_prepared
 
 
 def api_key_of_hash(key_hash: bytes) -> ApiKey | None:
-    """Find a key by its SHA-256, with its user, whatever its state."""
+    """Return the key with this SHA-256, with its user, in any state; None if there is none."""
     rows = read_prepared(
         f"SELECT {_columns('k', ApiKey)}, {_columns('u', User)} FROM accounts_apikey k"
         " LEFT JOIN accounts_user u ON u.id = k.user_id WHERE k.key_hash = %s",
@@ -32,7 +32,7 @@ def api_key_of_hash(key_hash: bytes) -> ApiKey | None:
 
 
 def user_of_living_family(*, family_id: uuid.UUID, user_id: int) -> User | None:
-    """Find who signed in, if that sign-in was not revoked."""
+    """Return the user of a sign-in that was not revoked; None if there is none."""
     rows = read_prepared(
         f"SELECT {_columns('u', User)} FROM accounts_tokenfamily k JOIN accounts_user u ON u.id = k.user_id"
         " WHERE k.id = %s AND k.user_id = %s AND k.revoked_at IS NULL",

@@ -1,6 +1,6 @@
-"""Email addresses and names of people: which are taken, and the one form in which an address is stored and looked up.
+"""Email addresses and names of people: which are accepted, and the canonical form of an address.
 
-Every rule about them stands here; registering, entering and changing people all ask it.
+All rules about them are in this module; registration, commands and the back office use it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _LONGEST_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
 _LONGEST_DOMAIN = 253
 _DOT_ATOM = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII | re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII | re.IGNORECASE)
-# Marks that turn the direction of writing around, and so what stands beside them in a list (UAX 9).
+# Marks that change the direction of text, and so of the text beside it in a list (UAX 9).
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 HIDES_SOMETHING = "must not contain control or bidirectional characters."
 _UNSEEN = ("Cc", "Cs", "Cn", "Zl", "Zp")  # control characters, surrogates, unassigned ones, line and paragraph ends
 
 
 def canonical_email(email: str) -> str:
-    """Give the form in which an address is stored and compared: an international domain as its ASCII form.
+    """Return the form in which an address is stored and compared: an international domain becomes ASCII.
 
     `a@bücher.example` and `a@xn--bcher-kva.example` are one mailbox (IDNA 2008 with the mapping of UTS 46, as browsers
-    do it). Everything else stays as typed; the database compares without case. What is no address comes back as it is.
+    do it). The rest stays as typed; the database ignores case. A text that is no address is returned unchanged.
     """
     email = email.strip()
     local_part, at, domain = email.rpartition("@")
@@ -35,10 +35,10 @@ def canonical_email(email: str) -> str:
 
 
 def validate_mailbox(email: str) -> None:
-    """Take an address that a mail server can be asked to deliver to.
+    """Validate that a mail server can deliver to an address.
 
-    :raises ValidationError: for what no mail can be sent to, or nobody's: quoted and non-ASCII local parts, address
-        literals, names of this machine, domains that have no ASCII form, and anything too long
+    :raises ValidationError: for addresses that cannot receive mail: quoted and non-ASCII local parts, address
+        literals, names of this machine, domains without an ASCII form, and addresses that are too long
     """
     problem = _problem_of(canonical_email(email))
     if problem is not None:
@@ -46,9 +46,9 @@ def validate_mailbox(email: str) -> None:
 
 
 def validate_claim(email: str) -> None:
-    """Take an address that somebody may say is theirs.
+    """Validate that a person may claim an address.
 
-    :raises ValidationError: for what ends in `.invalid` (RFC 2606): imports name the customers of a log so, and a
+    :raises ValidationError: for addresses in `.invalid` (RFC 2606): imports use them for the customers of a log, and a
         person with such an address could be taken for one (docs/decisions/0043)
     """
     if canonical_email(email).rstrip(".").lower().endswith((".invalid", "@invalid")):
@@ -56,7 +56,7 @@ def validate_claim(email: str) -> None:
 
 
 def validate_name(name: str) -> None:
-    """Take a name that stands on one line, as it is read.
+    """Validate that a name is one line and displays as it is stored.
 
     :raises ValidationError: if it has control or bidirectional characters
     """
@@ -65,7 +65,7 @@ def validate_name(name: str) -> None:
 
 
 def hides_something(text: str) -> bool:
-    """Tell whether a text of one line has characters that are not seen, or turn others around."""
+    """Return whether a line of text has invisible characters or ones that change the direction of text."""
     return any(each in _BIDIRECTIONAL or unicodedata.category(each) in _UNSEEN for each in text)
 
 
@@ -74,7 +74,7 @@ def _is_international(domain: str) -> bool:
 
 
 def _ascii_form(domain: str) -> str | None:
-    """Write an international domain in ASCII; None if it has no such form."""
+    """Return an international domain in ASCII; None if it has no such form."""
     try:
         return idna.encode(domain[: _LONGEST_DOMAIN + 1], uts46=True).decode()
     except UnicodeError:
@@ -92,11 +92,11 @@ def _problem_of(email: str) -> str | None:
         return "Enter a valid email address: its domain is a name such as example.com."
     if _is_international(domain) and _ascii_form(domain) is None:
         return "Enter a valid email address: its domain is no international domain name."
-    if labels[-1].lower() == "localhost":  # this machine, whichever name stands before it (RFC 6761, 6.3)
+    if labels[-1].lower() == "localhost":  # this machine, with any subdomain (RFC 6761, 6.3)
         return "Enter a valid email address: nothing can be sent to this domain."
     return None
 
 
 def is_mailbox(email: str) -> bool:
-    """Tell whether mail may be sent to an address that is stored: names that imports made are none (RFC 2606)."""
+    """Return whether mail may be sent to a stored address; `.invalid` addresses of imports may not (RFC 2606)."""
     return _problem_of(email) is None and not email.lower().endswith(".invalid")

@@ -1,4 +1,4 @@
-"""Refusals of this app; config/api.py says which status and code each becomes over HTTP."""
+"""Refusals of this app; config/api.py maps each to its HTTP status and code."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 
 class AccountsRefusal(Exception):
-    """Base of this app's refusals; `str()` is a sentence for the caller, `extra` goes into the answer."""
+    """Base of this app's refusals; `str()` is a sentence for the caller, `extra` is added to the response."""
 
     extra: dict[str, Any] = {}  # noqa: RUF012  read-only default
 
 
 class InvalidCredentials(AccountsRefusal):
-    """No active person has this address and this password: it is not said which of them is wrong."""
+    """No active person has this email and password. The response does not say which is wrong."""
 
     def __init__(self) -> None:
         super().__init__("Invalid email or password.")
 
 
 class TooManyLoginFailures(AccountsRefusal):
-    """The account or the address has used up its guesses for now."""
+    """The account or the address has used up its failed sign-ins for now."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("Too many failed sign-ins. Please try again later.")
@@ -28,7 +28,7 @@ class TooManyLoginFailures(AccountsRefusal):
 
 
 class TooManyRegistrations(AccountsRefusal):
-    """The address has made as many accounts as it may in a minute."""
+    """The address has created as many accounts as are allowed in a minute."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("Too many registrations. Please try again later.")
@@ -36,7 +36,7 @@ class TooManyRegistrations(AccountsRefusal):
 
 
 class HashingBusy(AccountsRefusal):
-    """Too many passwords are being looked at just now."""
+    """Too many passwords are being hashed at the same time."""
 
     retry_after_seconds = 5
 
@@ -45,14 +45,14 @@ class HashingBusy(AccountsRefusal):
 
 
 class RegistrationClosed(AccountsRefusal):
-    """This site takes no sign-ups of its own."""
+    """Registration is turned off on this site."""
 
     def __init__(self) -> None:
         super().__init__("Registration is closed on this site.")
 
 
 class FieldsRefused(AccountsRefusal):
-    """What was given for some fields cannot be taken; `errors` has the sentences of each field."""
+    """Some fields have invalid values; `errors` maps each field to its sentences."""
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         super().__init__(" ".join(sentence for sentences in errors.values() for sentence in sentences))
@@ -61,42 +61,42 @@ class FieldsRefused(AccountsRefusal):
 
 
 class EmailTaken(FieldsRefused):
-    """Somebody has this address already, in whatever case."""
+    """Another person has this address; case is ignored."""
 
     def __init__(self) -> None:
         super().__init__({"email": ["A user with this email already exists."]})
 
 
 class PasswordTooWeak(FieldsRefused):
-    """The validators refuse this password, in their own sentences."""
+    """The password validators refuse this password; the sentences are theirs."""
 
     def __init__(self, field: str, sentences: list[str]) -> None:
         super().__init__({field: sentences})
 
 
 class WrongCurrentPassword(FieldsRefused):
-    """The password to be replaced is another one."""
+    """The given current password is wrong."""
 
     def __init__(self) -> None:
         super().__init__({"current_password": ["The current password is wrong."]})
 
 
 class TokenInvalid(AccountsRefusal):
-    """The token is none of ours, has ended, was revoked, or its user changed."""
+    """The token is forged, expired or revoked, or its user has changed since."""
 
     def __init__(self) -> None:
         super().__init__("Token is invalid or has expired.")
 
 
 class CannotBeMailed(AccountsRefusal):
-    """There is no address of this person's that mail can be sent to."""
+    """The person has no address that can receive mail."""
 
     def __init__(self) -> None:
         super().__init__("No email can be sent to this person: they were deactivated, or their address takes none.")
 
 
 class TooManyResetLinks(AccountsRefusal):
-    """A person is sent so many links a day and not more."""
+    """The person was sent as many reset links as are allowed in a day."""
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"This person was sent {limit} links within a day, which is the limit.")
@@ -112,21 +112,21 @@ class RefreshTokenSpent(AccountsRefusal):
 
 
 class ApiKeyMissing(AccountsRefusal):
-    """The call brought no key."""
+    """The call has no API key."""
 
     def __init__(self) -> None:
         super().__init__("API key is required. Please provide X-API-KEY header.")
 
 
 class ApiKeyInvalid(AccountsRefusal):
-    """The key is unknown, expired, revoked, or of a deactivated user: it is not said which."""
+    """The key is unknown, expired, revoked, or of a deactivated user. The response does not say which."""
 
     def __init__(self) -> None:
         super().__init__("Invalid API key. Please check your X-API-KEY header.")
 
 
 class ScopeMissing(AccountsRefusal):
-    """The key is good, but not for this."""
+    """The key is valid but lacks the scope."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This API key does not have the scope {scope}.")
@@ -140,21 +140,21 @@ class ApiKeyNotFound(AccountsRefusal):
 
 
 class OwnKeyNotFound(AccountsRefusal):
-    """The customer has no such key: it is not said whether somebody else has."""
+    """The customer has no such key. The response does not say whether another customer has."""
 
     def __init__(self) -> None:
         super().__init__("Not found.")
 
 
 class ApiKeyRefused(FieldsRefused):
-    """A key like this cannot be issued."""
+    """A key with these values cannot be issued."""
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__({field: [sentence]})
 
 
 class TooManyApiKeys(AccountsRefusal):
-    """The customer has as many working keys as anybody may have."""
+    """The customer has reached the limit of working keys."""
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"You have {limit} working API keys, which is the limit. Revoke one that you no longer need.")
@@ -162,21 +162,21 @@ class TooManyApiKeys(AccountsRefusal):
 
 
 class ApiKeyRevoked(AccountsRefusal):
-    """A key that was withdrawn has no successor."""
+    """A revoked key cannot be changed or rotated."""
 
     def __init__(self) -> None:
         super().__init__("This API key was revoked. Create a new one instead.")
 
 
 class ApiKeyExpired(AccountsRefusal):
-    """A key that has ended has no successor."""
+    """An expired key cannot be changed or rotated."""
 
     def __init__(self) -> None:
         super().__init__("This API key has expired. Create a new one instead.")
 
 
 class ApiKeyReplaced(AccountsRefusal):
-    """A key is rotated once; then its successor is the one to rotate."""
+    """The key was rotated before; only its successor can be rotated."""
 
     def __init__(self, *, replaced_by: int) -> None:
         super().__init__("This API key was rotated already. Rotate the key that replaced it instead.")
@@ -184,28 +184,28 @@ class ApiKeyReplaced(AccountsRefusal):
 
 
 class UserNotFound(AccountsRefusal):
-    """Nobody has this email or id."""
+    """No person has this email or id."""
 
     def __init__(self, named: str) -> None:
         super().__init__(f"No user has the email or id {named!r}.")
 
 
 class WebhookNotFound(AccountsRefusal):
-    """The customer has no such endpoint, or it no such delivery: it is not said whether somebody else has."""
+    """The customer has no such endpoint or delivery. The response does not say whether another customer has."""
 
     def __init__(self) -> None:
         super().__init__("Not found.")
 
 
 class WebhookRefused(FieldsRefused):
-    """An endpoint cannot be like this."""
+    """An endpoint cannot have these values."""
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__({field: [sentence]})
 
 
 class TooManyWebhooks(AccountsRefusal):
-    """The customer has as many endpoints as anybody may have."""
+    """The customer has reached the limit of endpoints."""
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"You have {limit} webhook endpoints, which is the limit. Delete one that you no longer need.")
@@ -213,7 +213,7 @@ class TooManyWebhooks(AccountsRefusal):
 
 
 class WebhookDisabled(AccountsRefusal):
-    """Nothing is sent to an endpoint that is off."""
+    """The endpoint is turned off, so nothing can be sent to it."""
 
     def __init__(self) -> None:
         super().__init__("This webhook endpoint is off. Turn it on first.")
@@ -227,7 +227,7 @@ class PlanNotFound(AccountsRefusal):
 
 
 class TooManyWebhookTests(AccountsRefusal):
-    """A customer tries endpoints out so many times a minute, and a day, and not more."""
+    """The customer has tested endpoints as often as is allowed in a minute or a day."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("Your webhook endpoints were tried out too often. Please try again later.")
@@ -235,7 +235,7 @@ class TooManyWebhookTests(AccountsRefusal):
 
 
 class TooManyResends(AccountsRefusal):
-    """A customer has so many deliveries sent again a minute and not more."""
+    """The customer has had as many deliveries sent again as are allowed in a minute."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("You have had too many deliveries sent again. Please try again later.")
@@ -243,7 +243,7 @@ class TooManyResends(AccountsRefusal):
 
 
 class WebhooksMadeTooOften(AccountsRefusal):
-    """A customer makes so many endpoints a day and not more, deleted ones included."""
+    """The customer has created as many endpoints as are allowed in a day, deleted ones included."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("You have made too many webhook endpoints within a day. Please try again later.")

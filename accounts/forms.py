@@ -22,7 +22,7 @@ _LONGEST_LIFE = dt.timedelta(days=36_500)
 
 
 class _Person:
-    """Takes an address in whatever form, and stores the one that is compared; what is not changed is not judged."""
+    """Validates and canonicalizes the email and name; unchanged values are not validated again."""
 
     cleaned_data: dict[str, Any]
     changed_data: list[str]
@@ -41,7 +41,7 @@ class _Person:
 
 
 class NewUserForm(_Person, AdminUserCreationForm):  # type: ignore[type-arg]
-    """A new person, with a password or, for the time being, without."""
+    """A new person, with or without a password."""
 
     class Meta:
         model = User
@@ -53,7 +53,7 @@ class NewUserForm(_Person, AdminUserCreationForm):  # type: ignore[type-arg]
 
 
 class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
-    """What staff may change about a person; the password has a page of its own."""
+    """The fields of a person that staff may change; the password has its own page."""
 
     class Meta:
         model = User
@@ -61,14 +61,14 @@ class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
 
 
 class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
-    """Another password for a person, or none."""
+    """A new password for a person, or none."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         bound_passwords(self, "password1", "password2")
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002  as Django calls it
-        """Save the password and nothing else: the rest of the row may have changed meanwhile. The person is told."""
+        """Save the password alone, since other columns may have changed concurrently, and notify the person."""
         user: User = super().save(commit=False)
         if commit:
             with transaction.atomic():
@@ -78,7 +78,7 @@ class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
 
 
 class KeyLimitsForm(forms.Form):
-    """Limits of one key, in place of what it had before."""
+    """The new limits of one key."""
 
     rate_limit_per_minute = forms.IntegerField(
         required=False,
@@ -102,12 +102,12 @@ class KeyLimitsForm(forms.Form):
 
     def __init__(self, *args: Any, of_service: bool, **options: Any) -> None:
         super().__init__(*args, **options)
-        if of_service:  # which spends its customers' credits, none of its own
+        if of_service:  # a service key spends the credits of customers
             del self.fields["spending_limit"], self.fields["spending_reset_day"]
 
 
 class IssueKeyForm(OnceForm):
-    """A new API key: one form issues one key."""
+    """A new API key. A form submitted twice issues one key."""
 
     name = forms.CharField(
         max_length=LONGEST_NAME, help_text="What it is for, such as “Production”.", widget=forms.TextInput
@@ -136,13 +136,13 @@ class IssueKeyForm(OnceForm):
         return last_day
 
     def expires_at(self) -> dt.datetime | None:
-        """Give the first moment at which the key is refused."""
+        """Return when the key expires: the start of the day after the last; None if it does not expire."""
         last_day: dt.date | None = self.cleaned_data["last_day"]
         return None if last_day is None else dt.datetime.combine(last_day + dt.timedelta(days=1), dt.time(), dt.UTC)
 
 
 def bound_passwords(form: forms.BaseForm, *names: str) -> None:
-    """Let these fields of a form take no longer password than the API does."""
+    """Limit a form's passwords to the length that the API accepts."""
     for name in names:
         field = form.fields[name]
         if isinstance(field, forms.CharField):

@@ -1,7 +1,7 @@
-"""Password hashers that leave the machine to others: few hashes at a time in a process, each on one core.
+"""Password hashers with bounded load: few hashes at a time in a process, each on one core.
 
-A hash is dear on purpose, 0.2 s of a core and 100 MB. Without a bound, whoever registers or signs in over and over has
-all cores, and charges wait. The server lets few such calls have a thread (config/server/calls.py); this bound holds
+A hash is costly on purpose: 0.2 s of a core and 100 MB. Without a bound, repeated sign-ups or sign-ins would use
+all cores and delay charges. The server gives few such calls a thread (config/server/calls.py); this bound applies
 wherever a password is hashed, in forms and commands and on other servers too.
 """
 
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 5.0
 
 
 class Turns:
-    """So many at a time; who has a turn needs no second one."""
+    """A bounded number of turns, reentrant within a thread."""
 
     def __init__(self, most: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._free = threading.BoundedSemaphore(most)
@@ -30,9 +30,9 @@ class Turns:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Wait for a turn, and have it.
+        """Wait for a turn and hold it for the block.
 
-        :raises HashingBusy: if none gets free in time
+        :raises HashingBusy: if none becomes free in time
         """
         if getattr(self._mine, "is_had", False):
             yield
@@ -51,7 +51,7 @@ turns = Turns(max(1, settings.SERVER_THREADS // 4))
 
 
 class Argon2(Argon2PasswordHasher):
-    """Argon2id as Django has it, in turn, and on one core instead of eight threads: the work is the same."""
+    """Django's Argon2id with bounded turns, on one core instead of eight threads; the work factor is the same."""
 
     parallelism = 1
 
@@ -65,7 +65,7 @@ class Argon2(Argon2PasswordHasher):
 
 
 class PBKDF2(PBKDF2PasswordHasher):
-    """For hashes that came from elsewhere, in turn."""
+    """Django's PBKDF2 with bounded turns, for hashes imported from other systems."""
 
     def encode(self, *args: Any, **options: Any) -> str:
         with turns.one():

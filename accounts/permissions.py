@@ -1,4 +1,4 @@
-"""What a caller may do, as far as that hangs on who they are."""
+"""Permissions that depend on the caller's credentials."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from accounts.services.keys.api_keys import demand_scope
 
 
 class HasScope(BasePermission):
-    """A key that is good for this: `permission_classes = [HasScope("account:read")]`."""
+    """Allow only keys with a scope: `permission_classes = [HasScope("account:read")]`."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
     def __call__(self) -> HasScope:
-        """Stand in for the class that DRF expects in `permission_classes` and calls for an instance."""
+        """Return self: DRF calls each item of `permission_classes` to get an instance."""
         return self
 
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
-        """Let the call pass.
+        """Return True if the key has the scope.
 
-        :raises ScopeMissing: if its key is not good for this, or it came without a key
+        :raises ScopeMissing: if the key lacks the scope, or there is no key
         """
         if not isinstance(request.auth, ApiKey):
             raise ScopeMissing(self.scope)

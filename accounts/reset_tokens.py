@@ -1,7 +1,7 @@
-"""The token of a link that sets a new password: signed, for one use, for an hour.
+"""The token of a link to set a new password: signed, for one use, valid for an hour.
 
-It is stored nowhere. It carries a fingerprint of the password and the email it was made for, so it dies with either;
-setting a password changes the first, which is what makes it good for one use.
+It is not stored. It contains a fingerprint of the password and the email it was made for, so it ends when either
+changes; setting a password changes the first, so the token works once.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _LONGEST_TOKEN = 512
 
 
 def reset_link(user: User, *, now: dt.datetime) -> str:
-    """Make the address of the page that sets a new password of this person."""
+    """Return the URL of the page where this person sets a new password."""
     return f"{settings.SITE_URL.rstrip('/')}/reset-password/{make_reset_token(user, now=now)}/"
 
 
 def make_reset_token(user: User, *, now: dt.datetime) -> str:
-    """Sign a token that is good until an hour from now."""
+    """Return a signed token that is valid for an hour from `now`."""
     ends_at = int((now + RESET_TOKEN_LIFETIME).timestamp())
     return signing.dumps([user.pk, ends_at, _fingerprint(user)], salt=_SALT)
 
 
 def user_of_reset_token(token: str, *, now: dt.datetime) -> User:
-    """Find whose password a token may set.
+    """Return the user whose password a token may set.
 
-    :raises TokenInvalid: if it is none of ours, has ended or been used, or its user was deactivated or changed
+    :raises TokenInvalid: if it is forged, expired or used, or its user was deactivated or changed
     """
     if len(token) > _LONGEST_TOKEN or not token.isascii():
         raise TokenInvalid

@@ -1,4 +1,4 @@
-"""Answers about people that change nothing."""
+"""Read-only queries about people, their keys, subscriptions, notices and webhooks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from config.values.credits import LARGEST_ID
 
 
 def user_named(email_or_id: str) -> User:
-    """Find a person by email address, in whatever case, or by id in digits.
+    """Return a person by email address, ignoring case, or by id in digits.
 
     :raises UserNotFound: if there is none
     """
@@ -44,7 +44,10 @@ def user_named(email_or_id: str) -> User:
 
 
 def live_subscription_of(*, user_id: int) -> Subscription | None:
-    """Find the subscription that is running, if any, with its plan and the next one; the database allows one."""
+    """Return a customer's live subscription, with its plan and the next one; None if there is none.
+
+    The database allows at most one.
+    """
     return (
         Subscription.objects.select_related("plan", "pending_plan")
         .filter(user_id=user_id, status__in=LIVE_STATUSES)
@@ -58,15 +61,15 @@ _PLAN = ["id", "code", "name"]
 
 @lru_cache(maxsize=1)
 def live_subscription_statement() -> Statement:
-    """Build the statement of a customer's running subscription, for `subscription_of_row`; its place is `user_id`."""
+    """Build the statement of a customer's live subscription, for `subscription_of_row`; its place is `user_id`."""
     running = Subscription.objects.filter(user_id=Place("user_id"), status__in=LIVE_STATUSES)
     return Statement.of(running.values_list(*_SUBSCRIPTION, *(f"plan__{name}" for name in _PLAN)))
 
 
 def subscription_of_row(row: Sequence[Any]) -> Subscription | None:
-    """Read what `live_subscription_statement` found, the plan's code and name with it; None of nothing but nulls.
+    """Build a subscription, with its plan's code and name, from a row of the statement; None if all are null.
 
-    Its columns are the last of the row: their names, which two tables share, would not tell them apart.
+    Its columns are the last of the row and are read by position, since two tables share their names.
     """
     subscribed, planned = row[-len(_SUBSCRIPTION + _PLAN) : -len(_PLAN)], row[-len(_PLAN) :]
     if subscribed[0] is None:
@@ -77,7 +80,7 @@ def subscription_of_row(row: Sequence[Any]) -> Subscription | None:
 
 
 def plan_with_code(code: str) -> Plan:
-    """Find a plan by its stable name.
+    """Return a plan by its code.
 
     :raises PlanNotFound: if there is none
     """
@@ -88,18 +91,18 @@ def plan_with_code(code: str) -> Plan:
 
 
 def keys_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
-    """Give a customer's keys, newest first, each with its `status` as of now and the id it was `replaced_by`."""
+    """Return a customer's keys, newest first, each with its `status` as of `now` and the id it was `replaced_by`."""
     keys = ApiKey.objects.of(user_id).with_status(now).with_replacement().defer("key_hash").newest_first()
     return keys if status is None else keys.filter(Q(status=status))
 
 
 def webhooks_of(*, user_id: int) -> QuerySet[WebhookEndpoint]:
-    """Give a customer's webhook endpoints, newest first; their secrets stay where they are."""
+    """Return a customer's webhook endpoints, newest first, without loading their secrets."""
     return WebhookEndpoint.objects.of(user_id).defer("secret", "old_secret").newest_first()
 
 
 def webhook_of(*, user_id: int, endpoint_id: int) -> WebhookEndpoint:
-    """Give one of a customer's webhook endpoints.
+    """Return one of a customer's webhook endpoints.
 
     :raises WebhookNotFound: if the customer has no such endpoint
     """
@@ -110,7 +113,7 @@ def webhook_of(*, user_id: int, endpoint_id: int) -> WebhookEndpoint:
 
 
 def deliveries_of(*, user_id: int, endpoint_id: int, state: str | None = None) -> QuerySet[WebhookDelivery]:
-    """Give what was and is to be delivered to one of a customer's endpoints, newest first.
+    """Return the deliveries to one of a customer's endpoints, newest first.
 
     :raises WebhookNotFound: if the customer has no such endpoint
     """
@@ -120,9 +123,9 @@ def deliveries_of(*, user_id: int, endpoint_id: int, state: str | None = None) -
 
 
 def delivery_of(*, user_id: int, endpoint_id: int, delivery_id: int) -> WebhookDelivery:
-    """Give one delivery with its attempts, and the notice's particulars as `data_text`, digit by digit.
+    """Return one delivery with its attempts, and the notice's data as `data_text`, with every digit as stored.
 
-    :raises WebhookNotFound: if the customer has no such endpoint, or it no such delivery
+    :raises WebhookNotFound: if the customer has no such endpoint, or the endpoint no such delivery
     """
     log = Prefetch("log", WebhookAttempt.objects.order_by("-id"))
     deliveries = deliveries_of(user_id=user_id, endpoint_id=endpoint_id).prefetch_related(log)
@@ -133,15 +136,15 @@ def delivery_of(*, user_id: int, endpoint_id: int, delivery_id: int) -> WebhookD
 
 
 def deliveries_given_up(*, since: dt.datetime) -> QuerySet[WebhookDelivery]:
-    """Give the webhook deliveries begun since then that failed for good, of all customers."""
+    """Return the webhook deliveries of all customers that were created since `since` and failed permanently."""
     return WebhookDelivery.objects.filter(state=DeliveryState.FAILED, created_at__gte=since)
 
 
 def emails_due(*, now: dt.datetime) -> QuerySet[Notice]:
-    """Give the notices whose email is to be sent now, for the first time or again."""
+    """Return the notices whose email is due, for the first time or again."""
     return Notice.objects.filter(email_due_at__lte=now)
 
 
 def deliveries_due(*, now: dt.datetime) -> QuerySet[WebhookDelivery]:
-    """Give the webhook deliveries whose next attempt is due, of all customers."""
+    """Return the webhook deliveries of all customers whose next attempt is due."""
     return WebhookDelivery.objects.filter(state=DeliveryState.PENDING, next_attempt_at__lte=now)

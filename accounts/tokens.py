@@ -1,7 +1,7 @@
-"""The two tokens of a sign-in: how they are made, and what is read from one that comes back.
+"""The access and refresh tokens of a sign-in: sign them and read them.
 
-Both name the user, the sign-in they descend from (`family`) and a fingerprint of the stored password hash, so that
-whatever changes the password kills them. simplejwt signs and verifies; its own claim for the purpose
+Both contain the user, the sign-in they belong to (`family`) and a fingerprint of the stored password hash, so that
+every change of the password revokes them. simplejwt signs and verifies; its own claim for the purpose
 (CHECK_REVOKE_TOKEN) is not used: it is a bare MD5 of the stored hash, and is looked at on access only.
 """
 
@@ -31,7 +31,7 @@ _LONGEST_TOKEN = 4096
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a sign-in or a refresh hands out."""
+    """The tokens that a sign-in or a refresh returns."""
 
     access: str
     refresh: str
@@ -41,7 +41,7 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token of ours says."""
+    """The claims of a token."""
 
     user_id: int
     family_id: uuid.UUID
@@ -50,12 +50,12 @@ class Claims:
     expires_at: dt.datetime
 
     def fit(self, user: User) -> bool:
-        """Tell whether this user may still be who the token was made for."""
+        """Return whether this user is active and has the password that the token was made for."""
         return user.is_active and constant_time_compare(self.fingerprint, fingerprint_of(user))
 
 
 def fingerprint_of(user: User) -> str:
-    """Digest the stored password hash, so that a token can carry it without telling anything about it."""
+    """Return a digest of the stored password hash that a token can carry without revealing it."""
     return _fingerprint(user.password, api_settings.SIGNING_KEY)
 
 
@@ -65,12 +65,12 @@ def _fingerprint(stored_hash: str, secret: str) -> str:
 
 
 def refresh_token_ends_at(now: dt.datetime) -> dt.datetime:
-    """Say when a pair made now will have ended for good."""
+    """Return when a refresh token made at `now` expires."""
     return now + max(settings.REFRESH_TOKEN_LIFETIME, settings.ACCESS_TOKEN_LIFETIME)
 
 
 def make_pair(*, user: User, family_id: uuid.UUID, now: dt.datetime) -> TokenPair:
-    """Sign a new access and refresh token of one sign-in."""
+    """Return a new access and refresh token of one sign-in."""
     return TokenPair(
         access=_signed(AccessToken(), settings.ACCESS_TOKEN_LIFETIME, user, family_id, now),
         refresh=_signed(RefreshToken(), settings.REFRESH_TOKEN_LIFETIME, user, family_id, now),
@@ -79,29 +79,29 @@ def make_pair(*, user: User, family_id: uuid.UUID, now: dt.datetime) -> TokenPai
 
 
 def read_access(raw: str) -> Claims:
-    """Verify an access token and read it; what was verified once is remembered until it ends.
+    """Verify an access token and return its claims; a verified token is cached until it expires.
 
-    :raises TokenInvalid: for whatever else it is
+    :raises TokenInvalid: if it is anything else
     """
     return _unexpired(_verified_access(raw))
 
 
 @lru_cache(maxsize=4_096)
 def _verified_access(raw: str) -> Claims:
-    """Verify the signature, which a text either has for good or never; a refusal is not remembered."""
+    """Verify the signature, whose result never changes for one text; a refusal is not cached."""
     return _read(AccessToken, raw)
 
 
 def read_refresh(raw: str) -> Claims:
-    """Verify a refresh token and read it.
+    """Verify a refresh token and return its claims.
 
-    :raises TokenInvalid: for whatever else it is
+    :raises TokenInvalid: if it is anything else
     """
     return _unexpired(_read(RefreshToken, raw))
 
 
 def _unexpired(claims: Claims) -> Claims:
-    """Refuse a token from its very end on: the leeway of CLOCK_LEEWAY is for when it was issued (`iat`) alone."""
+    """Refuse a token from its `exp` on: CLOCK_LEEWAY applies to `iat` only."""
     if claims.expires_at <= timezone.now():
         raise TokenInvalid
     return claims
@@ -120,7 +120,7 @@ def _read(kind: type[Token], raw: str) -> Claims:
     if len(raw) > _LONGEST_TOKEN or not raw.isascii():
         raise TokenInvalid
     try:
-        token = kind(raw)  # type: ignore[arg-type]  # simplejwt's annotation says Token, it takes the encoded text
+        token = kind(raw)  # type: ignore[arg-type]  # annotated as Token, but accepts the encoded text
         return Claims(
             user_id=_user_id(token[api_settings.USER_ID_CLAIM]),
             family_id=uuid.UUID(token[_FAMILY_CLAIM]),
@@ -129,7 +129,7 @@ def _read(kind: type[Token], raw: str) -> Claims:
             expires_at=dt.datetime.fromtimestamp(token["exp"], dt.UTC),
         )
     except (TokenError, KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
-        # Only who has the signing key gets past TokenError: a token of an older version, or a forger's experiment.
+        # Reached only by tokens signed with our key, such as those of an older version.
         raise TokenInvalid from None
 
 

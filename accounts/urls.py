@@ -1,4 +1,4 @@
-"""Included under `auth/`. The API keys stand in usage/urls.py: what was spent by a key is shown with it."""
+"""URLs under `auth/`. API keys are in usage/urls.py, since they are shown with the credits that they spent."""
 
 from django.urls import path
 

@@ -1,6 +1,6 @@
 """Pages about plans, roles, notices and webhooks.
 
-Those of people and of keys join more apps: usage/admin/customers.py and api_keys.py.
+The pages of people and keys need other apps too: see usage/admin/customers.py and api_keys.py.
 """
 
 from accounts.admin.notices import NoticeAdmin

@@ -1,4 +1,4 @@
-"""What customers were told, to be looked at."""
+"""The notices that customers were sent, read-only."""
 
 from __future__ import annotations
 

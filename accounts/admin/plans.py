@@ -1,4 +1,4 @@
-"""Plans; who is on them stands in ledger/admin/subscriptions/subscriptions.py, with the credits that brings."""
+"""Plans. Subscriptions and their credits are in ledger/admin/subscriptions/subscriptions.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose account a member of the staff may act on: the one question that every page about a customer asks."""
+"""Whose account a member of staff may act on: the one rule that every page about a customer applies."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SERVICE_KEYS = "accounts.issue_service_key"
 
 
 def may_touch(viewer: Any, customer: User) -> bool:
-    """Tell whether this member of the staff may act on this customer's account, besides having the permission.
+    """Return whether this member of staff may act on this customer's account, given the permission.
 
-    Nobody acts on their own account, superusers neither: who gives themselves credits needs a second person. Accounts
-    of staff are for superusers: whoever could change a colleague's would have the colleague's rights.
+    Staff cannot act on their own account, not even superusers: crediting oneself needs a second person. Accounts
+    of staff are for superusers: changing a colleague's account would give access to the colleague's rights.
     """
     if viewer.pk == customer.pk:
         return False
@@ -25,15 +25,15 @@ def may_touch(viewer: Any, customer: User) -> bool:
 
 
 def may_touch_key(viewer: Any, key: ApiKey) -> bool:
-    """Tell whether this member of the staff may revoke or change this key, besides having the permission.
+    """Return whether this member of staff may revoke or change this key, given the permission.
 
-    A service key carries every customer's requests, so it takes the permission that issues them.
+    A service key serves every customer's requests, so it requires the permission to issue service keys.
     """
     return bool(viewer.has_perm(SERVICE_KEYS)) if key.user is None else may_touch(viewer, key.user)
 
 
 def demand_touch(request: HttpRequest, customers: User | Iterable[User]) -> None:
-    """Let a request pass that acts on these customers, on all of them.
+    """Require that the viewer may act on all of these customers.
 
     :raises PermissionDenied: if one of them may not be acted on
     """
@@ -43,7 +43,7 @@ def demand_touch(request: HttpRequest, customers: User | Iterable[User]) -> None
 
 
 def demand_touch_of_keys(request: HttpRequest, keys: Iterable[ApiKey]) -> None:
-    """Let a request pass that acts on these keys, on all of them.
+    """Require that the viewer may act on all of these keys.
 
     :raises PermissionDenied: if one of them may not be acted on
     """

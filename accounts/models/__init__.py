@@ -1,4 +1,4 @@
-"""Who: people, the keys they call with, the plans they are on, what they are told."""
+"""People, API keys, plans and subscriptions, notices, and webhooks."""
 
 from accounts.models.api_key import ApiKey, KeyStatus, Scope
 from accounts.models.limits import LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE

@@ -1,4 +1,4 @@
-"""Keys that programs call with; only a hash of each is stored."""
+"""API keys of programs; only a hash of each is stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Scope(models.TextChoices):
 
 
 class KeyStatus(models.TextChoices):
-    """Whether a key works, apart from its owner."""
+    """Whether a key works, ignoring the state of its owner."""
 
     ACTIVE = "active", "Active"
     EXPIRED = "expired", "Expired"
@@ -35,7 +35,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
 
     def with_status(self, now: dt.datetime) -> ApiKeyQuerySet:
-        """Add `status`, a KeyStatus, as of now."""
+        """Annotate `status`, a KeyStatus, as of `now`."""
         return self.annotate(
             status=models.Case(
                 models.When(revoked_at__isnull=False, then=models.Value(KeyStatus.REVOKED)),
@@ -46,7 +46,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         )
 
     def with_replacement(self) -> ApiKeyQuerySet:
-        """Add `replaced_by`: the id of the key that a rotation put in this one's place."""
+        """Annotate `replaced_by`: the id of the key that a rotation created in place of this one."""
         newer = ApiKey.objects.filter(user_id=models.OuterRef("user_id"), replaces_id=models.OuterRef("pk"))
         return self.annotate(replaced_by=models.Subquery(newer.values("pk")[:1]))
 
@@ -127,7 +127,7 @@ class ApiKey(models.Model):
         permissions: ClassVar = [("issue_service_key", "Can issue keys of the company's own services")]
         indexes: ClassVar = [
             models.Index(fields=["user", "-created_at", "-id"], name="keys_of_user_newest_first"),
-            # Rotations leave any number of revoked keys behind; how many work is counted at each new one.
+            # Rotations leave any number of revoked keys; the working ones are counted whenever a key is created.
             models.Index(fields=["user"], name="keys_not_revoked", condition=models.Q(revoked_at__isnull=True)),
         ]
         constraints: ClassVar = [

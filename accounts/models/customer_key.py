@@ -1,4 +1,4 @@
-"""The foreign key by which the ledger's and usage's tables name their customer."""
+"""The foreign key from the tables of the ledger and usage to their customer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from accounts.models.user import User
 def customer_key(
     *, related_name: str = "+", db_constraint: bool = True, db_index: bool = False
 ) -> models.ForeignKey[User, User]:
-    """Make the key of a row that belongs to one customer, who cannot be deleted while it is there.
+    """Return a foreign key to the customer who owns a row; the customer cannot be deleted while the row exists.
 
-    Without `db_constraint` the database does not check it (docs/decisions/0002): so in tables whose rows are written
-    together with the customer's balance, whose own key is checked. Their constraints and indexes begin with the
-    customer, so the key needs no index of its own.
+    Without `db_constraint` the database does not check it (docs/decisions/0002): this is for tables whose rows are
+    written together with the customer's balance, whose own key is checked. Their constraints and indexes begin with
+    the customer, so the key needs no index of its own.
     """
     return models.ForeignKey(
         settings.AUTH_USER_MODEL,

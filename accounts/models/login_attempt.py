@@ -1,4 +1,4 @@
-"""Failed sign-ins, remembered for as long as they count; and places where people have signed in before."""
+"""Failed sign-ins, kept for as long as they count, and addresses from which people have signed in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from accounts.models.user import User
 
 
 class LoginAttempt(models.Model):
-    """One sign-in that failed, or has not yet succeeded; a success takes its row away."""
+    """One sign-in that failed or is in progress; a success deletes the row."""
 
     account = models.CharField(max_length=254, help_text="The email address tried, lower case, known or not.")
     address = models.GenericIPAddressField(
@@ -34,7 +34,7 @@ class LoginAttempt(models.Model):
 
 
 class SignInPlace(models.Model):
-    """One address from which somebody has signed in: guesses from elsewhere do not keep them out there."""
+    """One address from which a person has signed in: guesses from elsewhere do not lock the person out there."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="+", help_text="Who.")
     address = models.GenericIPAddressField(help_text="From where; of IPv6 the /64 network.")

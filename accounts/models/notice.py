@@ -1,4 +1,4 @@
-"""What customers are told, by email and by webhook: one row for each thing, written with the thing itself."""
+"""Notices to customers, by email and by webhook, written in the transaction of the event that they report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from accounts.models.user import User
 
-# Every type of notice there is. Customers choose among them, so names are public: add, never rename.
+# Every type of notice. Customers choose among them, so the names are public: add, never rename.
 NOTICE_TYPES = {
     "account.email_changed": "The account has another email address.",
     "account.password_changed": "The account has another password.",
@@ -44,7 +44,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """One thing that a customer is told, once, written in the transaction of what it tells."""
+    """One notice to a customer, sent once and written in the transaction of the event that it reports."""
 
     user = models.ForeignKey(
         User, on_delete=models.PROTECT, db_index=False, related_name="notices", help_text="Who is told."

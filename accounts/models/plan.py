@@ -1,4 +1,4 @@
-"""Plans and who is on them. What of this moves credits is decided by `ledger.services.subscriptions.actions`."""
+"""Plans and subscriptions. `ledger.services.subscriptions.actions` decides which credits they bring."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIVE_STATUSES = (
 
 
 class Plan(models.Model):
-    """One plan on offer."""
+    """One plan that customers can subscribe to."""
 
     code = models.SlugField(max_length=50, unique=True, help_text="Stable name in the API, such as 'starter'.")
     name = models.CharField(max_length=100, help_text="Name shown to people.")
@@ -73,10 +73,10 @@ class Plan(models.Model):
 
 
 class Subscription(models.Model):
-    """One customer's subscription, and where it stands: on which plan, in which period.
+    """One customer's subscription: its plan, state and current period.
 
-    The period that runs begins `months_elapsed` months after `anchor_at`, on the month's last day where the month is
-    shorter, and always counted from the anchor. Without an anchor this is a record kept by hand, which brings nothing.
+    The current period begins `months_elapsed` months after `anchor_at`, on the month's last day where the month is
+    shorter, and always counted from the anchor. Without an anchor it is a record kept by hand, which brings no credits.
     """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="subscriptions", help_text="The customer.")

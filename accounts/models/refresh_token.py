@@ -1,4 +1,4 @@
-"""What must be remembered of refresh tokens: which were spent, which families were revoked."""
+"""The stored state of refresh tokens: which were exchanged, and which families were revoked."""
 
 from __future__ import annotations
 

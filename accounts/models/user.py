@@ -17,12 +17,12 @@ from accounts.models.limits import MOST_CALLS_PER_MINUTE, RATE_BOUNDS
 
 class UserQuerySet(models.QuerySet["User"]):
     def with_email(self, email: str) -> UserQuerySet:
-        """Narrow to the user with this address, in whatever form; the database compares without case."""
+        """Narrow to the user with this address in any form; the database ignores case."""
         named = models.Value(canonical_email(email))
         return self.alias(email_lower=Lower("email")).filter(email_lower=Lower(named))
 
     def with_emails(self, emails: Collection[str]) -> UserQuerySet:
-        """Narrow to the users with these addresses, which are canonical and in lower case already."""
+        """Narrow to the users with these addresses, which must be canonical and in lower case."""
         return self.alias(email_lower=Lower("email")).filter(email_lower__in=emails)
 
 
@@ -40,9 +40,9 @@ class UserManager(BaseUserManager["User"]):
         return self.with_email(username or "").get()
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """Store a new user; without a password, one can only be set by reset.
+        """Create a user; without a password, one can only be set by a reset link.
 
-        :raises IntegrityError: if the address is taken, in whatever case
+        :raises IntegrityError: if the address is taken, ignoring case
         """
         user = self.model(email=canonical_email(email), **fields)
         user.set_password(password)
@@ -54,7 +54,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """One person who can sign in, named by an email address."""
+    """One person who can sign in, identified by an email address."""
 
     email = models.EmailField(
         max_length=254, unique=True, help_text="Login name, kept as typed and compared without case."

@@ -1,4 +1,4 @@
-"""Webhooks out: where customers want to be told, what is delivered there, and each attempt at it."""
+"""Outgoing webhooks: customers' endpoints, the deliveries to them, and each attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DisabledReason(models.TextChoices):
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def of(self, user_id: int) -> WebhookEndpointQuerySet:
-        """Narrow to a customer's endpoints; those that were deleted are none of them any more."""
+        """Narrow to a customer's endpoints, without deleted ones."""
         return self.filter(user_id=user_id, deleted_at=None)
 
     def newest_first(self) -> WebhookEndpointQuerySet:
@@ -30,7 +30,7 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
 
 
 class WebhookEndpoint(models.Model):
-    """One address of a customer's that notices are delivered to."""
+    """One URL of a customer that notices are delivered to."""
 
     user = models.ForeignKey(
         User, on_delete=models.PROTECT, db_index=False, related_name="webhook_endpoints", help_text="Whose it is."
@@ -90,7 +90,7 @@ class DeliveryState(models.TextChoices):
 
 
 class WebhookDelivery(models.Model):
-    """One notice on its way to one endpoint."""
+    """One notice for one endpoint."""
 
     user = models.ForeignKey(
         User, on_delete=models.PROTECT, db_index=False, related_name="+", help_text="The endpoint's owner."
@@ -143,7 +143,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One attempt at a delivery, and what came of it; never altered, removed with its delivery."""
+    """One attempt at a delivery and its outcome; never changed, deleted with its delivery."""
 
     user = models.ForeignKey(
         User, on_delete=models.PROTECT, db_index=False, related_name="+", help_text="The endpoint's owner."

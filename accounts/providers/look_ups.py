@@ -1,8 +1,8 @@
-"""Look-ups of hosts that come to an end in time, whatever the system's resolver does.
+"""Look-ups of hosts with a deadline, which the system's resolver does not offer.
 
-`getaddrinfo` knows no deadline: a name server that never answers holds its caller for half a minute and longer, and
-customers choose the names. So each look-up has a thread of its own, which nobody waits for longer than was asked, and
-which keeps no process from ending.
+`getaddrinfo` has no deadline: a name server that never responds blocks its caller for half a minute or longer, and
+customers choose the names. So each look-up runs in its own daemon thread: callers wait for it only as long as they ask,
+and it does not keep the process from exiting.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_AT_ONCE = 32
 
 
 class TooManyLookUps(OSError):
-    """As many look-ups as may be under way wait for name servers that do not answer: this one has to come later."""
+    """Too many look-ups are waiting for name servers; try this one again later."""
 
 
 Found = list[tuple[Any, ...]]
@@ -27,12 +27,12 @@ _under_way: dict[tuple[str, int], Future[Found]] = {}
 
 
 def look_up(host: str, port: int, *, within_seconds: float) -> Found:
-    """Ask the system's resolver for the addresses of a host, as `getaddrinfo` answers.
+    """Return the addresses of a host as `getaddrinfo` does.
 
-    A second caller for a host that is being looked up waits for the same answer: one host takes one thread at most.
+    A second caller for a host that is being looked up waits for the same result: one host uses at most one thread.
 
-    :raises TimeoutError: if it does not answer in time
-    :raises TooManyLookUps: if too many others are under way
+    :raises TimeoutError: if the resolver does not respond in time
+    :raises TooManyLookUps: if too many others are in progress
     :raises OSError, UnicodeError: as `getaddrinfo`
     """
     with _lock:

@@ -1,7 +1,7 @@
-"""One POST to a customer's webhook: to the very address that was checked, within a time, and no further.
+"""One POST to a customer's webhook: to the address that was checked, within a time limit.
 
-`http.client` alone would look the host up again (so a name could lead elsewhere the second time), and would wait for
-each byte anew (so a server that drips could hold it for hours). Redirects are not followed, proxies not asked.
+`http.client` alone would look up the host again (so a name could resolve differently the second time), and would wait
+for each byte separately (so a slow server could hold it for hours). Redirects are not followed, proxies are not used.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a POST: a status, or else an error."""
+    """The outcome of a POST: a status, or an error."""
 
     status: int | None
     error: str | None
     milliseconds: int
-    start: str = ""  # of the answer's body
+    start: str = ""  # of the response's body
     retry_after: str | None = None
 
     @property
@@ -56,11 +56,11 @@ def post(
     resolver: Resolver | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Send a body once and answer what came of it; whatever goes wrong is an answer with an error.
+    """Send a body once and return the outcome; every failure is an Answer with an error.
 
-    All of it, the look-up of the host included, ends within so many seconds.
+    The whole attempt, including the look-up of the host, ends `within_seconds`.
 
-    A success is a status from 200 to 299 with an answer that ends in time, or is longer than anybody will read.
+    A success is a status from 200 to 299 with a response that ends in time, or is longer than what is read of it.
     """
     began = time.monotonic()
     resolver = resolver or partial(resolve, within_seconds=min(LOOK_UP_SECONDS, within_seconds))
@@ -80,12 +80,12 @@ def post(
 
 
 class _Connection:
-    """A connection to an address that was checked, which ends at a moment that was set beforehand."""
+    """A connection to a checked address, with one deadline for everything."""
 
     def __init__(self, url: SplitResult, *, until: float, resolver: Resolver, tls: ssl.SSLContext | None) -> None:
         self.target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self.http = http.client.HTTPConnection(url.hostname or "", url.port or _PORTS[url.scheme])
-        self.http.default_port = _PORTS[url.scheme]  # which Host need not name
+        self.http.default_port = _PORTS[url.scheme]  # the Host header omits the default port
         self.until = until
         addresses = checked_addresses(self.http.host, self.http.port, resolver=resolver)
         self.raw = self._reach(addresses)
@@ -97,7 +97,7 @@ class _Connection:
         except BaseException:
             self.raw.close()
             raise
-        self.http.sock = _TimedSocket(self.raw, until)  # connected: it looks nothing up any more
+        self.http.sock = _TimedSocket(self.raw, until)  # already connected: `http.client` looks up nothing
 
     def close(self) -> None:
         self.http.close()
@@ -107,7 +107,7 @@ class _Connection:
     def _reach(self, addresses: list[Address]) -> socket.socket:
         problem: OSError | None = None
         for number, address in enumerate(addresses):
-            share = _left(self.until) / (len(addresses) - number)  # a dead address leaves time for the next
+            share = _left(self.until) / (len(addresses) - number)  # so that the next address has time too
             try:
                 return socket.create_connection((str(address), self.http.port), timeout=share)
             except OSError as failed:
@@ -116,7 +116,7 @@ class _Connection:
 
 
 class _TimedSocket:
-    """As much of a socket as `http.client` needs, every wait of which ends at the same moment."""
+    """The part of a socket that `http.client` needs; every wait ends at the same deadline."""
 
     def __init__(self, raw: socket.socket, until: float) -> None:
         self.raw, self.until = raw, until
@@ -129,7 +129,7 @@ class _TimedSocket:
         return io.BufferedReader(_TimedReader(self.raw, self.until))
 
     def close(self) -> None:
-        """Leave it open: `http.client` closes it before it reads the answer."""
+        """Do nothing: `http.client` closes the socket before it reads the response."""
 
 
 class _TimedReader(io.RawIOBase):
@@ -150,7 +150,7 @@ def _default_tls() -> ssl.SSLContext:
 
 
 def _left(until: float) -> float:
-    """Give the seconds that are left.
+    """Return the seconds that are left.
 
     :raises TimeoutError: if there are none
     """
@@ -183,5 +183,5 @@ def _sentence(problem: Exception) -> str:
 
 
 def _readable(start: bytes) -> str:
-    """Turn the start of an answer into text that any column can hold."""
+    """Return the start of a response as text that a database column can store."""
     return start.decode("utf-8", errors="replace").replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""What `/auth` takes and gives: people, tokens and keys."""
+"""Requests and responses of `/auth`: people, tokens and keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_DAYS = 36_500
 
 
 class PasswordField(serializers.CharField):
-    """A password, blanks at its ends included; never part of an answer."""
+    """A password, including blanks at its ends; never part of a response."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", LONGEST_PASSWORD)
@@ -43,7 +43,7 @@ class RegisteredSerializer(serializers.ModelSerializer[User]):
 
 
 class LoginSerializer(serializers.Serializer[User]):
-    email = serializers.CharField(max_length=254)  # whatever it is: what nobody has is answered like a wrong password
+    email = serializers.CharField(max_length=254)  # any text: same error as a wrong password
     password = PasswordField()
 
 
@@ -55,7 +55,7 @@ class TokenPairSerializer(serializers.Serializer[Any]):
 
 
 class RefreshBodySerializer(serializers.Serializer[Any]):
-    """What the API's document shows for RefreshTokenSerializer: it cannot say that one of two names is required."""
+    """Describe RefreshTokenSerializer in the OpenAPI document, which cannot say that one of two names is required."""
 
     refresh = serializers.CharField(max_length=_LONGEST_TOKEN, help_text="May be named `refresh_token` instead.")
 
@@ -76,7 +76,7 @@ class RefreshTokenSerializer(serializers.Serializer[Any]):
 
 
 class NewPasswordSerializer(serializers.Serializer[User]):
-    """A password in another's place."""
+    """A new password that replaces another."""
 
     new_password = PasswordField(max_length=LONGEST_NEW_PASSWORD)
     revoke_keys = serializers.BooleanField(
@@ -94,13 +94,13 @@ class PasswordResetSerializer(NewPasswordSerializer):
 
 @extend_schema_field({"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CUSTOMER_SCOPES)}})
 class ScopesField(serializers.ListField):
-    """Names of scopes; which of them exist, and for whom, the service says."""
+    """Names of scopes; the service validates them."""
 
     child = serializers.CharField(max_length=32)
 
 
 class KeyLimitsSerializer(serializers.Serializer[ApiKey]):
-    """What a customer may limit a key to; shared by making one and changing one."""
+    """The limits that a customer may set on a key, for creating and changing one."""
 
     rate_limit_per_minute = WholeNumberField(
         required=False,
@@ -123,13 +123,13 @@ class KeyLimitsSerializer(serializers.Serializer[ApiKey]):
 
 
 class KeyChangesSerializer(KeyLimitsSerializer):
-    """Changes of a key; what is not named stays as it is."""
+    """Changes of a key; fields that are not sent stay as they are."""
 
     name = serializers.CharField(required=False, max_length=LONGEST_NAME, help_text="What you call it.")
 
 
 class NewKeyRequestSerializer(KeyLimitsSerializer):
-    """A key to be made; without an end it works until it is revoked."""
+    """A key to create; without an expiry it works until it is revoked."""
 
     name = serializers.CharField(max_length=LONGEST_NAME, help_text="What you call it.")
     scopes = ScopesField(default=[Scope.ACCOUNT_READ.value], max_length=10, help_text="What calls with it may do.")
@@ -149,7 +149,7 @@ class NewKeyRequestSerializer(KeyLimitsSerializer):
 
 
 class RotationRequestSerializer(serializers.Serializer[ApiKey]):
-    """How long the old key goes on working."""
+    """How long the old key keeps working."""
 
     grace_period_seconds = WholeNumberField(
         default=_DAY_SECONDS,
@@ -160,7 +160,7 @@ class RotationRequestSerializer(serializers.Serializer[ApiKey]):
 
 
 class ApiKeySerializer(serializers.Serializer[ApiKey]):
-    """A key of the customer's own, as `accounts.selectors.keys_of` gives it; its text is not stored."""
+    """A customer's own key, as `accounts.selectors.keys_of` returns it; its text is not stored."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -188,6 +188,6 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
 
 
 class NewApiKeySerializer(ApiKeySerializer):
-    """A key that was just made."""
+    """A key that was just created."""
 
     key = serializers.CharField(help_text="The whole key, shown this once: only its hash is stored.")

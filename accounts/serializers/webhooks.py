@@ -1,4 +1,4 @@
-"""What the webhook routes take and give."""
+"""Requests and responses of the webhook routes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = ", ".join(f"`{name}`" for name in NOTICE_TYPES)
 
 
 class EventTypesField(serializers.ListField):
-    """Names of types of notices; which of them exist, the service says."""
+    """Names of notice types; the service validates them."""
 
     child = serializers.CharField(max_length=64)
 
@@ -34,7 +34,7 @@ class EventTypesField(serializers.ListField):
 
 
 class NewWebhookSerializer(serializers.Serializer[WebhookEndpoint]):
-    """An endpoint to be made."""
+    """An endpoint to create."""
 
     url = serializers.CharField(
         max_length=LONGEST_WEBHOOK_URL,
@@ -47,7 +47,7 @@ class NewWebhookSerializer(serializers.Serializer[WebhookEndpoint]):
 
 
 class WebhookChangesSerializer(serializers.Serializer[WebhookEndpoint]):
-    """Changes of an endpoint; what is not named stays as it is."""
+    """Changes of an endpoint; fields that are not sent stay as they are."""
 
     url = serializers.CharField(required=False, max_length=LONGEST_WEBHOOK_URL, help_text="Where notices go.")
     description = serializers.CharField(
@@ -58,7 +58,7 @@ class WebhookChangesSerializer(serializers.Serializer[WebhookEndpoint]):
 
 
 class WebhookSerializer(serializers.Serializer[WebhookEndpoint]):
-    """An endpoint of the customer's own; its secret is shown only when it is made."""
+    """A customer's own endpoint; its secret is shown only when it is created."""
 
     id = serializers.IntegerField()
     url = serializers.CharField()
@@ -77,13 +77,13 @@ class WebhookSerializer(serializers.Serializer[WebhookEndpoint]):
 
 
 class WebhookWithSecretSerializer(WebhookSerializer):
-    """An endpoint whose secret was just made."""
+    """An endpoint whose secret was just created."""
 
     secret = serializers.CharField(help_text="With which messages are signed (Standard Webhooks); shown this once.")
 
 
 class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
-    """One notice on its way to one endpoint."""
+    """One notice for one endpoint."""
 
     id = serializers.IntegerField()
     message_id = serializers.SerializerMethodField(help_text="The header `webhook-id`, the same at every attempt.")
@@ -112,7 +112,7 @@ class AttemptSerializer(serializers.Serializer[WebhookAttempt]):
 
 
 class DeliveryWithLogSerializer(DeliverySerializer):
-    """A delivery with all that was tried, newest first."""
+    """A delivery with all its attempts, newest first."""
 
     message = serializers.SerializerMethodField(help_text="The body that is sent: `type`, `timestamp` and `data`.")
     log = AttemptSerializer(many=True)

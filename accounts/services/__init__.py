@@ -1,4 +1,4 @@
-"""What accounts do: people, keys, signing in, notices and webhooks. Nothing here knows of money.
+"""Services of accounts: people, keys, signing in, notices and webhooks. None of them moves credits.
 
-Above it stand views, the admin and commands of all apps; below it providers, selectors and models.
+Imported by views, the admin and commands of all apps; imports providers, selectors and models.
 """

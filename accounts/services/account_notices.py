@@ -1,7 +1,7 @@
-"""What people are told about their own account: new passwords, emails and keys, and how to set a password.
+"""Notices to people about their own account: changed passwords and emails, new keys, and reset links.
 
-No email here has a word in it that its reader's account chose, such as a key's name: until an address is verified,
-whoever registered it may be somebody else, and these are emails of the company.
+No email here contains text that the account chose, such as a key's name: until an address is verified, it may
+belong to another person than the one who registered it, and these emails come from the company.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, notify_custom
 from config.values.timestamps import instant_text
 
 PASSWORD_CHANGED, EMAIL_CHANGED, KEY_CREATED = "account.password_changed", "account.email_changed", "api_key.created"
-MOST_EMAILS_A_DAY = 5  # of each type: whoever changes a password a hundred times need not be told each time
+MOST_EMAILS_A_DAY = 5  # of each type: a hundred changes of a password need not send a hundred emails
 _NOT_YOU = "If this was not you, answer to this email or write to our support at once.\n"
 
 
 def notify_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: bool, now: dt.datetime) -> None:
-    """Tell somebody, in the caller's transaction, that their password is another one now."""
+    """Note, in the caller's transaction, that a person's password was changed."""
     by = "by our staff " if is_by_staff else ""
     keys = f" {revoked_keys} API keys were revoked with it." if revoked_keys else ""
     _tell(
@@ -35,7 +35,7 @@ def notify_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: boo
 
 
 def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.datetime) -> None:
-    """Tell somebody, at the new address and at the old one, that their account has another email now."""
+    """Note that a person's email was changed, for both the new address and the old one."""
     by = "by our staff " if is_by_staff else ""
     subject, data = "The email of your account was changed", {"by_staff": is_by_staff}
     said = f"The email address of your account was changed {by}at {_shown(now)}."
@@ -44,7 +44,7 @@ def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.d
 
 
 def notify_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) -> None:
-    """Tell a customer that there is a new key of theirs; services have nobody to be told."""
+    """Note that a customer has a new key; nothing is noted for service keys."""
     if api_key.user_id is None:
         return
     by = "by our staff " if is_by_staff else ""
@@ -59,10 +59,10 @@ def notify_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) 
 
 
 def notify_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *, now: dt.datetime) -> None:
-    """Tell a customer that an endpoint of theirs was turned off.
+    """Note that a customer's endpoint was turned off.
 
-    The address is the customer's own text. Its host stands in the email if somebody has shown that they read that
-    address; else the endpoint is called by its number.
+    The URL is the customer's own text. The email names its host if the customer's address is verified; otherwise it
+    names the endpoint by its id.
     """
     user = User.objects.only("email_verified_at").get(pk=endpoint.user_id)
     named = f"number {endpoint.pk}" if user.email_verified_at is None else f"at {urlsplit(endpoint.url).hostname}"
@@ -81,9 +81,9 @@ def notify_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *
 
 
 def send_reset_link(*, user: User, now: dt.datetime) -> None:
-    """Note that somebody is to be sent a link that sets a new password; it is made when the email goes out.
+    """Note that a person is to be sent a link to set a new password; the link is made when the email is sent.
 
-    So no text that is stored has it: staff who may read notices cannot use it.
+    So the link is never stored: staff who may read notices cannot use it.
     """
     _tell(
         user.pk,

@@ -1,4 +1,4 @@
-"""Notices: what customers are told, noted with the thing itself and sent afterwards, by email and by webhook."""
+"""Notices to customers: written in the transaction of their event, sent afterwards by email and webhook."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESET_LINK, RESET_LINK_HERE = "account.password_reset", "{link}"
 
 logger = logging.getLogger(__name__)
 
-# Nothing is emailed to people who were deactivated, nor to names that RFC 2606 keeps from being addresses.
+# No email goes to deactivated people, nor to `.invalid` addresses, which RFC 2606 reserves.
 _TELL = """
     WITH customer AS (
         SELECT is_active, coalesce(%(email_to)s, email) NOT ILIKE '%%.invalid' AND (
@@ -82,16 +82,16 @@ def notify_customer(
     email_to: str | None = None,
     most_emails_a_day: int | None = None,
 ) -> bool:
-    """Note, in the caller's transaction, that a customer is to be told something; answers whether it is news.
+    """Write a notice to a customer in the caller's transaction; return whether it is new.
 
-    Whatever has the same user, type and key is told once. It goes to those of the customer's webhook endpoints that
-    want this type (`deliver_webhooks`), and by email (`send_notice_emails`); without subject and body by none. `data`
-    may hold decimals and instants; they are written as the API writes them.
+    A notice with the same user, type and key is written once. It goes to those of the customer's webhook endpoints that
+    want this type (`deliver_webhooks`), and by email (`send_notice_emails`) if it has a subject and body. `data`
+    may contain decimals and datetimes; they are written as the API writes them.
 
-    `email_to` sends the email there, and to no webhook: for an address that the account no longer has. Beyond
-    `most_emails_a_day` of this type to the account's own address, the rest of a day are noted without an email.
+    `email_to` sends the email there and to no webhook: for an address that the account no longer has. Beyond
+    `most_emails_a_day` of this type to the account's own address, the rest of a day's notices have no email.
 
-    :raises ValueError: if the type stands in no registry, or only one of subject and body is given
+    :raises ValueError: if the type is not in NOTICE_TYPES, or only one of subject and body is given
     """
     email = _Email(subject, body, email_to, most_emails_a_day)
     return _tell(user_id, None, type, key, data, email, now) is not None
@@ -100,7 +100,7 @@ def notify_customer(
 def notify_endpoint(
     *, user_id: int, endpoint_id: int, type: str, key: str, data: Mapping[str, Any], now: dt.datetime
 ) -> int:
-    """Note that one endpoint, which is on, is to be told something, and by no email; answers the delivery's id."""
+    """Write a notice for one endpoint, which must be on, without an email; return the delivery's id."""
     told = _tell(user_id, endpoint_id, type, key, data, _Email(None, None, None, None), now)
     assert told is not None  # noqa: S101  for the type checker: the key is a new one
     return told[1]
@@ -139,19 +139,19 @@ def _tell(
 
 
 def notice_emails_due(*, now: dt.datetime, types: Collection[str]) -> int:
-    """Count the emails of these types of notices that are due."""
+    """Return how many emails of these types of notices are due."""
     return Notice.objects.filter(email_due_at__lte=now, type__in=types).count()
 
 
 def send_notice_emails(customers: Round, *, now: dt.datetime, most: int, types: Collection[str] | None = None) -> int:
-    """Send at most so many of the emails that are due, of all types or of these, oldest first; returns how many were.
+    """Send at most `most` due emails, of all types or of these, oldest first; return how many were sent.
 
-    Call it in commands and jobs alone, outside of any lock: a mail server may take its time.
+    Call it only in commands and jobs, outside of any lock: a mail server may be slow.
 
-    Each is claimed by a transaction of its own before it is sent, so several may do this at once. It is sent at least
-    once: when its sender is killed after the mail server took it, it goes out again. What could not be sent is tried
-    again after 2 minutes, 4, 8 and so on, at most 6 hours apart, for 5 days; what no email can be made of is given up
-    at once. A server that is away ends the round; anything else that goes wrong is a matter of that customer's turn.
+    Each email is claimed in its own transaction before it is sent, so several senders may run at once. It is sent at
+    least once: if its sender is killed after the mail server accepted it, it is sent again. A failed email is tried
+    again after 2 minutes, 4, 8 and so on, at most 6 hours apart, for 5 days; one that cannot be encoded is given up
+    at once. An unreachable server ends the round; any other error ends only that customer's turn.
     """
     sent = 0
     due = Notice.objects.filter(email_due_at__lte=now).order_by("email_due_at", "pk")
@@ -160,7 +160,7 @@ def send_notice_emails(customers: Round, *, now: dt.datetime, most: int, types: 
         is_server_away = False
         with customers.turn(user_id):
             notice = _claim(notice_id, now)
-            if notice is None:  # another sender was quicker
+            if notice is None:  # another sender claimed it first
                 continue
             try:
                 _send(notice, now)
@@ -183,7 +183,7 @@ def _send(notice: Notice, now: dt.datetime) -> None:
 
 
 def _plainly(value: Any) -> Any:
-    """Write numbers as the API does: no needless zeros."""
+    """Return a value with its numbers as the API writes them: without trailing zeros."""
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, Mapping):

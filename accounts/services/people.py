@@ -1,4 +1,4 @@
-"""What staff change about a person besides rights: the email address, and what follows from that."""
+"""Change a person's email address on behalf of staff."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from accounts.services.account_notices import notify_email_changed
 
 @transaction.atomic
 def change_email(*, user: User, email: str, now: dt.datetime) -> None:
-    """Give a person another address, which nobody has verified yet; both addresses are told.
+    """Change a person's email address, which is then unverified; both addresses are notified.
 
-    `email` is one that `refuse_person` lets pass. Repeating it changes nothing.
+    `email` must be one that `refuse_person` accepts. Repetition changes nothing.
 
-    :raises IntegrityError: if somebody has it, in whatever form
+    :raises IntegrityError: if another person has it, in any form
     """
     before = User.objects.select_for_update(no_key=True).get(pk=user.pk).email
     if email == before:

@@ -1,4 +1,4 @@
-"""The customer's own API keys: listed, made, changed, rotated, withdrawn."""
+"""The customer's own API keys: list, create, change, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STATUS = ChoiceParameter("status", KeyStatus.values, "Only keys of this status."
 
 
 def sheet_of_keys(*more: str) -> Sheet:
-    """Describe the file of keys, with more columns at its end."""
+    """Return the CSV sheet of keys, with `columns` appended."""
     columns = (*CSV_COLUMNS, *more)
     return Sheet("api-keys.csv", columns, shown=lambda key: _shown_in(columns, key))
 
@@ -52,14 +52,14 @@ def _shown_in(columns: tuple[str, ...], key: ApiKey) -> dict[str, Any]:
 
 
 class ApiKeyViewSet(ListViewSet[ApiKey]):
-    """Keys that the customer's own programs call with; service keys are none of theirs."""
+    """API keys of the customer's own programs; service keys are not included."""
 
     serializer_class = ApiKeySerializer
-    queryset = ApiKey.objects.none()  # each call narrows to the customer's own
+    queryset = ApiKey.objects.none()  # every action narrows to the customer's own
     sheet: ClassVar[Sheet] = sheet_of_keys()
 
     def keys(self, *, user_id: int, now: dt.datetime, status: str | None = None) -> ApiKeyQuerySet:
-        """Give a customer's keys as `serializer_class` shows them."""
+        """Return a customer's keys as `serializer_class` shows them."""
         return keys_of(user_id=user_id, now=now, status=status)
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""The page behind a mailed link, on which anybody who has it sets a new password."""
+"""The page behind an emailed link, where its holder sets a new password."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ResetForm(forms.Form):
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def reset_page(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the form, take it, and say that the password is set; a link that is good no more says so, as a 404."""
+    """Show the form and set the password on POST; a link that is no longer valid shows a 404."""
     now = timezone.now()
     form = ResetForm(request.POST if request.method == "POST" else None)
     try:

@@ -1,4 +1,4 @@
-"""Signing up, in, on and out."""
+"""Register, sign in, refresh, sign out, and change or reset the password."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from config.http.throttling import count_apart
 
 
 class PublicView(APIView):
-    """A call that anybody may make; credentials that come with it are not looked at."""
+    """A view without authentication; credentials that are sent are ignored."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)

@@ -1,4 +1,4 @@
-"""The customer's own webhook endpoints and what is delivered to them."""
+"""The customer's own webhook endpoints and their deliveries."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ STATUS = ChoiceParameter("status", DeliveryState.values, "Only deliveries of thi
 
 
 class WebhookViewSet(ListViewSet[WebhookEndpoint]):
-    """Where the customer is told what happens, besides by email."""
+    """Webhook endpoints, which receive the customer's notices besides email."""
 
     serializer_class = WebhookSerializer
-    queryset = WebhookEndpoint.objects.none()  # each call narrows to the customer's own
+    queryset = WebhookEndpoint.objects.none()  # every action narrows to the customer's own
 
     @extend_schema(
         operation_id="webhooks",
@@ -141,7 +141,7 @@ class DeliveryViewSet(ListViewSet[WebhookDelivery]):
     """The delivery log of one endpoint, kept for 30 days."""
 
     serializer_class = DeliverySerializer
-    queryset = WebhookDelivery.objects.none()  # each call narrows to the customer's own
+    queryset = WebhookDelivery.objects.none()  # every action narrows to the customer's own
     sheet = Sheet("deliveries.csv", CSV_COLUMNS, shown=lambda delivery: DeliverySerializer(delivery).data)
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""API keys: to be recognised, and withdrawn; usage/admin/api_keys.py adds what was spent by them."""
+"""API keys: found by their public part, and revoked. usage/admin/api_keys.py adds what they spent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from config.backoffice.record import record_change
 
 
 def status_of(key: ApiKey, now: dt.datetime) -> str:
-    """Name in one word or two whether a key works, and if not, why."""
+    """Return a short label for whether a key works and, if not, why."""
     if key.revoked_at is not None:
         return "Revoked"
     if key.expires_at is not None and key.expires_at <= now:
@@ -67,7 +67,7 @@ class UseFilter(ConditionFilter):
 
 
 class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
-    """Every key's public parts. Hashes are shown nowhere; who may touch a key may revoke it."""
+    """The public parts of every key. Hashes are never shown; staff who may change a key may revoke it."""
 
     staff_actions = (ChangeLimits,)
     list_display = ("public_part", "owner", "status", "name", "last_used_at", "scope_names", "expires_at", "created_at")
@@ -88,7 +88,7 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
         return [issuing, *super().get_urls()]
 
     def issue(self, request: HttpRequest) -> HttpResponse:
-        """Issue a key of one of the company's own services."""
+        """Issue a key for one of the company's own services."""
         return IssueServiceKey.view(request, target=ApiKey(), site=self.admin_site)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -144,7 +144,7 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
 
     @admin.action(description="Revoke selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        """Ask first; then withdraw the keys for good, all or none."""
+        """Ask for confirmation, then revoke the keys permanently, all or none."""
         demand_touch_of_keys(request, queryset.select_related("user"))
         if "confirmed" not in request.POST:
             context = {

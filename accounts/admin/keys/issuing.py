@@ -1,4 +1,4 @@
-"""Issuing an API key: a form, then a page that shows the key, once and nowhere else."""
+"""Issue an API key: a form, then a page that shows the key once."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _DEACTIVATED = "This account is deactivated: no key of it would work. Activate i
 
 
 class _Issue(StaffAction[Target]):
-    """Issuing a key, a customer's or a service's.
+    """Issue a key of a customer or of a service.
 
-    The key is in one answer only. Reloading sends the form again, which issues nothing and shows nothing.
+    Only one response contains the key. Reloading submits the form again, which issues nothing and shows no key.
     """
 
     button = "Issue key"
@@ -41,11 +41,11 @@ class _Issue(StaffAction[Target]):
     @classmethod
     def view(cls, request: HttpRequest, *, target: Target | None, site: AdminSite) -> HttpResponse:
         answer = super().view(request, target=target, site=site)
-        add_never_cache_headers(answer)  # the answer has the key in it: nobody is to keep a copy
+        add_never_cache_headers(answer)  # the response contains the key: it must not be cached
         return answer
 
     def customer(self) -> User | None:
-        """Return whose key it is; None: a service's."""
+        """Return the key's owner; None for a service key."""
         return None
 
     def form_options(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class _Issue(StaffAction[Target]):
     @sensitive_variables("issued")
     @transaction.atomic
     def _issue(self, form: IssueKeyForm) -> IssuedKey | ApiKey:
-        """Issue the key, and note in the record of staff that it was, by its public part."""
+        """Issue the key and record it in the staff log by its public part."""
         asked, customer = form.cleaned_data, self.customer()
         issued = issue_key_once(
             user=customer,

@@ -1,4 +1,4 @@
-"""The limits of one API key: a named form, which says afterwards what they were and what they are."""
+"""The limits of one API key: a form that reports the limits before and after the change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from config.backoffice.staff_action import StaffAction
 
 
 class ChangeLimits(StaffAction[ApiKey]):
-    """Other limits in place of a key's. Sent twice, the form changes nothing more."""
+    """Replace a key's limits. Submitting the form twice changes nothing more."""
 
     name = path = "limits"
     permission = "accounts.change_apikey"
@@ -56,7 +56,7 @@ class ChangeLimits(StaffAction[ApiKey]):
 
     @transaction.atomic
     def _change(self, limits: KeyLimits) -> None:
-        """Change the limits, and note in the record of staff what they were."""
+        """Change the limits and record the former ones in the staff log."""
         changed, before = change_limits(key_id=self.target.pk, limits=limits)
         if before == limits:
             messages.info(self.request, "Nothing was changed: these were the key's limits already.")

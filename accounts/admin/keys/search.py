@@ -1,4 +1,4 @@
-"""Search by API key. A pasted key must not end up in an address, which servers and proxies log."""
+"""Search by API key. A pasted key must not appear in a URL, which servers and proxies log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX = re.compile(rf"[0-9A-Za-z]{{{key_format.PREFIX_LENGTH}}}")
 
 
 class KeySearch(ModelAdmin):
-    """A list whose search form is sent in the body, and whose address has a key's public part at most."""
+    """A list whose search form is sent by POST; its URL contains at most the public part of a key."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST" and SEARCH_VAR in request.POST and "action" not in request.POST:
@@ -30,7 +30,7 @@ class KeySearch(ModelAdmin):
         return super().changelist_view(request, extra_context)
 
     def _search(self, request: HttpRequest, asked: QueryDict) -> HttpResponse:
-        """Lead to the list of what was looked for; a whole key is recognised by its hash first."""
+        """Redirect to the list of search results; a whole key is looked up by its hash first."""
         term = asked.get(SEARCH_VAR, "").strip()[:_LONGEST_TERM]
         address = asked.copy()
         for name in ("csrfmiddlewaretoken", PAGE_VAR):
@@ -48,7 +48,7 @@ class KeySearch(ModelAdmin):
 
 
 def keys_named(term: str) -> Q | None:
-    """Say which keys a term names by its public prefix, with or without tb_live_; None if it names none."""
+    """Return the filter for keys whose public prefix is `term`, with or without tb_live_; None if it is no prefix."""
     prefix = term.removeprefix(key_format.KEY_START)[: key_format.PREFIX_LENGTH]
     if term.startswith(key_format.KEY_START):
         return Q(prefix=prefix)
@@ -56,6 +56,6 @@ def keys_named(term: str) -> Q | None:
 
 
 def _is_beyond_prefix(term: str) -> bool:
-    """Tell whether this begins like a key and has some of its secret."""
+    """Return whether a text starts like a key and contains part of its secret."""
     term = term.strip()
     return term.startswith(key_format.KEY_START) and len(term) > _PUBLIC_LENGTH

@@ -1,4 +1,4 @@
-"""Staff change their own password: guesses at the current one are counted like those of any sign-in."""
+"""Staff change their own password. Wrong guesses at the current one count as failed sign-ins."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         return current
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002, ARG002  as Django calls it
-        """Store it, as over the API: tokens and other sessions end, and the person is told."""
+        """Store the password, as the API does: revoke tokens, end other sessions and notify the person."""
         user = self.user
         store_password(user=user, encoded=hashers.make_password(self.cleaned_data["new_password1"]), now=timezone.now())
         return user
@@ -59,7 +59,7 @@ class OwnPasswordView(PasswordChangeView):
 
 
 def own_password(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
-    """Answer the page on which staff change their own password."""
+    """Return the page on which staff change their own password."""
     view = OwnPasswordView.as_view(success_url=reverse("admin:password_change_done"), extra_context=context)
     return with_wait(view(request))
 

@@ -1,4 +1,4 @@
-"""The page of a person, as far as it is about who they are; usage/admin/customers.py adds the rest."""
+"""The page of a person: identity and sign-in. usage/admin/customers.py adds credits and usage."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CHANGING_EMAILS, SETTING_PASSWORDS = "accounts.change_email", "accounts.set_pass
 
 
 class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
-    """People: found by whatever support is given; rights are a superuser's to give, money is nobody's to edit.
+    """People, found by email, name, id or key. Only superusers grant rights; credits cannot be edited here.
 
-    Who may be changed by whom is `may_touch`'s to say: nobody changes their own account here.
+    `may_touch` decides who may change whom: staff cannot change their own account here.
     """
 
     staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink,)
@@ -63,7 +63,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
         return f"{person.created_at:%Y-%m-%d}"
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002
-        """Refuse: a person's history is kept for ever, and whoever leaves is deactivated."""
+        """Return False: history is kept, so people who leave are deactivated and not deleted."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -72,7 +72,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
         return super().has_change_permission(request, obj)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Set a person's password, for who may do that and not only change people."""
+        """Set a person's password; this needs its own permission besides that of changing people."""
         if not request.user.has_perm(SETTING_PASSWORDS):
             raise PermissionDenied
         return super().user_change_password(request, id, form_url)
@@ -86,9 +86,9 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
         return (person, ("Access", {"fields": access}), _TIMES)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Leave out of the form what this person may not change: what a form lacks no crafted POST can set.
+        """Return the fields that the viewer may not change; a crafted POST cannot set a read-only field.
 
-        Who sets an email or a password can then sign in as its owner: each is a permission of its own, besides that of
+        Setting an email or a password allows signing in as its owner: each needs its own permission, besides that of
         changing people. Rights are for superusers.
         """
         rights = () if request.user.is_superuser else ("is_staff", "is_superuser", "groups")
@@ -108,7 +108,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
         return (found | queryset.filter(also) if also else found), may_have_duplicates
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:  # noqa: FBT001
-        """Save a changed person's changed fields only: the password, say, may have been changed meanwhile."""
+        """Save only the changed fields: others, such as the password, may have changed concurrently."""
         if not change:
             super().save_model(request, obj, form, change)
             return

@@ -1,4 +1,4 @@
-"""Sending somebody a link that sets a new password: what support does instead of setting one themselves."""
+"""Send a person a link to set a new password: support does this instead of setting one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from config.backoffice.record import record_change
 
 
 class SendResetLink(CustomerAction[User]):
-    """The link goes to the person and to nobody else."""
+    """Send the link; only the person receives it."""
 
     name, path = "send_reset_link", "send-reset-link"
     permission = "accounts.send_password_reset"

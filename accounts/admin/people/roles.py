@@ -14,7 +14,7 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class RoleAdmin(BackOfficeAdmin, GroupAdmin):
-    """Roles; only superusers make and change them, since whoever writes a role may give it every right."""
+    """Roles. Only superusers create and change them, since a role can include every permission."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser

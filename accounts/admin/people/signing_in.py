@@ -1,4 +1,4 @@
-"""Signing in to the back office: too many failures are a 429, and a browser that got in is known from then on."""
+"""Signing in to the back office: too many failures return a 429; a browser that signed in is remembered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from config.backoffice.site import BackOfficeSite
 
 
 def sign_in_answer(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
-    """Finish the answer of the sign-in form."""
+    """Complete the response of the sign-in form."""
     if request.method != "POST":
         return answer
     if isinstance(request.user, User):
@@ -35,7 +35,7 @@ def sign_in_answer(request: HttpRequest, answer: HttpResponseBase) -> HttpRespon
 
 
 def with_wait(answer: HttpResponseBase) -> HttpResponseBase:
-    """Make a 429 of a form's answer that says there were too many failures."""
+    """Turn a form's response about too many failures into a 429 with Retry-After."""
     wait = _wait_of(answer)
     if wait is not None:
         answer.status_code = 429
@@ -44,7 +44,7 @@ def with_wait(answer: HttpResponseBase) -> HttpResponseBase:
 
 
 def _wait_of(answer: HttpResponseBase) -> int | None:
-    """Say how many seconds the form asks to wait; None if it is about something else."""
+    """Return how many seconds the form asks to wait; None if it has no such error."""
     context: Any = getattr(answer, "context_data", None) or {}
     form = context.get("form")
     errors = [error for each in form.errors.as_data().values() for error in each] if form is not None else []

@@ -1,4 +1,4 @@
-"""Webhooks, to be looked at, and a button that sends a delivery again. Secrets are shown nowhere."""
+"""Webhooks, read-only, with a button that sends a delivery again. Secrets are never shown."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class WebhookEndpointAdmin(ByDate, OfCustomers, ReadOnlyAdmin):
         return super().get_queryset(request).select_related("user").defer(*_SECRETS)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Let nobody feel their way along a secret."""
+        """Refuse look-ups on the secret, which could reveal it character by character."""
         return lookup.partition("__")[0] not in _SECRETS and super().lookup_allowed(lookup, value, request)
 
     @admin.display(description="types")

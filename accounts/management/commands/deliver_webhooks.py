@@ -1,4 +1,4 @@
-"""`manage.py deliver_webhooks`: tell customers' own programs what happened."""
+"""`manage.py deliver_webhooks`: post due notices to customers' webhook endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unlock`: let somebody sign in again whom guesses keep out."""
+"""`unlock`: clear the failed sign-ins of an account, so that its owner can sign in again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: issued, recognised, limited, rotated and revoked, by staff and by customers themselves.
+"""API keys: issued, authenticated, limited, rotated and revoked, by staff and by customers.
 
-Above it stand authentication, views, the admin and commands; below it the notices of accounts.
+Imported by authentication, views, the admin and commands; imports the notices of accounts.
 """

@@ -1,4 +1,4 @@
-"""Keys that staff issue by a form, which may be sent more than once."""
+"""Keys that staff issue by a form, which may be submitted more than once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from accounts.services.keys.api_keys import (
 
 
 def scopes_for(user: User | None) -> tuple[Scope, ...]:
-    """Say what a key of this customer, or of a service, may be for."""
+    """Return the scopes that a key of this customer, or of a service, may have."""
     return SERVICE_SCOPES if user is None else CUSTOMER_SCOPES
 
 
@@ -37,12 +37,12 @@ def issue_key_once(
     expires_at: dt.datetime | None,
     form_key: uuid.UUID,
 ) -> IssuedKey | ApiKey:
-    """Issue a customer's key, or a service's, or answer with the row alone if this form has issued one before.
+    """Issue a key of a customer or a service; return only the row if this form has issued one before.
 
-    A form's key always has the same public prefix, drawn from `form_key`; that prefixes are unique decides which
-    of many sendings makes it. The secret behind it is drawn anew, and only the sending that stored it knows it.
+    A form's key always has the same public prefix, derived from `form_key`; the unique prefix decides which of several
+    submissions issues it. The secret after it is random, and only the submission that stored it returns it.
 
-    :raises ApiKeyRefused: naming what no key may be
+    :raises ApiKeyRefused: naming the invalid value
     """
     refuse_key(name=name, scopes=scopes, allowed=scopes_for(user), expires_at=expires_at, now=now)
     raw = _draw_key(form_key)
@@ -57,7 +57,7 @@ def issue_key_once(
             issued = issue_api_key(user=user, name=name, scopes=scopes, now=now, expires_at=expires_at, raw=raw)
             notify_key_created(issued.api_key, is_by_staff=True, now=now)
             return issued
-    except IntegrityError:  # the form's twin was quicker
+    except IntegrityError:  # a concurrent submission of this form issued the key first
         return issued_before.get()
 
 

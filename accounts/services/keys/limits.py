@@ -1,7 +1,6 @@
-"""Limits of one key: how often it may call, and how much may be spent with it.
+"""Limits of one key: its calls a minute, and the credits that it may spend.
 
-What is spent is no matter of this app: here a spending limit is a number that stands on the key, and whoever charges
-heeds it.
+Spending is outside this app: here a spending limit is a number on the key, which charges enforce.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from accounts.models import LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE, ApiKe
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What one key may use up.
+    """The limits of one key.
 
-    `rate_limit_per_minute` None leaves that to the site's default, where there is one; `spending_limit`, in credits,
-    None is no limit. What was spent counts anew from `spending_reset_day` of each month (UTC) on, and in a month that
-    is too short from its last day.
+    `rate_limit_per_minute` None means the site's default, where there is one; `spending_limit`, in credits,
+    None means no limit. The count of spent credits restarts on `spending_reset_day` of each month (UTC), or in a month
+    that is too short on its last day.
     """
 
     rate_limit_per_minute: int | None = None
@@ -34,14 +33,14 @@ COLUMNS = ("rate_limit_per_minute", "spending_limit", "spending_reset_day")
 
 
 def limits_of(api_key: ApiKey) -> KeyLimits:
-    """Give the limits that a key has of its own."""
+    """Return a key's own limits."""
     return KeyLimits(**{name: getattr(api_key, name) for name in COLUMNS})
 
 
 def refuse_limits(limits: KeyLimits, *, of_service: bool) -> None:
-    """Refuse limits that no key, or no service's key, may have.
+    """Refuse limits that a key, or a service key, may not have.
 
-    :raises ApiKeyRefused: naming what is wrong with them
+    :raises ApiKeyRefused: naming the invalid limit
     """
     calls, credits = limits.rate_limit_per_minute, limits.spending_limit
     if calls is not None and not 1 <= calls <= MOST_CALLS_PER_MINUTE:
@@ -56,7 +55,7 @@ def refuse_limits(limits: KeyLimits, *, of_service: bool) -> None:
 
 @transaction.atomic
 def change_limits(*, key_id: int, limits: KeyLimits) -> tuple[ApiKey, KeyLimits]:
-    """Give a key these limits in place of its own, whosever it is; answers the key and what it had before.
+    """Replace the limits of any key; return the key and its former limits.
 
     Repetition changes nothing.
 
@@ -74,6 +73,6 @@ def change_limits(*, key_id: int, limits: KeyLimits) -> tuple[ApiKey, KeyLimits]
 
 
 def set_limits(api_key: ApiKey, limits: KeyLimits) -> None:
-    """Put limits on a key that is about to be saved."""
+    """Set limits on a key that is about to be saved."""
     for name in COLUMNS:
         setattr(api_key, name, getattr(limits, name))

@@ -1,6 +1,6 @@
-"""API keys as customers handle them themselves: made, changed, rotated and withdrawn, within a limit.
+"""API keys as customers manage them: create, change, rotate and revoke, within a limit.
 
-A customer's keys change one after another: whatever could make more of them holds the customer's row first.
+A customer's keys change one after another: every action that could add one locks the customer's row first.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def create_own_key(
     expires_at: dt.datetime | None = None,
     limits: KeyLimits = NO_LIMITS,
 ) -> IssuedKey:
-    """Make another key for a customer; it may be held to fewer calls a minute than the site's default, not to more.
+    """Create a key for a customer; its limit of calls a minute may be at most the site's default.
 
-    :raises ApiKeyRefused: naming what no key of a customer may be
-    :raises TooManyApiKeys: if as many as anybody may have work already
-    :raises TokenInvalid: if the customer was deactivated meanwhile
+    :raises ApiKeyRefused: naming the invalid value
+    :raises TooManyApiKeys: if the customer has reached the limit of working keys
+    :raises TokenInvalid: if the customer was deactivated concurrently
     """
     user = _lock_customer(user_id)
     _refuse_faster_than_the_site(limits)
@@ -57,15 +57,15 @@ def create_own_key(
 
 @transaction.atomic
 def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.datetime) -> IssuedKey:
-    """Put a new key in the place of one that works; the old one ends when `grace` is over, or earlier if it was to.
+    """Replace a working key by a new one; the old one expires after `grace`, or earlier if it was to.
 
-    The new one has its name, scopes and limits and, if the old one was to end, as long a life from now on. Of many
-    rotations of one key the first wins.
+    The new key has the same name, scopes and limits and, if the old one expires, the same lifetime from `now`. Of
+    several rotations of one key the first wins.
 
     :raises OwnKeyNotFound: if the customer has no such key
-    :raises ApiKeyRevoked, ApiKeyExpired, ApiKeyReplaced: if it works no more, or was rotated before
-    :raises TooManyApiKeys: if both together are more than anybody may have; without grace that cannot be
-    :raises TokenInvalid: if the customer was deactivated meanwhile
+    :raises ApiKeyRevoked, ApiKeyExpired, ApiKeyReplaced: if it no longer works, or was rotated before
+    :raises TooManyApiKeys: if both together exceed the limit of working keys; impossible without grace
+    :raises TokenInvalid: if the customer was deactivated concurrently
     """
     user = _lock_customer(user_id)
     old = ApiKey.objects.of(user.pk).filter(pk=key_id).select_for_update(no_key=True).first()
@@ -92,13 +92,13 @@ def rotate_own_key(*, user_id: int, key_id: int, grace: dt.timedelta, now: dt.da
 
 @transaction.atomic
 def change_own_key(*, user_id: int, key_id: int, changes: Mapping[str, Any], now: dt.datetime) -> None:
-    """Change a working key's `name`, or any of the limits that `KeyLimits` has; what is not named stays.
+    """Change a working key's `name` or any limit of `KeyLimits`; fields that are not named stay.
 
-    A rate beyond the site's default that the key has already, from staff, may stay too.
+    A rate above the site's default, set by staff, may stay as well.
 
     :raises OwnKeyNotFound: if the customer has no such key
-    :raises ApiKeyRevoked, ApiKeyExpired: if it works no more
-    :raises ApiKeyRefused: naming what no key of a customer may be
+    :raises ApiKeyRevoked, ApiKeyExpired: if it no longer works
+    :raises ApiKeyRefused: naming the invalid value
     """
     own = ApiKey.objects.of(user_id).filter(pk=key_id).select_for_update(no_key=True).first()
     if own is None:
@@ -116,7 +116,7 @@ def change_own_key(*, user_id: int, key_id: int, changes: Mapping[str, Any], now
 
 
 def withdraw_own_key(*, user_id: int, key_id: int, now: dt.datetime) -> None:
-    """End a customer's key at once and for good; one that was withdrawn before keeps its time.
+    """Revoke a customer's key permanently; a key revoked before keeps its time of revocation.
 
     :raises OwnKeyNotFound: if the customer has no such key
     """
@@ -126,7 +126,7 @@ def withdraw_own_key(*, user_id: int, key_id: int, now: dt.datetime) -> None:
 
 
 def _lock_customer(user_id: int) -> User:
-    # Not FOR UPDATE: rows that refer to the customer may still be inserted meanwhile.
+    # Not FOR UPDATE: rows that refer to the customer can still be inserted.
     user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_active=True).first()
     if user is None:
         raise TokenInvalid
@@ -154,6 +154,6 @@ def _refuse_key_of_the_past(own: ApiKey, now: dt.datetime) -> None:
 
 
 def _refuse_beyond_limit(user: User, now: dt.datetime) -> None:
-    """Undo the change, by raising, if it made one key too many; the customer's row is held."""
+    """Roll back the change, by raising, if it exceeds the limit of keys; the customer's row is locked."""
     if ApiKey.objects.of(user.pk).working(now).count() > settings.API_KEYS_PER_CUSTOMER:
         raise TooManyApiKeys(limit=settings.API_KEYS_PER_CUSTOMER)

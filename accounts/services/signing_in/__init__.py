@@ -1,4 +1,4 @@
-"""Signing in: registration, passwords, sessions, known devices, and the price of guesses.
+"""Signing in: registration, passwords, sessions, known devices, and limits on guessing.
 
-Above it stand views, the admin and its backend; below it the notices of accounts.
+Imported by views, the admin and its backend; imports the notices of accounts.
 """

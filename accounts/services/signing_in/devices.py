@@ -1,6 +1,6 @@
-"""Browsers that have signed in to the back office before: a signed token each keeps, and what it says.
+"""Browsers that have signed in to the back office before, each recognised by a signed token.
 
-It lets nobody in. It only says that guesses by others need not keep this browser out (docs/decisions/0008).
+The token does not sign anyone in. It only keeps others' guesses from locking this browser out (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FINGERPRINT_LENGTH = 16
 
 
 def new_device_token(user: User) -> str:
-    """Sign a token for a browser that has just signed in; it dies with the password."""
+    """Return a signed token for a browser that has just signed in; it ends when the password changes."""
     return signing.dumps([user.pk, secrets.token_hex(16), _short_fingerprint(user)], salt=_SALT)
 
 
 def device_of(token: str, user: User | None) -> str:
-    """Name the browser that this token was made for, if it was for this person; else the empty text."""
+    """Return the name of the browser that this token was made for; empty if it was not for this person."""
     if not token or user is None:
         return ""
     try:

@@ -1,11 +1,11 @@
-"""Guessing has a price: each attempt takes one of few places before its password is looked at.
+"""Limit guesses at passwords: each attempt takes one of a few places before its password is checked.
 
-A place is a LoginAttempt row. It is taken in a short transaction of its own, under a lock for the account and one for
-the address, so that parallel guesses in any number of processes cannot all find the same place free; the slow hash
-runs after that transaction has ended. A success gives its place back, a failure leaves it taken for LOGIN_WINDOW.
+A place is a LoginAttempt row. It is taken in its own short transaction, under a lock for the account and one for
+the address, so that parallel guesses in any number of processes cannot take the same place; the slow hash runs after
+that transaction has ended. A success returns its place, a failure keeps it taken for LOGIN_WINDOW.
 
-Places are counted tightly for an account *from one address*, and loosely for an account from everywhere: so a stranger
-who guesses uses up their own places and not the owner's (docs/decisions/0008).
+An account has few places *from one address*, and more from all addresses together: so a stranger who guesses uses up
+their own places and not the owner's (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from config.db.waiting import seconds_to_wait
 
 PLACES_ARE_KNOWN_FOR = dt.timedelta(days=90)
 _PLACES_ARE_NOTED_EVERY = dt.timedelta(days=1)
-_ACCOUNT_LOCKS, _ADDRESS_LOCKS = 20_101, 20_102  # the first half of the advisory locks' names
+_ACCOUNT_LOCKS, _ADDRESS_LOCKS = 20_101, 20_102  # first key of the advisory locks
 _ROWS_PER_PURGE = 500
 
 
 @transaction.atomic(durable=True)
 def reserve_attempt(*, email: str, address: str | None, now: dt.datetime, device: str = "") -> LoginAttempt:
-    """Take a place for one look at a password, before it is looked at.
+    """Take a place for one check of a password, before the check.
 
-    Whether the email belongs to anybody makes no difference. `address` is where the call came from, None without a
+    Unknown emails are treated the same. `address` is where the call came from, None without a
     known one (a shell, a Unix socket). `device` names a browser that has signed in to this account before: it has
-    places of its own, whatever others do from its address. Where the account has signed in from before, guesses from
-    elsewhere do not count.
+    its own places, whatever others do from its address. At an address from which the account has signed in before,
+    guesses from other addresses do not count.
 
-    :raises TooManyLoginFailures: if none is left; nothing is counted then, so waiting helps however often others try
+    :raises TooManyLoginFailures: if no place is left; this call is not counted, so waiting always helps
     """
-    account = _lock_account(email)  # every attempt locks its account first, then its address: no circle can form
+    account = _lock_account(email)  # every attempt locks its account first, then its address: no deadlock
     counted_address = _counted_address(address)
     if counted_address is not None and not device:
         _lock(_ADDRESS_LOCKS, counted_address)
@@ -59,25 +59,25 @@ def reserve_attempt(*, email: str, address: str | None, now: dt.datetime, device
 
 
 def forgive_attempts(attempt: LoginAttempt) -> None:
-    """Give back the place of an attempt that succeeded, and those of earlier typing errors.
+    """Return the place of an attempt that succeeded, and those of earlier failures of the same caller.
 
-    Only failures on this account *from this address*, or this device, go. Guesses from elsewhere stay: else an
-    attacker would get new ones whenever the owner signs in. Guesses from this address on other accounts stay: else
-    signing in to an account of one's own would reset the address.
+    Only failures on this account *from this address*, or this device, are deleted. Guesses from elsewhere stay: else an
+    attacker would get new guesses whenever the owner signs in. Guesses from this address on other accounts stay: else
+    signing in to one's own account would reset the address.
     """
     same = LoginAttempt.objects.filter(account=attempt.account, device=attempt.device, pk__lte=attempt.pk)
     (same if attempt.device else same.filter(address=attempt.address)).delete()
 
 
 def remember_place(*, user_id: int, address: str | None, now: dt.datetime) -> None:
-    """Note that somebody has signed in from an address; repeated within a day it writes nothing."""
+    """Record that a person has signed in from an address; repetition within a day writes nothing."""
     counted_address = _counted_address(address)
     if counted_address is None:
         return
     known = SignInPlace.objects.filter(user_id=user_id, address=counted_address)
     if known.filter(last_used_at__gt=now - _PLACES_ARE_NOTED_EVERY).exists():
         return
-    with suppress(IntegrityError):  # the person was deleted meanwhile, as the sign-in is about to find out
+    with suppress(IntegrityError):  # the person was deleted concurrently, which the sign-in detects next
         SignInPlace.objects.bulk_create(
             [SignInPlace(user_id=user_id, address=counted_address, last_used_at=now)],
             update_conflicts=True,
@@ -87,19 +87,19 @@ def remember_place(*, user_id: int, address: str | None, now: dt.datetime) -> No
 
 
 def forget_places(*, user_id: int) -> None:
-    """Know nobody's address any more, as when a password was changed that others may have known."""
+    """Delete the known addresses of a person, as when a password that others may have known is changed."""
     SignInPlace.objects.filter(user_id=user_id).delete()
 
 
 @transaction.atomic
 def unlock(*, email: str) -> int:
-    """Forget the failed sign-ins of an account; answers how many there were. They no longer count against addresses."""
+    """Delete the failed sign-ins of an account and return their number; they stop counting against addresses, too."""
     return LoginAttempt.objects.filter(account=_lock_account(email)).delete()[0]
 
 
 @transaction.atomic
 def purge_old_attempts(*, now: dt.datetime) -> None:
-    """Remove some of the rows that no longer count; never waits for another purge."""
+    """Delete some rows that no longer count; never waits for another purge."""
     old = LoginAttempt.objects.filter(attempted_at__lte=now - settings.LOGIN_WINDOW).order_by("attempted_at")
     some = old.select_for_update(skip_locked=True)[:_ROWS_PER_PURGE]
     LoginAttempt.objects.filter(pk__in=list(some.values_list("pk", flat=True))).delete()
@@ -109,17 +109,17 @@ def purge_old_attempts(*, now: dt.datetime) -> None:
 
 
 def _is_known(account: str, address: str | None, now: dt.datetime) -> bool:
-    """Tell whether the account has signed in from this address of late; asks the same of one that nobody has."""
+    """Return whether the account has signed in from this address lately; runs the same query for unknown accounts."""
     places = SignInPlace.objects.filter(address=address, last_used_at__gt=now - PLACES_ARE_KNOWN_FOR)
     return places.filter(user__in=User.objects.with_email(account)).exists()
 
 
 def _lock_account(email: str) -> str:
-    """Lock the account that this email would find, and name it as the database compares it."""
+    """Lock the account with this email; return the email as the database compares it."""
     typed = canonical_email(email)[:LONGEST_EMAIL].replace("\0", "").encode(errors="replace").decode()
     with connection.cursor() as cursor:
-        # Lower-cased by the database, as the look-up of the user is: Python's idea of lower case differs, and each
-        # spelling that it tells apart would be ten more guesses.
+        # Lower-cased by the database, as in the look-up of the user: Python's lower case differs, and each spelling
+        # that it distinguishes would allow ten more guesses.
         cursor.execute("SELECT left(lower(%s), %s)", [typed, LONGEST_EMAIL])
         account = str(cursor.fetchone()[0])
     _lock(_ACCOUNT_LOCKS, account)
@@ -132,10 +132,10 @@ def _lock(kind: int, name: str) -> None:
 
 
 def _counted_address(address: str | None) -> str | None:
-    """Reduce an address to what counts as one place: of IPv6 the /64 network, which is what one customer gets."""
+    """Return the address to count against: for IPv6 the /64 network, which one customer is assigned."""
     try:
         parsed = ipaddress.ip_address(address or "")
-    except ValueError:  # a shell or a Unix socket: counted together, its callers would lock each other out
+    except ValueError:  # a shell or a Unix socket: counted together, callers would lock each other out
         return None
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)

@@ -1,4 +1,4 @@
-"""Telling people that somebody guesses at their password; once a day, and never within a sign-in.
+"""Notify people about guesses at their password, once a day and never within a sign-in.
 
 A sign-in takes the same time for an account that exists and one that does not, so nothing is written there.
 """
@@ -20,7 +20,7 @@ FAILURES = "account.sign_in_failures"
 
 
 def notify_failed_sign_ins(customers: Round, *, now: dt.datetime) -> int:
-    """Tell the owners of accounts that ran out of guesses in the last LOGIN_WINDOW; answers how many were told now."""
+    """Notify the owners of accounts that ran out of guesses in the last LOGIN_WINDOW; return how many are new."""
     of_late = LoginAttempt.objects.filter(attempted_at__gt=now - settings.LOGIN_WINDOW)
     counted = of_late.values("account").annotate(failures=Count("pk"))
     many = dict(

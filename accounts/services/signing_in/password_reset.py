@@ -1,4 +1,4 @@
-"""New passwords by a mailed link: sent by staff, used by whoever reads the account's mail."""
+"""New passwords by an emailed link: sent by staff, used by the reader of the account's mail."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from accounts.services.signing_in.passwords import refuse_weak_password, store_p
 
 @transaction.atomic
 def request_reset(*, user_id: int, now: dt.datetime) -> None:
-    """Have a link sent to a person's own address that sets a new password; until it is used nothing changes.
+    """Queue an email with a link to set a new password, to the person's own address; nothing changes until it is used.
 
     :raises CannotBeMailed: if the person was deactivated, or no mail can be sent to their address
-    :raises TooManyResetLinks: if as many as may be were sent within a day
+    :raises TooManyResetLinks: if the limit of links in a day is reached
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user_id)
     if not user.is_active or not is_mailbox(user.email):
@@ -34,13 +34,13 @@ def request_reset(*, user_id: int, now: dt.datetime) -> None:
 
 
 def reset_password(*, token: str, new: str, now: dt.datetime, revoke_keys: bool = False) -> None:
-    """Set a new password by the token of a link; every token and sign-in ends, and failed sign-ins are forgotten.
+    """Set a new password by a link's token; every token and session ends, and failed sign-ins are deleted.
 
-    The token shows that its user reads the address: from then on it counts as verified. It is good for one use, also
-    when two use it at once.
+    The token proves that its user reads the address, which then counts as verified. It works once, also when two
+    callers use it at the same time.
 
     :raises TokenInvalid: if it is none of ours, has ended or been used, or its user was deactivated or changed
-    :raises PasswordTooWeak: if the validators refuse `new`; the token stays good then
+    :raises PasswordTooWeak: if the validators refuse `new`; the token stays valid
     """
     user = user_of_reset_token(token, now=now)
     refuse_weak_password(new, user=user, field="new_password")

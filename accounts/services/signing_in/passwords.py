@@ -1,4 +1,4 @@
-"""Passwords: checking one at a price, and setting a new one."""
+"""Passwords: check one within the limits on guessing, and set a new one."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from accounts.services.signing_in.login_guard import (
 )
 
 LONGEST_NEW_PASSWORD = 128
-LONGEST_PASSWORD = 4096  # what is looked at: somebody may have set a long one elsewhere
+LONGEST_PASSWORD = 4096  # checked up to this length: passwords set elsewhere may be longer
 _NO_PASSWORD = hashers.UNUSABLE_PASSWORD_PREFIX
 
 
 def check_credentials(
     *, email: str, password: str, address: str | None, now: dt.datetime, device_token: str = ""
 ) -> User:
-    """Find the active person with this email and password.
+    """Return the active person with this email and password.
 
     Takes the same time whether the email is unknown, the password wrong or the person inactive. `device_token` is what
     a browser kept of an earlier sign-in, if anything (`accounts.services.signing_in.devices`).
 
     :raises InvalidCredentials: if there is none
-    :raises TooManyLoginFailures: if too many failed of late; then no password is looked at
-    :raises HashingBusy: if too many are being looked at; the attempt is not counted
+    :raises TooManyLoginFailures: if too many failed lately; then the password is not checked
+    :raises HashingBusy: if too many are being hashed; the attempt is not counted
     """
     user = User.objects.with_email(email).first() if "\0" not in email else None
     attempt = reserve_attempt(email=email, address=address, now=now, device=device_of(device_token, user))
     purge_old_attempts(now=now)
-    if not _looked_at(attempt, user, password) or user is None:  # in this order: the hasher runs for nobody, too
+    if not _looked_at(attempt, user, password) or user is None:  # in this order: unknown emails run the hasher, too
         raise InvalidCredentials
     forgive_attempts(attempt)
     remember_place(user_id=user.pk, address=address, now=now)
@@ -51,26 +51,26 @@ def check_credentials(
 def change_password(
     *, user: User, current: str, new: str, address: str | None, now: dt.datetime, revoke_keys: bool = False
 ) -> None:
-    """Replace the password of a person who knows the current one; every token dies, and every API key if so asked.
+    """Replace the password of a person who knows the current one; revoke every token, and every API key if asked.
 
     Guesses at the current one count as failed sign-ins of the account.
 
-    :raises TooManyLoginFailures: if too many failed of late
-    :raises WrongCurrentPassword: if `current` is another, or was replaced meanwhile
+    :raises TooManyLoginFailures: if too many failed lately
+    :raises WrongCurrentPassword: if `current` is wrong, or was replaced concurrently
     :raises PasswordTooWeak: if the validators refuse `new`
     """
     prove_password(user=user, current=current, address=address, now=now)
     refuse_weak_password(new, user=user, field="new_password")
-    # Of two changes at once, the second no longer knows the current password.
+    # Of two concurrent changes, the second has the wrong current password.
     if not store_password(user=user, encoded=hashers.make_password(new), now=now, revoke_keys=revoke_keys):
         raise WrongCurrentPassword
 
 
 def prove_password(*, user: User, current: str, address: str | None, now: dt.datetime) -> None:
-    """Look at one guess of a person who has signed in at their own password; it counts as a sign-in.
+    """Check the current password of a person who has signed in; a failure counts as a failed sign-in.
 
-    :raises TooManyLoginFailures: if too many failed of late
-    :raises WrongCurrentPassword: if it is another one
+    :raises TooManyLoginFailures: if too many failed lately
+    :raises WrongCurrentPassword: if it is wrong
     """
     attempt = reserve_attempt(email=user.email, address=address, now=now)
     if not _looked_at(attempt, user, current):
@@ -79,7 +79,7 @@ def prove_password(*, user: User, current: str, address: str | None, now: dt.dat
 
 
 def _looked_at(attempt: LoginAttempt, user: User | None, password: str) -> bool:
-    """Look at a password for the place that was taken; where there was no look at all, the place is given back."""
+    """Check a password for the place that was taken; return the place if the check could not run."""
     try:
         return password_fits(user, password)
     except HashingBusy:
@@ -91,9 +91,9 @@ def _looked_at(attempt: LoginAttempt, user: User | None, password: str) -> bool:
 def store_password(
     *, user: User, encoded: str, now: dt.datetime, revoke_keys: bool = False, is_by_staff: bool = False
 ) -> bool:
-    """Put a password hash in the place of the one that `user` was read with; answers whether that was still there.
+    """Replace the password hash that `user` was read with; return False if it had changed.
 
-    Every token and sign-in dies, every API key if so asked; no address is known any more; the person is told.
+    Revoke every token and session, and every API key if asked; delete the known addresses; notify the person.
     """
     if not User.objects.filter(pk=user.pk, password=user.password).update(password=encoded):
         return False
@@ -107,9 +107,9 @@ def store_password(
 
 
 def refuse_weak_password(password: str, *, user: User, field: str) -> None:
-    """Ask Django's validators about a new password of this person.
+    """Check a new password of this person by Django's validators.
 
-    :raises PasswordTooWeak: with their sentences, under the name of the field it came in
+    :raises PasswordTooWeak: with their sentences, for the field that it came in
     """
     try:
         validate_password(password, user=user)
@@ -118,13 +118,13 @@ def refuse_weak_password(password: str, *, user: User, field: str) -> None:
 
 
 def password_fits(user: User | None, password: str) -> bool:
-    """Run the hasher once, whoever is asked about, and say whether an active person has this password."""
+    """Run the hasher once for any user, also None, and return whether an active person has this password."""
     encoded = user.password if user is not None and user.is_active else _NO_PASSWORD
     if len(password) > LONGEST_PASSWORD:
         password, encoded = "", _NO_PASSWORD
 
     def upgrade(raw: str) -> None:
-        """Store the hash anew with today's cost, unless the password was changed while it was checked."""
+        """Rehash the password with today's cost, unless it was changed during the check."""
         assert user is not None  # noqa: S101  # Django calls this for a password that fits
         renewed = hashers.make_password(raw)
         if User.objects.filter(pk=user.pk, password=user.password).update(password=renewed):

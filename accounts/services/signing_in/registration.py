@@ -1,4 +1,4 @@
-"""New people: those who register, and those whom an operator enters."""
+"""New people: those who register, and those created by an operator."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from accounts.services.signing_in.passwords import refuse_weak_password
 
 
 def register(*, email: str, password: str, full_name: str, admit: Callable[[], None] | None = None) -> User:
-    """Make an account for somebody who asks for one.
+    """Create an account for a person who registers.
 
-    `admit` is called when all else is well, before the password is hashed, which is dear; it raises to refuse.
+    `admit` is called when all else is valid, before the password is hashed, which is costly; it raises to refuse.
 
-    :raises RegistrationClosed: if the site has it off
-    :raises FieldsRefused, EmailTaken, PasswordTooWeak: for what was given
+    :raises RegistrationClosed: if registration is turned off
+    :raises FieldsRefused, EmailTaken, PasswordTooWeak: if a value is invalid
     """
     if not settings.REGISTRATION_OPEN:
         raise RegistrationClosed
@@ -35,21 +35,21 @@ def register(*, email: str, password: str, full_name: str, admit: Callable[[], N
 def create_customer(
     *, email: str, full_name: str, password: str | None = None, admit: Callable[[], None] | None = None
 ) -> User:
-    """Make an account; without a password, one can only be set by reset.
+    """Create an account; without a password, one can only be set by a reset link.
 
-    How strong the password is was for the caller to decide. `admit` is as for `register`.
+    The caller checks how strong the password is. `admit` is as for `register`.
 
-    :raises FieldsRefused: if this is no email address, or too long
-    :raises EmailTaken: if somebody has it, in whatever case; also when two ask at once
+    :raises FieldsRefused: if the email or the name is invalid or too long
+    :raises EmailTaken: if another person has it, ignoring case; also when two calls race
     """
     email, full_name = canonical_email(email), full_name.strip()
     refuse_person(email=email, full_name=full_name)
-    if User.objects.with_email(email).exists():  # before the hash is paid for; the unique index decides a race
+    if User.objects.with_email(email).exists():  # before the costly hash; the unique index decides a race
         raise EmailTaken
     if admit is not None:
         admit()
     user = User(email=email, full_name=full_name)
-    user.set_password(password)  # outside of any transaction: it takes its time
+    user.set_password(password)  # outside of any transaction: it is slow
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -61,7 +61,7 @@ def create_customer(
 
 
 def refuse_person(*, email: str, full_name: str) -> None:
-    """Refuse an address that no mail can be sent to, a name that is not read as it stands, and what is too long.
+    """Refuse an email that cannot receive mail, a name with hidden characters, and values that are too long.
 
     :raises FieldsRefused: naming each field with its sentences
     """

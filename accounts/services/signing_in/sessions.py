@@ -1,4 +1,4 @@
-"""Sign-ins: a family of refresh tokens, each of which is exchanged once for the next."""
+"""Sign-ins: families of refresh tokens, each token exchanged once for the next."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _ROWS_PER_PURGE = 100
 
 
 def sign_in(*, email: str, password: str, address: str | None, now: dt.datetime) -> TokenPair:
-    """Check the password and begin a new family of tokens; each call begins its own.
+    """Check the password and start a new family of tokens; each call starts its own.
 
     :raises InvalidCredentials: if the email is unknown, the password wrong, or the person inactive
-    :raises TooManyLoginFailures: if too many failed of late
+    :raises TooManyLoginFailures: if too many failed lately
     """
     user = check_credentials(email=email, password=password, address=address, now=now)
     purge_ended_families(now=now)
     with transaction.atomic():
-        if not User.objects.filter(pk=user.pk).update(last_login=now):  # holds the row: no deletion in between
+        if not User.objects.filter(pk=user.pk).update(last_login=now):  # locks the row until the commit
             raise InvalidCredentials
         family = TokenFamily.objects.create(user=user, created_at=now, expires_at=tokens.refresh_token_ends_at(now))
     return tokens.make_pair(user=user, family_id=family.pk, now=now)
 
 
 def user_of_access_token(raw: str) -> User:
-    """Find who an access token speaks for, with one query.
+    """Return the user of an access token, with one query.
 
-    :raises TokenInvalid: if it is none of ours or has ended, its sign-in was revoked, or its user was deleted,
-        deactivated, or got another password
+    :raises TokenInvalid: if it is forged or expired, its sign-in was revoked, or its user was deleted or deactivated
+        or changed the password
     """
     claims = tokens.read_access(raw)
     user = user_of_living_family(family_id=claims.family_id, user_id=claims.user_id)
@@ -46,13 +46,13 @@ def user_of_access_token(raw: str) -> User:
 
 
 def refresh(*, refresh_token: str, now: dt.datetime) -> TokenPair:
-    """Exchange a refresh token for a new pair of its family; of many exchanges of one token one wins.
+    """Exchange a refresh token for a new pair of its family; of several exchanges of one token one wins.
 
-    A token that was spent longer ago than REFRESH_REUSE_GRACE was stolen from somebody, or by somebody: then the
-    whole family is revoked, in a transaction that the refusal does not undo.
+    A token that was exchanged longer ago than REFRESH_REUSE_GRACE may be stolen: then the whole family is revoked, in a
+    transaction that the refusal does not roll back.
 
-    :raises TokenInvalid: if it is none of ours or has ended, its family was revoked, or its user was deleted,
-        deactivated, or got another password
+    :raises TokenInvalid: if it is forged or expired, its family was revoked, or its user was deleted or deactivated
+        or changed the password
     :raises RefreshTokenSpent: if it was exchanged before
     """
     claims = tokens.read_refresh(refresh_token)
@@ -67,16 +67,16 @@ def refresh(*, refresh_token: str, now: dt.datetime) -> TokenPair:
 
 
 def sign_out(*, refresh_token: str, now: dt.datetime) -> None:
-    """Revoke the family of a refresh token, its access tokens included; repeating it changes nothing.
+    """Revoke the family of a refresh token, including its access tokens; repetition changes nothing.
 
-    :raises TokenInvalid: if it is none of ours or has ended
+    :raises TokenInvalid: if it is forged or expired
     """
     _revoke_family(tokens.read_refresh(refresh_token), now)
 
 
 @transaction.atomic
 def purge_ended_families(*, now: dt.datetime) -> None:
-    """Remove some rows whose tokens have all ended by themselves; never waits for another purge."""
+    """Delete some rows whose tokens have all expired; never waits for another purge."""
     for model in (SpentRefreshToken, TokenFamily):
         ended = model.objects.filter(expires_at__lte=now).order_by("expires_at")
         some = ended.select_for_update(skip_locked=True)[:_ROWS_PER_PURGE]
@@ -93,7 +93,7 @@ def _living_family(claims: Claims) -> TokenFamily:
 
 @transaction.atomic(durable=True)
 def _spend(claims: Claims, now: dt.datetime) -> None:
-    # The family's row is the lock that refreshing and signing out share; the unique insert decides between refreshes.
+    # Refreshing and signing out lock the family's row; the unique insert decides between refreshes.
     family = TokenFamily.objects.filter(pk=claims.family_id, user_id=claims.user_id, revoked_at=None)
     if not family.update(expires_at=tokens.refresh_token_ends_at(now)):
         raise TokenInvalid

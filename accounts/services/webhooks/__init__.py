@@ -1,4 +1,4 @@
-"""Webhooks to customers: their endpoints, and the deliveries of notices to them.
+"""Webhooks to customers: endpoints, and deliveries of notices to them.
 
-Above it stand views and `deliver_webhooks`; below it notices, which write the deliveries that are made here.
+Imported by views and `deliver_webhooks`; imports notices, which write the deliveries that are sent here.
 """

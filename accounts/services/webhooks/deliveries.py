@@ -1,4 +1,4 @@
-"""Deliveries: claimed before they are tried, noted afterwards; nothing here talks to anybody."""
+"""Deliveries: claimed before an attempt and updated afterwards; no network calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from accounts.services.webhooks.schedule import asked_wait, next_attempt
 from config.rounds import Round
 from config.values.timestamps import instant_text
 
-# Longer than any attempt takes, the look-up of the host included: whoever is not heard of by then was killed.
+# Longer than any attempt takes, including the look-up of the host: a claim that is older belongs to a dead sender.
 LEASE = dt.timedelta(minutes=2)
 FAILING_ENDPOINTS_GO_OFF_AFTER = dt.timedelta(days=5)
 KEPT_FOR = dt.timedelta(days=30)
@@ -37,9 +37,9 @@ RESENDS_PAUSE = dt.timedelta(seconds=10)  # between those of one delivery
 _GONE = 410
 _PURGED_AT_ONCE = 1_000
 
-# One of each endpoint at a time: a customer with a thousand waiting is no reason for another to wait. Only the longest
-# due are looked at; whoever fills that view is busy at the next look. What is taken is locked; of two who choose the
-# same at once one gets less, and comes back.
+# One delivery of each endpoint at a time: a customer with a thousand due deliveries does not delay others. Only the
+# longest due are considered; endpoints that fill that window are busy in the next claim. Claimed rows are locked; of
+# two senders that choose the same rows one gets fewer, and claims again.
 _LOOKED_AT = 1_000
 _CLAIM = """
     WITH longest_due AS MATERIALIZED (
@@ -73,7 +73,7 @@ _ENDPOINTS_DUE = """
     ) longest_due
     GROUP BY endpoint_id ORDER BY min(next_attempt_at)
 """
-# Arrays rather than joins: the plan is the same whatever the statistics of a young table say.
+# Arrays rather than joins: the plan does not depend on the statistics of a new table.
 _DUE_WHERE_OFF = """
     SELECT endpoint_id, array_agg(id) FROM accounts_webhookdelivery
     WHERE state = 'pending' AND next_attempt_at <= %(now)s AND endpoint_id = ANY(ARRAY(
@@ -92,7 +92,7 @@ _GIVE_UP = """
 
 @dataclass(frozen=True)
 class PreparedDelivery:
-    """All that an attempt needs, so that it can be made far from the database."""
+    """Everything that an attempt needs, so that it can run without the database."""
 
     delivery_id: int
     endpoint_id: int
@@ -106,10 +106,10 @@ class PreparedDelivery:
 def claim_deliveries(
     *, now: dt.datetime, most: int, busy: Collection[int] = (), only: int | None = None
 ) -> list[PreparedDelivery]:
-    """Take at most so many deliveries that are due, at most one of each endpoint and none of those that are busy.
+    """Claim at most `most` due deliveries, at most one of each endpoint and none of the busy ones.
 
-    With `only`, of that endpoint alone. Nobody else takes them within LEASE; after that they are due again, whatever
-    became of who took them.
+    With `only`, of that endpoint alone. No other sender claims them within LEASE; after that they are due again, even
+    if the sender died.
     """
     claim = uuid.uuid4()
     asked = {"busy": list(busy), "only": only, "most": most, "looked_at": _LOOKED_AT}
@@ -131,9 +131,9 @@ def claim_deliveries(
 def note_attempt(
     *, prepared: PreparedDelivery, answer: Answer, at: dt.datetime, now: dt.datetime, jitter: float
 ) -> DeliveryState:
-    """Note what came of an attempt, and when the next is due; answers where the delivery stands.
+    """Record the outcome of an attempt and when the next is due; return the delivery's state.
 
-    Turns the endpoint off when it is gone, or has taken nothing for five days, and tells the customer so by email.
+    Turns the endpoint off when it returned 410, or nothing was delivered for five days, and notifies the customer.
     """
     endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=prepared.endpoint_id)
     delivery = WebhookDelivery.objects.select_for_update(no_key=True).get(pk=prepared.delivery_id)
@@ -155,7 +155,7 @@ def note_attempt(
         is_gone = answer.status == _GONE and prepared.url == endpoint.url
         if is_gone:
             _turn_off(endpoint, DisabledReason.GONE, now)
-        if delivery.claim == prepared.claim:  # else somebody has taken it up meanwhile, and says how it goes on
+        if delivery.claim == prepared.claim:  # else another sender has claimed it since, and plans the next attempt
             _plan_next(delivery, answer, is_gone=is_gone, now=now, jitter=jitter)
         _note_trouble(endpoint, delivery, now)
     delivery.save()
@@ -163,16 +163,16 @@ def note_attempt(
 
 
 def endpoints_due(*, now: dt.datetime, busy: Collection[int] = ()) -> list[int]:
-    """Name the endpoints at which something is due, those that waited longest first; none of those that are busy."""
+    """Return the ids of endpoints with due deliveries, longest due first, without the busy ones."""
     with connection.cursor() as cursor:
         cursor.execute(_ENDPOINTS_DUE, {"now": now, "busy": list(busy), "looked_at": _LOOKED_AT})
         return [endpoint_id for (endpoint_id,) in cursor.fetchall()]
 
 
 def give_up_where_off(endpoints: Round, *, now: dt.datetime) -> int:
-    """End the deliveries that are due at endpoints that are off, or of people who are; returns how many.
+    """Fail the due deliveries of endpoints that are off and of deactivated people; return how many.
 
-    Each endpoint is a turn of its own.
+    Each endpoint has its own turn.
     """
     with connection.cursor() as cursor:
         cursor.execute(_DUE_WHERE_OFF, {"now": now})
@@ -187,15 +187,15 @@ def give_up_where_off(endpoints: Round, *, now: dt.datetime) -> int:
 
 @transaction.atomic
 def resend_delivery(*, delivery_id: int, now: dt.datetime, endpoint_id: int, user_id: int | None = None) -> None:
-    """Send a delivery again now, with the whole schedule before it; one that is being tried this moment stays as it is.
+    """Make a delivery due now, with the whole schedule of attempts; one that is being tried stays as it is.
 
-    It goes out under the same id, by which receivers know what they have seen before.
+    It is sent under the same id, so that receivers can recognise it.
 
-    Named by `user_id`, it is their own doing: a customer has so many sent again a minute, each at most every 10 s.
+    With `user_id` the customer asks: limited to a number of deliveries a minute, each at most every 10 s.
 
-    :raises WebhookNotFound: if there is none, or it is none of `user_id`, where one is named
+    :raises WebhookNotFound: if there is none, or it does not belong to `user_id`, where that is given
     :raises WebhookDisabled: if its endpoint is off
-    :raises TooManyResends: if the customer had too many sent again within a minute
+    :raises TooManyResends: if the customer has reached the limit of a minute
     """
     endpoints = WebhookEndpoint.objects.filter(pk=endpoint_id, deleted_at=None).select_for_update(no_key=True)
     endpoint = (endpoints if user_id is None else endpoints.of(user_id)).first()
@@ -221,9 +221,9 @@ def resend_delivery(*, delivery_id: int, now: dt.datetime, endpoint_id: int, use
 
 
 def _refuse_many_resends(user_id: int, now: dt.datetime) -> None:
-    """Keep a customer from flooding somebody else's server by us: tests are bounded likewise.
+    """Keep a customer from flooding a third party's server through this one; tests are limited likewise.
 
-    Resends of one endpoint wait for each other; of several at once, each endpoint's may count past the others.
+    Resends of one endpoint wait for each other; concurrent ones of several endpoints may exceed the limit together.
     """
     resent = WebhookDelivery.objects.filter(user_id=user_id, resent_at__gt=now - RESENDS_WINDOW)
     times = resent.order_by("-resent_at").values_list("resent_at", flat=True)
@@ -232,10 +232,10 @@ def _refuse_many_resends(user_id: int, now: dt.datetime) -> None:
 
 
 def remove_old_deliveries(*, now: dt.datetime) -> int:
-    """Remove deliveries of more than 30 days ago with their attempts, and whatever was kept for them alone.
+    """Delete deliveries older than 30 days with their attempts, and rows that were kept only for them.
 
-    Those are endpoints that were deleted and notices that were tests; other notices stay, since what was told is not
-    told again. Answers how many deliveries went.
+    Those are deleted endpoints and notices of tests; other notices stay, since a notice is sent once. Returns how many
+    deliveries were deleted.
     """
     removed = 0
     told: set[int] = set()
@@ -247,7 +247,7 @@ def remove_old_deliveries(*, now: dt.datetime) -> int:
         WebhookDelivery.objects.filter(pk__in=batch).delete()
         told |= set(batch.values())
         removed += len(batch)
-    if removed:  # what is kept for deliveries goes with the last of them
+    if removed:  # deleted with the last delivery that needs it
         WebhookEndpoint.objects.filter(deleted_at__lt=now - KEPT_FOR, deliveries=None).delete()
         Notice.objects.filter(pk__in=told, type="webhook.test", deliveries=None).delete()
     return removed
@@ -270,14 +270,14 @@ def _prepared(delivery: WebhookDelivery, claim: uuid.UUID, now: dt.datetime) -> 
 
 
 def message_text(delivery: WebhookDelivery) -> str:
-    """Give the message as it is sent, whose particulars are `data_text`: as the database has them, digit by digit."""
-    data: str = delivery.data_text  # type: ignore[attr-defined]  # annotated by whoever read the delivery
+    """Return the message as it is sent; its data is `data_text`, with every digit as stored."""
+    data: str = delivery.data_text  # type: ignore[attr-defined]  # annotated by the query
     notice = delivery.notice
     return f'{{"type":"{notice.type}","timestamp":"{instant_text(notice.created_at)}","data":{data}}}'
 
 
 def message_name(message_id: uuid.UUID) -> str:
-    """Give a notice's id as webhooks carry it."""
+    """Return a notice's id as webhooks carry it."""
     return f"msg_{message_id.hex}"
 
 
@@ -299,7 +299,7 @@ def _plan_next(delivery: WebhookDelivery, answer: Answer, *, is_gone: bool, now:
 
 
 def _note_trouble(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: dt.datetime) -> None:
-    """Remember since when nothing was delivered; a delivery that is given up after five such days turns it off."""
+    """Record since when nothing was delivered; a delivery that fails permanently after five such days turns it off."""
     if endpoint.failing_since is None:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=now)
     elif delivery.state == DeliveryState.FAILED and now - endpoint.failing_since >= FAILING_ENDPOINTS_GO_OFF_AFTER:

@@ -1,6 +1,6 @@
-"""Webhook endpoints as customers manage them: made, changed, given a new secret, tried out, deleted.
+"""Webhook endpoints as customers manage them: create, change, rotate the secret, test, delete.
 
-A customer's endpoints change one after another: whatever could make more of them holds the customer's row first.
+A customer's endpoints change one after another: every action that could add one locks the customer's row first.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from config.values.text import INVALID_TEXT, is_invalid_text
 OLD_SECRET_SIGNS_FOR = dt.timedelta(hours=24)
 LONGEST_DESCRIPTION = 200
 TEST = "webhook.test"
-# Of one customer, whatever endpoints are made and deleted: or we would be a means to flood somebody else.
+# Of one customer over all endpoints, deleted ones included: else this server could be used to flood another.
 MOST_TESTS = ((10, dt.timedelta(minutes=1)), (200, dt.timedelta(days=1)))
-MADE_A_DAY = 5  # times as many as a customer may have at once
-_SECRET_BYTES = 32  # the standard asks for 24 to 64
+MADE_A_DAY = 5  # times the number that a customer may have at once
+_SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64
 
 
 @transaction.atomic
 def create_endpoint(
     *, user_id: int, url: str, description: str, event_types: Collection[str], now: dt.datetime
 ) -> WebhookEndpoint:
-    """Make an endpoint for a customer; its `secret` is to be shown now and never again. No types means all of them.
+    """Create an endpoint for a customer; its `secret` is shown only now. No types means all types.
 
-    :raises WebhookRefused: naming what no endpoint may be
-    :raises TooManyWebhooks: if the customer has as many as anybody may have
-    :raises WebhooksMadeTooOften: if the customer has made too many within a day, whatever became of them
+    :raises WebhookRefused: naming the invalid value
+    :raises TooManyWebhooks: if the customer has reached the limit of endpoints
+    :raises WebhooksMadeTooOften: if the customer has created too many within a day, deleted ones included
     :raises TokenInvalid: if the customer was deactivated meanwhile
     """
     _lock_customer(user_id)
@@ -71,17 +71,17 @@ def create_endpoint(
 
 @transaction.atomic
 def change_endpoint(*, user_id: int, endpoint_id: int, changes: Mapping[str, Any], now: dt.datetime) -> None:
-    """Change an endpoint's `url`, `description`, `event_types` or `is_active`; what is not named stays.
+    """Change an endpoint's `url`, `description`, `event_types` or `is_active`; fields that are not named stay.
 
-    What waits for it goes to the new address. While it is off it is told nothing, and what falls due is given up.
+    Pending deliveries go to the new URL. While it is off, nothing is queued for it, and due deliveries fail.
 
     :raises WebhookNotFound: if the customer has no such endpoint
-    :raises WebhookRefused: naming what no endpoint may be
+    :raises WebhookRefused: naming the invalid value
     """
     endpoint = _lock_endpoint(user_id, endpoint_id)
     if "url" in changes:
         refuse_url(changes["url"])
-        if changes["url"] != endpoint.url:  # whatever failed at the old one
+        if changes["url"] != endpoint.url:  # failures of the old URL do not count
             endpoint.failing_since = None
         endpoint.url = changes["url"]
     if "description" in changes:
@@ -95,9 +95,9 @@ def change_endpoint(*, user_id: int, endpoint_id: int, changes: Mapping[str, Any
 
 @transaction.atomic
 def rotate_secret(*, user_id: int, endpoint_id: int, now: dt.datetime) -> WebhookEndpoint:
-    """Give an endpoint a new secret, to be shown now and never again; for a day the old one signs as well.
+    """Replace an endpoint's secret, which is shown only now; for a day the old one signs as well.
 
-    Whoever fears that the old one is known rotates twice: of two old ones the older is forgotten at once.
+    If the old one has leaked, rotate twice: only the newest old secret keeps signing.
 
     :raises WebhookNotFound: if the customer has no such endpoint
     """
@@ -110,7 +110,7 @@ def rotate_secret(*, user_id: int, endpoint_id: int, now: dt.datetime) -> Webhoo
 
 @transaction.atomic
 def delete_endpoint(*, user_id: int, endpoint_id: int, now: dt.datetime) -> None:
-    """Take an endpoint out of use for good; nothing more is delivered to it.
+    """Delete an endpoint; nothing more is delivered to it.
 
     :raises WebhookNotFound: if the customer has no such endpoint
     """
@@ -123,11 +123,11 @@ def delete_endpoint(*, user_id: int, endpoint_id: int, now: dt.datetime) -> None
 
 @transaction.atomic
 def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
-    """Queue a notice of the type `webhook.test` for one endpoint, whatever its types; answers the delivery's id.
+    """Queue a notice of the type `webhook.test` for one endpoint, whatever its types; return the delivery's id.
 
     :raises WebhookNotFound: if the customer has no such endpoint
     :raises WebhookDisabled: if it is off
-    :raises TooManyWebhookTests: if the customer tried endpoints out too often within a minute or a day
+    :raises TooManyWebhookTests: if the customer has tested endpoints too often within a minute or a day
     :raises TokenInvalid: if the customer was deactivated meanwhile
     """
     _lock_customer(user_id)
@@ -149,7 +149,7 @@ def send_test(*, user_id: int, endpoint_id: int, now: dt.datetime) -> int:
 
 
 def new_secret() -> str:
-    """Make a secret in the form that Standard Webhooks gives it."""
+    """Return a new secret in the format of Standard Webhooks."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""Rounds of delivering: a small pool of senders, so that an endpoint that is slow keeps nobody else waiting."""
+"""Rounds of deliveries: a small pool of senders, so that a slow endpoint does not delay the others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Send = Callable[[PreparedDelivery, dt.datetime], Answer]
 
 @dataclass
 class Done:
-    """What a round did: attempts by what came of them, and deliveries that were given up at endpoints that are off."""
+    """The result of a round: attempts by outcome, and deliveries that failed because their endpoint is off."""
 
     attempts: Counter[str] = field(default_factory=Counter)
     given_up: int = 0
@@ -52,7 +52,7 @@ class _Attempt:
 
 
 def signed_headers(prepared: PreparedDelivery, now: dt.datetime) -> dict[str, str]:
-    """Give the headers of Standard Webhooks 1.0: the message's id, the time, and a signature by each secret."""
+    """Return the headers of Standard Webhooks 1.0: the message's id, the time, and a signature by each secret."""
     body = prepared.body.decode()
     signatures = [Webhook(secret).sign(prepared.message_id, now, body) for secret in prepared.secrets]
     return {
@@ -65,16 +65,16 @@ def signed_headers(prepared: PreparedDelivery, now: dt.datetime) -> dict[str, st
 
 
 def send_prepared(prepared: PreparedDelivery, now: dt.datetime) -> Answer:
-    """Make one attempt; touches no database."""
+    """Make one attempt, without the database."""
     return post(prepared.url, body=prepared.body, headers=signed_headers(prepared, now))
 
 
 def deliver_due(endpoints: Round, *, seconds: float, clock: Clock = timezone.now, send: Send = send_prepared) -> Done:
-    """Deliver what is due, and what falls due meanwhile, for at most so many seconds; then finish what has begun.
+    """Deliver what is due, and what falls due meanwhile, for at most `seconds`; then finish what has begun.
 
-    What cannot be claimed or noted is a failure of that endpoint's turn: it is left to the next round. The database is
-    used by the calling thread alone, and no transaction is open while somebody is talked to. Several rounds
-    may go on at once, on any number of machines.
+    A claim or update that fails ends that endpoint's turn and is left to the next round. Only the calling thread uses
+    the database, and no transaction is open during a network call. Several rounds may run at once, on any number of
+    machines.
     """
     done = Done(given_up=give_up_where_off(endpoints, now=clock()))
     until = time.monotonic() + seconds
@@ -110,7 +110,7 @@ def _claim(endpoints: Round, attempts: dict[Future[Answer], _Attempt], now: dt.d
 
 
 def _claim_one_by_one(endpoints: Round, now: dt.datetime, *, most: int, busy: list[int]) -> list[PreparedDelivery]:
-    """Claim for each endpoint by itself, after a claim for all was refused because of one of them."""
+    """Claim for each endpoint separately, after a claim for all of them failed because of one."""
     claimed: list[PreparedDelivery] = []
     for endpoint_id in endpoints_due(now=now, busy=busy)[:most]:
         with endpoints.turn(endpoint_id):
@@ -120,7 +120,7 @@ def _claim_one_by_one(endpoints: Round, now: dt.datetime, *, most: int, busy: li
 
 def _note(landed: Future[Answer], attempt: _Attempt, clock: Clock) -> DeliveryState:
     broken = landed.exception()
-    if broken is not None:  # a mistake of ours: it must not keep the other deliveries
+    if broken is not None:  # a bug of ours: it must not stop the other deliveries
         logger.error("Delivery %s could not be tried.", attempt.prepared.delivery_id, exc_info=broken)
     return note_attempt(
         prepared=attempt.prepared,

@@ -1,11 +1,11 @@
-"""When a delivery that failed is tried again: the schedule of Standard Webhooks, ended after a day."""
+"""When a failed delivery is tried again: the schedule of Standard Webhooks, for one day."""
 
 from __future__ import annotations
 
 import datetime as dt
 from email.utils import parsedate_to_datetime
 
-# After the first attempt, which is made at once. Together 23 hours and a half: jitter only makes them shorter.
+# Pauses after the first attempt, which is immediate. Together 23.5 hours: jitter only shortens them.
 PAUSES = (
     dt.timedelta(seconds=5),
     dt.timedelta(minutes=5),
@@ -23,10 +23,10 @@ _ASK_TO_WAIT = (429, 503)
 def next_attempt(
     *, failures: int, due_since: dt.datetime, now: dt.datetime, jitter: float, wait: dt.timedelta | None
 ) -> dt.datetime | None:
-    """Give the moment of the next attempt after so many failures; None: it is given up.
+    """Return when to make the next attempt after `failures` failures; None to give up.
 
-    `jitter`, from 0 to 1, shortens a pause by up to a tenth, so that what failed together does not come back together.
-    `wait` is how long the endpoint asked to be left alone: the pause is no shorter, unless the day ends before.
+    `jitter`, from 0 to 1, shortens a pause by up to a tenth, so that deliveries that failed together spread out.
+    `wait` is the endpoint's Retry-After: the pause is no shorter, unless the day ends before.
     """
     if failures > len(PAUSES):
         return None
@@ -38,7 +38,7 @@ def next_attempt(
 
 
 def asked_wait(*, status: int | None, retry_after: str | None, now: dt.datetime) -> dt.timedelta | None:
-    """Read `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), of an answer that may ask to wait."""
+    """Return the `Retry-After` of a response, in seconds or as a date (RFC 9110, 10.2.3); None if it has none."""
     if status not in _ASK_TO_WAIT or not retry_after:
         return None
     text = retry_after.strip()

@@ -1,4 +1,4 @@
-"""Addresses of webhooks: what a customer may give, as far as that can be told without asking anybody."""
+"""URLs of webhooks: what a customer may enter, checked without network calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*\.
 
 
 def refuse_url(url: str) -> None:
-    """Refuse what no webhook can lead to; where a name leads is looked up at every attempt.
+    """Refuse a URL that a webhook cannot have; its host name is resolved at every attempt.
 
     :raises WebhookRefused: naming `url`
     """
