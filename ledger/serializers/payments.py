@@ -8,6 +8,7 @@ from typing import ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from config.http.declared import Answer
 from config.http.fields import CreditsField, InstantField, TextField, WholeNumberField
 from config.values.credits import LARGEST_ID, plain
 from config.values.money import in_major_units
@@ -127,5 +128,8 @@ class CardSavingSerializer(serializers.Serializer[CardSaving]):
     """How to go on saving a card, with the provider's own script."""
 
     provider = serializers.CharField(help_text="Whose script.")
-    setup_id = serializers.CharField(help_text="The provider's name for it.")
+    setup_id = serializers.CharField(source="id", help_text="The provider's name for it.")
     client_secret = serializers.CharField(help_text="What the script is given.")
+
+
+CARD_SAVING = Answer(CardSavingSerializer, given=["provider"])

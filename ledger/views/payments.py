@@ -25,6 +25,7 @@ from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerialize
 from ledger.errors import PaymentMethodNotFound
 from ledger.models import Payment, PaymentMethod, PaymentState, TopUpPackage
 from ledger.serializers.payments import (
+    CARD_SAVING,
     CardSavingSerializer,
     PackageSerializer,
     PaymentMethodSerializer,
@@ -161,11 +162,7 @@ class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
     def create(self, request: Request) -> Response:
         user = cast(User, request.user)
         saving = start_saving_card(user_id=user.pk, email=user.email, now=timezone.now())
-        answer: dict[str, Any] = {
-            "provider": settings.PAYMENT_PROVIDER,
-            "setup_id": saving.id,
-            "client_secret": saving.client_secret,
-        }
+        answer = CARD_SAVING.of(saving, provider=settings.PAYMENT_PROVIDER)
         return Response(answer, status=status.HTTP_201_CREATED)
 
     @extend_schema(

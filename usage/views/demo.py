@@ -13,11 +13,10 @@ from accounts.authentication import ApiKeyAuthentication
 from config.http.documented import IDEMPOTENCY_KEY, replayed_header
 from config.http.idempotency import HEADER
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from config.values.credits import plain
 from ledger.selectors import balance_of
 from ledger.serializers.account import InsufficientCreditsSerializer
 from usage.metering import metered
-from usage.serializers.demo import TRANSLATION, TranslationSerializer
+from usage.serializers.demo import TRANSLATED, TRANSLATION, Translation, TranslationSerializer
 
 CHARACTERS_A_UNIT = 100
 _UPRIGHT = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ123456790.,?!'_()[]{}<>"
@@ -68,10 +67,5 @@ class TranslationViewSet(ViewSet):
     @metered("translate", units=units_of)
     def create(self, request: Any) -> Response:
         text = TRANSLATION.read(request.data)["text"]
-        return Response(
-            {
-                "text": text[::-1].translate(_TURN),
-                "credits": plain(request.metering.held),
-                "remaining": plain(balance_of(user_id=request.metering.user_id).available),
-            }
-        )
+        remaining = balance_of(user_id=request.metering.user_id).available
+        return Response(TRANSLATED.of(Translation(text[::-1].translate(_TURN), request.metering.held, remaining)))
