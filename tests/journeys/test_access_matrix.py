@@ -73,7 +73,7 @@ def test_each_caller_gets_what_the_table_says(world, route):
 
 
 @pytest.mark.parametrize("route", WITH_ID, ids=str)
-def test_what_is_anothers_is_answered_like_what_is_not_there_and_stays_as_it_is(world, route):
+def test_another_customers_object_is_answered_like_a_missing_one_and_stays_as_it_is(world, route):
     row = TABLE[route]
     before = owners_things(world)
 

@@ -72,7 +72,7 @@ class TestOpenMetersOwnClient:
             "event_too_old",
         )
 
-    def test_is_refused_with_a_key_that_nobody_has(self, server, alice):
+    def test_client_is_refused_with_an_unknown_key(self, server, alice):
         with (
             Client(endpoint=server.url, token="tb_live_nonsense") as client,
             pytest.raises(HttpResponseError) as refused,

@@ -52,7 +52,7 @@ def test_every_call_is_answered_as_the_document_says(world, schema, route, mode)
 
 
 @pytest.mark.parametrize("route", OPERATIONS, ids=str)
-def test_what_a_good_call_is_given_is_what_the_document_says(world, schema, route):
+def test_responses_to_valid_calls_match_the_document(world, schema, route):
     row = TABLE[route]
     case = schema[route.path][route.method].Case(
         path_parameters=row.path_ids(world),

@@ -133,7 +133,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_who_is_not_of_the_staff_is_asked_to_sign_in_as_somebody_else(customer, method):
+def test_a_customer_is_asked_to_sign_in_as_staff(customer, method):
     ways = [address for *_, address in addresses()]
     ways += [reverse("admin:index"), *pages_of_our_own(customer)]
     inactive = StaffFactory(is_superuser=True)
@@ -160,7 +160,7 @@ def test_staff_without_permissions_see_the_front_page_only(customer, method):
 
 
 @pytest.mark.parametrize("model", READ_ONLY)
-def test_nobody_changes_what_is_read_only_not_even_a_superuser(customer, model):
+def test_read_only_rows_cannot_be_changed_even_by_a_superuser(customer, model):
     client = signed_in(superuser())
     subject = apps.get_model(model.replace("_", ".", 1)).objects.first()
     fields = {field.name: "1" for field in subject._meta.fields}
@@ -212,7 +212,7 @@ def test_the_permission_to_view_shows_lists_and_pages_and_no_more(customer, mode
 
 
 @pytest.mark.parametrize("model", VIEWED)
-def test_whoever_may_view_everything_else_sees_nothing_of_it(customer, model):
+def test_staff_without_the_permission_see_nothing_of_a_list(customer, model):
     codes = codes_of(signed_in(staff_with(*(may_view(other) for other in models() if other != model))), model)
 
     assert set(codes.values()) == {403}, codes

@@ -21,14 +21,14 @@ def alice():
     return alice
 
 
-def test_it_shows_what_each_alert_looks_at(alice):
+def test_the_list_shows_what_each_alert_looks_at(alice):
     page = signed_in(staff_with("usage.view_alert")).get(list_of("usage_alert")).content.decode()
 
     for shown in ("alice@example.com", "1,250.5 credits", "7 days", "Depleted", "Grant expiring"):
         assert shown in page
 
 
-def test_they_are_found_by_email_and_by_id(alice):
+def test_alerts_are_found_by_email_and_by_id(alice):
     bob = customer_with(1)
     other = create_alert(user_id=bob.pk, kind=AlertKind.RUNWAY_BELOW, threshold=7, now=timezone.now())
     client = signed_in(superuser())

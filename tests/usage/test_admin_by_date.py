@@ -108,7 +108,7 @@ def test_lists_of_several_years_begin_with_the_years_and_others_below(client):
 @pytest.mark.parametrize(
     "asked", ["year=x", "year=2026&{f}__month=13", "year=2026&{f}__month=2&{f}__day=30", "year=99999", "year=", "day=1"]
 )
-def test_what_is_no_date_is_never_a_server_error(client, alice, model, asked):
+def test_an_invalid_date_is_never_a_server_error(client, alice, model, asked):
     field = BY_DATE[model]
 
     answer = client.get(f"{list_of(model)}?{field}__{asked.format(f=field)}")
@@ -144,7 +144,7 @@ def test_references_and_keys_of_old_rows_are_found_by_their_indexes(client, alic
         assert found(client, model, str(row.pk)) == [row]
 
 
-def test_what_has_no_index_is_looked_for_among_the_latest_or_where_the_list_is_narrowed(client, alice, monkeypatch):
+def test_terms_without_an_index_are_looked_for_among_the_latest_or_in_a_narrowed_list(client, alice, monkeypatch):
     log, entry, today = RequestLog.objects.get(), Entry.objects.get(reference="call-1"), timezone.now()
     names = {
         "usage_requestlog": (str(uuid.UUID(int=1)), log, "occurred_at"),

@@ -47,7 +47,7 @@ def may_export(model):
 
 
 @pytest.mark.parametrize("model", EXPORTED)
-def test_each_list_is_exported_by_whoever_may_see_and_export_it(alice, model):
+def test_each_list_is_exported_with_the_permissions_to_view_and_export_it(alice, model):
     client = signed_in(may_export(model))
 
     page = client.get(export_of(model))
@@ -116,7 +116,7 @@ def test_references_that_look_like_formulas_are_escaped_and_negative_amounts_are
     assert (entry["reference"], entry["amount"], entry["balance_after"]) == ("'+1", "-0.000001", "1000.499999")
 
 
-def test_who_may_not_see_balances_exports_people_without_them(alice):
+def test_customers_are_exported_without_balances_by_staff_who_may_not_see_them(alice):
     rows = as_csv(signed_in(may_export("accounts_user")), "accounts_user")
 
     assert "balance" not in rows[0]
@@ -220,7 +220,7 @@ def test_an_export_beside_another_is_to_be_tried_again_and_says_so(alice, monkey
     assert rows
 
 
-def test_an_export_that_fails_gives_its_turn_back(alice, monkeypatch):
+def test_an_export_that_fails_releases_its_turn(alice, monkeypatch):
     client = signed_in(superuser())
     client.raise_request_exception = False
     monkeypatch.setattr(exports, "turns", threading.BoundedSemaphore(1))

@@ -142,7 +142,7 @@ def test_a_balance_is_found_by_its_customers_email_or_id(client, alice):
 
 
 @pytest.mark.parametrize("model", ["ledger_balance", "ledger_entry", "ledger_hold", "usage_requestlog"])
-def test_what_is_nobodys_id_finds_nothing(client, alice, model):
+def test_a_search_for_an_unknown_id_finds_nothing(client, alice, model):
     for term in ("9" * 30, "’; DROP TABLE", "a@b@c", "%", "\\", "x" * 5000, "½"):
         assert found(client, model, term) == [], term
 
@@ -196,7 +196,7 @@ def test_each_page_takes_a_fixed_number_of_statements(client, alice):
         assert len(statements) <= MOST_STATEMENTS, [statement["sql"] for statement in statements]
 
 
-def test_the_list_of_people_says_what_they_can_spend_and_does_not_wait_for_expired_holds(client, alice, owner):
+def test_the_list_of_people_shows_available_credits_and_does_not_wait_for_expired_holds(client, alice, owner):
     hold = open_hold(user_id=alice.pk, credits=Decimal(100), expires_in_seconds=1, idempotency_key="short").hold
     with connection.cursor() as cursor:
         cursor.execute(
@@ -219,7 +219,7 @@ def test_people_without_a_balance_have_nothing_to_spend(client):
     assert people[person.pk].available_now == 0
 
 
-def test_who_may_not_see_balances_does_not_see_them_in_the_list_either(alice):
+def test_the_list_of_people_hides_balances_from_staff_who_may_not_see_them(alice):
     client = signed_in(staff_with("accounts.view_user"))
 
     answer = client.get(list_of("accounts_user"))

@@ -35,7 +35,7 @@ def test_a_new_price_is_stored_by_the_service_with_what_it_makes_of_the_endpoint
     assert (price.created_by, price.charge_failures) == (staff, False)
 
 
-def test_the_moment_is_filled_in(client):
+def test_the_time_is_filled_in(client):
     assert client.get(ADD).context["adminform"].form["effective_from"].value() is not None
 
 
@@ -66,7 +66,7 @@ def test_no_minimum_is_filled_in_as_0(client):
         ("effective_from_0", "yesterday"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_price_is_said_at_its_field(client, field, value):
+def test_an_invalid_price_is_reported_at_its_field(client, field, value):
     answer = client.post(ADD, price_form(**{field: value}))
 
     assert answer.status_code == 200
@@ -81,7 +81,7 @@ def test_a_form_sent_twice_makes_one_price(client):
     assert Price.objects.count() == 1
 
 
-def test_another_price_for_the_same_moment_is_refused(client):
+def test_another_price_for_the_same_time_is_refused(client):
     client.post(ADD, price_form())
 
     answer = client.post(ADD, price_form(credits="3"))
@@ -92,7 +92,7 @@ def test_another_price_for_the_same_moment_is_refused(client):
     assert Price.objects.get().credits == Decimal("2.5")
 
 
-def test_another_minimum_for_the_same_moment_is_refused(client):
+def test_another_minimum_for_the_same_time_is_refused(client):
     client.post(ADD, price_form())
 
     answer = client.post(ADD, price_form(minimum="3"))
@@ -100,7 +100,7 @@ def test_another_minimum_for_the_same_moment_is_refused(client):
     assert list(answer.context["adminform"].form.errors) == ["effective_from"]
 
 
-def test_who_may_only_look_adds_nothing():
+def test_staff_who_may_only_view_cannot_add():
     client = signed_in(staff_with("usage.view_price"))
 
     assert client.post(ADD, price_form()).status_code == 403

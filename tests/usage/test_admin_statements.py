@@ -124,7 +124,7 @@ def test_every_page_takes_few_statements(alice):
     assert {address: said for address, _, said in walked if len(said) > MOST_STATEMENTS} == {}
 
 
-def test_so_does_every_page_of_somebody_with_roles_and_permissions(alice):
+def test_every_page_takes_few_statements_with_roles_and_permissions(alice):
     staff = staff_with(
         *(f"{model.replace('_', '.view_', 1)}" for model in models()), "ledger.adjust_credits", "accounts.add_apikey"
     )

@@ -143,7 +143,7 @@ def test_an_action_on_many_asks_whose_accounts_they_are(label, action, pair, all
     assert (answer.status_code != 403) is allowed
 
 
-def test_support_gives_itself_nothing():
+def test_support_cannot_grant_itself_anything():
     staff = everything(StaffFactory())
     client = signed_in(staff)
     page = f"/admin/accounts/user/{staff.pk}/"

@@ -30,11 +30,11 @@ def alice(transactional_db):
     return alice
 
 
-def test_what_is_watched_as_it_was_asked_for_is_no_finding(alice):
+def test_alerts_watched_as_configured_pass(alice):
     assert reconcile(Scope())[1] == []
 
 
-def test_depleted_that_is_not_armed_yet_is_no_finding(alice):
+def test_an_unarmed_depleted_alert_passes(alice):
     tamper("DELETE FROM ledger_threshold WHERE name = 'alert-depleted'")
 
     assert reconcile(Scope())[1] == []
@@ -51,7 +51,7 @@ def test_depleted_that_is_not_armed_yet_is_no_finding(alice):
         "DELETE FROM usage_alert WHERE credits = 50",
     ],
 )
-def test_what_is_tampered_with_is_found(alice, statement):
+def test_tampering_is_found(alice, statement):
     tamper(statement)
 
     findings = reconcile(Scope())[1]

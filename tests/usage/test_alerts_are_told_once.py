@@ -50,7 +50,7 @@ def told(user: User) -> list[str]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_tell_at_once_one_tells():
+def test_concurrent_runs_announce_a_crossing_once():
     alice = customer_with(100)
     for credits in (80, 60):
         alert_on(alice, credits)
@@ -67,7 +67,7 @@ def test_of_many_who_tell_at_once_one_tells():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_tell_a_return_at_once_one_tells():
+def test_concurrent_runs_announce_a_return_once():
     alice = customer_with(100)
     alert_on(alice, 80)
     post(alice, -50)
@@ -80,7 +80,7 @@ def test_of_many_who_tell_a_return_at_once_one_tells():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_watch_at_once_the_usual_alerts_are_made_once():
+def test_concurrent_watches_create_the_usual_alerts_once():
     alice = customer_with(100)
 
     at_once(5, lambda: watch_depletion(user_id=alice.pk, now=timezone.now()))
@@ -90,7 +90,7 @@ def test_of_many_who_watch_at_once_the_usual_alerts_are_made_once():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_switches_off_while_it_is_told_waits_and_nothing_is_told_afterwards():
+def test_switching_off_waits_for_the_notice_and_nothing_is_announced_afterwards():
     alice = customer_with(100)
     alert = alert_on(alice, 80)
     post(alice, -50)
@@ -107,7 +107,7 @@ def test_who_switches_off_while_it_is_told_waits_and_nothing_is_told_afterwards(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_tells_while_it_is_switched_off_waits_and_tells_nothing():
+def test_a_notice_waits_for_switching_off_and_announces_nothing():
     alice = customer_with(100)
     alert = alert_on(alice, 80)
     post(alice, -50)
@@ -122,7 +122,7 @@ def test_who_tells_while_it_is_switched_off_waits_and_tells_nothing():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_move_meanwhile_does_not_wait_and_is_told_by_the_next_run():
+def test_a_concurrent_move_does_not_wait_and_is_announced_by_the_next_run():
     alice = customer_with(100)
     alert = alert_on(alice, 80)
     post(alice, -50)
@@ -151,7 +151,7 @@ def kill(*args: object, **kwargs: object) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("place", ["notify_crossed", "settled_forecasts_of", "Alert.save"])
-def test_a_run_that_is_killed_before_it_has_told_is_made_up_for(monkeypatch, place):
+def test_a_run_killed_before_its_notice_is_made_up_for(monkeypatch, place):
     alice = customer_with(100)
     alert_on(alice, 80)
     post(alice, -50)
@@ -190,7 +190,7 @@ def test_a_run_that_is_killed_between_two_alerts_leaves_the_second_to_the_next(m
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_return_that_was_armed_by_a_run_that_was_killed_then_is_told_by_the_next():
+def test_a_return_armed_by_a_killed_run_is_announced_by_the_next():
     alice = customer_with(100)
     alert_on(alice, 80)
     post(alice, -50)
@@ -210,7 +210,7 @@ STEPS = st.lists(st.integers(-60, 60).filter(bool) | st.just("run"), max_size=25
 @pytest.mark.django_db
 @settings(max_examples=60, deadline=None, database=None)
 @given(steps=STEPS)
-def test_whatever_the_balance_does_each_crossing_is_told_and_each_return_in_between(steps):
+def test_each_crossing_and_each_return_between_is_announced_whatever_the_balance_does(steps):
     alice = customer_with(100)
     post(alice, 10_000, type="credit", reason="purchase")  # never below zero, so that `depleted` has nothing to say
     alert = alert_on(alice, 10_070)
@@ -235,7 +235,7 @@ def test_whatever_the_balance_does_each_crossing_is_told_and_each_return_in_betw
 @pytest.mark.django_db
 @settings(max_examples=60, deadline=None, database=None)
 @given(steps=st.lists(st.integers(-60, 60).filter(bool), max_size=15))
-def test_a_runway_that_wavers_is_told_short_and_long_in_turn(steps):
+def test_a_wavering_runway_is_announced_short_and_long_in_turn(steps):
     alice = customer_with(1_000)
     User.objects.filter(pk=alice.pk).update(created_at=timezone.now() - dt.timedelta(days=400))
     price("search", 1)

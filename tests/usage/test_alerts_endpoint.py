@@ -37,7 +37,7 @@ def thresholds(user: User) -> dict[str, Decimal]:
     return dict(Threshold.objects.filter(user=user).values_list("name", "below"))
 
 
-def test_everybody_is_told_of_nothing_left_and_of_grants_a_week_before_they_expire(alice):
+def test_every_customer_has_alerts_for_depletion_and_for_grants_a_week_before_they_expire(alice):
     for _ in range(2):
         page = client_of(alice).get(PATH).json()
 
@@ -111,7 +111,7 @@ def test_one_that_is_made_switched_off_is_not_watched(alice):
     ],
     ids=str,
 )
-def test_what_no_alert_can_be_is_refused_by_name(alice, asked, field):
+def test_an_invalid_alert_is_refused_by_name(alice, asked, field):
     answer = client_of(alice).post(PATH, asked)
 
     assert (answer.status_code, answer.json()["code"], list(answer.json()["errors"])) == (400, "invalid", [field])
@@ -137,7 +137,7 @@ def test_there_is_a_limit_to_how_many_one_may_have(alice):
     assert (Alert.objects.count(), thresholds(alice)) == (MOST_ALERTS, {})
 
 
-def test_another_threshold_begins_anew_and_what_is_not_named_stays(alice):
+def test_another_threshold_starts_over_and_unnamed_fields_stay(alice):
     alert = made(alice, by_email=False)
     Alert.objects.filter(pk=alert["id"]).update(crossed_at=timezone.now())
 
@@ -207,7 +207,7 @@ def test_a_removed_alert_is_gone_with_its_threshold(alice):
 
 
 @pytest.mark.parametrize("kind", ["depleted", "grant_expiring"])
-def test_what_everybody_has_is_switched_off_and_not_removed(alice, kind):
+def test_the_usual_alerts_are_switched_off_and_not_removed(alice, kind):
     path = f"{PATH}/{default_of(alice, kind)}"
 
     removed = client_of(alice).delete(path)
@@ -218,7 +218,7 @@ def test_what_everybody_has_is_switched_off_and_not_removed(alice, kind):
 
 
 @pytest.mark.parametrize("parameter", [("limit", "0"), ("offset", "-1"), ("cursor", "x")])
-def test_what_cannot_be_read_is_refused_by_its_name(alice, parameter):
+def test_invalid_parameters_are_refused_by_name(alice, parameter):
     answer = client_of(alice).get(PATH, dict([parameter]))
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [parameter[0]])
@@ -239,7 +239,7 @@ def test_strangers_staff_and_nobody_have_no_part_in_it(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_made_at_once_no_more_are_there_than_may_be():
+def test_concurrent_creations_never_exceed_the_limit():
     alice = UserFactory()
     for days in range(1, MOST_ALERTS - 3):
         create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=days, now=timezone.now())
@@ -256,7 +256,7 @@ def test_of_many_made_at_once_no_more_are_there_than_may_be():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_looks_many_times_at_once_has_the_usual_alerts_once():
+def test_concurrent_reads_create_the_usual_alerts_once():
     alice = UserFactory()
     client = client_of(alice)
 

@@ -102,14 +102,14 @@ def answers(callers):
     return [caller.answered() for caller in callers]
 
 
-def test_who_is_alone_calls_alone_and_leaves_nothing_behind():
+def test_a_lone_caller_calls_alone_and_leaves_nothing_behind():
     stage = Stage()
 
     assert stage.batcher.call("n", "a", "a") == "a."
     assert (stage.batches, stage.is_tidy()) == ([], True)
 
 
-def test_those_who_come_during_a_call_go_together_in_their_order():
+def test_callers_during_a_call_go_together_in_their_order():
     stage = Stage()
     callers = stage.behind_a_leader(["a", "b", "c"])
 
@@ -248,8 +248,8 @@ def test_when_the_first_leader_dies_the_next_one_leads():
     assert stage.is_tidy()
 
 
-class TestWhoHasWaitedTooLong:
-    def test_calls_alone_and_so_do_all_who_wait_with_it_and_the_next_leads_anew(self):
+class TestACallerThatHasWaitedTooLong:
+    def test_caller_calls_alone_with_all_who_wait_and_the_next_leads_again(self):
         stage = Stage(patience_seconds=0.2)
         callers = stage.behind_a_leader(["a", "b"])
         for _ in callers[1:]:
@@ -262,7 +262,7 @@ class TestWhoHasWaitedTooLong:
         assert answers([*callers, afterwards]) == ["first.", "a.", "b.", "c."]
         assert (stage.batches, stage.is_tidy()) == ([], True)
 
-    def test_in_a_batch_that_is_stuck_calls_alone(self):
+    def test_caller_in_a_stuck_batch_calls_alone(self):
         stage = Stage(patience_seconds=0.3)
         lead = threading.Event()
         one = stage.batcher._one

@@ -72,7 +72,7 @@ def test_charges_that_meet_go_together(batches):
     assert rolled_up(user) == [("search", 160, 0, 0, 160)]
 
 
-def test_of_64_callers_with_one_key_one_is_charged_and_63_are_told_of_it():
+def test_64_callers_with_one_key_charge_once_and_63_receive_the_replay():
     user = customer_with(100)
 
     outcomes = at_once(64, lambda: charge(user, idempotency_key="k"))
@@ -239,7 +239,7 @@ def test_when_leaders_die_nobody_else_notices_and_nothing_is_charged_twice(monke
     assert 1000 - charged == 157 + (0 if where == "before the call" else 3)
 
 
-def test_in_a_transaction_a_charge_goes_alone_and_is_undone_with_it(batches):
+def test_a_charge_in_a_transaction_goes_alone_and_is_undone_with_it(batches):
     user = customer_with(100)
 
     def undo():
@@ -264,7 +264,7 @@ def test_with_batching_off_every_charge_is_a_call_of_its_own(batches, settings):
     assert balance_of(user_id=user.pk).balance == 60
 
 
-def test_who_is_alone_makes_one_call_the_plain_one():
+def test_a_lone_caller_makes_one_plain_call():
     user = customer_with(100)
     charge(user)
 

@@ -72,7 +72,7 @@ def test_charges_together_keep_them(alice):
 
 
 @pytest.mark.parametrize("kind", ["charge", "capture"])
-def test_what_was_paid_with_them_is_given_back_like_any_other(gateway, alice, kind):
+def test_charges_with_metadata_are_refunded_like_any_other(gateway, alice, kind):
     if kind == "charge":
         body = {"user_id": alice.pk, "endpoint": "search", "metadata": THEIRS}
         paid = gateway.post("/v2/charges", body).json()["id"]

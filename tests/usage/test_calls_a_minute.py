@@ -66,7 +66,7 @@ class TestCharges:
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
         assert (balance_of(user_id=alice.pk).balance, RequestLog.objects.count(), taken(key)) == (98, LIMIT, LIMIT)
 
-    def test_that_are_repeated_are_answered_and_take_no_call(self, gateway, key):
+    def test_repeated_charges_are_answered_and_take_no_call(self, gateway, key):
         body = {"api_key": key.raw, "endpoint": "search"}
         for name in ("a", "b"):
             gateway.post("/v2/charges", body, key=name)
@@ -76,7 +76,7 @@ class TestCharges:
             assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (201, "true")
         assert taken(key) == LIMIT
 
-    def test_that_are_refused_take_no_call(self, gateway, key):
+    def test_refused_charges_take_no_call(self, gateway, key):
         for endpoint, code in (("search", "insufficient_credits"), ("nothing", "price_unknown")):
             for _ in range(LIMIT + 1):
                 body = {"api_key": key.raw, "endpoint": endpoint, "units": 1000}
@@ -86,20 +86,20 @@ class TestCharges:
         assert gateway.post("/v2/charges", {"api_key": key.raw, "endpoint": "search"}).status_code == 201
 
     @pytest.mark.parametrize("status", [401, 402, 429])
-    def test_that_report_what_was_rejected_take_no_call_and_are_not_refused(self, key, status):
+    def test_rejected_requests_take_no_call_and_are_not_refused(self, key, status):
         for _ in range(LIMIT + 2):
             charge(None, key_hash=hash_of(key.raw), status=status)
 
         assert (taken(key), RequestLog.objects.count()) == (0, LIMIT + 2)
 
-    def test_that_are_free_or_failed_take_a_call(self, key):
+    def test_free_or_failed_charges_take_a_call(self, key):
         charge(None, "free", key_hash=hash_of(key.raw))
         charge(None, key_hash=hash_of(key.raw), status=500)
 
         with pytest.raises(CustomerKeyRateLimited):
             charge(None, "free", key_hash=hash_of(key.raw))
 
-    def test_that_settle_what_was_let_in_before_take_no_call_and_give_none_back(self, key):
+    def test_captures_of_earlier_holds_take_no_call_and_return_none(self, key):
         for _ in range(LIMIT):
             charge(None, key_hash=hash_of(key.raw))
 
@@ -109,7 +109,7 @@ class TestCharges:
 
         assert taken(key) == LIMIT
 
-    def test_of_the_customer_or_by_another_key_are_not_bound(self, alice, key):
+    def test_charges_of_the_customer_or_by_another_key_are_not_bound(self, alice, key):
         for _ in range(LIMIT):
             charge(None, key_hash=hash_of(key.raw))
         other = ApiKeyFactory(user=alice)
@@ -120,7 +120,7 @@ class TestCharges:
 
         assert RateWindow.objects.count() == 1
 
-    def test_of_the_next_minute_pass_again(self, key):
+    def test_charges_of_the_next_minute_pass_again(self, key):
         for _ in range(LIMIT):
             charge(None, key_hash=hash_of(key.raw))
         RateWindow.objects.update(minute=RateWindow.objects.get().minute - 1)
@@ -164,7 +164,7 @@ class TestHolds:
 
         assert taken(key) == 1
 
-    def test_that_are_refused_take_no_call(self, alice):
+    def test_refused_holds_take_no_call(self, alice):
         key = ApiKeyFactory(user=alice, limits=KeyLimits(rate_limit_per_minute=LIMIT, spending_limit=Decimal(5)))
         price("search", 1)
 
@@ -206,7 +206,7 @@ class TestMeteredViews:
         assert answer.json()["code"] == "rate_limited"
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
 
-    def test_that_a_throttle_has_counted_are_counted_once(self, gateway, alice, key, settings):
+    def test_requests_that_a_throttle_has_counted_are_counted_once(self, gateway, alice, key, settings):
         price("translate", 1)
         client = APIClient(headers={"X-API-KEY": key.raw})
 
@@ -219,7 +219,7 @@ class TestMeteredViews:
         assert Entry.objects.filter(user=alice, reason="capture").count() == LIMIT
 
 
-def test_what_a_key_calls_itself_and_what_is_charged_by_it_are_one_count(gateway, key):
+def test_calls_and_charges_by_a_key_are_one_count(gateway, key):
     own = APIClient(headers={"X-API-KEY": key.raw})
     assert own.get("/v2/account/summary").status_code == 200
     assert gateway.post("/v2/charges", {"api_key": key.raw, "endpoint": "search"}).status_code == 201
@@ -230,7 +230,7 @@ def test_what_a_key_calls_itself_and_what_is_charged_by_it_are_one_count(gateway
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_batched", [False, True], ids=["one by one", "charged together"])
-def test_of_many_at_the_same_moment_as_many_pass_as_may(alice, settings, is_batched):
+def test_concurrent_charges_pass_up_to_the_limit(alice, settings, is_batched):
     settings.CHARGE_BATCHING = is_batched
     price("search", 1)
     key = ApiKeyFactory(user=alice, limits=KeyLimits(rate_limit_per_minute=5))

@@ -50,7 +50,7 @@ def test_a_capture_takes_all_that_is_held_and_logs_the_request(gateway, alice, h
     assert sums(alice) == (70, 0, 70)
 
 
-def test_what_is_said_of_the_request_is_logged(gateway, alice, path):
+def test_the_fields_of_the_request_are_logged(gateway, alice, path):
     price("/v1/frames/{n}", 1)
     said = {"endpoint": "/v1/frames/7", "units": "2.5", "method": "put", "status_code": 206, "latency_ms": 9}
     request_id = str(uuid.uuid4())
@@ -69,14 +69,14 @@ def test_what_is_said_of_the_request_is_logged(gateway, alice, path):
     assert rolled_up(alice) == [("/v1/frames/{n}", 1, 0, 0, 2)]
 
 
-def test_part_of_it_gives_the_rest_back(gateway, alice, path):
+def test_a_partial_capture_releases_the_rest(gateway, alice, path):
     answer = gateway.post(path, {"credits": "12.5"}).json()
 
     assert (answer["status"], answer["credits"], answer["captured"]) == ("captured", 30, 12.5)
     assert sums(alice) == (Decimal("87.5"), 0, Decimal("87.5"))
 
 
-def test_what_is_not_final_keeps_the_rest_held(gateway, alice, path):
+def test_a_capture_that_is_not_final_keeps_the_rest_held(gateway, alice, path):
     first = gateway.post(path, {"credits": 10, "final": False}).json()
     second = gateway.post(path, {"credits": 5, "final": False}).json()
     held_between = sums(alice)
@@ -110,7 +110,7 @@ class TestARepetition:
         ],
         ids=str,
     )
-    def test_answers_alike_and_takes_nothing_more(self, gateway, alice, path, first, again):
+    def test_repetition_returns_the_same_and_takes_nothing_more(self, gateway, alice, path, first, again):
         made = gateway.post(path, first, key="k")
         before = sums(alice)
 
@@ -140,7 +140,7 @@ class TestARepetition:
 
         assert refused(gateway.post(path, {"credits": 1} | change, key="k")) == (422, "idempotency_key_reused")
 
-    def test_of_what_was_refused_is_judged_afresh(self, gateway, path):
+    def test_repetition_of_a_refusal_is_judged_again(self, gateway, path):
         first = gateway.post(path, {"credits": 31}, key="k")
 
         assert refused(first) == (422, "capture_exceeds_hold")
@@ -153,17 +153,17 @@ def test_more_than_is_held_is_refused(gateway, alice, path):
 
 
 class TestASettledHold:
-    def test_is_refused_when_it_was_captured(self, gateway, path):
+    def test_captured_hold_is_refused(self, gateway, path):
         gateway.post(path)
 
         assert refused(gateway.post(path)) == (409, "hold_captured")
 
-    def test_is_refused_when_it_was_released(self, gateway, hold, path):
+    def test_released_hold_is_refused(self, gateway, hold, path):
         release_hold(hold_id=hold.pk, idempotency_key="r")
 
         assert refused(gateway.post(path)) == (409, "hold_released")
 
-    def test_is_refused_when_it_has_run_out(self, gateway, alice):
+    def test_expired_hold_is_refused(self, gateway, alice):
         gone = held(alice, None, credits=Decimal(1), expires_in_seconds=0).hold
 
         assert refused(gateway.post(f"/v2/holds/{gone.pk}/capture")) == (409, "hold_expired")
@@ -192,14 +192,14 @@ def test_a_capture_without_an_idempotency_key_is_refused(gateway, alice, path):
     ],
     ids=str,
 )
-def test_what_cannot_be_taken_is_named(gateway, path, sent, fields):
+def test_an_invalid_field_is_named(gateway, path, sent, fields):
     answer = gateway.post(path, sent)
 
     assert refused(answer) == (400, "invalid")
     assert sorted(answer.json()["errors"]) == fields
 
 
-def test_in_anothers_name_it_is_as_if_there_were_no_hold(gateway, alice, path):
+def test_another_customers_hold_is_not_found(gateway, alice, path):
     bob = customer_with(10)
     nobodys = gateway.post("/v2/holds/9999999/capture")
 

@@ -51,11 +51,11 @@ class TestOpening:
 
         assert held(None, key_hash=bytes(key.key_hash)).hold.user_id == alice.pk
 
-    def test_is_refused_without_a_price(self, alice):
+    def test_opening_is_refused_without_a_price(self, alice):
         with pytest.raises(PriceUnknown):
             held(alice, "unheard of")
 
-    def test_of_a_free_endpoint_holds_nothing_and_still_is_a_hold(self, alice):
+    def test_opening_for_a_free_endpoint_holds_nothing_and_still_returns_a_hold(self, alice):
         price("free", 0)
 
         hold = held(alice, "free").hold
@@ -64,7 +64,7 @@ class TestOpening:
         assert captured(hold).entry_id is None
         assert rolled_up(alice) == [("free", 1, 0, 0, 0)]
 
-    def test_is_refused_to_whom_may_not_be_charged(self, alice):
+    def test_opening_is_refused_for_a_customer_who_may_not_be_charged(self, alice):
         alice.is_active = False
         alice.save()
         key = ApiKeyFactory(user=alice).api_key
@@ -98,13 +98,13 @@ class TestCapturing:
         assert rolled_up(alice) == [("search", 1, 0, 0, 6)]
         assert sums(alice) == (94, 0, 94)
 
-    def test_of_a_part_gives_back_the_rest(self, alice):
+    def test_capturing_a_part_releases_the_rest(self, alice):
         hold = held(alice, credits=Decimal(10)).hold
 
         assert captured(hold, credits=Decimal(4)).hold.captured == 4
         assert sums(alice) == (96, 0, 96)
 
-    def test_that_is_not_final_keeps_the_rest_held_until_nothing_is_left(self, alice):
+    def test_capturing_without_final_keeps_the_rest_held_until_nothing_is_left(self, alice):
         hold = held(alice, credits=Decimal(10)).hold
 
         first = captured(hold, credits=Decimal(4), final=False).hold
@@ -141,7 +141,7 @@ class TestCapturing:
         assert captured(held(alice, "strict").hold, status=500).hold.captured == 2
         assert rolled_up(alice) == [("search", 0, 2, 0, 1), ("strict", 0, 1, 0, 2)]
 
-    def test_of_a_hold_without_endpoint_counts_under_the_star(self, alice):
+    def test_capturing_a_hold_without_endpoint_counts_under_the_star(self, alice):
         captured(held(alice, None, credits=Decimal(1)).hold)
 
         assert rolled_up(alice) == [("*", 1, 0, 0, 1)]
@@ -152,7 +152,7 @@ class TestCapturing:
         assert (RequestLog.objects.get().endpoint, RequestLog.objects.get().units) == ("search", 2)
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_a_frozen_customers_hold_is_still_paid(self, alice):
+    def test_capturing_a_frozen_customers_hold_still_charges(self, alice):
         hold = held(alice).hold
         tamper("UPDATE ledger_balance SET frozen_at = now()")
 
@@ -162,7 +162,7 @@ class TestCapturing:
         assert refused.value.reason == "frozen"
         assert captured(hold).hold.captured == 2
 
-    def test_is_answered_again_under_its_key(self, alice):
+    def test_capturing_again_under_its_key_returns_the_same(self, alice):
         hold = held(alice, credits=Decimal(10)).hold
         first = captured(hold, credits=Decimal(4), final=False, idempotency_key="k")
         captured(hold)
@@ -172,7 +172,7 @@ class TestCapturing:
         assert (again.entry_id, again.is_replay, again.hold.status) == (first.entry_id, True, "captured")
         assert Entry.objects.filter(reason=EntryReason.CAPTURE).count() == 2
 
-    def test_of_nothing_is_answered_again_too(self, alice):
+    def test_capturing_nothing_again_returns_the_same(self, alice):
         hold = held(alice).hold
         captured(hold, status=429, idempotency_key="k")
 
@@ -203,7 +203,7 @@ class TestASettledHold:
             with pytest.raises(refusal):
                 extend_hold(hold_id=hold.pk, expires_in_seconds=60, idempotency_key="again")
 
-    def test_is_not_there_through_another_customers_name(self, alice):
+    def test_a_settled_hold_is_not_found_by_another_customer(self, alice):
         hold, bob = held(alice).hold, UserFactory()
 
         for touch in (

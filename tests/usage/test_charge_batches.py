@@ -98,7 +98,7 @@ def test_entries_and_requests_keep_the_order_of_the_batch():
     ]
 
 
-def test_what_does_not_fit_is_refused_and_what_comes_after_may_fit():
+def test_a_charge_that_does_not_fit_is_refused_and_later_ones_may_fit():
     costs = ["60", "50", "40", "1", "0.000001"]
 
     answered = assert_alike([asked(credits=Decimal(cost)) for cost in costs], *twins(100))
@@ -113,8 +113,8 @@ def test_a_price_beyond_all_bounds_is_refused_like_any_other():
     assert_alike([asked(credits=Decimal("9e17")), asked(), asked("search", units=Decimal("999999999"))], *twins(10))
 
 
-class TestOfKeysThatWereUsed:
-    def test_the_same_is_answered_as_a_replay_and_another_is_refused(self):
+class TestUsedKeys:
+    def test_the_same_payload_is_a_replay_and_another_is_refused(self):
         alone, together = twins(100)
         first = [asked("search", idempotency_key="paid"), asked("free", idempotency_key="free")]
         again = [
@@ -151,8 +151,8 @@ class TestOfKeysThatWereUsed:
         assert outcomes(assert_alike([asked(idempotency_key="k")], alone, together)) == [("charged", None)]
 
 
-class TestOfTheBalance:
-    def test_what_is_held_cannot_be_charged(self):
+class TestTheBalance:
+    def test_held_credits_cannot_be_charged(self):
         alone, together = twins(10)
         for user in (alone, together):
             hold(user, 7)
@@ -163,7 +163,7 @@ class TestOfTheBalance:
         assert answered[1].next_hold_expires_at > timezone.now()
         assert (answered[2].balance_after, answered[2].reserved, answered[2].available) == (8, 7, 1)
 
-    def test_what_was_held_by_an_expired_hold_can(self):
+    def test_credits_of_an_expired_hold_can_be_charged(self):
         alone, together = twins(10)
         for user in (alone, together):
             hold(user, 7, seconds=0)
@@ -190,7 +190,7 @@ class TestOfTheBalance:
         assert balance_of(user_id=user.pk).balance == 8
         assert first.charge_id == first.entry_id < second.charge_id == second.entry_id
 
-    def test_an_answer_is_of_the_moment_of_its_item(self):
+    def test_a_result_shows_the_balance_after_its_item(self):
         user = customer_with(10)
 
         rows = charge_together([asked("free", user=user), asked(user=user), asked("free", user=user)])
@@ -199,7 +199,7 @@ class TestOfTheBalance:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestOfABalance:
+class TestSettingsOfStaff:
     @pytest.mark.parametrize(
         ("column", "value", "expected"),
         [
@@ -207,7 +207,7 @@ class TestOfABalance:
             ("overdraft_limit", "3", [("charged", None), ("charged", None), ("charged", None)]),
         ],
     )
-    def test_what_staff_set_on_it_counts(self, column, value, expected):
+    def test_freezing_and_overdraft_set_by_staff_count(self, column, value, expected):
         alone, together = twins(3)
         tamper(f"UPDATE ledger_balance SET {column} = {value}")
 
@@ -217,7 +217,7 @@ class TestOfABalance:
         assert answered[3].outcome == "insufficient"
 
 
-class TestOfTheCustomer:
+class TestTheCustomer:
     def test_a_key_names_customer_and_key(self):
         alone, together = twins(10)
         keys = (ApiKeyFactory(user=alone).api_key, ApiKeyFactory(user=together).api_key)
@@ -226,7 +226,7 @@ class TestOfTheCustomer:
 
         assert {log.api_key for log in RequestLog.objects.filter(user=together)} == {keys[1]}
 
-    def test_who_may_not_be_charged_is_refused_for_each(self):
+    def test_a_customer_who_may_not_be_charged_is_refused_for_each(self):
         user = UserFactory()
         key = ApiKeyFactory(user=user).api_key
         type(user).objects.update(is_active=False)
@@ -274,7 +274,7 @@ class TestOfTheCustomer:
     ids=str,
 )
 @pytest.mark.parametrize("credits", [Decimal(5), None], ids=["paid", "free"])
-def test_what_fails_alone_fails_the_batch_and_nothing_of_it_happens(wrong, credits):
+def test_a_charge_that_fails_alone_fails_the_batch_and_changes_nothing(wrong, credits):
     user = customer_with(100)
     before = Balance.objects.values().get()
     bad = asked("free", user=user, **{"credits": credits} | wrong)

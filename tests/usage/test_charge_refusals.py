@@ -30,7 +30,7 @@ class TestTheCustomersKey:
     @pytest.mark.parametrize(
         "state", [{"revoked_at": timezone.now()}, {"expires_at": timezone.now()}], ids=["revoked", "expired"]
     )
-    def test_is_refused_when_it_has_ended(self, alice, state):
+    def test_ended_key_is_refused(self, alice, state):
         issued = ApiKeyFactory(user=alice)
         type(issued.api_key).objects.update(**state)
 
@@ -39,18 +39,18 @@ class TestTheCustomersKey:
 
         assert not RequestLog.objects.exists()
 
-    def test_is_refused_when_its_customer_is_deactivated(self, alice):
+    def test_key_of_a_deactivated_customer_is_refused(self, alice):
         issued = ApiKeyFactory(user=alice)
         type(alice).objects.update(is_active=False)
 
         with pytest.raises(CustomerKeyInvalid):
             charge(None, key_hash=hash_of(issued.raw), credits=Decimal(1))
 
-    def test_is_refused_when_nobody_has_it(self, alice):
+    def test_unknown_key_is_refused(self, alice):
         with pytest.raises(CustomerKeyInvalid):
             charge(None, key_hash=hash_of("tb_live_unknown"), credits=Decimal(1))
 
-    def test_is_not_that_of_a_service(self, db):
+    def test_service_key_is_refused(self, db):
         with pytest.raises(CustomerKeyInvalid):
             charge(None, key_hash=hash_of(ServiceKeyFactory().raw), credits=Decimal(1))
 
@@ -62,12 +62,12 @@ def test_a_deactivated_customer_is_not_charged(alice):
         charge(alice, credits=Decimal(1))
 
 
-def test_nobody_is_not_charged(db):
+def test_an_unknown_customer_is_not_charged(db):
     with pytest.raises(UnknownCustomer):
         charge(None, user_id=987_654_321, credits=Decimal(1))
 
 
-def test_nobody_is_charged_when_nobody_is_named(db):
+def test_a_charge_without_a_customer_charges_nobody(db):
     with pytest.raises(UnknownCustomer):
         charge(None, credits=Decimal(1))
 

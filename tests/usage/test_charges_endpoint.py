@@ -26,7 +26,7 @@ def body(alice):
     return {"user_id": alice.pk, "endpoint": "search"}
 
 
-def test_a_charge_is_answered_with_all_that_it_did(gateway, alice, body):
+def test_a_charge_returns_all_that_it_did(gateway, alice, body):
     answer = gateway.post(PATH, body)
 
     entry, logged = Entry.objects.latest("pk"), RequestLog.objects.get()
@@ -47,7 +47,7 @@ def test_a_charge_is_answered_with_all_that_it_did(gateway, alice, body):
     assert balance_of(user_id=alice.pk).balance == Decimal("97.5")
 
 
-def test_what_is_said_of_the_request_is_logged(gateway, alice):
+def test_the_fields_of_the_request_are_logged(gateway, alice):
     price("/v1/items/{id}", 1)
     said = {"method": "get", "status_code": 206, "latency_ms": 12, "reference": " job 1", "units": "3.5"}
     metadata = {"größe": [1, None, 0.1], "deep": {"exact": 12345678.123456789}}
@@ -84,7 +84,7 @@ def test_a_given_amount_overrides_the_price(gateway, body):
 
 
 @pytest.mark.parametrize(("status", "cost"), [(200, 2.5), (404, 0), (500, 0), (401, 0), (402, 0), (429, 0)])
-def test_what_it_costs_depends_on_how_the_request_ended(gateway, body, status, cost):
+def test_the_cost_depends_on_how_the_request_ended(gateway, body, status, cost):
     answer = gateway.post(PATH, {**body, "status_code": status})
 
     assert (answer.status_code, answer.json()["credits"]) == (201, cost)
@@ -104,20 +104,20 @@ def test_a_free_charge_is_logged_once_and_makes_no_entry(gateway, alice):
 
 
 class TestTheRequestId:
-    def test_is_the_calls_own_when_that_is_a_uuid(self, gateway, body):
+    def test_request_id_is_the_calls_own_when_that_is_a_uuid(self, gateway, body):
         sent = str(uuid.uuid4())
 
         answer = gateway.post(PATH, body, headers={"X-Request-Id": sent})
 
         assert answer.json()["request_id"] == answer.headers["X-Request-Id"] == sent
 
-    def test_is_the_one_that_was_made_for_the_call(self, gateway, body):
+    def test_request_id_is_the_one_that_was_made_for_the_call(self, gateway, body):
         answer = gateway.post(PATH, body)
 
         assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
 
     @pytest.mark.parametrize("sent", ["job 7", "{" + "0" * 32 + "}", "0" * 8 + "_" + "0" * 23, "0" * 31])
-    def test_is_a_new_one_when_the_call_has_another_name(self, gateway, body, sent):
+    def test_request_id_is_new_when_the_calls_own_is_no_uuid(self, gateway, body, sent):
         answer = gateway.post(PATH, body, headers={"X-Request-Id": sent})
 
         assert answer.headers["X-Request-Id"] == sent
@@ -125,7 +125,7 @@ class TestTheRequestId:
 
 
 class TestARepetition:
-    def test_answers_alike_but_for_the_present(self, gateway, alice, body):
+    def test_repetition_returns_the_same_but_for_the_current_balance(self, gateway, alice, body):
         first = gateway.post(PATH, body, key="k")
         give(alice, 10)
 
@@ -179,7 +179,7 @@ class TestARepetition:
         assert refused(gateway.post(PATH, body | change, key="k")) == (422, "idempotency_key_reused")
         assert balance_of(user_id=alice.pk).balance == Decimal("97.5")
 
-    def test_is_another_customers_own_charge(self, gateway, body):
+    def test_repetition_by_another_customer_is_a_charge_of_its_own(self, gateway, body):
         gateway.post(PATH, body, key="k")
         bob = customer_with(10)
 
@@ -187,7 +187,7 @@ class TestARepetition:
 
         assert (answer.status_code, answer.json()["balance_after"]) == (201, 7.5)
 
-    def test_of_what_was_refused_is_judged_afresh(self, gateway, alice, body):
+    def test_repetition_of_a_refusal_is_judged_again(self, gateway, alice, body):
         dear = {**body, "credits": 150}
         first = gateway.post(PATH, dear, key="k")
         give(alice, 100)
@@ -199,7 +199,7 @@ class TestARepetition:
         assert "Idempotent-Replayed" not in again.headers
 
 
-def test_what_no_price_names_is_refused_and_not_logged(gateway, alice):
+def test_an_endpoint_without_a_price_is_refused_and_not_logged(gateway, alice):
     answer = gateway.post(PATH, {"user_id": alice.pk, "endpoint": "nothing"})
 
     assert refused(answer) == (400, "price_unknown")
@@ -227,7 +227,7 @@ class TestWithoutEnoughCredits:
         assert RequestLog.objects.get().status == 402
         assert rolled_up(alice) == [("search", 0, 0, 1, 0)]
 
-    def test_held_credits_are_the_reason_until_they_run_out(self, gateway, alice, body):
+    def test_held_credits_are_the_reason_until_they_expire(self, gateway, alice, body):
         held = hold(alice, 60).hold
 
         answer = gateway.post(PATH, {**body, "credits": 50}).json()
@@ -261,7 +261,7 @@ class TestWithoutEnoughCredits:
 
 
 class TestACustomer:
-    def test_who_is_deactivated_is_refused_by_id_and_by_key(self, gateway, alice, body):
+    def test_deactivated_customer_is_refused_by_id_and_by_key(self, gateway, alice, body):
         issued = ApiKeyFactory(user=alice)
         type(alice).objects.update(is_active=False)
 
@@ -269,10 +269,10 @@ class TestACustomer:
         by_key = gateway.post(PATH, {"api_key": issued.raw, "endpoint": "search"})
         assert refused(by_key) == (403, "customer_key_invalid")
 
-    def test_who_does_not_exist_is_not_found(self, gateway, body):
+    def test_unknown_customer_is_not_found(self, gateway, body):
         assert refused(gateway.post(PATH, {**body, "user_id": 2**63 - 1})) == (404, "customer_not_found")
 
-    def test_who_has_no_credits_is_refused(self, gateway, body):
+    def test_customer_without_credits_is_refused(self, gateway, body):
         assert refused(gateway.post(PATH, {**body, "user_id": UserFactory().pk})) == (402, "insufficient_credits")
 
     @pytest.mark.parametrize("raw", ["", " ", "nonsense", "tb_live_" + "0" * 51, "é" * 20, "x" * 10_000])
@@ -286,7 +286,7 @@ class TestACustomer:
         assert refused(answer) == (403, "customer_key_invalid")
         assert answer.content == unknown.content
 
-    def test_is_not_a_service(self, gateway, body):
+    def test_service_is_not_a_customer(self, gateway, body):
         answer = gateway.post(PATH, {"api_key": gateway.api_key, "endpoint": "search"})
 
         assert refused(answer) == (403, "customer_key_invalid")

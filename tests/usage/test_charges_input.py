@@ -75,7 +75,7 @@ def test_any_printable_idempotency_key_is_taken(gateway, body, key):
     ],
     ids=str,
 )
-def test_what_cannot_be_taken_is_named(gateway, db, sent, fields):
+def test_an_invalid_field_is_named(gateway, db, sent, fields):
     answer = gateway.post(PATH, {"endpoint": "search"} | sent)
 
     assert refused(answer) == (400, "invalid")

@@ -75,7 +75,7 @@ def test_usage_is_not_part_of_what_was_granted(alice):
         *((rejected, True, credits, 0) for rejected in (401, 402, 429) for credits in (None, 7)),
     ],
 )
-def test_what_a_request_costs_depends_on_how_it_ended(alice, status, charge_failures, credits, cost):
+def test_the_cost_of_a_request_depends_on_how_it_ended(alice, status, charge_failures, credits, cost):
     price("search", 2, charge_failures=charge_failures)
 
     made = charge(alice, status=status, credits=credits and Decimal(credits))
@@ -123,7 +123,7 @@ def test_requests_of_a_day_and_endpoint_are_one_sum(alice):
     assert rolled_up(alice) == [("*", 2, 0, 0, 2), ("search", 1, 1, 1, 2)]
 
 
-def test_what_no_price_names_is_refused(alice):
+def test_an_endpoint_without_a_price_is_refused(alice):
     with pytest.raises(PriceUnknown, match="'nothing'"):
         charge(alice, "nothing")
 
@@ -151,7 +151,7 @@ class TestAFreeCharge:
     def _free(self):
         price("search", 0)
 
-    def test_is_logged_once_without_an_entry(self, alice):
+    def test_free_charge_is_logged_once_without_an_entry(self, alice):
         made = charge(alice)
 
         assert (made.credits, made.entry_id, made.balance_after, made.available) == (0, None, 100, 100)
@@ -171,7 +171,7 @@ class TestAFreeCharge:
 
         assert charge(alice).available == 70
 
-    def test_is_repeated_with_the_same_answer_but_for_the_present(self, alice):
+    def test_free_charge_is_replayed_but_for_the_current_balance(self, alice):
         first = charge(alice, idempotency_key="k")
         post(alice, 5)
 
@@ -185,14 +185,14 @@ class TestAFreeCharge:
         assert rolled_up(alice) == [("search", 1, 0, 0, 0)]
 
     @pytest.mark.parametrize("change", [{"status": 500}, {"credits": Decimal(1)}, {"endpoint": "x"}], ids=", ".join)
-    def test_is_not_repeated_with_another_payload(self, alice, change):
+    def test_free_charge_is_not_replayed_with_another_payload(self, alice, change):
         charge(alice, idempotency_key="k")
 
         with pytest.raises(IdempotencyKeyReused):
             charge(alice, **change, idempotency_key="k")
 
 
-def test_a_paid_charge_is_repeated_with_the_same_answer_but_for_the_present(alice):
+def test_a_paid_charge_is_replayed_but_for_the_current_balance(alice):
     price("search", 10)
     first = charge(alice, idempotency_key="k")
     post(alice, 5)

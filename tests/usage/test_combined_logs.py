@@ -114,13 +114,13 @@ def test_a_combined_line_is_one_request(line, expected, field):
         (combined(user="a\x00b"), "NUL"),
     ],
 )
-def test_what_is_no_combined_line_is_rejected_with_a_reason(line, reason):
+def test_an_invalid_combined_line_is_rejected_with_a_reason(line, reason):
     with pytest.raises(LineRejected, match=reason):
         combined_parser("user")(line)
 
 
 @pytest.mark.parametrize("request_line", ['\\"' * 50_000, "x" * 100_000, '"' * 100_000, " " * 100_000, "[" * 100_000])
-def test_a_long_hostile_line_is_refused_in_no_time(request_line):
+def test_a_long_invalid_line_is_refused_in_no_time(request_line):
     started = time.monotonic()
 
     with pytest.raises(LineRejected):

@@ -50,7 +50,7 @@ def reads_of_log():
 
 
 class TestTheCount:
-    def test_is_there_when_a_limit_is_set_and_the_first_charge_reads_no_log(self, alice):
+    def test_count_exists_when_a_limit_is_set_and_the_first_charge_reads_no_log(self, alice):
         key = limited_key(alice, None)
         for _ in range(50):
             key.charge(1)
@@ -64,7 +64,7 @@ class TestTheCount:
         assert reads_of_log() == before
         assert (key.spent, key.left) == (58, 42)
 
-    def test_is_there_when_the_reset_day_is_changed(self, alice):
+    def test_count_exists_when_the_reset_day_is_changed(self, alice):
         today = timezone.now()
         key = limited_key(alice, 10, reset_day=(today + DAY).day)
         key.report(7, at=today - DAY)
@@ -78,7 +78,7 @@ class TestTheCount:
         with pytest.raises(InsufficientCredits):
             key.charge(1)
 
-    def test_is_handed_on_by_rotation_and_is_there_when_only_the_new_key_is_limited(self, alice):
+    def test_count_is_handed_on_by_rotation_when_only_the_new_key_is_limited(self, alice):
         old = limited_key(alice, None)
         old.charge(6)
         new = LimitedKey(rotate_own_key(user_id=alice.pk, key_id=old.id, grace=DAY, now=timezone.now()))
@@ -92,7 +92,7 @@ class TestTheCount:
         assert (counted(new), new.left) == ([(10, 0)], 0)
 
     @pytest.mark.django_db(transaction=True)
-    def test_knows_what_was_spent_since_the_day_on_which_it_begins_anew(self, alice):
+    def test_count_includes_spending_since_the_reset_day(self, alice):
         """The last period's count has gone on into this one, in which nobody has asked for the limit yet."""
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         key.charge(4)
@@ -109,7 +109,7 @@ class TestTheCount:
         assert counted(key) == [(Decimal("6.5"), 0)]
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_a_key_that_nothing_is_known_of_is_made_outside_of_the_charge(self, alice):
+    def test_count_of_an_uncounted_key_is_made_outside_of_the_charge(self, alice):
         key = limited_key(alice, 10)
         key.charge(4)
         tamper("DELETE FROM usage_keyspending")
@@ -120,7 +120,7 @@ class TestTheCount:
 
         assert (key.spent, key.left) == (4, 0)
 
-    def test_is_not_asked_for_where_no_key_has_a_limit(self, alice):
+    def test_count_is_not_read_where_no_key_has_a_limit(self, alice):
         key = limited_key(alice, None)
         for _ in range(20):
             key.charge(1)
@@ -134,7 +134,7 @@ class TestTheCount:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_batched", [False, True], ids=["one by one", "charged together"])
-def test_what_is_spent_while_a_limit_is_being_counted_is_counted_once(alice, settings, is_batched):
+def test_spending_while_a_limit_is_being_counted_is_counted_once(alice, settings, is_batched):
     """The count is held up after it has read the log, and charges, captures, refunds and reports go on meanwhile."""
     settings.CHARGE_BATCHING = is_batched
     key, other = limited_key(alice, None), limited_key(alice, None)

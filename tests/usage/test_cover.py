@@ -33,7 +33,7 @@ def weight_at(moment, first_day, day_after, slices):
 @example(sides=(NOON - DAY / 2, NOON + DAY / 2), now=NOON)
 @example(sides=(NOON - DAY / 2, NOON), now=NOON)
 @example(sides=(NOON - DAY / 2 + MICROSECOND, NOON + DAY / 2), now=NOON)
-def test_every_moment_of_a_window_counts_once_and_every_other_not_at_all(sides, now):
+def test_every_instant_of_a_window_counts_once_and_every_other_not_at_all(sides, now):
     start, end = min(sides), max(sides) + MICROSECOND
 
     cut = cover(start, end, now)
@@ -51,7 +51,7 @@ def test_every_moment_of_a_window_counts_once_and_every_other_not_at_all(sides, 
 
 @settings(max_examples=200, deadline=None, database=None)
 @given(sides=st.tuples(MOMENTS, MOMENTS), now=MOMENTS)
-def test_at_most_two_stretches_within_a_day_are_read_from_the_log(sides, now):
+def test_at_most_two_parts_within_a_day_are_read_from_the_log(sides, now):
     _, _, slices = cover(min(sides), max(sides) + MICROSECOND, now)
 
     assert len(slices) <= 2

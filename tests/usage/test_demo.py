@@ -59,7 +59,7 @@ def test_support_makes_neither_prices_nor_service_keys(company):
         assert client.get(way).status_code == 403
 
 
-def test_there_are_payments_in_each_state_that_staff_have_to_tell_apart_and_a_lot_that_expires(company):
+def test_there_are_payments_in_each_state_that_staff_have_to_tell_apart_and_a_grant_that_expires(company):
     states = dict(Payment.objects.values_list("user__email", "state"))
 
     assert states == {
@@ -83,7 +83,7 @@ def test_customers_are_on_plans_that_bring_credits(company):
     assert reconcile(Scope())[1] == []
 
 
-def test_loading_it_again_on_another_day_buys_and_gives_nothing_more(company):
+def test_loading_it_again_on_another_day_buys_and_grants_nothing_more(company):
     bought_and_given = Entry.objects.filter(reason__in=("purchase", "grant"))
     payments, entries = Payment.objects.count(), bought_and_given.count()
 

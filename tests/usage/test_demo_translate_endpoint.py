@@ -30,7 +30,7 @@ def test_a_text_is_translated_and_paid(caller):
 
 
 @pytest.mark.parametrize(("characters", "units"), [(1, 1), (100, 1), (101, 2), (5_000, 50)])
-def test_it_costs_a_unit_for_every_100_characters_begun(caller, characters, units):
+def test_a_translation_costs_a_unit_for_every_100_characters_begun(caller, characters, units):
     answer = caller.post(PATH, {"text": "é" * characters, "to": "fr"})
 
     assert (answer.json()["credits"], answer.json()["remaining"]) == (2 * units, 100 - 2 * units)
@@ -50,7 +50,7 @@ def test_it_costs_a_unit_for_every_100_characters_begun(caller, characters, unit
     ],
     ids=str,
 )
-def test_what_is_no_text_is_a_400_and_nothing_is_held(caller, body, field):
+def test_an_invalid_text_is_a_400_and_nothing_is_held(caller, body, field):
     answer = caller.post(PATH, body)
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
@@ -82,7 +82,7 @@ def test_without_a_price_it_is_unavailable(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twelve_at_the_same_moment_never_cost_more_than_there_is(caller):
+def test_twelve_concurrent_calls_never_cost_more_than_there_is(caller):
     poor = Caller(customer_with(10))
 
     statuses = at_once(12, lambda: poor.post(PATH, {"text": "a", "to": "de"}).status_code)

@@ -183,7 +183,7 @@ def test_a_rejected_event_is_not_remembered(gateway, alice):
     assert results(send(gateway, event(alice, type="new"))) == [("accepted", None)]
 
 
-def test_what_cannot_be_paid_is_logged_as_unpaid_and_reported(gateway, alice):
+def test_an_event_that_cannot_be_paid_is_logged_as_unpaid_and_reported(gateway, alice):
     poor = customer_with(5)
 
     answer = send(gateway, [event(poor, str(n)) for n in range(4)])
@@ -232,7 +232,7 @@ def test_a_malformed_event_is_rejected_by_name_and_spoils_no_other(gateway, alic
     assert answer.json()["results"][0]["detail"].startswith(f"{place}: ")
 
 
-def test_what_is_no_event_at_all_is_rejected_too(gateway, alice):
+def test_an_item_that_is_not_an_event_is_rejected_too(gateway, alice):
     assert results(send(gateway, [1, "x", None, event(alice)]))[:3] == [("rejected", "invalid")] * 3
 
 
@@ -275,14 +275,14 @@ class TestCloudEvents:
 
             assert results(answer) == [("rejected", "invalid")]
 
-    def test_are_refused_whole_when_the_media_type_promises_something_else(self, gateway, alice):
+    def test_cloud_events_are_refused_whole_when_the_media_type_promises_something_else(self, gateway, alice):
         kinds = (("application/cloudevents+json", [event(alice)]), ("application/cloudevents-batch+json", event(alice)))
         for kind, body in kinds:
             assert refused(gateway.client.post(PATH, json.dumps(body), content_type=kind)) == (400, "invalid")
 
 
-class TestClientsOfOpenMetersKind:
-    def test_are_answered_nothing_and_may_send_the_key_as_bearer(self, alice):
+class TestOpenMetersClients:
+    def test_clients_get_an_empty_response_and_may_send_the_key_as_bearer(self, alice):
         client = APIClient(headers={"Authorization": f"Bearer {ServiceKeyFactory().raw}"})
 
         answer = client.post("/api/v1/events", json.dumps(event(alice)), content_type="application/cloudevents+json")
@@ -296,13 +296,13 @@ class TestClientsOfOpenMetersKind:
         assert (answer.status_code, answer.content) == (204, b"")
         assert RequestLog.objects.count() == 1
 
-    def test_are_told_which_events_were_rejected_while_the_others_are_in(self, gateway, alice):
+    def test_clients_learn_which_events_were_rejected_while_the_others_are_in(self, gateway, alice):
         answer = gateway.post("/api/v1/events", [event(alice), event(alice, "2", type="unheard of")], key=None)
 
         assert refused(answer) == (400, "events_rejected")
         assert [each["status"] for each in answer.json()["results"]] == ["accepted", "rejected"]
 
-    def test_without_a_key_are_told_how_to_send_one(self, db):
+    def test_clients_without_a_key_learn_how_to_send_one(self, db):
         answer = APIClient().post("/api/v1/events", {}, format="json")
 
         assert refused(answer) == (401, "api_key_missing")

@@ -80,7 +80,7 @@ def test_the_call_fails_when_nobody_could_be_recorded(gateway, people, path, sta
     assert send(gateway, people[1:2], path).status_code in {202, 204}
 
 
-def test_openmeters_clients_are_told_to_send_all_again(gateway, people):
+def test_openmeters_clients_are_asked_to_send_all_again(gateway, people):
     with failing(people[1], "usage_requestlog", sqlstate=TIMED_OUT):
         answer = send(gateway, people, OPENMETER)
     first = balances(people)

@@ -56,7 +56,7 @@ def test_the_most_specific_price_applies(endpoint, winner):
         ("/v9/items/7", "/{version}/items/{id}"),
     ],
 )
-def test_of_two_templates_the_one_with_more_literal_characters_applies(endpoint, winner):
+def test_the_template_with_more_literal_characters_applies(endpoint, winner):
     for priced in ("/v1/items/{id}", "/v1/{kind}/{id}", "/{version}/{kind}/{id}", "/{version}/items/{id}"):
         price(priced, 1)
 

@@ -23,7 +23,7 @@ def shown(user: User) -> dict:
     return answer.json()
 
 
-def test_it_has_these_fields_and_no_others():
+def test_a_forecast_has_these_fields_and_no_others():
     alice = customer_with("750.5")
     User.objects.filter(pk=alice.pk).update(created_at=timezone.now() - dt.timedelta(hours=2))
     price("search", "12.5")
@@ -48,13 +48,13 @@ def test_it_has_these_fields_and_no_others():
     assert answer["coming"] is None
 
 
-def test_nothing_is_known_of_somebody_new():
+def test_a_new_customers_forecast_is_unknown():
     answer = shown(UserFactory())
 
     assert (answer["available"], answer["burn_rate_per_day"], answer["days_left"]) == (0, 0, 0)
 
 
-def test_the_next_grant_of_a_running_subscription_is_told_and_not_counted():
+def test_the_next_grant_of_a_running_subscription_is_shown_and_not_counted():
     alice = UserFactory()
     subscription = subscribe(alice, plan("2500.5", cap=None))
 
@@ -88,7 +88,7 @@ def test_the_next_grant_is_that_of_the_plan_that_waits():
     ],
     ids=lambda changed: " ".join(changed),
 )
-def test_nothing_is_guessed_about_a_subscription_that_brings_nothing(changed):
+def test_nothing_is_guessed_about_a_subscription_without_credits(changed):
     alice = UserFactory()
     subscribe(alice, plan(2000))
     Subscription.objects.filter(user=alice).update(**changed)
@@ -109,7 +109,7 @@ def test_a_period_that_nobody_has_noticed_yet_brings_credits_that_expire():
     assert answer["expiring_soon"]["next_expiry_at"] == answer["coming"]["at"]
 
 
-def test_whoever_has_no_credits_that_expire_is_not_reckoned():
+def test_a_customer_without_expiring_credits_is_not_settled():
     alice = customer_with(10)
     price("search", 1)
     charge(alice)
@@ -127,7 +127,7 @@ def test_strangers_and_staff_see_their_own_and_nobody_sees_anything_without_a_to
     assert APIClient().get(PATH).status_code == 401
 
 
-def test_it_takes_three_statements_besides_authentication(django_assert_num_queries):
+def test_a_forecast_takes_three_statements_besides_authentication(django_assert_num_queries):
     client = client_of(customer_with(10))
     client.get(PATH)
 

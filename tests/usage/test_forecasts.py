@@ -39,7 +39,7 @@ def used(user: User, credits: int, *, days_ago: int) -> None:
     report(user, [request_at(at, units=Decimal(credits))], charged=True)
 
 
-def test_the_rate_is_what_the_last_seven_days_and_today_used_by_the_time_they_took():
+def test_the_rate_is_the_usage_of_seven_days_and_today_over_their_time():
     rate, since = burn_rate(Decimal(30), created_at=NOON - 400 * DAY, first_day=NOON.date(), now=NOON)
 
     assert since == dt.datetime(2026, 3, 8, tzinfo=dt.UTC)
@@ -98,7 +98,7 @@ def test_days_left_are_what_is_available_by_the_rate_rounded_down(now):
     assert abs(forecast.depletes_at - (now + dt.timedelta(days=float(expected)))) < dt.timedelta(seconds=2)
 
 
-def test_nothing_burns_where_nothing_was_used(now):
+def test_the_rate_is_zero_without_usage(now):
     forecast = forecast_of(user_id=customer_with(100).pk, now=now)
 
     assert (forecast.burn_rate_per_day, forecast.days_left, forecast.depletes_at) == (0, None, None)
@@ -114,7 +114,7 @@ def test_more_than_a_hundred_years_is_never(now):
     assert (forecast.days_left, forecast.depletes_at) == (None, None)
 
 
-def test_whoever_has_nothing_or_less_has_no_days_left(now):
+def test_a_customer_without_available_credits_has_no_days_left(now):
     alice = old(customer_with(10))
     allow_overdraft(alice, 10)
     used(alice, 15, days_ago=0)
@@ -150,7 +150,7 @@ def test_credits_that_expire_far_ahead_are_not_soon_but_next(now):
     assert forecast.next_expiry_at is not None
 
 
-def test_what_was_spent_of_a_lot_since_it_was_settled_does_not_expire(now):
+def test_credits_spent_from_a_grant_since_its_settlement_do_not_expire(now):
     alice = UserFactory()
     granted(alice, 100, days=5)
     post(alice, -60)
@@ -160,7 +160,7 @@ def test_what_was_spent_of_a_lot_since_it_was_settled_does_not_expire(now):
     assert forecast.expiring_soon == 40
 
 
-def test_what_holds_reserve_is_taken_from_the_first_lots(now):
+def test_reserved_credits_are_taken_from_the_first_grants(now):
     alice = UserFactory()
     granted(alice, 100, days=5)
     post(alice, 50)
@@ -170,7 +170,7 @@ def test_what_holds_reserve_is_taken_from_the_first_lots(now):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lot_whose_time_has_come_counts_no_more(now):
+def test_an_expired_grant_no_longer_counts(now):
     alice = old(UserFactory(), 3)
     gone = granted(alice, 100, days=5)
     granted(alice, 40, days=6)

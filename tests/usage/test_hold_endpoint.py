@@ -51,7 +51,7 @@ def test_a_hold_that_has_run_out_is_expired_though_nothing_has_run(gateway, alic
     assert answer["status"] == "expired"
 
 
-def test_what_is_no_hold_is_not_found_whatever_its_name(gateway):
+def test_an_unknown_hold_is_not_found_whatever_its_name(gateway):
     answers = [gateway.get(f"/v2/holds/{name}") for name in (2**62, 0, 2**63, "x", "1_0", "-1", "%00")]
 
     assert {refused(answer) for answer in answers} == {(404, "not_found")}
@@ -64,7 +64,7 @@ def test_a_customers_own_key_may_not_look(alice):
     assert refused(own.get(f"/v2/holds/{hold(alice, 1).hold.pk}")) == (403, "scope_missing")
 
 
-def test_the_answer_is_what_the_documented_serializer_would_give(alice):
+def test_the_response_equals_the_documented_serializers(alice):
     held = hold(alice, "12.500000").hold
 
     assert hold_answer(held, timezone.now()) == HoldSerializer(held).data

@@ -73,7 +73,7 @@ def test_people_read_names_and_values(alice, log):
     assert ran.out == "read: 1\naccepted: 1\nduplicates: 0\nrejected: 0\ncredits_charged: 0\nunpaid: 0\n"
 
 
-def test_only_the_first_rejected_lines_are_told(log, db):
+def test_only_the_first_rejected_lines_are_printed(log, db):
     ran = import_log(log(*["junk"] * 30))
 
     assert (ran.code, ran.json["rejected"]) == (1, 30)
@@ -114,7 +114,7 @@ def test_a_map_names_the_customers(alice, log):
     assert RequestLog.objects.get().user == alice
 
 
-def test_a_map_that_cannot_be_read_is_told_in_one_sentence(alice, log):
+def test_an_unreadable_map_is_reported_in_one_sentence(alice, log):
     ran = import_log(log(line_of(alice)), "--customers", log("::1", name="map.csv"), field="host")
 
     assert (ran.code, ran.out) == (1, "")

@@ -109,7 +109,7 @@ class TestLinesAreKnown:
 
         assert report.first_rejections == [(1, "it is longer than 1 MiB")]
 
-    def test_bytes_that_are_no_text_are_read_and_known_by_what_they_are(self, alice):
+    def test_bytes_that_are_not_text_are_read_and_recognised(self, alice):
         lines = [combined(path="/caf\u00e9").replace("é".encode(), byte) for byte in (b"\xe9", b"\xff")]
         named = {"203.0.113.9": alice.email}
 
@@ -123,7 +123,7 @@ class TestLinesAreKnown:
         assert [number for number, _ in report.first_rejections] == [2, 3, 4, 5]
         assert [reason.split()[1] for _, reason in report.first_rejections] == ["is", "is", "status", "is"]
 
-    def test_of_many_rejections_the_first_twenty_are_kept(self, db):
+    def test_only_the_first_twenty_rejections_are_kept(self, db):
         report = run([b"junk\n"] * 50)
 
         assert (report.rejected, report.first_rejections[-1][0]) == (50, 20)
@@ -145,7 +145,7 @@ class TestCharging:
         assert {one.price for one in logged} == {priced}
         assert rolled_up(alice) == [("search", 2, 1, 0, Decimal("4.5"))]
 
-    def test_what_the_credits_do_not_cover_is_unpaid_in_the_order_of_the_lines(self):
+    def test_requests_beyond_the_credits_are_unpaid_in_the_order_of_the_lines(self):
         price("search", 1)
         user = customer_with(10)
 
@@ -162,7 +162,7 @@ class TestCharging:
         ]
         assert balance_of(user_id=user.pk).balance == 0
 
-    def test_what_is_held_pays_nothing_and_what_has_expired_does(self):
+    def test_held_credits_pay_nothing_and_credits_of_expired_holds_do(self):
         price("search", 1)
         user = customer_with(10)
         hold(user, 3)
@@ -180,7 +180,7 @@ class TestCharging:
         assert (report.accepted, report.unpaid, report.credits_charged) == (1, 1, 0)
         assert not Entry.objects.exists()
 
-    def test_what_was_unpaid_stays_so(self):
+    def test_unpaid_requests_stay_unpaid(self):
         price("search", 1)
         user = UserFactory()
         run([jsonl(user)], charged=True)
@@ -199,7 +199,7 @@ class TestCharging:
         assert (report.accepted, report.duplicates, report.credits_charged) == (1, 2, 1)
         assert balance_of(user_id=alice.pk).balance == 97
 
-    def test_what_no_price_names_is_rejected_and_not_stored(self, alice):
+    def test_requests_without_a_price_are_rejected_and_not_stored(self, alice):
         price("search", 1)
 
         report = run([jsonl(alice), jsonl(alice, endpoint="other")], charged=True)
@@ -208,12 +208,12 @@ class TestCharging:
         assert report.first_rejections == [(2, "no price names the endpoint 'other'")]
         assert RequestLog.objects.count() == ImportedLine.objects.count() == 1
 
-    def test_what_was_stored_without_charging_is_a_duplicate_even_when_nothing_names_its_price(self, alice):
+    def test_requests_stored_without_charging_are_duplicates_even_without_a_price(self, alice):
         run([jsonl(alice)])
 
         assert figures(run([jsonl(alice)] * 2, charged=True)) == (2, 0, 1, 1)
 
-    def test_lines_recorded_without_charging_stay_free_and_are_told(self, alice):
+    def test_lines_recorded_without_charging_stay_free_and_are_reported(self, alice):
         price("search", 2)
         price("free", 0)
         lines = [
@@ -230,7 +230,7 @@ class TestCharging:
         assert (later.uncharged, later.uncharged_credits) == (2, 4)
         assert balance_of(user_id=alice.pk).balance == 98
 
-    def test_lines_that_were_charged_before_are_not_told_as_uncharged(self, alice):
+    def test_lines_charged_before_are_not_reported_as_uncharged(self, alice):
         price("search", 2)
         run([jsonl(alice)], charged=True)
 
@@ -263,7 +263,7 @@ class TestCharging:
         assert rolled_up(alice) == [("search", 0, 0, 1, 0)]
 
 
-def test_a_rehearsal_tells_all_and_keeps_nothing(alice):
+def test_a_rehearsal_reports_all_and_keeps_nothing(alice):
     price("/v1/search", 1)
     lines = [combined(host="::1"), combined(host="::2"), b"junk\n"]
     named = {"::1": alice.email}

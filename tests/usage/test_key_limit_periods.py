@@ -104,7 +104,7 @@ def days_pass(days):
 
 
 @pytest.mark.django_db(transaction=True)
-class TestWhenTheDayComes:
+class TestTheResetDay:
     def test_the_whole_limit_may_be_spent_again(self, alice):
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         key.charge(10)
@@ -130,7 +130,7 @@ class TestWhenTheDayComes:
             (key.id, 2), (other.id, 1),
         ]  # fmt: skip
 
-    def test_a_refund_of_what_was_spent_before_gives_no_room(self, alice):
+    def test_refund_of_an_earlier_periods_charge_makes_no_room(self, alice):
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         old = key.charge(5)
         days_pass(28)
@@ -140,7 +140,7 @@ class TestWhenTheDayComes:
 
         assert (key.spent, key.left) == (10, 0)
 
-    def test_what_is_still_held_from_before_counts(self, alice):
+    def test_holds_from_the_earlier_period_count(self, alice):
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         key.hold(4)
 
@@ -151,7 +151,7 @@ class TestWhenTheDayComes:
     @pytest.mark.parametrize(
         "spend", [lambda key: key.charge(4), lambda key: key.report(4), lambda key: captured(key.hold(4))]
     )
-    def test_what_was_spent_before_anybody_looked_counts(self, alice, spend):
+    def test_spending_before_the_first_read_counts(self, alice, spend):
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         key.charge(7)
         days_pass(28)
@@ -163,7 +163,7 @@ class TestWhenTheDayComes:
 
         assert (key.spent, key.left) == (5, 5)
 
-    def test_what_is_reported_late_counts_where_it_happened(self, alice):
+    def test_late_reports_count_where_they_happened(self, alice):
         now = timezone.now()
         key = limited_key(alice, 10, reset_day=now.day)
         key.report(3)

@@ -39,7 +39,7 @@ def refusals(outcomes):
     return len(refused)
 
 
-def test_of_sixteen_charges_those_pass_that_there_is_room_for(alice):
+def test_sixteen_charges_pass_up_to_the_limit(alice):
     key = limited_key(alice, 10)
 
     outcomes = at_once(16, lambda: key.charge(2))
@@ -48,7 +48,7 @@ def test_of_sixteen_charges_those_pass_that_there_is_room_for(alice):
     assert (key.spent, RequestLog.objects.filter(status=402).count()) == (10, 11)
 
 
-def test_of_sixteen_holds_those_are_opened_that_there_is_room_for(alice):
+def test_sixteen_holds_are_opened_up_to_the_limit(alice):
     key = limited_key(alice, 10)
 
     outcomes = at_once(16, lambda: key.hold(2))
@@ -76,7 +76,7 @@ def test_charges_holds_and_their_captures_share_the_room(alice):
     assert key.left == 0
 
 
-def test_of_batches_those_charges_pass_that_there_is_room_for(alice):
+def test_batches_of_charges_pass_up_to_the_limit(alice):
     key = limited_key(alice, 10)
     named = ApiKey.objects.get(pk=key.id)
 
@@ -101,7 +101,7 @@ def test_two_keys_of_a_rotation_share_the_room(alice):
     assert (old.spent, new.spent) == (10, 10)
 
 
-def test_what_is_reported_meanwhile_is_counted_once(alice):
+def test_a_concurrent_report_is_counted_once(alice):
     key = limited_key(alice, 10)
     turns = itertools.count()
 

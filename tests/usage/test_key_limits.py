@@ -58,13 +58,13 @@ class TestCharges:
         assert balance_of(user_id=alice.pk).balance == 100
         assert charge(None, key_hash=key.hash, units=Decimal(10), idempotency_key="k").credits == 10
 
-    def test_that_cost_nothing_pass_a_limit_that_is_reached(self, key):
+    def test_free_charges_pass_a_limit_that_is_reached(self, key):
         key.charge(10)
 
         assert charge(None, "free", key_hash=key.hash).credits == 0
         assert charge(None, key_hash=key.hash, status=500).credits == 0
 
-    def test_that_are_repeated_count_once(self, key):
+    def test_repeated_charges_count_once(self, key):
         for _ in range(3):
             charge(None, key_hash=key.hash, units=Decimal(6), idempotency_key="k")
 
@@ -72,7 +72,7 @@ class TestCharges:
         key.charge(4)
         assert charge(None, key_hash=key.hash, units=Decimal(6), idempotency_key="k").is_replay
 
-    def test_that_the_balance_does_not_cover_count_nothing(self, alice):
+    def test_charges_beyond_the_balance_count_nothing(self, alice):
         rich = limited_key(alice, 1000)
 
         with pytest.raises(InsufficientCredits) as refused:
@@ -80,7 +80,7 @@ class TestCharges:
 
         assert (refused.value.reason, rich.spent) == ("spent", 0)
 
-    def test_of_the_customer_or_by_another_key_do_not_count(self, alice, key):
+    def test_charges_of_the_customer_or_by_another_key_do_not_count(self, alice, key):
         other = limited_key(alice, 20)
         unlimited = ApiKeyFactory(user=alice)
         charge(alice, units=Decimal(30))
@@ -91,7 +91,7 @@ class TestCharges:
 
         assert (key.spent, other.spent) == (10, 20)
 
-    def test_of_another_customer_have_limits_of_their_own(self, key):
+    def test_charges_of_another_customer_have_limits_of_their_own(self, key):
         bobs = limited_key(customer_with(10), 3)
         key.charge(10)
 
@@ -111,7 +111,7 @@ class TestReportedRequests:
         with pytest.raises(InsufficientCredits):
             key.charge("0.000001")
 
-    def test_that_nobody_paid_for_do_not_count(self, alice, key):
+    def test_unpaid_requests_do_not_count(self, alice, key):
         charge(alice, units=Decimal(98))
 
         key.report(5)
@@ -120,7 +120,7 @@ class TestReportedRequests:
         assert key.spent == 2
         assert RequestLog.objects.get(unpaid=True).api_key_id == key.id
 
-    def test_of_an_earlier_period_do_not_count(self, alice):
+    def test_requests_of_an_earlier_period_do_not_count(self, alice):
         today = timezone.now()
         key = limited_key(alice, 10, reset_day=today.day)
 
@@ -132,7 +132,7 @@ class TestReportedRequests:
 
 
 class TestHolds:
-    def test_are_refused_beyond_the_limit(self, key):
+    def test_holds_are_refused_beyond_the_limit(self, key):
         key.charge(4)
 
         with pytest.raises(InsufficientCredits) as refused:
@@ -141,7 +141,7 @@ class TestHolds:
         assert (refused.value.reason, refused.value.required) == ("key_limit", Decimal("6.000001"))
         assert key.hold(6).credits == 6
 
-    def test_count_while_they_are_open(self, key):
+    def test_holds_count_while_they_are_open(self, key):
         key.hold(4)
         opened = key.hold(5)
         with pytest.raises(InsufficientCredits):
@@ -151,22 +151,22 @@ class TestHolds:
 
         key.charge(6)
 
-    def test_count_no_more_when_they_have_run_out(self, key):
+    def test_holds_no_longer_count_when_they_have_expired(self, key):
         key.hold(10, seconds=0)
 
         key.charge(10)
 
-    def test_of_others_do_not_count(self, alice, key):
+    def test_holds_of_others_do_not_count(self, alice, key):
         limited_key(alice, 50).hold(50)
 
         assert key.hold(10).credits == 10
 
-    def test_that_are_repeated_answer_even_when_the_limit_is_reached(self, key):
+    def test_repeated_holds_are_replayed_even_when_the_limit_is_reached(self, key):
         opened = key.hold(10, idempotency_key="k")
 
         assert key.hold(10, idempotency_key="k") == opened
 
-    def test_that_are_captured_count_as_what_was_taken(self, key):
+    def test_captured_holds_count_as_what_was_taken(self, key):
         opened = key.hold(8)
 
         captured(opened, credits=Decimal(3), final=False)
@@ -175,12 +175,12 @@ class TestHolds:
 
         assert (key.spent, key.left) == (4, 6)
 
-    def test_of_nothing_pass_a_limit_that_is_exceeded(self, key):
+    def test_holds_of_nothing_pass_a_limit_that_is_exceeded(self, key):
         key.report(12)
 
         assert held(None, "free", key_hash=key.hash).hold.credits == 0
 
-    def test_that_were_opened_before_the_limit_was_lowered_may_be_captured(self, key):
+    def test_holds_opened_before_the_limit_was_lowered_may_be_captured(self, key):
         opened = key.hold(10)
         limit(key, 2)
 
@@ -192,7 +192,7 @@ class TestHolds:
 
 
 class TestRefunds:
-    def test_give_room_again(self, key):
+    def test_refunds_make_room_again(self, key):
         paid = key.charge(10)
         refund(paid.id, 3)
 
@@ -203,7 +203,7 @@ class TestRefunds:
 
         assert (key.spent, key.left) == (3, 7)
 
-    def test_of_captures_give_room_again(self, key):
+    def test_refunds_of_captures_make_room_again(self, key):
         opened = key.hold(10)
         entry_id = captured(opened).entry_id
 
@@ -220,7 +220,7 @@ class TestRefunds:
         assert unlimited.left == 6
 
 
-class TestTheDayOnWhichTheCountStartsAnew:
+class TestTheResetDay:
     def test_lets_the_whole_limit_be_spent_again(self, alice):
         today = timezone.now()
         key = limited_key(alice, 10, reset_day=today.day)
@@ -258,7 +258,7 @@ class TestTheDayOnWhichTheCountStartsAnew:
 
 
 class TestALimit:
-    def test_that_is_given_in_the_middle_of_a_period_knows_what_was_spent_before(self, alice):
+    def test_a_limit_set_within_a_period_counts_earlier_spending(self, alice):
         key = limited_key(alice, None)
         key.charge(6)
         key.hold(1)
@@ -267,7 +267,7 @@ class TestALimit:
 
         assert key.left == 3
 
-    def test_that_was_lifted_and_is_set_again_knows_what_was_spent_meanwhile(self, alice, key):
+    def test_a_limit_set_again_counts_spending_while_it_was_lifted(self, alice, key):
         first = key.charge(2)
         change_own_key(user_id=alice.pk, key_id=key.id, changes={"spending_limit": None}, now=timezone.now())
         key.charge(20)
@@ -278,7 +278,7 @@ class TestALimit:
 
         assert (key.spent, key.left) == (50, 1)
 
-    def test_that_is_raised_lets_more_pass_and_one_that_is_lowered_less(self, key):
+    def test_a_raised_limit_lets_more_pass_and_a_lowered_one_less(self, key):
         key.charge(10)
         limit(key, 11)
         key.charge(1)
@@ -344,7 +344,7 @@ class TestRotation:
 
 class TestThePageOfAKey:
     @pytest.mark.parametrize("is_counted", [True, False], ids=["counted", "known from the log"])
-    def test_tells_staff_what_was_spent(self, alice, key, is_counted):
+    def test_page_shows_staff_what_was_spent(self, alice, key, is_counted):
         if is_counted:
             key.charge(4)
         key.report("3.25")
@@ -355,13 +355,13 @@ class TestThePageOfAKey:
         began_on = timezone.now().replace(day=1).date()
         assert f"{'7.25' if is_counted else '3.25'} credits since {began_on}" in said
 
-    def test_tells_nobody_who_may_not_see_requests(self, key):
+    def test_page_hides_spending_without_the_permission_to_see_requests(self, key):
         said = signed_in(staff_with("accounts.view_apikey")).get(page_of("accounts_apikey", key.id)).content.decode()
 
         assert "credits since" not in said
         assert "10 credits, counted anew" in said
 
-    def test_tells_nothing_of_a_key_without_a_limit(self, alice):
+    def test_page_shows_no_spending_for_a_key_without_a_limit(self, alice):
         page = page_of("accounts_apikey", limited_key(alice, None).id)
 
         assert "credits since" not in signed_in(superuser()).get(page).content.decode()

@@ -35,7 +35,7 @@ def next_month():
     return f"{first}T00:00:00Z"
 
 
-def test_a_refused_charge_says_limit_spent_held_and_when_it_begins_anew(gateway, key):
+def test_a_refused_charge_returns_limit_spent_held_and_reset_time(gateway, key):
     gateway.post("/v2/charges", {"api_key": key.raw, "credits": "1.5", "endpoint": "search"})
     gateway.post("/v2/holds", {"api_key": key.raw, "credits": 2})
 
@@ -92,7 +92,7 @@ def test_a_verdict_says_it_of_a_key_with_a_limit_alone(gateway, alice, key):
 
 
 class TestTheCustomersKeys:
-    def test_say_what_was_spent_and_when_it_begins_anew(self, gateway, alice, key):
+    def test_keys_show_what_was_spent_and_when_they_reset(self, gateway, alice, key):
         gateway.post("/v2/charges", {"api_key": key.raw, "credits": "2.25", "endpoint": "search"})
         unlimited = ApiKeyFactory(user=alice)
 
@@ -111,7 +111,7 @@ class TestTheCustomersKeys:
         (row,) = csv.DictReader(io.StringIO(b"".join(answer).decode()))
         assert (row["spent"], row["resets_at"]) == ("2.25", next_month())
 
-    def test_say_it_when_they_are_made_changed_and_rotated(self, gateway, alice, key):
+    def test_keys_show_it_when_they_are_made_changed_and_rotated(self, gateway, alice, key):
         gateway.post("/v2/charges", {"api_key": key.raw, "credits": 2, "endpoint": "search"})
         client = client_of(alice)
         path = f"{KEYS}/{key.api_key.pk}"
@@ -124,7 +124,7 @@ class TestTheCustomersKeys:
         assert {each["resets_at"] for each in (made, changed, rotated)} == {next_month()}
 
 
-def test_the_page_of_a_key_tells_staff_when_it_begins_anew(key):
+def test_the_page_of_a_key_shows_staff_when_it_resets(key):
     said = signed_in(superuser()).get(page_of("accounts_apikey", key.api_key.pk)).content.decode()
 
     assert f"anew on {next_month()[:10]}" in said

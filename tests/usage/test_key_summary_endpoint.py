@@ -137,7 +137,7 @@ def test_a_token_is_no_key(key):
 
 
 @pytest.mark.parametrize("raw", ["nonsense", "tb_live_", "x" * 10_000, "tb_live_" + "0" * 51, "é" * 20])
-def test_what_is_no_key_is_refused(raw):
+def test_an_invalid_key_is_refused(raw):
     answer = get(raw)
 
     assert (answer.status_code, answer.json()) == (401, INVALID)

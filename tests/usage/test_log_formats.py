@@ -107,7 +107,7 @@ def test_a_json_line_may_be_written_in_several_ways(fields):
         (record(endpoint="\udfff"), "surrogate"),
     ],
 )
-def test_what_is_no_json_line_is_rejected_with_a_reason(line, reason):
+def test_an_invalid_json_line_is_rejected_with_a_reason(line, reason):
     with pytest.raises(LineRejected, match=reason):
         jsonl(line)
 
@@ -159,7 +159,7 @@ def test_a_csv_value_may_hold_commas_and_quotes():
         ("7,2026-03-01T12:00:00Z," + "x" * 200_000 + ",200", "not CSV"),
     ],
 )
-def test_what_is_no_csv_line_is_rejected_with_a_reason(line, reason):
+def test_an_invalid_csv_line_is_rejected_with_a_reason(line, reason):
     with pytest.raises(LineRejected, match=reason):
         csv_parser("user_id", "user_id,time,endpoint,status")(line)
 

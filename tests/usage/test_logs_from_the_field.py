@@ -135,7 +135,7 @@ def test_spellings_of_one_host_are_one_customer(log, spellings, one, is_mapped):
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7,10.0.0.1", "203.0.113.7,", "a\u202eb", "x" * 250])
-def test_what_is_no_host_makes_no_customer(log, host):
+def test_an_invalid_host_makes_no_customer(log, host):
     ran = import_log(log(line(host)))
 
     assert (ran.json["accepted"], ran.json["rejected"]) == (0, 1)
@@ -268,7 +268,7 @@ def test_json_lines_with_values_as_gateways_write_them_are_read(log):
     assert logged[0].occurred_at.microsecond == 735_539
 
 
-def test_an_import_without_charging_is_told_by_a_later_one_that_charges(log):
+def test_an_import_without_charging_is_reported_by_a_later_one_that_charges(log):
     customer_with(10, email="203.0.113.7@gateway.invalid")
     price("*", "1.5")
     path = log(line() + line(second=1))

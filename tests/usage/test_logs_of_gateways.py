@@ -115,7 +115,7 @@ def test_a_place_of_no_field_is_wrong_usage(tmp_path, format, field):
         ({"host": "client"}, {"client": "-"}, "names no host"),
     ],
 )
-def test_a_place_where_nothing_stands_is_told(places, record, reason):
+def test_a_missing_place_is_reported(places, record, reason):
     common = {"time": "2026-11-20T10:00:00Z", "path": "/x", "status": 200, "host": "203.0.113.7"}
 
     with pytest.raises(LineRejected, match=reason):

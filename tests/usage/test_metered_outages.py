@@ -94,7 +94,7 @@ class TestFailClosed:
         assert lines(folder) == []
         assert "The database is away" in caplog.text
 
-    def test_what_was_worked_on_before_is_put_down_and_paid_later(self, alice, key, folder):
+    def test_finished_work_is_spooled_and_paid_later(self, alice, key, folder):
         service = Service(use=3)
 
         answer = service.ask_and_lose(key)
@@ -106,7 +106,7 @@ class TestFailClosed:
         assert (replay.settled, replay.credits, lines(folder)) == (1, 6, [])
         assert Hold.objects.get().status == "captured"
 
-    def test_what_was_worked_on_before_is_charged_later_when_its_hold_has_run_out(self, alice, key, folder):
+    def test_finished_work_is_charged_later_when_its_hold_has_expired(self, alice, key, folder):
         Service().ask_and_lose(key)
         tamper("UPDATE ledger_hold SET expires_at = now() - interval '1 second'")
         tamper("UPDATE ledger_balance SET next_expiry_at = now() - interval '1 second', seq = seq")
@@ -124,7 +124,7 @@ class TestFailClosed:
         assert "METERING_SPOOL names no folder" in caplog.text
         assert f'"user_id":{alice.pk}' in caplog.text
 
-    def test_without_a_spool_a_failure_is_answered_as_it_is(self, alice, key, settings):
+    def test_a_failure_without_a_spool_is_answered_as_it_is(self, alice, key, settings):
         settings.METERING_SPOOL = ""
 
         assert Service(status=404).ask_and_lose(key).status_code == 404
@@ -227,7 +227,7 @@ class TestFailOpen:
 
         assert (captures(alice), folder.exists()) == ([10], False)
 
-    def test_of_the_key_the_spool_has_the_hash_alone(self, key, folder):
+    def test_the_spool_holds_only_the_hash_of_the_key(self, key, folder):
         with database_away():
             Service(fail_open=True).ask(key)
 
@@ -248,7 +248,7 @@ class TestFailOpen:
         assert logged(Hold.objects.get().user)[0][1] == 500
 
 
-class TestWhatCannotBePaid:
+class TestUnpaidWork:
     def test_waits_on_until_it_can(self, key, folder):
         poor = customer_with(12)
         raw = ApiKeyFactory(user=poor).raw

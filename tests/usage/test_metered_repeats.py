@@ -67,7 +67,7 @@ def test_the_same_key_of_another_customer_is_another_key(caller):
 
 
 @pytest.mark.parametrize("kind", ["plain", "rest"])
-def test_what_was_paid_long_ago_is_not_worked_on_again(caller, kind):
+def test_a_request_paid_long_ago_is_not_worked_on_again(caller, kind):
     caller.post(kind, repeat_key="k")
 
     with later(seconds=601):
@@ -78,7 +78,7 @@ def test_what_was_paid_long_ago_is_not_worked_on_again(caller, kind):
 
 @pytest.mark.parametrize("kind", ["plain", "rest"])
 @pytest.mark.parametrize("key", ["\u00e9", " ", "k" * 256])
-def test_what_is_no_key_is_a_400_that_names_the_header(caller, kind, key):
+def test_an_invalid_key_is_a_400_that_names_the_header(caller, kind, key):
     answer = caller.post(kind, repeat_key=key)
 
     assert (answer.status_code, answer.json()["code"], worked) == (400, "invalid", [])
@@ -132,7 +132,7 @@ def test_a_repetition_is_logged_as_it_went(caller, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_requests_at_the_same_moment_no_more_than_may_be_repeated_share_one_payment(caller):
+def test_concurrent_repetitions_share_one_payment_up_to_the_limit(caller):
     answers = at_once(16, lambda: caller.post("plain", repeat_key="k"))
 
     statuses = [answer.status_code for answer in answers]
@@ -164,7 +164,7 @@ def test_a_free_request_is_repeated_like_any_other(caller):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_charged_because_its_hold_had_run_out_is_paid_too(caller):
+def test_a_request_charged_after_its_hold_expired_is_paid_too(caller):
     caller.post("slow", repeat_key="k")
     again = caller.post("slow", repeat_key="k")
 
@@ -174,7 +174,7 @@ def test_what_was_charged_because_its_hold_had_run_out_is_paid_too(caller):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("keys", ["one", "many"])
-def test_of_requests_at_the_same_moment_no_more_are_worked_on_than_can_be_paid(caller, keys):
+def test_concurrent_requests_are_worked_on_only_as_far_as_they_can_be_paid(caller, keys):
     poor = Caller(customer_with(35))
     sent = iter(["k"] * 8 if keys == "one" else [None] * 8)
 
@@ -191,7 +191,7 @@ def test_of_requests_at_the_same_moment_no_more_are_worked_on_than_can_be_paid(c
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_at_the_same_moment_one_of_which_fails_the_other_is_paid(caller, monkeypatch):
+def test_one_of_two_concurrent_requests_is_paid_when_the_other_fails(caller, monkeypatch):
     statuses = iter([503, 200] * 4)
     monkeypatch.setattr(metered_views, "status_of", lambda request: next(statuses))
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("every_promise_is_k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-class TestOfEveryKind:
+class TestEveryKind:
     def test_a_request_is_held_worked_on_and_paid(self, caller, kind):
         answer = caller.post(kind)
 
@@ -34,7 +34,7 @@ class TestOfEveryKind:
         assert logged(caller.user) == [("search", 200, 5, 10)]
         assert Entry.objects.latest("id").reference == answer.headers["X-Request-Id"]
 
-    def test_what_it_used_in_the_end_is_what_it_costs(self, caller, kind):
+    def test_final_usage_is_the_cost(self, caller, kind):
         caller.post(f"{kind}?units=3")
         caller.post(f"{kind}?credits=0.5")
         caller.post(f"{kind}?units=0")
@@ -90,14 +90,14 @@ class TestOfEveryKind:
                 "code": "api_key_invalid",
             }
 
-    def test_a_bug_gives_the_credits_back_and_stands_in_the_log(self, caller, kind):
+    def test_a_bug_releases_the_credits_and_stands_in_the_log(self, caller, kind):
         answer = caller.post(f"{kind}?raise=bug&credits=1")
 
         assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
         assert caller.sums() == (100, 0)
         assert logged(caller.user) == [("search", 500, 5, 0)]
 
-    def test_an_error_answer_gives_the_credits_back(self, caller, kind):
+    def test_an_error_response_releases_the_credits(self, caller, kind):
         caller.post(f"{kind}?status=503&units=2")
         caller.post(f"{kind}?status=404")
         caller.post(f"{kind}?status=429")
@@ -114,7 +114,7 @@ class TestOfEveryKind:
 
         assert captures(caller.user) == [10, 4]
 
-    def test_an_endpoint_without_a_price_is_unavailable_and_the_operator_is_told(
+    def test_an_endpoint_without_a_price_is_unavailable_and_the_operator_is_warned(
         self, caller, kind, monkeypatch, caplog
     ):
         monkeypatch.setattr("usage.metering.terms.Terms.endpoint_of", lambda *_: "unheard of")
@@ -133,7 +133,7 @@ class TestOfEveryKind:
 
 
 @pytest.mark.parametrize(("error", "status"), [("missing", 404), ("invalid", 400)])
-def test_what_a_view_refuses_is_logged_with_its_status(caller, error, status):
+def test_a_views_refusal_is_logged_with_its_status(caller, error, status):
     assert caller.post(f"rest?raise={error}").status_code == status
 
     assert logged(caller.user) == [("search", status, 5, 0)]
@@ -173,7 +173,7 @@ class TestTerms:
 
         assert (captures(bob), captures(caller.user)) == ([2], [])
 
-    def test_of_any_live_key_its_customer_pays_and_the_log_says_which(self, caller):
+    def test_any_live_keys_customer_pays_and_the_log_shows_the_key(self, caller):
         second = ApiKeyFactory(user=caller.user)
 
         caller.post("plain", **{"X-API-KEY": second.raw})
@@ -198,14 +198,14 @@ class TestTerms:
         ],
         ids=str,
     )
-    def test_that_could_never_charge_are_refused_where_they_are_written(self, terms):
+    def test_terms_that_could_never_charge_are_refused_where_they_are_written(self, terms):
         with pytest.raises(ImproperlyConfigured):
             metered(**terms)
 
 
 @pytest.mark.django_db(transaction=True)
 class TestLongWork:
-    def test_that_outlives_its_hold_is_charged_all_the_same(self, caller):
+    def test_work_that_outlives_its_hold_is_charged_all_the_same(self, caller):
         caller.post("slow?extend")
         caller.post("slow")
 
@@ -213,7 +213,7 @@ class TestLongWork:
         assert [hold.status for hold in Hold.objects.order_by("id")] == ["captured", "expired"]
         assert caller.sums() == (96, 0)
 
-    def test_that_outlives_its_hold_and_can_no_longer_be_paid_is_on_record(self, caller, caplog, monkeypatch):
+    def test_work_that_outlives_its_hold_and_can_no_longer_be_paid_is_on_record(self, caller, caplog, monkeypatch):
         poor = Caller(customer_with(2))
 
         def spend_meanwhile(hold):
@@ -229,7 +229,7 @@ class TestLongWork:
 
 @pytest.mark.django_db(transaction=True)
 class TestStreams:
-    def test_are_paid_when_they_have_been_closed(self, caller):
+    def test_streams_are_paid_when_they_have_been_closed(self, caller):
         answer = caller.post("stream")
         before = captures(caller.user)
 
@@ -238,7 +238,7 @@ class TestStreams:
 
         assert (before, captures(caller.user)) == ([], [6])
 
-    def test_that_nobody_reads_to_the_end_cost_what_was_used_until_then(self, caller):
+    def test_streams_not_read_to_the_end_cost_what_was_used_until_then(self, caller):
         answer = caller.post("stream")
 
         next(iter(answer.streaming_content))
@@ -246,7 +246,7 @@ class TestStreams:
 
         assert captures(caller.user) == [2]
 
-    def test_that_break_off_cost_nothing(self, caller):
+    def test_streams_that_break_off_cost_nothing(self, caller):
         answer = caller.post("stream?break=2")
 
         with pytest.raises(ZeroDivisionError):
@@ -255,13 +255,13 @@ class TestStreams:
 
         assert logged(caller.user) == [("search", 500, 2, 0)]
 
-    def test_that_are_never_closed_give_their_credits_back_in_time(self, caller):
+    def test_streams_that_are_never_closed_release_their_credits_in_time(self, caller):
         caller.post("stream")
 
         hold = Hold.objects.get()
         assert (hold.expires_at - hold.created_at).total_seconds() == 900
 
 
-def test_refusals_are_answered_as_the_api_answers_them_everywhere():
+def test_refusals_have_the_form_of_the_apis_refusals():
     assert {kind: STATUS_BY_ERROR.get(kind) for kind in STATUS_BY_REFUSAL} == STATUS_BY_REFUSAL
     assert all(status_of(kind.__new__(kind)) == told for kind, told in STATUS_BY_REFUSAL.items())

@@ -155,7 +155,7 @@ def test_a_request_is_held_worked_on_and_paid(alice, key, kind):
     assert logged(alice) == [("search", 200, 5, 10)]
 
 
-def test_what_it_used_is_what_it_costs(alice, key, kind):
+def test_usage_is_the_cost(alice, key, kind):
     kind().ask(key, "/x?units=3")
 
     assert captures(alice) == [6]
@@ -205,7 +205,7 @@ def test_a_bug_costs_nothing(alice, key, kind, when):
     assert logged(alice) == [("search", 500, 5, 0)]
 
 
-def test_an_error_answer_costs_nothing(alice, key, kind):
+def test_an_error_response_costs_nothing(alice, key, kind):
     assert kind().ask(key, "/x?status=503").status == 503
 
     assert logged(alice) == [("search", 503, 5, 0)]
@@ -231,7 +231,7 @@ def test_a_repeated_body_too_long_to_be_remembered_is_refused(alice, key, kind, 
     assert service.ask(key, body=b"hello").status == 200
 
 
-def test_requests_at_the_same_moment_never_spend_more_than_there_is(key, kind):
+def test_concurrent_requests_never_spend_more_than_there_is(key, kind):
     poor = customer_with(35)
     raw, service = ApiKeyFactory(user=poor).raw, kind()
 
@@ -261,7 +261,7 @@ def test_a_path_that_is_no_text_is_priced_too(alice, key):
     assert logged(alice) == [("/v1/{name}", 200, 1, 3)]
 
 
-def test_what_is_no_request_passes_by(db):
+def test_other_scopes_pass_by(db):
     service = Asgi()
 
     asyncio.run(service.metered({"type": "lifespan"}, None, None))

@@ -117,7 +117,7 @@ def body_with(name: str, field: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_what_is_within_the_bounds_is_taken_at_once(name, field):
+def test_values_within_the_bounds_are_accepted_at_once(name, field):
     for value in within(told(name, field)):
         sent = body_with(name, field, value)
 
@@ -125,7 +125,7 @@ def test_what_is_within_the_bounds_is_taken_at_once(name, field):
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_what_is_beyond_the_bounds_is_refused_by_the_name_of_its_field(name, field):
+def test_values_beyond_the_bounds_are_refused_by_the_name_of_their_field(name, field):
     for value in beyond(told(name, field)):
         with pytest.raises(ValidationError) as refused:
             BODIES[name].read({**NEEDED.get(name, {}), field: value})

@@ -53,7 +53,7 @@ def taking_turns(*ways):
 
 
 class TestOneHold:
-    def test_is_captured_or_released_once(self, alice):
+    def test_hold_is_captured_or_released_once(self, alice):
         for _ in range(5):
             opened = held(alice).hold
             keys = map(str, itertools.count(opened.pk * 100))
@@ -71,7 +71,7 @@ class TestOneHold:
             assert kinds(outcomes) == {"done": 1, refusal: CALLERS - 1}
         assert balance_of(user_id=alice.pk).reserved == 0
 
-    def test_is_captured_released_extended_or_expired_but_only_one_of_these_settles_it(self, alice):
+    def test_hold_is_settled_once_by_capture_release_extension_or_expiry(self, alice):
         holds = [held(alice, expires_in_seconds=1).hold for _ in range(12)]
         settled_by = Counter()
 
@@ -108,7 +108,7 @@ class TestOneHold:
         assert balance_of(user_id=alice.pk).balance == 1000 - 10 * statuses["captured"]
         assert Balance.objects.get(pk=alice.pk).reserved == 10 * statuses["open"]
 
-    def test_is_not_extended_by_who_comes_when_its_release_has_not_committed_yet(self, alice):
+    def test_hold_is_not_extended_while_its_release_has_not_committed(self, alice):
         opened = held(alice).hold
 
         _, refusal = before_it_commits(
@@ -120,7 +120,7 @@ class TestOneHold:
         assert (refusal, opened.status) == (HoldReleased, HoldStatus.RELEASED)
         assert opened.expires_at < timezone.now() + dt.timedelta(seconds=9_000)
 
-    def test_is_not_released_by_who_comes_when_its_capture_has_not_committed_yet(self, alice):
+    def test_hold_is_not_released_while_its_capture_has_not_committed(self, alice):
         opened = held(alice).hold
 
         _, refusal = before_it_commits(
@@ -130,7 +130,7 @@ class TestOneHold:
 
         assert refusal is HoldCaptured
 
-    def test_that_ran_out_is_not_captured_by_who_comes_when_its_expiry_has_not_committed_yet(self, alice):
+    def test_hold_is_not_captured_while_its_expiry_has_not_committed(self, alice):
         opened = held(alice, expires_in_seconds=0).hold
 
         _, refusal = before_it_commits(
@@ -139,7 +139,7 @@ class TestOneHold:
 
         assert refusal is HoldExpired
 
-    def test_gives_no_more_than_it_holds_to_captures_of_parts(self, alice):
+    def test_hold_releases_no_more_than_it_holds_to_partial_captures(self, alice):
         opened = held(alice).hold
 
         outcomes = at_once(CALLERS, lambda: captured(opened, credits=Decimal(3), final=False))
@@ -150,7 +150,7 @@ class TestOneHold:
         assert Balance.objects.get(pk=alice.pk).reserved == 1
         assert rolled_up(alice) == [("search", 3, 0, 0, 9)]
 
-    def test_is_closed_by_one_of_many_final_captures(self, alice):
+    def test_hold_is_closed_by_one_of_many_final_captures(self, alice):
         opened = held(alice).hold
 
         outcomes = at_once(CALLERS, lambda: captured(opened, credits=Decimal(3)))
@@ -158,7 +158,7 @@ class TestOneHold:
         assert kinds(outcomes) == {"done": 1, HoldCaptured.__name__: CALLERS - 1}
         assert balance_of(user_id=alice.pk).available == 997
 
-    def test_is_emptied_by_captures_of_parts_and_closed_once(self, alice):
+    def test_hold_is_emptied_by_partial_captures_and_closed_once(self, alice):
         opened = held(alice).hold
 
         outcomes = at_once(CALLERS, lambda: captured(opened, credits=Decimal(5), final=False))
@@ -177,7 +177,7 @@ class TestOneHold:
         ],
         ids=["capture", "capture of a part", "capture of nothing", "release", "extend"],
     )
-    def test_is_changed_once_under_one_key_and_all_hear_the_same(self, alice, change):
+    def test_hold_is_changed_once_under_one_key_and_all_receive_the_same(self, alice, change):
         opened = held(alice).hold
 
         outcomes = at_once(CALLERS, lambda: change(opened))
@@ -190,7 +190,7 @@ class TestOneHold:
 
 class TestRefunds:
     @pytest.mark.parametrize("pay", [lambda user: charge(user).id, lambda user: captured(held(user).hold).entry_id])
-    def test_give_no_more_back_than_was_paid(self, alice, pay):
+    def test_refunds_return_no_more_than_was_paid(self, alice, pay):
         paid = pay(alice)
 
         outcomes = at_once(CALLERS, lambda: refund(paid, 3))
@@ -199,7 +199,7 @@ class TestRefunds:
         assert balance_of(user_id=alice.pk).balance == 999
         assert rolled_up(alice) == [("search", 1, 0, 0, 1)]
 
-    def test_of_all_that_is_left_happen_once(self, alice):
+    def test_refunds_of_all_that_is_left_happen_once(self, alice):
         paid = charge(alice).id
 
         outcomes = at_once(CALLERS, lambda: refund(paid))
@@ -215,7 +215,7 @@ class TestRefunds:
         assert len({outcome.entry.pk for outcome in outcomes}) == 1
         assert balance_of(user_id=alice.pk).balance == 993
 
-    def test_of_two_charges_under_one_key_give_back_one(self, alice):
+    def test_refunds_of_two_charges_under_one_key_refund_one(self, alice):
         first, second = charge(alice).id, charge(alice).id
 
         outcomes = at_once(
@@ -231,7 +231,7 @@ class TestRefunds:
 
 
 class TestFreeAndPaidChargesUnderOneKey:
-    def test_are_one_charge_and_the_other_is_refused(self, alice):
+    def test_charges_are_one_and_the_other_is_refused(self, alice):
         for turn in range(5):
             outcomes = at_once(
                 CALLERS,
@@ -267,7 +267,7 @@ class TestFreeAndPaidChargesUnderOneKey:
 
         assert (made.outcome, answer.outcome) == ("charged", "key_reused")
 
-    def test_are_one_charge_alone_and_in_batches(self, alice):
+    def test_charges_are_one_alone_and_in_batches(self, alice):
         free, paid = (asked(endpoint, user=alice, idempotency_key="k") for endpoint in ("free", "search"))
 
         outcomes = at_once(
@@ -289,7 +289,7 @@ class TestEvents:
         events = [Event(id=str(n), source="s", subject=str(user.pk), endpoint="search") for n in numbers]
         return record_events(events[::-1] if backwards else events, now=timezone.now())
 
-    def test_of_one_batch_are_taken_once_each(self, alice):
+    def test_events_of_one_batch_are_recorded_once_each(self, alice):
         outcomes = at_once(CALLERS, lambda: self.reported(alice, range(10)))
 
         assert Counter(result.status for results in outcomes for result in results) == {
@@ -299,7 +299,7 @@ class TestEvents:
         assert rolled_up(alice) == [("search", 10, 0, 0, 100)]
         assert Entry.objects.filter(operation="record_events").count() == 1
 
-    def test_of_batches_that_overlap_are_taken_once_each(self, alice):
+    def test_events_of_batches_that_overlap_are_recorded_once_each(self, alice):
         starts = itertools.count(0, 5)
 
         def report_some():
@@ -311,7 +311,7 @@ class TestEvents:
         assert Counter(result.status for results in outcomes for result in results)["accepted"] == 45
         assert balance_of(user_id=alice.pk).balance == 1000 - 450
 
-    def test_of_several_customers_in_any_order_are_taken_once_each(self, alice):
+    def test_events_of_several_customers_in_any_order_are_recorded_once_each(self, alice):
         people = [alice, *(customer_with(1000) for _ in range(3))]
 
         def report_of(people):
@@ -323,7 +323,7 @@ class TestEvents:
         assert Counter(result.status for results in outcomes for result in results)["accepted"] == len(people)
         assert {balance_of(user_id=one.pk).balance for one in people} == {990}
 
-    def test_that_share_the_last_credits_pay_for_what_there_is(self, alice):
+    def test_events_that_share_the_last_credits_pay_for_what_there_is(self, alice):
         poor = customer_with(25)
         numbers = itertools.count(0, 2)
 

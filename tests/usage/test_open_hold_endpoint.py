@@ -25,7 +25,7 @@ def shown(at: dt.datetime) -> str:
     return at.replace(tzinfo=None).isoformat() + "Z"
 
 
-def test_a_hold_sets_credits_aside_and_is_answered_whole(gateway, alice):
+def test_a_hold_sets_credits_aside_and_is_returned_whole(gateway, alice):
     answer = gateway.post(
         PATH,
         {"user_id": alice.pk, "credits": "12.50", "expires_in": 60, "reference": "job 1", "metadata": {"gpu": 0.5}},
@@ -84,7 +84,7 @@ class TestARepetition:
         [{}, {"credits": "30.000"}, {"credits": 30.0}, {"expires_in": 900}, {"units": "1.0", "metadata": {}}],
         ids=str,
     )
-    def test_answers_with_the_hold_opened_then(self, gateway, alice, body, again):
+    def test_repetition_returns_the_hold_opened_then(self, gateway, alice, body, again):
         first = gateway.post(PATH, body, key="k")
 
         repeated = gateway.post(PATH, body | again, key="k")
@@ -117,14 +117,14 @@ class TestARepetition:
         assert refused(gateway.post(PATH, body | change, key="k")) == (422, "idempotency_key_reused")
         assert balance_of(user_id=alice.pk).reserved == 30
 
-    def test_is_another_customers_own_hold(self, gateway, body):
+    def test_repetition_by_another_customer_opens_a_hold_of_its_own(self, gateway, body):
         first = gateway.post(PATH, body, key="k").json()
 
         other = gateway.post(PATH, {**body, "user_id": customer_with(50).pk}, key="k")
 
         assert (other.status_code, other.json()["id"] != first["id"]) == (201, True)
 
-    def test_of_what_was_refused_is_judged_afresh(self, gateway, alice, body):
+    def test_repetition_of_a_refusal_is_judged_again(self, gateway, alice, body):
         first = gateway.post(PATH, {**body, "credits": 150}, key="k")
         give(alice, 100)
 
@@ -159,7 +159,7 @@ def test_a_hold_without_an_idempotency_key_is_refused(gateway, body):
     ],
     ids=str,
 )
-def test_what_cannot_be_taken_is_named(gateway, sent, fields):
+def test_an_invalid_field_is_named(gateway, sent, fields):
     answer = gateway.post(PATH, sent)
 
     assert refused(answer) == (400, "invalid")
@@ -191,7 +191,7 @@ class TestWithoutEnoughCredits:
             "top_up_url": "https://shop.example/credits",
         }
 
-    def test_what_was_spent_is_the_reason_beyond_the_balance(self, gateway, body):
+    def test_spent_credits_are_the_reason_beyond_the_balance(self, gateway, body):
         assert gateway.post(PATH, {**body, "credits": "100.000001"}).json()["reason"] == "spent"
 
     @pytest.mark.django_db(transaction=True)

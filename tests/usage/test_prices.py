@@ -57,7 +57,7 @@ def test_the_form_of_an_endpoint_is_recognised(endpoint, kind):
         ("/v1/{a b}", "placeholder"),
     ],
 )
-def test_what_is_no_endpoint_is_refused_with_a_sentence(endpoint, sentence):
+def test_an_invalid_endpoint_is_refused_with_a_sentence(endpoint, sentence):
     with pytest.raises(PriceNotUnderstood, match=sentence) as refused:
         price(endpoint, 1)
 
@@ -66,7 +66,7 @@ def test_what_is_no_endpoint_is_refused_with_a_sentence(endpoint, sentence):
 
 
 @pytest.mark.parametrize("method", ["GET POST", "G3T", "-", "ABCDEFGHIJK", "ß"])
-def test_what_is_no_method_is_refused(method):
+def test_an_invalid_method_is_refused(method):
     with pytest.raises(PriceNotUnderstood, match="method"):
         price("search", 1, method=method)
 
@@ -91,14 +91,14 @@ def test_a_new_price_is_a_new_row_and_the_old_one_stays():
 
 
 @pytest.mark.parametrize("written", ["2", "2.0", "2.000000"])
-def test_setting_the_same_price_again_answers_with_what_is_there(written):
+def test_setting_the_same_price_again_returns_the_stored_one(written):
     first = price("search", "2")
 
     assert price("search", written) == first
 
 
 @pytest.mark.parametrize("change", [{"credits": 3}, {"charge_failures": True}], ids=", ".join)
-def test_another_price_for_the_same_moment_is_refused(change):
+def test_another_price_for_the_same_time_is_refused(change):
     price("search", 2)
 
     with pytest.raises(PriceExists):
@@ -121,14 +121,14 @@ def test_a_price_below_zero_is_refused_by_the_database():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_the_same_price_set_many_times_at_once_there_is_one():
+def test_the_same_price_set_many_times_at_once_is_stored_once():
     outcomes = at_once(8, lambda: price("search", 2))
 
     assert set(outcomes) == {Price.objects.get()}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_different_prices_set_at_once_one_wins():
+def test_different_prices_set_at_once_store_one():
     asked = iter(range(1, 9))
 
     outcomes = at_once(8, lambda: price("search", next(asked)))

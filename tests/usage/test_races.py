@@ -80,7 +80,7 @@ def test_a_free_charge_is_logged_once_under_its_key():
     assert rolled_up(user) == [("search", 1, 0, 0, 0)]
 
 
-def test_of_two_payloads_under_one_key_one_is_charged():
+def test_two_payloads_under_one_key_are_charged_once():
     user = customer_with(100)
     asked = itertools.cycle([Decimal(1), Decimal(2)])
 
@@ -153,7 +153,7 @@ def test_batches_share_the_last_credits():
     assert_all_promises_are_kept()
 
 
-def test_a_request_that_is_being_counted_is_not_lost_to_sums_made_anew():
+def test_a_request_that_is_being_counted_is_not_lost_to_rebuilt_sums():
     user = customer_with(10)
     price("search", 1)
     today = timezone.now().date()
@@ -169,7 +169,7 @@ def test_a_request_that_is_being_counted_is_not_lost_to_sums_made_anew():
 
 
 @pytest.mark.parametrize("credits", [5, 100], ids=["all there is", "some of it"])
-def test_a_charge_that_comes_before_its_twin_has_committed_waits_and_answers_the_same(credits):
+def test_a_charge_before_its_twin_has_committed_waits_and_returns_the_same(credits):
     user = customer_with(credits)
 
     made, answered = before_it_commits(

@@ -28,7 +28,7 @@ def spoil(where="true"):
     tamper(f"UPDATE usage_dailyusage SET successful = successful + 1 WHERE {where}")
 
 
-def test_wrong_sums_are_made_anew_from_the_log(alice):
+def test_wrong_sums_are_rebuilt_from_the_log(alice):
     before = rolled_up(alice)
     spoil()
     tamper("DELETE FROM usage_dailyusage WHERE endpoint = '*'")
@@ -40,7 +40,7 @@ def test_wrong_sums_are_made_anew_from_the_log(alice):
     assert run("rebuild_usage", *WHOLE_YEAR, "--json").json["changed"] == 0
 
 
-def test_every_day_that_the_range_touches_is_made_anew_as_a_whole_and_no_other(alice):
+def test_every_day_that_the_range_touches_is_rebuilt_as_a_whole_and_no_other(alice):
     spoil("day < '2026-05-01'")
 
     touched = run("rebuild_usage", "--from", "2026-03-01T18:00", "--to", "2026-03-02T00:00:00.000001", "--json").json
@@ -51,7 +51,7 @@ def test_every_day_that_the_range_touches_is_made_anew_as_a_whole_and_no_other(a
     assert rest["changed"] == 2
 
 
-def test_one_customer_is_made_anew_alone(alice):
+def test_one_customer_is_rebuilt_alone(alice):
     bob = eventful("bob@example.com")
     spoil()
 
@@ -85,7 +85,7 @@ def test_a_range_whose_log_was_dropped_is_refused_and_nothing_changes(alice, use
     assert rolled_up(alice) == before
 
 
-def test_a_range_whose_partition_somebody_dropped_by_hand_is_refused_too(alice):
+def test_a_range_whose_partition_was_dropped_by_hand_is_refused_too(alice):
     with owner_connection(autocommit=True) as owner:
         owner.execute("DROP TABLE usage_requestlog_2026_03")
 

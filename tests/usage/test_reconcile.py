@@ -145,7 +145,7 @@ def test_after_an_eventful_past_every_promise_is_kept(alice):
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
-def test_what_is_tampered_with_is_found(alice, statement):
+def test_tampering_is_found(alice, statement):
     give(UserFactory(email="bob@example.com"), 1)
 
     tamper(statement)
@@ -188,7 +188,7 @@ class TestOneCustomer:
         assert {finding.user_id for finding in found(Scope(user_id=bob.pk))} == {bob.pk}
 
 
-class TestSinceAMoment:
+class TestSince:
     def test_older_entries_are_taken_as_they_are(self, alice):
         tamper(f"UPDATE ledger_entry SET description = 'x' WHERE seq = 2 AND user_id = {alice.pk}")
 
@@ -213,7 +213,7 @@ class TestSinceAMoment:
 
 class TestMending:
     @pytest.mark.parametrize("statement", [one for one in TAMPERINGS if "usage_dailyusage" in one])
-    def test_sums_are_made_anew_from_the_log(self, alice, statement):
+    def test_sums_are_rebuilt_from_the_log(self, alice, statement):
         before = rolled_up(alice)
         tamper(statement)
 
@@ -228,7 +228,7 @@ class TestMending:
 
         assert rebuild_sums(user_id=None, first_day=day, day_after=day + dt.timedelta(days=400)) == 0
 
-    def test_of_others_nothing_is_touched(self, alice):
+    def test_other_customers_are_not_touched(self, alice):
         bob = eventful("bob@example.com")
         tamper("UPDATE usage_dailyusage SET credits = credits + 1")
         bobs = rolled_up(bob)
@@ -253,7 +253,7 @@ class TestMending:
         charge(alice)  # and the chain goes on
         assert found() == []
 
-    def test_what_has_not_drifted_is_not_corrected(self, alice):
+    def test_right_balances_are_not_corrected(self, alice):
         assert correct_drift(user_id=alice.pk) == "nothing_to_correct"
 
     def test_a_balance_that_lost_its_place_is_beyond_correction(self, alice):

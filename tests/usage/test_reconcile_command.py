@@ -81,7 +81,7 @@ def test_looking_changes_nothing(alice):
     assert run("reconcile", "--json").out == first.out
 
 
-def test_fix_makes_the_sums_anew(alice):
+def test_fix_rebuilds_the_sums(alice):
     before = rolled_up(alice)
     spoil_sums(alice)
 
@@ -115,7 +115,7 @@ def test_fix_balances_posts_a_correcting_entry_and_then_all_is_silent(alice):
     assert corrections.count() == 2
 
 
-def test_what_is_beyond_repair_stays_a_finding(alice):
+def test_findings_beyond_repair_stay(alice):
     tamper(f"UPDATE ledger_entry SET description = 'x' WHERE seq = 2 AND user_id = {alice.pk}")
 
     ran = run("reconcile", "--fix", "--fix-balances", "--json")

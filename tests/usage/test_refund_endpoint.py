@@ -29,7 +29,7 @@ def balance(user):
     return balance_of(user_id=user.pk).balance
 
 
-def test_a_refund_gives_back_all_that_is_left_by_an_entry_that_says_of_what(gateway, alice, paid, path):
+def test_a_refund_returns_all_that_is_left_by_an_entry_that_names_its_charge(gateway, alice, paid, path):
     answer = gateway.post(path, BODY)
 
     entry = Entry.objects.latest("pk")
@@ -77,7 +77,7 @@ def test_a_capture_is_given_back_by_its_entry(gateway, alice, paid):
     assert (answer["amount"], answer["reverses"]) == (20, taken)
 
 
-def test_of_a_free_charge_nothing_is_left_to_give_back(gateway, alice):
+def test_a_free_charge_has_nothing_left_to_refund(gateway, alice):
     price("free", 0)
     free = charge(alice, "free")
 
@@ -90,7 +90,7 @@ class TestARepetition:
         [({}, {"credits": None}), ({"credits": 3}, {"credits": "3.0"}), ({}, {"unknown": 1})],
         ids=str,
     )
-    def test_answers_with_the_same_entry(self, gateway, alice, path, first, again):
+    def test_repetition_returns_the_same_entry(self, gateway, alice, path, first, again):
         made = gateway.post(path, BODY | first, key="k")
         before = balance(alice)
 
@@ -109,7 +109,7 @@ class TestARepetition:
 
         assert refused(answer) == (422, "idempotency_key_reused")
 
-    def test_of_what_was_refused_is_judged_afresh(self, gateway, path):
+    def test_repetition_of_a_refusal_is_judged_again(self, gateway, path):
         assert refused(gateway.post(path, {**BODY, "credits": 11}, key="k")) == (422, "refund_exceeds_charge")
         assert gateway.post(path, {**BODY, "credits": 10}, key="k").status_code == 201
 
@@ -136,14 +136,14 @@ def test_a_refund_without_an_idempotency_key_is_refused(gateway, alice, path):
     ],
     ids=str,
 )
-def test_what_cannot_be_taken_is_named(gateway, path, sent, fields):
+def test_an_invalid_field_is_named(gateway, path, sent, fields):
     answer = gateway.post(path, sent)
 
     assert refused(answer) == (400, "invalid")
     assert sorted(answer.json()["errors"]) == fields
 
 
-def test_what_is_no_charge_is_not_found_whatever_its_name(gateway, alice, paid):
+def test_an_unknown_charge_is_not_found_whatever_its_name(gateway, alice, paid):
     granted = Entry.objects.of(alice.pk).earliest("pk").pk
     names = (2**62, 0, 2**63, "x", "1_0", "-1", "%00", granted)
 
@@ -159,7 +159,7 @@ def test_a_refund_is_no_charge(gateway, path):
     assert refused(gateway.post(f"/v2/charges/{given}/refund", BODY)) == (404, "not_found")
 
 
-def test_in_anothers_name_it_is_as_if_there_were_no_charge(gateway, alice, path):
+def test_another_customers_charge_is_not_found(gateway, alice, path):
     bob = customer_with(10)
     nobodys = gateway.post("/v2/charges/9999999/refund", BODY)
 

@@ -71,7 +71,7 @@ def test_a_refund_lowers_the_window_of_its_request_to_the_second(alice):
     assert windows == [6, 0, 6]
 
 
-def test_sums_that_are_made_anew_know_of_refunds(alice):
+def test_rebuilt_sums_include_refunds(alice):
     refund(charge(alice).id, 4)
     today = timezone.now().date()
 
@@ -79,14 +79,14 @@ def test_sums_that_are_made_anew_know_of_refunds(alice):
     assert rolled_up(alice) == [("search", 1, 0, 0, 6)]
 
 
-def test_a_charge_of_nothing_has_nothing_to_give_back(alice):
+def test_a_charge_of_nothing_has_nothing_to_refund(alice):
     price("free", 0)
 
     with pytest.raises(RefundExceedsCharge):
         refund(charge(alice, "free").id)
 
 
-def test_what_is_no_charge_is_not_there(alice):
+def test_an_unknown_charge_is_not_found(alice):
     grant = give(alice, 5)
     requested(alice, [(timezone.now(), "search", 200)])
     reported = RequestLog.objects.get()
@@ -105,7 +105,7 @@ def test_another_customers_charge_is_not_there(alice):
     assert refund(paid.id, user_id=alice.pk).entry.amount == 10
 
 
-def test_a_refund_is_answered_again_under_its_key(alice):
+def test_a_refund_is_replayed_under_its_key(alice):
     paid = charge(alice)
     first = refund(paid.id, 4, idempotency_key="k")
 

@@ -30,7 +30,7 @@ def reserved(user):
     return balance_of(user_id=user.pk).reserved
 
 
-def test_a_release_gives_back_what_was_held(gateway, alice, hold):
+def test_a_release_makes_held_credits_available(gateway, alice, hold):
     answer = gateway.post(path(hold, "release"))
 
     assert (answer.status_code, answer.json()["status"], answer.json()["id"]) == (200, "released", hold.pk)
@@ -44,7 +44,7 @@ def test_a_release_needs_no_body_at_all(gateway, hold):
     assert (answer.status_code, answer.json()["status"]) == (200, "released")
 
 
-def test_of_a_hold_partly_captured_the_rest_is_given_back(gateway, alice, hold):
+def test_a_release_of_a_hold_partly_captured_releases_the_rest(gateway, alice, hold):
     captured(hold, credits=Decimal(10), final=False)
 
     answer = gateway.post(path(hold, "release")).json()
@@ -80,7 +80,7 @@ def test_an_extended_hold_outlives_its_first_end(gateway, alice):
 
 @pytest.mark.parametrize(("change", "body"), [("release", {}), ("extend", EXTENSION)])
 class TestBoth:
-    def test_are_repeated_with_the_same_answer(self, gateway, alice, hold, change, body):
+    def test_repetitions_return_the_same(self, gateway, alice, hold, change, body):
         first = gateway.post(path(hold, change), body, key="k")
 
         for named in ({}, {"user_id": alice.pk}, {"api_key": ApiKeyFactory(user=alice).raw}):
@@ -89,7 +89,7 @@ class TestBoth:
             assert (again.status_code, again.json()) == (200, first.json())
             assert again.headers["Idempotent-Replayed"] == "true"
 
-    def test_are_refused_for_another_hold_under_the_same_key(self, gateway, alice, hold, change, body):
+    def test_repetitions_for_another_hold_under_the_same_key_are_refused(self, gateway, alice, hold, change, body):
         gateway.post(path(hold, change), body, key="k")
         other = open_hold(alice, 5).hold
 
@@ -100,22 +100,22 @@ class TestBoth:
         assert Hold.objects.get().expires_at == hold.expires_at
         assert reserved(alice) == 30
 
-    def test_are_refused_once_the_hold_is_captured(self, gateway, hold, change, body):
+    def test_captured_hold_is_refused(self, gateway, hold, change, body):
         captured(hold)
 
         assert refused(gateway.post(path(hold, change), body)) == (409, "hold_captured")
 
-    def test_are_refused_once_the_hold_is_released(self, gateway, hold, change, body):
+    def test_released_hold_is_refused(self, gateway, hold, change, body):
         gateway.post(path(hold, "release"))
 
         assert refused(gateway.post(path(hold, change), body)) == (409, "hold_released")
 
-    def test_are_refused_once_the_hold_has_run_out(self, gateway, alice, change, body):
+    def test_expired_hold_is_refused(self, gateway, alice, change, body):
         gone = open_hold(alice, 5, seconds=0).hold
 
         assert refused(gateway.post(path(gone, change), body)) == (409, "hold_expired")
 
-    def test_in_anothers_name_find_no_hold(self, gateway, alice, hold, change, body):
+    def test_another_customers_hold_is_not_found(self, gateway, alice, hold, change, body):
         bob = customer_with(10)
         nobodys = gateway.post(f"/v2/holds/9999999/{change}", body)
 
@@ -126,7 +126,7 @@ class TestBoth:
             assert anothers.content == nobodys.content
         assert reserved(alice) == 30
 
-    def test_are_refused_by_a_key_that_is_not_live(self, gateway, alice, hold, change, body):
+    def test_ended_key_is_refused(self, gateway, alice, hold, change, body):
         revoked = ApiKeyFactory(user=alice)
         revoke_api_key(prefix=revoked.api_key.prefix, now=timezone.now())
 
@@ -141,7 +141,7 @@ class TestBoth:
         assert refused(answer) == (400, "invalid")
         assert sorted(answer.json()["errors"]) == ["api_key", "user_id"]
 
-    def test_are_not_for_a_customers_own_key(self, alice, hold, change, body):
+    def test_customers_own_key_is_refused(self, alice, hold, change, body):
         own = Gateway(api_key=ApiKeyFactory(user=alice).raw)
 
         assert refused(own.post(path(hold, change), body)) == (403, "scope_missing")

@@ -57,7 +57,7 @@ def replay(*arguments: object) -> Ran:
     return run("replay_spool", *arguments, "--json")
 
 
-def test_it_settles_what_waits_and_counts_it(alice, spool):
+def test_a_run_settles_waiting_lines_and_counts_them(alice, spool):
     fill(spool, line_of(alice), line_of(alice, units=Decimal("2.5")), b"{torn\n")
 
     ran = replay(spool.folder)
@@ -108,7 +108,7 @@ def test_while_the_database_is_away_all_waits_on(alice, spool):
 
 
 class TestTheSpool:
-    def test_is_never_larger_than_its_bound(self, tmp_path):
+    def test_spool_is_never_larger_than_its_bound(self, tmp_path):
         spool = Spool(tmp_path, max_bytes=100)
         spool.append(b"a" * 59 + b"\n")
 
@@ -158,7 +158,7 @@ class TestTheSpool:
 
         assert [path.read_bytes() for path in spool.files()] == [b"two\n"]
 
-    def test_of_a_fork_is_another_file(self, tmp_path):
+    def test_spool_of_a_fork_is_another_file(self, tmp_path):
         spool = Spool(tmp_path, max_bytes=100)
         spool.append(b"parent\n")
         child = os.fork()

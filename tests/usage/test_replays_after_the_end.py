@@ -142,7 +142,7 @@ def test_charges_together_are_each_replayed_or_refused(key, end):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_callers_at_the_same_moment_get_their_replays_though_the_key_has_ended(alice, key):
+def test_concurrent_callers_get_their_replays_though_the_key_has_ended(alice, key):
     made = {f"k{n}": charge(None, key_hash=hash_of(key.raw), idempotency_key=f"k{n}").id for n in range(8)}
     revoke(key)
     turns = itertools.cycle([*made, "new"])
@@ -190,7 +190,7 @@ def _in_thread(work):
     thread.join(timeout=30)
 
 
-def test_what_was_refused_before_is_refused_again(alice, key):
+def test_a_repeated_refusal_is_refused_again(alice, key):
     deactivate(key)
 
     for _ in range(2):

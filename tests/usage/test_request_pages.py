@@ -99,7 +99,7 @@ def drained(pages: RequestPages, *, limit: int) -> list[RequestLog]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_filter_page_and_cursor_gives_what_a_plain_list_gives(alice, keys, history, seed, monkeypatch):
+def test_every_filter_page_and_cursor_returns_what_a_plain_list_returns(alice, keys, history, seed, monkeypatch):
     chance = random.Random(seed)
     monkeypatch.setattr(request_pages, "COUNTABLE", chance.choice([20, 1000]))
     edges = [log.occurred_at + shift for log in history for shift in (-MICROSECOND, 0 * DAY, MICROSECOND)]

@@ -95,7 +95,7 @@ def test_a_request_has_the_fields_of_the_contract_and_no_others(alice, key, requ
     assert imported["occurred_at"] == "2025-06-10T12:00:00Z"
 
 
-def test_what_could_not_be_paid_is_there_too(alice, requests):
+def test_unpaid_requests_are_listed_too(alice, requests):
     with pytest.raises(InsufficientCredits):
         charge(alice, credits=Decimal(1000))
     report(alice, [request_at(JUNE - DAY, units=Decimal(500))], charged=True)
@@ -136,7 +136,7 @@ def test_requests_are_narrowed_by_the_prefix_of_a_key(alice, key, requests, star
     assert listed(alice, api_key=start + key.api_key.prefix, status="failed")["count"] == 0
 
 
-def test_a_key_of_somebody_else_finds_what_an_unknown_one_does(alice, requests):
+def test_another_customers_key_is_answered_like_an_unknown_one(alice, requests):
     strange = ApiKeyFactory().api_key.prefix
 
     assert listed(alice, api_key=strange) == listed(alice, api_key="0" * 12)
@@ -206,7 +206,7 @@ def test_an_offset_beyond_the_end_is_an_empty_page(alice, key, requests):
         ("format", "xml"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(alice, parameter, value):
+def test_invalid_parameters_are_refused_by_name(alice, parameter, value):
     answer = client_of(alice).get(PATH, {parameter: value})
 
     assert answer.status_code == 400
@@ -245,12 +245,12 @@ def test_csv_holds_all_that_the_filters_select(alice, key, requests):
     assert rows(limit=2, offset=1) == everything[1:3]
 
 
-def test_everybody_sees_their_own_requests_only(requests):
+def test_customers_see_only_their_own_requests(requests):
     assert listed(UserFactory())["count"] == 0
     assert listed(StaffFactory(is_superuser=True))["count"] == 0
 
 
-def test_nobody_sees_anything_without_a_token(alice, key, requests):
+def test_requests_are_hidden_without_a_token(alice, key, requests):
     signed_in = client_of(alice)
     User.objects.filter(pk=alice.pk).update(is_active=False)
 
@@ -270,7 +270,7 @@ def test_a_page_takes_at_most_three_statements_besides_authentication(
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_of_a_dropped_month_only_what_was_reported_since_is_listed_and_counted(alice, requests):
+def test_only_later_reports_of_a_dropped_month_are_listed_and_counted(alice, requests):
     with owner_connection(autocommit=True) as owner:
         for month in log_months():  # of other tests
             if month.year < 2025:

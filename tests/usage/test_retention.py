@@ -114,7 +114,7 @@ class TestDroppingMonths:
         assert (named(outcome.dropped), named(outcome.kept)) == (["2025-01"], ["2025-02", "2025-03"])
         assert named(log_months()) == ["2025-02", "2025-03"]
 
-    def test_nothing_younger_is_touched_however_empty_it_is(self, alice):
+    def test_younger_months_stay_however_empty_they_are(self, alice):
         make_months_ahead(now=LONG_AFTER, ahead=2)
         make_months_ahead(now=months_earlier(LONG_AFTER, 13), ahead=1)
 
@@ -143,7 +143,7 @@ class TestDroppingMonths:
 
         assert (again.accepted, again.duplicates) == (0, 1)
 
-    def test_whoever_reads_the_log_for_long_is_left_alone(self, alice, monkeypatch):
+    def test_a_long_reader_of_the_log_is_left_alone(self, alice, monkeypatch):
         monkeypatch.setattr(retention, "TRIES", 1)
 
         with transaction.atomic():
@@ -165,7 +165,7 @@ class TestDroppingMonths:
 
 
 class TestReconcileAfterwards:
-    def test_it_is_silent(self, alice):
+    def test_reconcile_is_silent(self, alice):
         tamper(LATELY)
         charge(alice)
 
@@ -175,7 +175,7 @@ class TestReconcileAfterwards:
         assert reconcile(Scope())[1] == []
         assert reconcile(Scope(user_id=alice.pk))[1] == []
 
-    def test_it_is_silent_when_a_late_import_has_begun_a_month_again(self, alice):
+    def test_reconcile_is_silent_when_a_late_import_has_started_a_month_again(self, alice):
         drop()
 
         report(alice, [request_at(FEBRUARY + 3 * DAY)] * 2, charged=True)
@@ -184,7 +184,7 @@ class TestReconcileAfterwards:
         assert reconcile(Scope())[1] == []
         assert run("reconcile", "--fix", "--json").json["findings"] == []
 
-    def test_what_is_left_is_still_compared(self, alice):
+    def test_remaining_rows_are_still_compared(self, alice):
         tamper(LATELY)
         drop()
 
@@ -265,7 +265,7 @@ class TestWindowsAfterwards:
 
 
 class TestTheCommand:
-    def test_it_says_what_it_made_and_dropped(self, alice):
+    def test_output_lists_what_it_made_and_dropped(self, alice):
         with time_machine.travel(LONG_AFTER, tick=False):
             ran = run("maintain_partitions", "--ahead", 1, "--json")
 
@@ -294,7 +294,7 @@ class TestTheCommand:
         assert dry | {"dry_run": False} == wet
         assert wet["kept_for_late_requests"] == ["2025-02", "2025-03"]
 
-    def test_it_keeps_as_many_months_as_it_is_told(self, alice):
+    def test_keep_months_sets_how_many_months_stay(self, alice):
         with time_machine.travel(LONG_AFTER, tick=False):
             assert run("maintain_partitions", "--keep-months", 100, "--json").json["dropped"] == []
 

@@ -17,25 +17,25 @@ def test_without_expiry_credits_last_as_long_as_the_rate_says():
     assert runway_of([lot(10), lot(5)], Decimal(2)).days == Fraction(15, 2)
 
 
-def test_nothing_burns_at_no_rate_though_lots_expire():
+def test_a_rate_of_zero_burns_nothing_though_grants_expire():
     runway = runway_of([lot(10, 3), lot(5)], Decimal(0))
 
     assert (runway.days, runway.unspent) == (None, ((3, 10),))
 
 
-def test_what_expires_before_it_is_burnt_is_lost():
+def test_credits_that_expire_before_they_are_burnt_are_lost():
     runway = runway_of([lot(10, 3), lot(4)], Decimal(2))
 
     assert (runway.days, runway.unspent) == (5, ((3, 4),))
 
 
-def test_a_lot_that_is_burnt_to_its_last_moment_loses_nothing():
+def test_a_grant_burnt_up_at_its_expiry_loses_nothing():
     runway = runway_of([lot(6, 3), lot(4)], Decimal(2))
 
     assert (runway.days, runway.unspent) == (5, ())
 
 
-def test_a_lot_that_is_spent_later_may_expire_untouched():
+def test_a_grant_spent_later_may_expire_untouched():
     runway = runway_of([lot(10), lot(7, 2)], Decimal(1))
 
     assert (runway.days, runway.unspent) == (10, ((2, 7),))
@@ -45,17 +45,17 @@ def test_credits_that_all_expire_are_gone_when_the_last_of_them_are():
     assert runway_of([lot(100, 2), lot(100, 4)], Decimal(1)).days == 4
 
 
-def test_no_lots_last_no_time():
+def test_no_grants_last_no_time():
     assert runway_of([], Decimal(1)).days == 0
 
 
-def test_what_is_lost_within_some_days_is_added_up():
+def test_losses_within_some_days_are_added_up():
     runway = runway_of([lot(10, 3), lot(10, 30), lot(10, 31)], Decimal("0.5"))
 
     assert runway.unspent_within(30) == Fraction("8.5")
 
 
-def test_spending_takes_from_the_first_lots():
+def test_spending_takes_from_the_first_grants():
     assert spend([lot(3, 1), lot(5), lot(2)], Decimal(4)) == [lot(4), lot(2)]
     assert spend([lot(3)], Decimal(3)) == spend([lot(3)], Decimal(9)) == []
 
@@ -83,7 +83,7 @@ def test_each_credit_is_burnt_or_lost(lots, rate):
 
 @settings(max_examples=100, deadline=None, database=None)
 @given(lots=LOTS, rate=RATES)
-def test_it_is_what_a_plain_walk_from_one_moment_to_the_next_finds(lots, rate):
+def test_a_runway_equals_a_plain_walk_from_one_expiry_to_the_next(lots, rate):
     left, at = [Fraction(each.credits) for each in lots], Fraction(0)
     while True:
         for place, each in enumerate(lots):

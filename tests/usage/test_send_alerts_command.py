@@ -56,7 +56,7 @@ def spend_a_week_of(user: User, credits: int) -> None:
     report(user, [request_at(timezone.now(), units=Decimal(credits))], charged=True)
 
 
-def test_a_crossing_is_told_once_by_email_and_in_data(alice):
+def test_a_crossing_is_announced_once_by_email_and_in_data(alice):
     alert = alert_on(alice, 50)
     before = send()
     post(alice, -60)
@@ -81,7 +81,7 @@ def test_a_crossing_is_told_once_by_email_and_in_data(alice):
     assert f'PATCH /auth/account/alerts/{alert.pk} with {{"is_enabled": false}}' in email.body
 
 
-def test_who_was_told_sees_since_when_it_is_so(alice):
+def test_an_announced_customer_sees_since_when_the_alert_is_active(alice):
     alert = alert_on(alice, 50)
     post(alice, -60)
     send()
@@ -91,7 +91,7 @@ def test_who_was_told_sees_since_when_it_is_so(alice):
     assert (shown["id"], shown["crossed_at"] is not None) == (alert.pk, True)
 
 
-def test_coming_back_is_told_once_and_the_next_crossing_again(alice):
+def test_a_return_is_announced_once_and_the_next_crossing_again(alice):
     alert_on(alice, 50)
     for change in (-60, 20, -20):
         post(alice, change)
@@ -119,7 +119,7 @@ def test_landing_on_the_threshold_is_no_crossing_and_coming_back_to_it_is_a_retu
     assert send()["recovered"] == 1
 
 
-def test_a_crossing_that_is_over_before_it_was_told_is_told_without_an_email(alice):
+def test_a_crossing_that_is_over_before_its_notice_is_announced_without_an_email(alice):
     alert_on(alice, 50)
     post(alice, -60)
     post(alice, 60)
@@ -130,7 +130,7 @@ def test_a_crossing_that_is_over_before_it_was_told_is_told_without_an_email(ali
     assert send() == NOTHING
 
 
-def test_a_return_that_somebody_else_has_noted_is_told_all_the_same(alice):
+def test_a_return_armed_by_another_run_is_announced_all_the_same(alice):
     alert_on(alice, 50)
     post(alice, -60)
     send()
@@ -142,13 +142,13 @@ def test_a_return_that_somebody_else_has_noted_is_told_all_the_same(alice):
     assert told() == ["balance.low", "balance.recovered", "balance.low"]
 
 
-def test_an_alert_that_is_so_already_when_it_is_made_is_told(alice):
+def test_an_alert_that_applies_when_it_is_made_is_announced(alice):
     alert_on(alice, 150)
 
     assert send()["low"] == 1
 
 
-def test_nothing_left_is_told_to_everybody_without_their_asking(alice):
+def test_depletion_is_announced_to_every_customer_unasked(alice):
     send()
     post(alice, -100)
 
@@ -164,13 +164,13 @@ def test_nothing_left_is_told_to_everybody_without_their_asking(alice):
     assert "You have credits again." in mail.outbox[1].body
 
 
-def test_whoever_used_up_all_before_any_run_is_told_too(alice):
+def test_depletion_before_the_first_run_is_announced_too(alice):
     post(alice, -100)
 
     assert send()["depleted"] == 1
 
 
-def test_who_was_depleted_long_ago_is_told_of_it_no_more_until_there_was_something_again(alice, owner):
+def test_depletion_long_ago_is_not_announced_until_there_were_credits_again(alice, owner):
     post(alice, -100)
     owner.execute("ALTER TABLE ledger_balance DISABLE TRIGGER USER")
     owner.execute("UPDATE ledger_balance SET updated_at = now() - interval '2 days'")
@@ -185,7 +185,7 @@ def test_who_was_depleted_long_ago_is_told_of_it_no_more_until_there_was_somethi
     assert send()["depleted"] == 1
 
 
-def test_who_never_had_anything_is_told_nothing():
+def test_a_customer_who_never_had_credits_is_sent_nothing():
     bob = UserFactory()
     client_of(bob).get("/auth/account/alerts")
     allow_overdraft(bob, 5)
@@ -193,14 +193,14 @@ def test_who_never_had_anything_is_told_nothing():
     assert send() == NOTHING
 
 
-def test_what_is_held_is_not_available(alice):
+def test_held_credits_are_not_available(alice):
     send()
     hold(alice, 100)
 
     assert send()["depleted"] == 1
 
 
-def test_what_is_switched_off_is_not_told(alice):
+def test_a_switched_off_alert_is_not_announced(alice):
     low = alert_on(alice, 50)
     for alert in (low, default(alice, AlertKind.DEPLETED), default(alice, AlertKind.GRANT_EXPIRING)):
         change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False})
@@ -211,7 +211,7 @@ def test_what_is_switched_off_is_not_told(alice):
     assert run("send_alerts", "--json").json["newly_watched"] == 0
 
 
-def test_switching_depleted_on_again_tells_the_next_time(alice):
+def test_switching_depleted_on_again_announces_the_next_time(alice):
     depleted = default(alice, AlertKind.DEPLETED)
     change_alert(user_id=alice.pk, alert_id=depleted.pk, changes={"is_enabled": False})
     send()
@@ -222,7 +222,7 @@ def test_switching_depleted_on_again_tells_the_next_time(alice):
     assert send()["depleted"] == 1
 
 
-def test_without_email_only_webhooks_are_told(alice):
+def test_only_webhooks_are_announced_without_email(alice):
     alert_on(alice, 50, by_email=False)
     post(alice, -60)
 
@@ -230,7 +230,7 @@ def test_without_email_only_webhooks_are_told(alice):
     assert Notice.objects.get().subject is None
 
 
-def test_another_threshold_begins_anew_without_a_word(alice):
+def test_another_threshold_starts_over_without_a_notice(alice):
     alert = alert_on(alice, 50)
     post(alice, -60)
     send()
@@ -243,7 +243,7 @@ def test_another_threshold_begins_anew_without_a_word(alice):
     assert send()["low"] == 1
 
 
-def test_a_removed_alert_tells_nothing_more(alice):
+def test_a_removed_alert_announces_nothing_more(alice):
     alert = alert_on(alice, 50)
     post(alice, -60)
     send()
@@ -253,7 +253,7 @@ def test_a_removed_alert_tells_nothing_more(alice):
     assert send() == NOTHING
 
 
-def test_one_move_may_cross_several_alerts_and_each_is_told(alice):
+def test_one_move_may_cross_several_alerts_and_each_is_announced(alice):
     for credits in (80, 60, 20):
         alert_on(alice, credits)
     post(alice, -70)
@@ -262,7 +262,7 @@ def test_one_move_may_cross_several_alerts_and_each_is_told(alice):
     assert {notice.data["credits"] for notice in Notice.objects.all()} == {80, 60}
 
 
-def test_a_lot_that_will_expire_is_told_once_with_what_is_left_of_it(alice):
+def test_an_expiring_grant_is_announced_once_with_what_is_left_of_it(alice):
     soon, later = granted(alice, 40, days=6.9), granted(alice, 40, days=7.1)
     post(alice, -10)
 
@@ -277,14 +277,14 @@ def test_a_lot_that_will_expire_is_told_once_with_what_is_left_of_it(alice):
     assert later.pk not in [notice.data["grant_id"] for notice in Notice.objects.all()]
 
 
-def test_a_lot_that_was_spent_meanwhile_is_not_told(alice):
+def test_a_grant_spent_meanwhile_is_not_announced(alice):
     granted(alice, 40, days=5)
     post(alice, -45)
 
     assert send() == NOTHING
 
 
-def test_more_days_before_an_expiry_tell_of_lots_that_come_later(alice):
+def test_more_days_before_an_expiry_announce_later_grants(alice):
     granted(alice, 40, days=20)
     first = send()
     expiring = default(alice, AlertKind.GRANT_EXPIRING)
@@ -294,7 +294,7 @@ def test_more_days_before_an_expiry_tell_of_lots_that_come_later(alice):
     assert send()["grants_expiring"] == 1
 
 
-def test_a_runway_that_becomes_short_is_told_and_again_once_it_was_long(alice):
+def test_a_runway_that_becomes_short_is_announced_and_again_once_it_was_long(alice):
     alert_on(alice, 10, AlertKind.RUNWAY_BELOW)
     spend_a_week_of(alice, 40)  # 60 are left, and last for 10 days and more
     long_enough = send()
@@ -332,7 +332,7 @@ def test_the_runways_of_many_are_found_in_a_fixed_number_of_statements(alice, dj
         send()
 
 
-def test_who_was_deactivated_gets_no_email(alice):
+def test_a_deactivated_customer_gets_no_email(alice):
     alert_on(alice, 50)
     post(alice, -60)
     User.objects.filter(pk=alice.pk).update(is_active=False)
@@ -340,7 +340,7 @@ def test_who_was_deactivated_gets_no_email(alice):
     assert send() == NOTHING | {"low": 1}
 
 
-def test_a_dry_run_counts_and_tells_nothing(alice):
+def test_a_dry_run_counts_and_announces_nothing(alice):
     bob = customer_with(100, email="bob@example.com")
     alert_on(alice, 50)
     alert_on(alice, 10, AlertKind.RUNWAY_BELOW)

@@ -39,7 +39,7 @@ def test_every_part_of_a_price_can_be_asked():
     assert ran.json["effective_from"] == "2026-03-01T10:00:00Z"
 
 
-def test_a_second_run_for_the_same_moment_changes_nothing():
+def test_a_second_run_for_the_same_time_changes_nothing():
     first = run("set_price", "search", "2", "--effective-from", "2026-03-01", "--json")
 
     again = run("set_price", "search", "2.0", "--effective-from", "2026-03-01", "--json")
@@ -48,7 +48,7 @@ def test_a_second_run_for_the_same_moment_changes_nothing():
     assert Price.objects.count() == 1
 
 
-def test_another_price_for_the_same_moment_is_an_error():
+def test_another_price_for_the_same_time_is_an_error():
     run("set_price", "search", "2", "--effective-from", "2026-03-01")
 
     ran = run("set_price", "search", "3", "--effective-from", "2026-03-01", "--json")
@@ -58,7 +58,7 @@ def test_another_price_for_the_same_moment_is_an_error():
 
 
 @pytest.mark.parametrize("endpoint", ["", " x", "/v1/*", "/v1/{}", "a?b"])
-def test_what_is_no_endpoint_is_an_error_in_one_sentence(endpoint):
+def test_an_invalid_endpoint_is_an_error_in_one_sentence(endpoint):
     ran = run("set_price", endpoint, "1", "--json")
 
     assert (ran.code, ran.out) == (1, "")

@@ -36,7 +36,7 @@ def test_a_new_account_on_one_page():
     assert dt.datetime.fromisoformat(answer["last_login_at"]) == alice.last_login
 
 
-def test_its_parts_are_those_of_the_other_endpoints():
+def test_the_parts_are_those_of_the_other_endpoints():
     alice = UserFactory()
     give(alice, 100)
     now = timezone.now()
@@ -95,7 +95,7 @@ def test_strangers_and_nobody_see_nothing_of_it():
     assert APIClient().get(PATH).status_code == 401
 
 
-def test_it_takes_three_statements_besides_authentication(django_assert_max_num_queries):
+def test_the_summary_takes_three_statements_besides_authentication(django_assert_max_num_queries):
     client = client_of(UserFactory())
     client.get(PATH)
 

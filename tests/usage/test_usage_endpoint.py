@@ -102,7 +102,7 @@ def test_any_window_is_summed_exactly(alice, start, end, total, credits):
     assert answer["successful_requests"] + answer["failed_requests"] == total
 
 
-def test_the_answer_says_which_window_it_is_about(alice):
+def test_the_response_names_its_window(alice):
     answer = stats(alice, period="yearly", **{"from": "2026-03-01T02:00:00+02:00", "to": "2026-03-02"})
 
     assert (answer["period"], answer["period_start"], answer["period_end"]) == (
@@ -133,7 +133,7 @@ def test_rejected_requests_are_in_no_total(alice):
         ({"from": "2026-03-01T00:00 02:00"}, "from"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(alice, query, named):
+def test_invalid_parameters_are_refused_by_name(alice, query, named):
     with time_machine.travel(NOW, tick=False):
         answer = client_of(alice).get(PATH, query)
 
@@ -148,16 +148,16 @@ def test_at_the_very_start_of_a_period_the_window_is_empty_and_no_error(alice):
     assert (answer.status_code, answer.json()["total_requests"]) == (200, 0)
 
 
-def test_everybody_sees_their_own_usage_only(alice):
+def test_customers_see_only_their_own_usage(alice):
     assert stats(UserFactory(), period="yearly")["total_requests"] == 0
     assert stats(StaffFactory(), period="yearly")["total_requests"] == 0
 
 
-def test_nobody_sees_anything_without_a_token(alice):
+def test_usage_is_hidden_without_a_token(alice):
     assert APIClient().get(PATH).status_code == 401
 
 
-def test_it_takes_one_statement_besides_authentication(alice, django_assert_max_num_queries):
+def test_usage_takes_one_statement_besides_authentication(alice, django_assert_max_num_queries):
     client = client_of(alice)
     client.get(PATH)
 
@@ -166,7 +166,7 @@ def test_it_takes_one_statement_besides_authentication(alice, django_assert_max_
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_where_the_log_was_dropped_whole_days_are_answered_and_the_answer_says_so(alice):
+def test_whole_days_are_counted_and_named_where_the_log_was_dropped(alice):
     client = client_of(alice)
     drop_old_months(now=dt.datetime(2067, 1, 1, tzinfo=dt.UTC), keep_months=480)
 

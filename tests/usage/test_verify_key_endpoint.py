@@ -58,7 +58,7 @@ def test_without_an_endpoint_nothing_is_priced(gateway, alice, key):
 
 
 @pytest.mark.parametrize("raw", ["", " ", "nonsense", "tb_live_" + "0" * 51, "é" * 20, "x" * 10_000])
-def test_what_is_no_key_is_nobodys(gateway, key, raw):
+def test_a_malformed_key_is_not_found(gateway, key, raw):
     assert verify(gateway, raw, endpoint="search") == {
         "valid": False, "code": "api_key_invalid", "credits_required": 2.5, **NOBODY
     }  # fmt: skip
@@ -103,18 +103,18 @@ def test_a_deactivated_customers_key_is_refused(gateway, alice, key):
     assert code(gateway, key, endpoint="search") == "customer_inactive"
 
 
-def test_what_no_price_names_is_refused(gateway, key):
+def test_an_endpoint_without_a_price_is_refused(gateway, key):
     verdict = verify(gateway, key, endpoint="nothing")
 
     assert (verdict["code"], verdict["credits_required"], verdict["available"]) == ("price_unknown", None, 100)
 
 
 @pytest.mark.parametrize(("units", "expected"), [("40", "valid"), ("40.000001", "insufficient_credits")])
-def test_what_the_customer_cannot_pay_is_refused(gateway, key, units, expected):
+def test_a_price_beyond_the_available_credits_is_refused(gateway, key, units, expected):
     assert code(gateway, key, endpoint="search", units=units) == expected
 
 
-def test_held_credits_cannot_be_paid_with_until_they_run_out(gateway, alice, key):
+def test_held_credits_cannot_be_paid_with_until_they_expire(gateway, alice, key):
     hold(alice, 60)
     hold(alice, 20, seconds=0)
 
@@ -152,7 +152,7 @@ def test_a_customer_without_credits_may_still_do_what_is_free(gateway):
     ["frozen_at = now()", "overdraft_limit = 50", "overdraft_limit = 50, frozen_at = now()", "seq = seq"],
 )
 @pytest.mark.parametrize(("endpoint", "units"), [("free", 1), ("search", 100), ("search", 150), ("search", 151)])
-def test_it_says_what_a_charge_would_then_do(state, endpoint, units):
+def test_a_verdict_says_what_a_charge_would_then_do(state, endpoint, units):
     alice = customer_with(100)
     tamper(f"UPDATE ledger_balance SET {state}")
     price("free", 0)
@@ -184,7 +184,7 @@ class TestAKeyWithALimit:
         assert verdict["available"] > 80
         return verdict["code"]
 
-    def test_is_good_up_to_its_limit(self, gateway, limited):
+    def test_limited_key_is_good_up_to_its_limit(self, gateway, limited):
         assert self.asked(gateway, limited, "10.000001") == "insufficient_credits"
         assert self.asked(gateway, limited, 10) == "valid"
         assert self.asked(gateway, limited, "0.000001") == "insufficient_credits"
@@ -219,7 +219,7 @@ class TestAKeyWithALimit:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_changes_nothing_and_takes_one_statement():
+def test_a_verdict_changes_nothing_and_takes_one_statement():
     alice = customer_with(100)
     gateway, key = Gateway(), ApiKeyFactory(user=alice)
     price("search", 1)
@@ -251,7 +251,7 @@ def test_it_changes_nothing_and_takes_one_statement():
     ],
     ids=str,
 )
-def test_what_cannot_be_taken_is_named(gateway, sent, field):
+def test_an_invalid_field_is_named(gateway, sent, field):
     answer = gateway.post(PATH, sent, key=None)
 
     assert refused(answer) == (400, "invalid")

@@ -1,6 +1,6 @@
-"""Whatever is sent to whatever path of the API: no 5xx, no HTML, the one shape of errors, and a request id.
+"""Invalid input to every path of the API: no 5xx, no HTML, the one shape of errors, and a request id.
 
-Each route is sent every third of the hostile things, another route others (torture: each route all of them).
+Each route is sent a third of the invalid inputs, another route another third (torture: each route all of them).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db import transaction
 
 from config.http import meters
 from tests.journeys.access_table import TABLE, World, caller_of, owners_world, unlimited
-from tests.journeys.hostilities import (
+from tests.journeys.invalid_inputs import (
     BODIES,
     CREDENTIALS,
     FIELD_VALUES,
@@ -34,8 +34,8 @@ from tests.module_data import module_data
 
 pytestmark = pytest.mark.django_db
 API = [route for route in routes() if route.path != "/"]
-PAGE = "/api/docs"  # the one API path whose answer is for people
-# Where larger bodies and lists are taken, what is wrong with an event is told in its result.
+PAGE = "/api/docs"  # the one API path whose response is for people
+# These accept larger bodies and lists, and report an invalid event in its result.
 BATCHES = ("/v2/events", "/api/v1/events")
 TAKEN_BY_BATCHES = ("1 MiB and one byte", "list")
 EVERY = 3
@@ -45,7 +45,7 @@ Thing = TypeVar("Thing")
 
 
 def some(things: Iterable[Thing], *, of: object) -> list[Thing]:
-    """Give every third of these, others for others."""
+    """Return a third of the inputs, chosen by `of`."""
     first = zlib.crc32(str(of).encode()) % EVERY
     return [thing for number, thing in enumerate(things) if number % EVERY == first]
 
@@ -66,7 +66,7 @@ def world(settings, shared_world, db) -> World:
 
 
 def forget_what_was_counted() -> None:
-    """Keep /metrics short: what thousands of odd calls before were counted under makes it long."""
+    """Keep /metrics short: thousands of odd calls before have made it long."""
     meters._children.cache_clear()
     for meter in (meters._requests, meters._durations):
         meter.clear()
@@ -75,7 +75,7 @@ def forget_what_was_counted() -> None:
 def send(
     world: World, method: str, path: str, body: bytes = b"", *, by: str, query: str = "", **environment: str
 ) -> Any:
-    """Make one call as somebody; nothing of it is kept."""
+    """Make one call as `by`, and roll back what it did."""
     kind = environment.pop("kind", "application/json" if body else "")
     # The server's own stream: the test client's refuses to be asked for more than there is.
     sent = {"QUERY_STRING": query, "wsgi.input": io.BytesIO(body), **environment}
@@ -136,7 +136,7 @@ def found() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("route", API, ids=str)
-def test_hostile_bodies(world, found, route):
+def test_invalid_bodies(world, found, route):
     takes_body = TABLE[route].body is not None
 
     for name, (body, kind, status) in some(BODIES.items(), of=route):
@@ -148,7 +148,7 @@ def test_hostile_bodies(world, found, route):
 
 
 @pytest.mark.parametrize("route", [route for route in API if TABLE[route].body is not None], ids=str)
-def test_hostile_fields(world, found, route):
+def test_invalid_fields(world, found, route):
     usual = TABLE[route].body(world)
     fields = set(properties_of(route)) | set(usual)
 
@@ -175,7 +175,7 @@ def parameters_of(route: Route) -> list[str]:
 
 
 @pytest.mark.parametrize("route", API, ids=str)
-def test_hostile_query_parameters(world, found, route):
+def test_invalid_query_parameters(world, found, route):
     for name in parameters_of(route):
         values = QUERY_VALUES | dict.fromkeys(QUERY_REFUSALS.get(name, ()), 400)
         for value, status in some(values.items(), of=f"{route} {name}"):
@@ -187,7 +187,7 @@ def test_hostile_query_parameters(world, found, route):
 
 
 @pytest.mark.parametrize("route", API, ids=str)
-def test_hostile_queries(world, found, route):
+def test_invalid_queries(world, found, route):
     for name, query in some(QUERIES.items(), of=route):
         answer = ask(world, route, query=query)
 
@@ -195,7 +195,7 @@ def test_hostile_queries(world, found, route):
 
 
 @pytest.mark.parametrize("route", [route for route in API if "{" in route.path], ids=str)
-def test_hostile_path_parts_are_not_found(world, found, route):
+def test_invalid_path_parts_are_not_found(world, found, route):
     for part in PATH_PARTS:
         answer = ask(world, route, path=re.sub(r"{\w+}", lambda _: part, route.path))  # noqa: B023
 
@@ -203,7 +203,7 @@ def test_hostile_path_parts_are_not_found(world, found, route):
 
 
 @pytest.mark.parametrize("route", API, ids=str)
-def test_hostile_headers(world, found, route):
+def test_invalid_headers(world, found, route):
     for name, (environment, status) in some(HEADERS.items(), of=route):
         answer = ask(world, route, **environment)
 
@@ -211,7 +211,7 @@ def test_hostile_headers(world, found, route):
 
 
 @pytest.mark.parametrize("route", API, ids=str)
-def test_hostile_credentials(world, found, route):
+def test_invalid_credentials(world, found, route):
     is_open = TABLE[route].access["anonymous"] < 400
     world.clients[TABLE[route].caller].credentials()
 
@@ -222,7 +222,7 @@ def test_hostile_credentials(world, found, route):
 
 
 @pytest.mark.parametrize("path", api_paths())
-def test_hostile_methods_are_not_allowed(world, found, path):
+def test_invalid_methods_are_not_allowed(world, found, path):
     for method in METHODS:
         answer = send(world, method, path.format(id=1, delivery_id=1), b"{}", by=caller_of(path))
 

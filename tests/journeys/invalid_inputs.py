@@ -1,4 +1,4 @@
-"""What hostile or broken programs send, as tables: bodies, values, path parts, headers, methods."""
+"""What malicious or broken clients send, as tables: bodies, values, path parts, headers, methods."""
 
 from __future__ import annotations
 
