@@ -1,4 +1,4 @@
-"""What customers have, and how it came to be: reads only."""
+"""Reads of what customers have, and of how it came to be."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class CreditBalance:
-    """One customer's credits at one moment; `available` is `balance` less `reserved`."""
+    """One customer's credits at one time; `available` is `balance` less `reserved`."""
 
     user_id: int
     balance: Decimal
@@ -44,9 +44,9 @@ class CreditBalance:
 
 BALANCE_COLUMNS = tuple(field.name for field in fields(CreditBalance) if field.name not in {"user_id", "currency"})
 
-# Holds and lots that have run out count no more from that very moment, and what a period brings counts from its
-# beginning, whether or not anything has settled them; only such customers pay for looking, and only at those. The time
-# is read once: were it another for each row, every open hold would be looked at.
+# Expired holds and grants do not count from their expiry on, and a period's credits count from its start, whether or
+# not they are settled. Only customers with such rows pay for this, and only those rows are read. The time is read once:
+# read anew for each row, it would make PostgreSQL read every open hold.
 BALANCE_QUERY = """
     SELECT coalesce(b.balance, 0) - coalesce((lapsed.lapse).credits, 0) AS balance,
         coalesce(b.reserved, 0) - coalesce(gone.credits, 0) AS reserved,
@@ -73,21 +73,21 @@ BALANCE_QUERY = """
 
 
 def balance_of(*, user_id: int) -> CreditBalance:
-    """Give what a customer has right now, in one statement; zeros before the first entry."""
+    """Return a customer's credits now, in one statement; zeros before the first entry."""
     return credit_balance(user_id, read_with_names(BALANCE_QUERY, [user_id]).only())
 
 
 def credit_balance(user_id: int, row: Mapping[str, Any]) -> CreditBalance:
-    """Read a row of BALANCE_QUERY by its columns' names; other columns may stand beside them."""
+    """Read a row of BALANCE_QUERY by its columns' names; other columns may be present."""
     columns = {name: row[name] for name in BALANCE_COLUMNS}
     return CreditBalance(user_id=user_id, currency=settings.CREDIT_UNIT, **columns)
 
 
 @dataclass(frozen=True)
 class SpendingTerms:
-    """On which terms a customer may spend: not at all since `frozen_at`, and down to -`overdraft_limit` credits.
+    """The terms on which a customer may spend: not at all since `frozen_at`, and down to -`overdraft_limit` credits.
 
-    `owed` credits are taken from whatever comes in: their money was taken back after they had been spent.
+    `owed` credits are taken from incoming credits: their money was taken back after they had been spent.
     """
 
     frozen_at: dt.datetime | None = None
@@ -96,7 +96,7 @@ class SpendingTerms:
 
 
 def terms_of(*, user_id: int) -> SpendingTerms:
-    """Return the terms of a customer's balance as it stands, in one statement."""
+    """Return the terms of a customer's balance, in one statement."""
     owing = Payment.objects.filter(user_id=OuterRef("pk"), credits_owed__gt=0).order_by().values("user_id")
     owed = Coalesce(Subquery(owing.values(owed=Sum("credits_owed"))), ZERO)
     found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit", owed).first()
@@ -104,16 +104,16 @@ def terms_of(*, user_id: int) -> SpendingTerms:
 
 
 def credits_owed_by(*, user_id: int) -> Decimal:
-    """Return what is to be taken back from a customer, in credits, since the money was, and was spent before."""
+    """Return the credits that a customer owes: their money was taken back, but they had been spent before."""
     return terms_of(user_id=user_id).owed
 
 
 @dataclass(frozen=True)
 class LedgerPages:
-    """A customer's entries, newest first, narrowed by what was asked; counts and pages without scanning.
+    """A customer's entries, newest first, filtered; counts and pages without scanning.
 
-    `seq` has no gaps, so the unfiltered total is the last seq, a page is a range of seq at any depth, and
-    a range of times is a range of seq too (docs/decisions/0007).
+    `seq` has no gaps, so the unfiltered total is the last seq, a page is a range of seq at any depth, and a range of
+    times is a range of seq too (docs/decisions/0007).
     """
 
     user_id: int
@@ -121,12 +121,12 @@ class LedgerPages:
     last_seq: int
     type: str | None = None
     reference: str | None = None
-    is_behind: bool = False  # credits have expired or come since, and their entries are still to be made
+    is_behind: bool = False  # credits have expired or been granted since, and their entries are still to be made
 
     def count(self) -> int | None:
         """Count the entries: exact, whatever their number, unless a reference or a type is asked for.
 
-        Entries of a reference are counted one by one, and so are those that are no debits, up to MOST_COUNTED.
+        Entries of a reference are counted one by one, and so are entries other than debits, up to MOST_COUNTED.
         """
         everything = max(self.last_seq - self.first_seq + 1, 0)
         if self.reference is None and self.type is None:
@@ -137,26 +137,26 @@ class LedgerPages:
         return self.wanted()
 
     def wanted(self) -> int | None:
-        """Count the entries one by one; None beyond MOST_COUNTED."""
+        """Count the entries one by one; return None beyond MOST_COUNTED."""
         return counted(self._entries())
 
     def others_than_debits(self) -> int | None:
-        """Count the entries that are no debits one by one; None beyond MOST_COUNTED."""
+        """Count the entries other than debits one by one; return None beyond MOST_COUNTED."""
         return counted(self._in_range().exclude(type=EntryType.DEBIT))
 
     def page(self, *, limit: int, offset: int) -> list[Any]:
-        """Give `limit` entries after the `offset` newest."""
+        """Return `limit` entries after the `offset` newest."""
         if self.type is None and self.reference is None:
             return self.newest(self.last_seq - offset, limit=limit)
         return self.newest(self.last_seq, limit=limit, offset=offset)
 
     def after(self, position: list[int], *, limit: int) -> list[Any]:
-        """Give `limit` entries older than the one at a position; the cost does not grow with depth."""
+        """Return `limit` entries older than the one at a position; the cost does not grow with depth."""
         (seq,) = position
         return self.newest(min(seq - 1, self.last_seq), limit=limit)
 
     def newest(self, last_seq: int, *, limit: int, offset: int = 0) -> list[Any]:
-        """Give `limit` of the entries up to a place in the ledger, the newest first, after the first `offset`."""
+        """Return `limit` of the entries up to `last_seq`, newest first, after the first `offset`."""
         entries = self._entries().filter(seq__lte=last_seq).newest_first()
         return list(entries[offset : offset + limit])
 
@@ -164,7 +164,7 @@ class LedgerPages:
         return [entry.seq]
 
     def every(self, *, chunk: int = 1000) -> Iterator[Entry]:
-        """Give all of them, fetched in chunks, so that any number streams in little memory."""
+        """Yield all of them, fetched in chunks, so that any number streams in little memory."""
         position = [self.last_seq + 1]
         while entries := self.after(position, limit=chunk):
             yield from entries
@@ -205,7 +205,7 @@ def ledger_of(
     start: dt.datetime | None = None,
     end: dt.datetime | None = None,
 ) -> LedgerPages:
-    """Give a customer's entries made in `[start, end)`, as of now: entries that come later do not shift pages."""
+    """Return a customer's entries made in `[start, end)`, as of now: later entries do not shift pages."""
     ((first_seq, last_seq, is_behind),) = read_prepared(
         _RANGE, [start, user_id, start, end, user_id, user_id, end, user_id, user_id]
     )
@@ -213,7 +213,7 @@ def ledger_of(
 
 
 def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> HoldQuerySet:
-    """Give a customer's holds, newest first, each with its `status_now` and `settled_at_now`."""
+    """Return a customer's holds, newest first, each with its `status_now` and `settled_at_now`."""
     holds = Hold.objects.of(user_id)
     if status is not None:
         holds = holds.that_are(status, now)
@@ -221,17 +221,17 @@ def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> Ho
 
 
 def grants_of(*, user_id: int, now: dt.datetime) -> GrantQuerySet:
-    """Give a customer's lots as they were last settled, newest first, each with its `status_now`."""
+    """Return a customer's grants as last settled, newest first, each with its `status_now`."""
     return Grant.objects.of(user_id).as_of(now).newest_first()
 
 
 def our_metadata(entry: Entry, name: str) -> Any:
-    """Give what we noted with an entry, such as `charge_id`: beside the caller's own metadata, whatever they name."""
+    """Return what we stored with an entry, such as `charge_id`, beside the caller's metadata of any name."""
     return entry.metadata.get(f"tollbook_{name}", entry.metadata.get(name))
 
 
 def hold_with_id(hold_id: int) -> Hold:
-    """Give one hold, whoever's it is.
+    """Return a hold of any customer.
 
     :raises HoldNotFound: if there is none
     """

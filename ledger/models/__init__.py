@@ -1,4 +1,4 @@
-"""How much: what each customer has, every change of it, and what is set aside."""
+"""Credits: what each customer has, every change of it, and what is set aside."""
 
 from ledger.models.anchor import Anchor, AnchorPlace
 from ledger.models.auto_reload import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind

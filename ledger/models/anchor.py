@@ -1,4 +1,4 @@
-"""What the ends of all ledgers were at one time, kept apart from them."""
+"""Anchors: where every ledger ended at one time, stored apart from the ledgers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from accounts.models.customer_key import customer_key
 
 
 class Anchor(models.Model):
-    """One record of where every customer's ledger ended, signed with a key that the database does not have."""
+    """One signed record of where every customer's ledger ended; the database does not have the key."""
 
     taken_at = models.DateTimeField(help_text="When.")
     customers = models.BigIntegerField(help_text="How many customers it names: all who had entries.")
@@ -21,7 +21,7 @@ class Anchor(models.Model):
 
 
 class AnchorPlace(models.Model):
-    """Where one customer's ledger ended when an anchor was taken: its last entry's place and seal."""
+    """Where one customer's ledger ended when an anchor was taken: the seq and seal of its last entry."""
 
     pk = models.CompositePrimaryKey("anchor_id", "user_id")
     anchor = models.ForeignKey(

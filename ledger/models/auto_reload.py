@@ -1,4 +1,4 @@
-"""Auto-reload: what customers agreed to, and all that came of it."""
+"""Auto-reload: what customers agreed to, and everything that followed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OffReason(models.TextChoices):
 
 
 class AutoReload(models.Model):
-    """One customer's terms for buying credits unasked, and where that stands; off unless they agreed to it."""
+    """One customer's terms for automatic purchases, and their state; off unless the customer agreed."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -133,9 +133,9 @@ class ReloadEventQuerySet(models.QuerySet["AutoReloadEvent"]):
 
 
 class AutoReloadEvent(models.Model):
-    """One thing that happened to a customer's auto-reload; never altered, never removed.
+    """One event of a customer's auto-reload; never altered, never removed.
 
-    What became of a payment stands in the payment itself.
+    The outcome of a payment is stored in the payment itself.
     """
 
     user = customer_key()

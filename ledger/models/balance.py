@@ -1,4 +1,4 @@
-"""What each customer has."""
+"""Balances: what each customer has."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Balance(models.Model):
                 & models.Q(overdraft_limit__gte=0)
                 & models.Q(seq__gte=0)
                 & models.Q(balance__gte=models.F("reserved") - models.F("overdraft_limit"))
-                & models.Q(balance__lte=LARGEST),  # the column's own bound, said again to keep NaN out
+                & models.Q(balance__lte=LARGEST),  # the column's own bound, repeated to exclude NaN
             ),
         ]
 

@@ -1,4 +1,4 @@
-"""Every change of a balance, for ever."""
+"""Entries: every change of a balance, kept for ever."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EntryReason(models.TextChoices):
 
 
 class AdjustmentReason(models.TextChoices):
-    """Why staff may change a balance by hand."""
+    """Why staff may adjust a balance."""
 
     GOODWILL = "goodwill", "Goodwill"
     CORRECTION = "correction", "Correction"
@@ -117,7 +117,7 @@ class Entry(models.Model):
                     | (Q(type=EntryType.ADJUSTMENT) & ~Q(amount=0))
                 )
                 & Q(seq__gt=0)
-                & Q(amount__lte=LARGEST),  # the column's own bound, said again to keep NaN out
+                & Q(amount__lte=LARGEST),  # the column's own bound, repeated to exclude NaN
             ),
         ]
         indexes: ClassVar = [
@@ -128,7 +128,7 @@ class Entry(models.Model):
             models.Index(
                 F("user"), F("type"), F("seq"), name="entries_that_are_not_debits", condition=~Q(type=EntryType.DEBIT)
             ),
-            # For the back office, over all customers; what they cost a charge stands in docs/performance.md.
+            # For the back office, over all customers; docs/performance.md has what they cost a charge.
             BrinIndex(fields=["created_at"], name="entries_by_time", autosummarize=True, pages_per_range=32),
             models.Index(
                 fields=["reason", "id"],
@@ -143,7 +143,7 @@ class Entry(models.Model):
 
 
 def entry_key(*, help_text: str, related_name: str = "+") -> models.ForeignKey[Entry | None, Entry | None]:
-    """Make the key of a row that an entry belongs to, if any; the database does not check it (docs/decisions/0002)."""
+    """Return the foreign key of a row to its entry, if any; the database does not check it (docs/decisions/0002)."""
     return models.ForeignKey(
         Entry,
         null=True,

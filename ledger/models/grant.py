@@ -1,4 +1,4 @@
-"""Grants of credits: what was bought or granted at one time, and what is left of it."""
+"""Grants: credits that were bought or granted at one time, and what is left of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         return self.filter(user_id=user_id)
 
     def as_of(self, now: dt.datetime) -> GrantQuerySet:
-        """Add `status_now`: used when all of it was spent, expired once its time has come and something was left."""
+        """Add `status_now`: used when all of it was spent, expired after its expiry if something was left."""
         return self.annotate(
             status_now=Case(
                 When(Q(expired__gt=0) | Q(remaining__gt=0, expires_at__lte=now), then=Value(GrantStatus.EXPIRED)),
@@ -48,7 +48,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 class Grant(models.Model):
     """The credits that one entry brought, and what is left of them as of `GrantProgress.seq`.
 
-    Spent by priority, then soonest expiry, promotional before paid, effective first, id. Which debit used it is
+    Spent by priority, then soonest expiry, promotional before paid, effective first, id. Which debits used it is
     settled when something asks or expires, never by a charge (docs/decisions/0031).
     """
 

@@ -1,4 +1,4 @@
-"""Credits set aside for work that has begun and not yet ended."""
+"""Holds: credits set aside for work that has begun and not yet ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
         return self.filter(user_id=user_id)
 
     def that_are(self, status: str, now: dt.datetime) -> HoldQuerySet:
-        """Narrow to one status as of now: a hold that has run out is expired, though its row may still say open."""
+        """Filter by the status as of now: an expired hold is expired, even if its row still says open."""
         match status:
             case HoldStatus.OPEN:
                 return self.filter(status=HoldStatus.OPEN, expires_at__gt=now)
@@ -34,7 +34,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
         return self.filter(status=status)
 
     def as_of(self, now: dt.datetime) -> HoldQuerySet:
-        """Add `status_now` and `settled_at_now`, which do not wait for a job to settle what has run out."""
+        """Add `status_now` and `settled_at_now`, which do not wait for a job to settle expired holds."""
         return self.annotate(
             status_now=Case(When(_run_out(now), then=Value(HoldStatus.EXPIRED)), default=F("status")),
             settled_at_now=Case(When(_run_out(now), then=F("expires_at")), default=F("settled_at")),
@@ -49,7 +49,7 @@ def _run_out(now: dt.datetime) -> Q:
 
 
 class Hold(models.Model):
-    """One reservation: opened, then exactly one of captured, released or expired."""
+    """One hold: opened, then exactly one of captured, released or expired."""
 
     user = customer_key(related_name="holds", db_constraint=False)
     credits = models.DecimalField(max_digits=15, decimal_places=6, help_text="Credits set aside when it was opened.")
@@ -93,7 +93,7 @@ class Hold(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["user", "expires_at"], name="open_holds_by_expiry", condition=Q(status="open")),
             models.Index(fields=["user", "id"], name="holds_of_user"),
-            # Most holds are captured, so those that came to nothing are hard to find among them.
+            # Most holds are captured, so released and expired ones are hard to find among them.
             models.Index(
                 fields=["user", "status", "id"],
                 name="holds_given_back",
@@ -105,7 +105,7 @@ class Hold(models.Model):
         return f"hold {self.pk} of {self.credits:f} ({self.status})"
 
     def status_at(self, now: dt.datetime) -> HoldStatus:
-        """Tell where it stands, without waiting for a job to settle what has run out."""
+        """Return the status at `now`, without waiting for a job to settle an expired hold."""
         if self.status == HoldStatus.OPEN and self.expires_at <= now:
             return HoldStatus.EXPIRED
         return HoldStatus(self.status)

@@ -1,4 +1,4 @@
-"""Idempotency keys of operations that make no entry of their own."""
+"""Idempotency keys of operations that make no entry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from accounts.models.customer_key import customer_key
 
 
 class OperationKey(models.Model):
-    """One such operation that was done under a key: a charge of nothing, a release."""
+    """One such operation under its key: a charge of nothing, a release."""
 
     user = customer_key(db_constraint=False)
     operation = models.CharField(max_length=20, help_text="Which operation.")

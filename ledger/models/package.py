@@ -1,4 +1,4 @@
-"""What customers can buy."""
+"""Packages: what customers can buy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_PRICE = 99_999_999
 
 
 class TopUpPackage(models.Model):
-    """So many credits for so much money; whoever bought it keeps the terms of that moment."""
+    """An amount of credits for a price; a purchase keeps the terms of its own time."""
 
     code = models.SlugField(max_length=50, unique=True, help_text="Names the package in the API.")
     name = models.CharField(max_length=100, help_text="As customers read it, on receipts too.")

@@ -1,4 +1,4 @@
-"""Payments: money that customers give for credits, and what became of it."""
+"""Payments: money that customers pay for credits, and its outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
 
 class Payment(models.Model):
-    """One purchase of credits: written before the provider is asked, credited once when it has the money."""
+    """One purchase of credits: written before the provider is asked, credited once when the provider has the money."""
 
     user = customer_key(related_name="payments")
     package = models.ForeignKey(
@@ -163,7 +163,7 @@ class OutcomeSource(models.TextChoices):
 
 
 class PaymentOutcome(models.Model):
-    """One thing that was learnt about a payment; never altered, never removed by the application."""
+    """One fact that was learnt about a payment; never altered or removed by the application."""
 
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="outcomes", help_text="Of which.")
     source = models.CharField(max_length=10, choices=OutcomeSource.choices, help_text="How it was learnt.")
@@ -176,7 +176,7 @@ class PaymentOutcome(models.Model):
 
 
 class PaymentRefund(models.Model):
-    """One refund that the provider has told of by itself, as one that may still fail."""
+    """One refund that the provider reported by itself, as one that may still fail."""
 
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds", help_text="Of which.")
     provider_refund_id = models.CharField(max_length=255, help_text="The provider's name for it.")

@@ -1,4 +1,4 @@
-"""Who a customer is at a payment provider, and the cards saved there."""
+"""Customers at a payment provider, and the cards that they saved there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accounts.models.customer_key import customer_key
 
 
 class PaymentCustomer(models.Model):
-    """One customer's name at one provider."""
+    """One customer's id at one provider."""
 
     user = customer_key()
     provider = models.CharField(max_length=20, help_text="Which provider.")
@@ -32,7 +32,7 @@ class PaymentCustomer(models.Model):
 
 
 class CardSaving(models.Model):
-    """One card that a customer has begun to save, as far as it counts against how many they may a day."""
+    """One card that a customer has begun to save, for as long as it counts against the limit of new cards a day."""
 
     user = customer_key()
     created_at = models.DateTimeField(help_text="When.")
@@ -45,7 +45,7 @@ class CardSaving(models.Model):
 
 
 class PaymentMethod(models.Model):
-    """One card that a customer lets us charge; its number is known to the provider alone."""
+    """One card that a customer lets us charge; only the provider knows its number."""
 
     user = customer_key(related_name="payment_methods", db_index=True)
     provider = models.CharField(max_length=20, help_text="Which provider keeps it.")

@@ -1,4 +1,4 @@
-"""What subscriptions brought, and who changed them: for ever."""
+"""Subscriptions: the credits of their periods, and every change of them, kept for ever."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ledger.models.entry import entry_key
 
 
 class SubscriptionPeriod(models.Model):
-    """One period of a subscription that has begun, and the credits it brought; written by SQL functions alone.
+    """One period of a subscription that has begun, and its credits; written by SQL functions alone.
 
-    The credits are one grant, or two with different ends: the second is what rolls over once more.
+    The credits are one grant, or two with different ends: the second is what may roll over once more.
     """
 
     user = customer_key(related_name="subscription_periods")
@@ -58,7 +58,7 @@ class SubscriptionChangeKind(models.TextChoices):
 
 
 class SubscriptionChange(models.Model):
-    """One thing that was done to a subscription: what, by whom and why."""
+    """One change of a subscription: what was done, by whom and why."""
 
     user = customer_key(related_name="subscription_changes")
     subscription = models.ForeignKey(

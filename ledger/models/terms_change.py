@@ -1,4 +1,4 @@
-"""What staff change about a balance without moving it: whether it is frozen, and how far it may be overdrawn."""
+"""Changes of spending terms: whether a balance is frozen, and how far it may be overdrawn."""
 
 from __future__ import annotations
 

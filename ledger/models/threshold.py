@@ -1,4 +1,4 @@
-"""Thresholds: the amounts below which somebody wants to be told that a customer runs low."""
+"""Thresholds: amounts below which a customer's credits are low."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from accounts.models.customer_key import customer_key
 class Threshold(models.Model):
     """One amount that a customer's available credits are watched against; written by SQL functions alone.
 
-    It is armed until available falls below it. That very move notes when, and nothing is noted again until available
-    was found to be back at it or above.
+    It is armed until available falls below it. That move records the time, and nothing is recorded again until
+    available was found to be back at it or above.
     """
 
     user = customer_key(related_name="thresholds", db_constraint=False)
