@@ -1,4 +1,4 @@
-"""What the ledger does: each service makes one change, or checks one promise, and the SQL in `ledger/sql` decides.
+"""The ledger's services: each makes one change or checks one rule, and the SQL in `ledger/sql` decides.
 
-Above it stand views, the admin and commands of ledger and usage; below it providers, selectors and models.
+Above it are views, the admin and commands of ledger and usage; below it providers, selectors and models.
 """

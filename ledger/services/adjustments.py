@@ -1,4 +1,4 @@
-"""Adjustments: balances that people change by hand, always with a reason."""
+"""Adjustments: balances that staff change, always with a reason."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ledger.services.payments.distrust import stop_reloading
 def adjust_credits(
     *, user_id: int, amount: Decimal, reason: AdjustmentReason, note: str, actor_id: int, idempotency_key: str
 ) -> Posted:
-    """Change a customer's balance by hand; `amount` is signed credits, never 0.
+    """Adjust a customer's balance; `amount` is signed credits, never 0.
 
-    The note is for the staff and the customer alike and becomes the entry's description. Repeating the call
-    with its key answers with the entry made then. A chargeback taken by hand turns auto-reload off, as one that the
-    provider tells of does.
+    Staff and the customer read the note, which becomes the entry's description. Repeating the call with its key returns
+    the entry of the first call. An adjustment for a chargeback turns auto-reload off, like a dispute that the provider
+    reports.
 
     :raises IdempotencyKeyReused, InsufficientCredits, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
     """

@@ -1,4 +1,4 @@
-"""Calls of the SQL functions that write balances: what the database refuses becomes the ledger's own refusal."""
+"""Calls of the SQL functions that write balances: errors of the database become refusals of the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ledger import errors
 
 _REFUSAL_BY_SQLSTATE: dict[str, type[errors.LedgerRefusal]] = {
     "22003": errors.BalanceLimitExceeded,  # numeric_value_out_of_range
-    "23503": errors.UnknownCustomer,  # foreign_key_violation: the balance of nobody
+    "23503": errors.UnknownCustomer,  # foreign_key_violation: there is no such user
 }
 
 
@@ -21,7 +21,7 @@ def ledger_call(function: str, /, **arguments: Any) -> Any:
 
     :raises BalanceLimitExceeded: if the balance would leave its bounds
     :raises UnknownCustomer: if there is no such user
-    :raises django.db.Error: whatever else is left after the last try
+    :raises django.db.Error: any other error of the last attempt
     """
     try:
         return call(function, **arguments)

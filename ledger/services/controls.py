@@ -12,17 +12,17 @@ from ledger.services.idempotency import fingerprint
 
 
 class Changed(NamedTuple):
-    """A change of terms, and whether this very call made it or an earlier one with the same key."""
+    """A change of terms, and whether this call made it or an earlier one with the same key."""
 
     change: TermsChange
     is_replay: bool
 
 
 def freeze_balance(*, user_id: int, note: str, actor_id: int | None, idempotency_key: str) -> Changed:
-    """Let nothing more be spent or held from a balance; credits still come in, and open holds are kept.
+    """Freeze a balance: nothing more is spent or held from it; credits still come in, and open holds are kept.
 
-    `actor_id` is who of the staff does it; None: it follows from the rules.
-    Repeating the call with its key answers with the change made then, even if it was taken back since.
+    `actor_id` is the member of staff who does it; None: it follows from a rule. Repeating the call with its key returns
+    the change of the first call, even if it was undone since.
 
     :raises TermsUnchanged: if the balance is frozen already
     :raises IdempotencyKeyReused: if the key was used for another change
@@ -32,7 +32,7 @@ def freeze_balance(*, user_id: int, note: str, actor_id: int | None, idempotency
 
 
 def unfreeze_balance(*, user_id: int, note: str, actor_id: int, idempotency_key: str) -> Changed:
-    """Let a frozen balance be spent from again.
+    """Unfreeze a frozen balance.
 
     :raises TermsUnchanged: if the balance is not frozen
     :raises IdempotencyKeyReused, UnknownCustomer: as `freeze_balance`
@@ -41,7 +41,7 @@ def unfreeze_balance(*, user_id: int, note: str, actor_id: int, idempotency_key:
 
 
 def set_overdraft_limit(*, user_id: int, limit: Decimal, note: str, actor_id: int, idempotency_key: str) -> Changed:
-    """Let a customer's available credits fall to -`limit`, which is 0 or more credits.
+    """Set how far a customer's available credits may fall below zero: to -`limit`, which is 0 or more credits.
 
     :raises TermsUnchanged: if that is the limit already
     :raises OverdraftLimitTooLow: if the customer is overdrawn by more

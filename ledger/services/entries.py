@@ -1,4 +1,4 @@
-"""Entries: the only way in which a balance changes."""
+"""Entries: the only way to change a balance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ledger.services.idempotency import fingerprint
 
 
 class Posted(NamedTuple):
-    """An entry, and whether this very call made it or an earlier one with the same key."""
+    """An entry, and whether this call made it or an earlier one with the same key."""
 
     entry: Entry
     is_replay: bool
@@ -33,10 +33,10 @@ def post_entry(
     metadata: dict[str, Any] | None = None,
     actor_id: int | None = None,
 ) -> Posted:
-    """Post one entry that is not usage, and change the balance with it.
+    """Post one entry other than usage, and change the balance with it.
 
-    `amount` is signed credits: positive for a credit, either for an adjustment. Repeating the call with its
-    key answers with the entry made then.
+    `amount` is signed credits: positive for a credit, either for an adjustment. Repeating the call with its key returns
+    the entry of the first call.
 
     :raises IdempotencyKeyReused: if the key was used for something else
     :raises InsufficientCredits: if a negative amount exceeds what is available
@@ -70,7 +70,7 @@ def post_entry(
 
 
 def posted_of(outcome: Any, *, amount: Decimal) -> Posted:
-    """Read what an SQL function that posts one entry answered.
+    """Read what an SQL function that posts one entry returned.
 
     :raises LedgerRefusal: what was refused
     """
@@ -85,7 +85,7 @@ def posted_of(outcome: Any, *, amount: Decimal) -> Posted:
 
 
 def refusal_of(outcome: Any, *, required: Decimal, budget: errors.Budget | None = None) -> errors.InsufficientCredits:
-    """Turn the ledger's `insufficient` into the refusal that says why; `budget` is one that leaves too little."""
+    """Return the refusal for the ledger's `insufficient`, with its reason; `budget` is one that leaves too little."""
     return errors.InsufficientCredits(
         required=required,
         available=outcome.available,

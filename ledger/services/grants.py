@@ -1,4 +1,4 @@
-"""Grants: credits with terms of their own, and their settlement."""
+"""Grants: credits with their own grant terms, and their settlement."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def open_grant(
     terms: GrantTerms,
     reference: str | None = None,
 ) -> Posted:
-    """Post a credit that is a grant with terms of its own; `amount` is positive credits.
+    """Post a credit that is a grant with its own grant terms; `amount` is positive credits.
 
-    What is left of it at `terms.expires_at` expires at that time, whether or not anything runs then. Repeating the call
+    What is left of it at `terms.expires_at` expires at that time, whether or not a job runs then. Repeating the call
     with its key returns the entry of the first call, also after the grant has expired.
 
     :raises GrantUntimely: if it would begin later than now, or expire before
@@ -104,7 +104,7 @@ def grant_credits(
     idempotency_key: str,
     terms: GrantTerms = USUAL_TERMS,
 ) -> Posted:
-    """Give a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
+    """Grant a customer credits, bought (`purchase`) or not (`grant`); `amount` is positive credits.
 
     `terms` say when they expire and which grants are spent before them. Repeating the call with its key returns the
     entry of the first call.
@@ -139,7 +139,7 @@ def grant_credits(
 def settle_grants(*, user_id: int) -> int:
     """Settle a customer's grants: which debits drew on which grants, and what expired, so that rows show what is left.
 
-    Returns the number of entries made. A long history is settled in batches, each in its own transaction. Repeating it
+    Return the number of entries made. A long history is settled in batches, each in its own transaction. Repeating it
     does nothing more.
     """
     expiries = 0

@@ -123,7 +123,7 @@ def expired_holds(*, user_id: int | None = None) -> int:
 
 
 def expire_holds(*, user_id: int) -> int:
-    """Settle every expired hold of the customer in one transaction; returns how many.
+    """Settle every expired hold of the customer in one transaction; return how many.
 
     Repeating it finds nothing more. Of concurrent runs, one settles each hold.
     """
@@ -140,7 +140,7 @@ def hold_change(outcome: Any) -> HoldChange:
 
 
 def hold_of(outcome: Any) -> Hold:
-    """Make the hold of what an SQL function returned; columns that it does not return are read when asked for.
+    """Return the hold of an SQL function's result; columns that are not in it are read when asked for.
 
     :raises LedgerRefusal: what was refused
     """

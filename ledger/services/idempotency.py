@@ -1,4 +1,4 @@
-"""Idempotency: what was asked under a key, in a form that can be compared."""
+"""Idempotency: the payload under a key, in a form that can be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import simplejson
 
 
 def fingerprint(payload: dict[str, Any]) -> bytes:
-    """Give the SHA-256 of a validated payload: equal for 3, 3.0 and 3.000000, whatever the order of keys."""
+    """Return the SHA-256 of a validated payload: equal for 3, 3.0 and 3.000000, whatever the order of keys."""
     canonical = simplejson.dumps(_canonical(payload), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).digest()
 
@@ -20,7 +20,7 @@ def _canonical(value: Any) -> Any:
         case bool() | None | str() | int():
             return value
         case Decimal():
-            # A tagged text: the number 3 and the text "3" stay two things, 3 and 3.000000 become one.
+            # A tagged text: the number 3 and the text "3" differ, 3 and 3.000000 are equal.
             return {"decimal": format(value.normalize(), "f")}
         case dict():
             return {str(key): _canonical(item) for key, item in value.items()}

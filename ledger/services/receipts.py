@@ -18,7 +18,7 @@ RECEIPT_TYPES = ("auto_reload.succeeded", "top_up.succeeded")
 
 
 def receipt_of(payment: Payment, *, paid_at: dt.datetime) -> tuple[str, str]:
-    """Word the receipt of a payment: its subject and its text."""
+    """Return the subject and the text of a payment's receipt."""
     subject = f"Receipt: {plain(payment.credits):,f} {settings.CREDIT_UNIT.lower()}"
     text = f"""\
 Thank you for your payment.
@@ -36,7 +36,7 @@ The credits are in your account.
 
 
 def what_was_bought(payment: Payment) -> str:
-    """Name what a payment is for, in the words of receipts and bank statements."""
+    """Return what a payment is for, as receipts and bank statements name it."""
     if payment.kind == PaymentKind.AUTO_RELOAD:
         return "Auto-reload"
     return payment.package.name if payment.package is not None else "Credits"

@@ -17,7 +17,7 @@ THRESHOLD = "auto_reload"  # the threshold's name
 
 
 class Stands(NamedTuple):
-    """A customer's credits under the lock of their balance, and since when available is below the threshold."""
+    """A customer's credits, read under the lock of the balance, and since when available is below the threshold."""
 
     balance: Decimal
     available: Decimal
@@ -26,7 +26,7 @@ class Stands(NamedTuple):
 
 
 def lock_balance(*, user_id: int) -> Stands:
-    """Lock a customer's balance until the caller's transaction ends; arms the threshold if available is back.
+    """Lock a customer's balance until the caller's transaction ends; arm the threshold if available is back.
 
     :raises UnknownCustomer: if there is no such user
     """
@@ -35,13 +35,13 @@ def lock_balance(*, user_id: int) -> Stands:
 
 
 def locked_reload(*, user_id: int) -> AutoReload | None:
-    """Return a customer's terms, locked until the caller's transaction ends; the balance is locked before."""
+    """Return a customer's terms, locked until the caller's transaction ends; the balance is locked first."""
     rows = AutoReload.objects.select_for_update(no_key=True, of=("self",)).select_related("method", "user")
     return rows.filter(pk=user_id).first()
 
 
 def note_event(reload: AutoReload, kind: ReloadEventKind, *, now: dt.datetime, **facts: object) -> AutoReloadEvent:
-    """Add an event to the history, with the terms as they are."""
+    """Add an event to the history, with the present terms."""
     return AutoReloadEvent.objects.create(
         user_id=reload.pk,
         kind=kind,

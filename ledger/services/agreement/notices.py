@@ -17,7 +17,7 @@ from ledger.services.receipts import receipt_of
 
 
 def notify_succeeded(payment: Payment, *, now: dt.datetime) -> None:
-    """By webhook and by email, which is the receipt."""
+    """Notify by webhook and by email, which is the receipt."""
     subject, body = receipt_of(payment, paid_at=now)
     notify_customer(
         user_id=payment.user_id,
@@ -83,7 +83,7 @@ Nothing more is charged until you do, or until {payment.expires_at:%Y-%m-%d %H:%
 
 
 def notify_turned_off(reload: AutoReload, event: AutoReloadEvent, reason: OffReason, *, now: dt.datetime) -> None:
-    """By email, too, unless the customer did it."""
+    """Notify by webhook, and also by email unless the customer turned it off."""
     text = f"""\
 Auto-reload is off: no more credits are bought when yours run low. {OFF_SENTENCES[reason]}
 
@@ -102,7 +102,7 @@ It stays off until you turn it on again: {settings.TOP_UP_URL}
 
 
 def notify_cap_reached(reload: AutoReload, *, month: dt.date, now: dt.datetime) -> None:
-    """Once a month."""
+    """Notify that the cap is reached, once a month."""
     terms, currency = terms_of(reload), reload.currency or ""
     text = f"""\
 Your credits are below {plain(terms.threshold):,f}, but auto-reload has reached your cap of \

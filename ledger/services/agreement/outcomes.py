@@ -1,7 +1,7 @@
 """The effect of a payment's outcome on the auto-reload that began it.
 
-Each function is called in the transaction that moves the payment on, with the balance held, and so once for each
-outcome, however often and from whomever it is heard.
+Each function is called in the transaction that moves the payment on, with the balance locked, and so once for each
+outcome, however often and through whichever channel it is reported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def note_success(payment: Payment, *, now: dt.datetime) -> None:
 
 
 def note_change(payment: Payment, state: PaymentState, answer: Answer, *, now: dt.datetime) -> None:
-    """Count a decline, or set the time of the next try."""
+    """Count a decline, or set the time of the next attempt."""
     reload = locked_reload(user_id=payment.user_id)
     if state == PaymentState.REQUIRES_ACTION:
         notify_requires_action(payment, action_url=answer.action_url, now=now)

@@ -12,7 +12,7 @@ from django.conf import settings
 from config.values.money import in_minor_units, places_of
 from ledger.models import AutoReload, PaymentMethod
 
-LARGEST_CHARGE_MINOR = 99_999_999  # in any currency: Stripe takes eight digits at most
+LARGEST_CHARGE_MINOR = 99_999_999  # in any currency: Stripe accepts eight digits at most
 _THOUSAND = 1_000
 _MICRO = 1_000_000
 _ONE_MICRO = Decimal("0.000001")
@@ -30,7 +30,7 @@ class Rate(NamedTuple):
         return int(exact.to_integral_value(rounding=ROUND_CEILING))
 
     def credits_within(self, minor: int) -> Decimal:
-        """Return the most credits, to six places, that cost no more than so much money."""
+        """Return the most credits, to six places, that cost no more than `minor`."""
         return Decimal(max(minor, 0) * _THOUSAND * _MICRO // self.price_minor).scaleb(-6)
 
     def least_credits(self) -> Decimal:
@@ -64,12 +64,12 @@ class Terms:
 
     @property
     def goal(self) -> Decimal:
-        """Available credits that are enough."""
+        """Return the available credits that are enough."""
         return self.threshold if self.target is None else self.target
 
     @property
     def least(self) -> Decimal:
-        """Credits of the smallest purchase."""
+        """Return the credits of the smallest purchase."""
         return self.goal - self.threshold if self.amount is None else self.amount
 
 

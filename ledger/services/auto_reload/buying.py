@@ -1,6 +1,6 @@
 """Auto-reload: customers whose available credits fell below their threshold buy more, within what they agreed to.
 
-One payment is in flight at a time and closes the whole gap. The decision is one transaction under the balance's lock,
+One payment is in progress at a time and closes the whole gap. The decision is one transaction under the balance's lock,
 which writes the payment; the provider is asked after it (docs/decisions/0033).
 """
 
@@ -54,7 +54,7 @@ WHY_NOT = (
     "away",
 )  # fmt: skip
 _EVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
-PAYING_TAKES = dt.timedelta(minutes=30)  # for so long, a payment that the customer has begun counts as coming
+PAYING_TAKES = dt.timedelta(minutes=30)  # for that long, a payment that the customer has begun counts as incoming
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ def reloads_due(*, now: dt.datetime, crossed_by: dt.datetime = _EVER) -> list[in
 
 
 def reload_one(*, user_id: int, now: dt.datetime) -> str:
-    """Buy for one customer what their terms say, if anything; returns the payment's state, or why there is none.
+    """Buy for one customer what the terms say, if anything; return the payment's state, or why there is none.
 
     `off`, `enough`, `waits`, `frozen`, `inactive`, `coming` (credits are on their way), `cap_reached`, `turned_off`
-    (just now), `full` (the balance could not take it), `not_offered` (no credits are sold so), `away` (the provider).
+    (just now), `full` (the balance limit leaves no room), `not_offered` (the site has no price), `away` (the provider).
     Of concurrent calls, one begins a payment.
     """
     reload = AutoReload.objects.select_related("user").filter(pk=user_id, enabled=True).first()

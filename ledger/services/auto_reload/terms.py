@@ -30,10 +30,10 @@ def change_auto_reload(*, user_id: int, changes: Mapping[str, Any], now: dt.date
     """Change the terms, or turn auto-reload on or off; terms that `changes` does not name stay.
 
     `threshold`, `amount` and `target` are credits, `monthly_cap` whole units of the site's currency. Setting one of
-    `amount` and `target` clears the other. Turning it on, or changing terms while it is on, takes `consent`: True in
-    the same call; a `sentence` in that call has to be the one of these terms.
-    Turning it off works at once: a payment in progress is completed, and only the customer can turn it on again.
-    Returns the terms as they are then, None if none were ever set; repeating it changes nothing.
+    `amount` and `target` clears the other. Turning it on, or changing terms while it is on, requires `consent`: True in
+    the same call; a `sentence` in that call has to be the one of these terms. Turning it off works at once: a payment
+    in progress is completed, and only the customer can turn it on again. Return the resulting terms, None if none were
+    ever set; repeating the call changes nothing.
 
     :raises ReloadTermsRefused: with the invalid terms
     :raises ConsentRequired: with the sentence to consent to
@@ -114,7 +114,7 @@ def _turn_on(
         raise errors.ConsentRequired(sentence)
     was_on = reload.enabled
     if not was_on or reload.method_id != card_before:
-        reload.declines_in_a_row = 0  # another card, or a new try by the customer
+        reload.declines_in_a_row = 0  # another card, or a new attempt by the customer
     if not was_on or reload.method_id != card_before or reload.cap_reached_in is not None:
         reload.next_attempt_at = None if reload.last_attempt_at is None else reload.last_attempt_at + COOL_DOWN
     reload.enabled = True

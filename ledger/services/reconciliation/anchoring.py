@@ -1,9 +1,9 @@
-"""Anchors: what the ends of all ledgers were, signed outside of the database, and found again later.
+"""Anchors: where all ledgers ended, signed outside of the database, and compared again later.
 
-A seal proves that an entry is what it was when it was made, and follows the one before it. It cannot prove that nothing
+A seal proves that an entry is what it was when it was made, and follows the previous one. It cannot prove that nothing
 came after it: a ledger whose end is cut off, or written and sealed anew, is a whole ledger. So each full `reconcile`
 notes where every ledger ends, under an HMAC (RFC 2104) of a key that the database does not have, and looks for the ends
-that the anchor before it noted (docs/decisions/0046).
+that the previous anchor noted (docs/decisions/0046).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IN_THE_CHAIN = "anchored_entry_is_in_the_ledger"
 
 
 class _Place(NamedTuple):
-    """Where one customer's ledger ended, what the entry there is sealed by now (None: there is none), and its end."""
+    """Where one customer's ledger ended, the present seal of that entry (None: there is none), and the present end."""
 
     user_id: int
     seq: int
@@ -54,26 +54,26 @@ _PLACES = """
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of the places that an anchor named."""
+    """The result of checking the places that an anchor named."""
 
     anchor: Anchor | None  # None: there is no such anchor
     findings: list[Finding] = field(default_factory=list)
-    digest: bytes = b""  # of the entries that stand at these places now
+    digest: bytes = b""  # of the entries that are now at these places
     noted: tuple[bytes, int] = (b"", 0)  # digest and number of the places themselves
 
     @property
     def kept(self) -> list[int]:
-        """Name the customers whose ledgers do not have their ends any more: the next anchor repeats the old ones."""
+        """Return the customers whose ledgers have lost their ends: the next anchor repeats the old ones."""
         return [finding.user_id for finding in self.findings if finding.user_id is not None]
 
     @property
     def is_trusted(self) -> bool:
-        """Tell whether the anchor itself is what was signed, and all that is wrong fits into a report."""
+        """Return whether the anchor itself is what was signed, and all findings fit into a report."""
         return all(each.user_id is not None for each in self.findings) and len(self.findings) < FINDINGS_A_CHECK
 
 
 def check_anchor() -> Checked:
-    """Hold the newest anchor against the ledgers; before there is one, nothing is found. Changes nothing.
+    """Compare the newest anchor with the ledgers; before there is one, nothing is found. Changes nothing.
 
     Findings: the anchor is not what was signed, or by no key of ANCHOR_KEYS; an end that it names is gone, or another.
     """
@@ -99,7 +99,7 @@ def check_anchor() -> Checked:
 def take_anchor(*, kept: Collection[int] = ()) -> Anchor:
     """Note where every ledger ends now, and sign it. Only the newest thirty anchors stay.
 
-    Customers of `kept` keep the end that the anchor before named, so that what is missing of theirs stays missing.
+    Customers of `kept` keep the end that the previous anchor named, so that what is missing of theirs stays missing.
 
     :raises ImproperlyConfigured: if there is no key to sign with
     """
@@ -122,10 +122,10 @@ def take_anchor(*, kept: Collection[int] = ()) -> Anchor:
 
 
 def expect(digest_text: str) -> Checked:
-    """Hold the ledgers against a digest that was stored outside; neither key nor signature is asked for.
+    """Compare the ledgers with a digest that was stored outside; neither key nor signature is needed.
 
-    It is made anew from the entries that stand now where the anchor's places say: with an entry, its seal,
-    a place or a customer changed it cannot come out the same. Finds nothing while it does.
+    It is computed anew from the entries that are now at the anchor's places: with an entry, its seal, a place or a
+    customer changed it cannot be the same. Finds nothing while it is.
 
     :raises ValueError: if this text is no digest of an anchor
     """
@@ -144,12 +144,12 @@ def expect(digest_text: str) -> Checked:
 
 
 def digest_text(anchor: Anchor) -> str:
-    """Print an anchor's digest, to be stored outside and given to `expect`."""
+    """Return an anchor's digest as text, to be stored outside and passed to `expect`."""
     return f"{anchor.pk}:{bytes(anchor.digest).hex()}"
 
 
 def key_id(key: str) -> str:
-    """Name a key without giving it away."""
+    """Return an id of a key that does not reveal it."""
     return hashlib.sha256(b"tollbook anchor key\0" + key.encode()).hexdigest()[:16]
 
 
@@ -176,7 +176,7 @@ def _compare(anchor: Anchor) -> Checked:
 
 
 def _digest(places: Iterator[_Place]) -> tuple[bytes, int]:
-    """Sum the places up as they were noted, and count them."""
+    """Return the digest and the number of the places, as they were noted."""
     summed, count = hashlib.sha256(), 0
     for place in places:
         summed.update(_line(place.user_id, place.seq, place.seal))
@@ -189,7 +189,7 @@ def _line(user_id: int, seq: int, seal: bytes) -> bytes:
 
 
 def _places(anchor_id: int) -> Iterator[_Place]:
-    """Give an anchor's places in the order of the customers, a few thousand at a time."""
+    """Yield an anchor's places in the order of the customers, a few thousand at a time."""
     last = 0
     while True:
         with connection.cursor() as cursor:

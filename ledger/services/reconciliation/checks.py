@@ -16,7 +16,7 @@ FINDINGS_A_CHECK = 1_000
 
 @dataclass(frozen=True)
 class Finding:
-    """One broken promise: which, of whom, and what was found."""
+    """One broken promise: which one, of which customer, and what was found."""
 
     check: str
     user_id: int | None
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Scope:
-    """What to look at: one customer or all, everything or what was written since a moment."""
+    """What to check: one customer or all, everything or what was written since a time."""
 
     user_id: int | None = None
     since: dt.datetime | None = None
@@ -47,7 +47,7 @@ class Check:
     sentence: str
 
     def run(self, scope: Scope) -> list[Finding]:
-        """Give what breaks the promise, at most FINDINGS_A_CHECK of it, always in the same order."""
+        """Return what breaks the promise, at most FINDINGS_A_CHECK rows, always in the same order."""
         with connection.cursor() as cursor:
             query = f"SELECT * FROM ({self.query}) found ORDER BY found LIMIT %(most)s"
             cursor.execute(query, scope.parameters())
@@ -135,7 +135,7 @@ LEDGER_CHECKS = (
             FROM ledger_hold h JOIN ledger_balance b USING (user_id)
             WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)
                 AND h.status = 'open' AND h.expires_at < b.next_expiry_at""",
-        "Hold {hold_id} expires before the balance expects any to.",
+        "Hold {hold_id} expires before the next expiry that the balance knows.",
     ),
     Check(
         "reversal_is_within_its_debit",
@@ -145,13 +145,13 @@ LEDGER_CHECKS = (
             GROUP BY e.id
             HAVING sum(r.amount) NOT BETWEEN least(-e.amount, 0) AND greatest(-e.amount, 0)
                 OR bool_or(r.user_id <> e.user_id)""",
-        "Of entry {entry_id}, {debited} credits, {reversed} were given back, or to somebody else.",
+        "Of entry {entry_id}, {debited} credits, {reversed} were given back, or to another customer.",
     ),
 )
 
 
 def ledger_sizes(scope: Scope) -> dict[str, int]:
-    """Count what the ledger's checks look at."""
+    """Count the rows that the ledger's checks cover."""
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT
@@ -167,9 +167,9 @@ def ledger_sizes(scope: Scope) -> dict[str, int]:
 
 
 def correct_drift(*, user_id: int) -> str:
-    """Post the entry that accounts for a balance which moved without one; answers the outcome.
+    """Post the entry that accounts for a balance which moved without one; return the outcome.
 
-    The drift itself is the guard against repetition: once accounted for, there is nothing to correct.
+    The drift itself prevents repetition: once accounted for, there is nothing to correct.
     """
     outcome: str = call("ledger_correct_drift", p_user_id=user_id, p_idempotency_key=str(uuid.uuid4())).outcome
     return outcome

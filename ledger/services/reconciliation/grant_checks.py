@@ -1,4 +1,4 @@
-"""Reconciliation of lots: what is left of them against the balance, and what was drawn against the entries."""
+"""Reconciliation of grants: what is left of them against the balance, and what was drawn against the entries."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _OF_USER = "(%(user)s::bigint IS NULL OR user_id = %(user)s)"
 GRANT_CHECKS = (
     Check(
         "lots_are_the_balance",
-        f"""SELECT user_id, p.seq, coalesce(lots.remaining, 0) - p.overdrawn AS remaining, e.balance_after AS expected
+        f"""SELECT user_id, p.seq, coalesce(grants.remaining, 0) - p.overdrawn AS remaining, e.balance_after AS expected
             FROM ledger_grantprogress p
             LEFT JOIN LATERAL (
                 SELECT sum(g.remaining) AS remaining FROM ledger_grant g
                 WHERE g.user_id = p.user_id AND g.seq <= p.seq
-            ) lots ON true
+            ) grants ON true
             LEFT JOIN LATERAL (
                 SELECT balance_after FROM ledger_entry WHERE ledger_entry.user_id = p.user_id AND seq = p.seq
             ) e ON true
-            WHERE {_OF_USER} AND e.balance_after IS DISTINCT FROM coalesce(lots.remaining, 0) - p.overdrawn""",
-        "After entry {seq} {remaining} credits are left in all lots, but the balance was {expected}.",
+            WHERE {_OF_USER} AND e.balance_after IS DISTINCT FROM coalesce(grants.remaining, 0) - p.overdrawn""",
+        "After entry {seq} {remaining} credits are left in all grants, but the balance was {expected}.",
     ),
     Check(
         "lot_is_its_entry",
@@ -28,7 +28,7 @@ GRANT_CHECKS = (
             WHERE {_OF_USER.replace("user_id", "g.user_id")} AND (
                 e.id IS NULL OR (e.user_id, e.seq) <> (g.user_id, g.seq) OR g.amount > e.amount
                 OR (g.amount <> e.amount AND e.reverses_id IS NULL))""",
-        "Lot {entry_id} began with {amount} credits, but its entry brought {expected}, or is another's.",
+        "Grant {entry_id} began with {amount} credits, but its entry brought {expected}, or is another's.",
     ),
     Check(
         "lot_is_its_draws",
@@ -40,7 +40,7 @@ GRANT_CHECKS = (
                 WHERE {_OF_USER} GROUP BY 1, 2
             ) drawn USING (user_id, entry_id)
             WHERE {_OF_USER} AND g.seq <= p.seq AND g.remaining <> g.amount - coalesce(drawn.credits, 0)""",
-        "Of lot {entry_id} {remaining} credits are left, but what was drawn on it leaves {expected}.",
+        "Of grant {entry_id} {remaining} credits are left, but what was drawn on it leaves {expected}.",
     ),
     Check(
         "stretch_is_its_debits",
@@ -53,7 +53,7 @@ GRANT_CHECKS = (
                 WHERE e.user_id = d.user_id AND e.seq > d.first_seq AND e.seq < d.last_seq
             ) sums
             WHERE {_OF_USER} AND d.credits <> sums.credits""",
-        "Stretch {draw_id} drew {credits} credits, but its debits add up to {expected}.",
+        "Draw {draw_id} used {credits} credits, but its debits add up to {expected}.",
     ),
     Check(
         "draws_are_within_their_entry",
@@ -65,25 +65,25 @@ GRANT_CHECKS = (
             ) drawn LEFT JOIN ledger_entry e USING (user_id, seq)
             WHERE {_OF_USER}
             GROUP BY user_id, seq HAVING abs(sum(credits)) > abs(coalesce(min(e.amount), 0))""",
-        "Entry {seq} of {amount} credits drew {drawn} on lots.",
+        "Entry {seq} of {amount} credits drew {drawn} on grants.",
     ),
     Check(
         "expired_is_its_entries",
         f"""SELECT user_id, entry_id, g.expired, coalesce(posted.credits, 0) AS expected
             FROM (SELECT user_id, entry_id, expired FROM ledger_grant) g
             FULL JOIN (
-                -- What was posted beyond the progress is counted in its turn.
+                -- Expiries posted beyond the progress are not settled yet.
                 SELECT e.user_id, (metadata ->> 'grant_id')::bigint AS entry_id, -sum(amount) AS credits
                 FROM ledger_entry e JOIN ledger_grantprogress p ON p.user_id = e.user_id AND p.seq >= e.seq
                 WHERE reason = 'expiry' GROUP BY 1, 2
             ) posted USING (user_id, entry_id)
             WHERE {_OF_USER} AND coalesce(g.expired, 0) <> coalesce(posted.credits, 0)""",
-        "Of lot {entry_id} {expired} credits expired, but entries say {expected}.",
+        "Of grant {entry_id} {expired} credits expired, but entries say {expected}.",
     ),
     Check(
         "expiry_of_lots_is_awaited",
         f"""SELECT user_id, g.entry_id, g.expires_at FROM ledger_grant g JOIN ledger_balance b USING (user_id)
             WHERE {_OF_USER} AND g.remaining > 0 AND g.expires_at < b.next_expiry_at""",
-        "Lot {entry_id} expires before the balance expects anything to.",
+        "Grant {entry_id} expires before the next expiry that the balance knows.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Reconciliation of reversals: what took credits back, and what gave them back, knew the grants that it concerned."""
+"""Reconciliation of reversals: what took credits back, and gave them back, used the grants that it concerned."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ REVERSAL_CHECKS = (
     ),
     Check(
         "expiries_are_posted_before_other_entries",
-        # A millisecond: a charge may be under way when credits end. More than a period that is due has brought.
+        # A millisecond: a charge may be under way when credits end. More than a due period has brought.
         f"""SELECT b.user_id, lapsed.credits
             FROM (
                 SELECT b.user_id, b.updated_at FROM ledger_balance b

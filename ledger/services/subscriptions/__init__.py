@@ -1,4 +1,4 @@
-"""Subscriptions: plans that bring credits with each period, their renewals, and changes by staff.
+"""Subscriptions: plans with credits for each period, their renewals, and changes by staff.
 
-Above it stand auto-reload (for its months), the admin and `renew_subscriptions`; below it grants.
+Above it are auto-reload (for its months), the admin and `renew_subscriptions`; below it grants.
 """

@@ -1,8 +1,8 @@
-"""Subscriptions: credits that come with each period, and what staff do to that.
+"""Subscriptions: credits with each period, and what staff do to them.
 
-Each service holds the customer's balance first, brings the subscription to where it stands now, looks at the key, and
-then at the rule (docs/decisions/0034). What a renewal brings is decided in the database (`ledger_periods_due`), whether
-a job, a charge or a reader comes first.
+Each service locks the customer's balance first, brings the subscription up to date, looks at the key, and then at the
+rule (docs/decisions/0034). The database decides what a renewal brings (`ledger_periods_due`), whether a job, a charge
+or a reader comes first.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def start_subscription(
     starts_at: dt.datetime | None = None,
     ends_at: dt.datetime | None = None,
 ) -> Done:
-    """Put a customer on a plan; the first period's credits come at once.
+    """Start a subscription; the first period's credits come at once.
 
     Periods are counted from the beginning: the n-th starts n months (or years) after it, on the month's last day where
-    the month is shorter. With `starts_at` they are counted from an earlier moment, and all that was due since comes at
-    once, each period with its own end. Repeating the call with its key answers with the change made then.
+    the month is shorter. With `starts_at` they are counted from an earlier time, and all that was due since comes at
+    once, each period with its own end. Repeating the call with its key returns the change of the first call.
 
     :raises SubscriptionExists: if another one runs
-    :raises PlanNotOffered: if the plan is not on offer, or not by this interval
+    :raises PlanNotOffered: if the plan is not on offer, or not for this interval
     :raises SubscriptionUntimely: if it would begin later than now, or end before
     :raises IdempotencyKeyReused, UnknownCustomer: as all services do
     """
@@ -79,11 +79,12 @@ def change_plan(
     idempotency_key: str,
     at_period_end: bool = False,
 ) -> Done:
-    """Put a subscription on other terms.
+    """Change the plan or interval of a subscription.
 
     More credits for a period of the same length come at once, for what is left of the running period; with
-    `at_period_end`, and in all other cases, the running period stays as it is and the next one has the new terms. To
-    ask for the terms that run takes back a change that waits. Repeating the call with its key answers with what it did.
+    `at_period_end`, and in all other cases, the running period stays as it is and the next one has the new terms.
+    Asking for the current terms takes back a pending change. Repeating the call with its key returns the result of the
+    first call.
 
     :raises SubscriptionNotFound: if none runs that brings credits
     :raises SubscriptionUnchanged: if it has these terms already, is paused, or is about to end
@@ -116,7 +117,7 @@ def change_plan(
 @after_settling
 @transaction.atomic
 def pause_subscription(*, user_id: int, note: str, actor_id: int | None, idempotency_key: str) -> Done:
-    """Let a subscription bring nothing more until it is resumed; what it has brought stays, and ends when it would.
+    """Pause a subscription until it is resumed; credits already granted stay, and expire when they would have.
 
     :raises SubscriptionNotFound, IdempotencyKeyReused: as `change_plan`
     :raises SubscriptionUnchanged: if it is paused already, or about to end
@@ -143,8 +144,8 @@ def pause_subscription(*, user_id: int, note: str, actor_id: int | None, idempot
 def resume_subscription(*, user_id: int, note: str, actor_id: int | None, idempotency_key: str) -> Done:
     """End a pause, or take back a cancellation that waits for the period's end.
 
-    While the period that was paused still runs it goes on. Once it is over a new one begins at this moment, from which
-    periods are counted anew, and its credits come at once; what the time in between would have brought does not.
+    While the paused period still runs it goes on. Once it is over a new one begins now, from which periods are counted
+    anew, and its credits come at once; the credits of the time in between are not granted.
 
     :raises SubscriptionNotFound, IdempotencyKeyReused: as `change_plan`
     :raises SubscriptionUnchanged: if it is neither paused nor canceled
@@ -178,7 +179,7 @@ def resume_subscription(*, user_id: int, note: str, actor_id: int | None, idempo
 def cancel_subscription(
     *, user_id: int, note: str, actor_id: int | None, idempotency_key: str, at_once: bool = False
 ) -> Done:
-    """End a subscription with its period, or `at_once`; what it has brought stays, and ends when it would.
+    """End a subscription with its period, or `at_once`; credits already granted stay, and expire when they would have.
 
     A paused one, and a record kept by hand, end at once.
 
@@ -235,7 +236,7 @@ def _put_off(subscription: Subscription, terms: Terms, asked: Asked) -> Done:
 
 
 def _begin_at(subscription: Subscription, anchor: dt.datetime) -> None:
-    """Let periods be counted from here; the database writes the first one when it is brought up to date."""
+    """Count periods from here; the database writes the first one when the subscription is brought up to date."""
     end = months_after(anchor, MONTHS[BillingInterval(subscription.billing_interval)])
     subscription.anchor_at = subscription.current_period_start = anchor
     subscription.months_elapsed = 0

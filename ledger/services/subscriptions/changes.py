@@ -1,4 +1,4 @@
-"""What every change of a subscription has in common: the lock, the key, the terms, and the record of it."""
+"""What every change of a subscription has in common: the lock, the key, the terms, and its record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ledger.services.idempotency import fingerprint
 
 
 class Done(NamedTuple):
-    """A change of a subscription, and whether this very call made it or an earlier one with the same key."""
+    """A change of a subscription, and whether this call made it or an earlier one with the same key."""
 
     change: SubscriptionChange
     is_replay: bool
@@ -23,7 +23,7 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True)
 class Granted:
-    """Credits that a change brought at once, and their entries: those that end first, and those that stay longer."""
+    """Credits that a change granted at once, and their entries: those that end first, and those that stay longer."""
 
     credits: Decimal = Decimal(0)
     entry: Entry | None = None
@@ -35,7 +35,7 @@ NOTHING = Granted()
 
 @dataclass(frozen=True)
 class Terms:
-    """What a subscription brings: which plan, how often, how much, and how much of it may stay (None: all)."""
+    """The terms of a subscription: its plan, interval, credits a period, and how much may roll over (None: all)."""
 
     plan_id: int
     interval: BillingInterval
@@ -49,7 +49,7 @@ class Terms:
 
     @classmethod
     def pending(cls, subscription: Subscription) -> Terms | None:
-        """Give the terms from the next period on, if they are others."""
+        """Return the terms from the next period on, if they differ."""
         if subscription.pending_plan_id is None or subscription.pending_credits is None:
             return None
         interval = BillingInterval(subscription.pending_interval)
@@ -58,14 +58,14 @@ class Terms:
         )
 
     def put_on(self, subscription: Subscription) -> None:
-        """Let the subscription have these terms from now on."""
+        """Set these terms on the subscription from now on."""
         subscription.plan_id = self.plan_id
         subscription.billing_interval = self.interval
         subscription.credits_per_period = self.credits
         subscription.rollover_cap = self.rollover_cap
 
     def put_off(self, subscription: Subscription) -> None:
-        """Let the subscription have these terms from its next period on."""
+        """Set these terms on the subscription from its next period on."""
         subscription.pending_plan_id = self.plan_id
         subscription.pending_interval = self.interval
         subscription.pending_credits = self.credits
@@ -79,9 +79,9 @@ class Terms:
 
 
 def terms_of_plan(plan: Plan, interval: BillingInterval, *, is_new: bool) -> Terms:
-    """Give the terms on which a plan is sold; one that is off the list stays for those who have it.
+    """Return the terms on which a plan is sold; a withdrawn plan stays for those who have it.
 
-    :raises PlanNotOffered: if it is not sold, or not by this interval
+    :raises PlanNotOffered: if it is not sold, or not for this interval
     """
     credits = plan.credits_per_year if interval == BillingInterval.YEARLY else plan.credits_per_period
     if credits is None:
@@ -93,7 +93,7 @@ def terms_of_plan(plan: Plan, interval: BillingInterval, *, is_new: bool) -> Ter
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody wants to do, and under which key."""
+    """What the caller asks for, and under which key."""
 
     user_id: int
     note: str
@@ -106,7 +106,7 @@ class Asked:
         return fingerprint({**what, "note": self.note, "actor": self.actor_id})
 
     def answered(self) -> Done | None:
-        """Give the change that was made under this key, if any. The caller holds the balance, so no twin is under way.
+        """Return the change made under this key, if any; the caller has locked the balance.
 
         :raises IdempotencyKeyReused: if the key was used for another change
         """
@@ -126,7 +126,7 @@ class Asked:
         effective_at: dt.datetime,
         granted: Granted = NOTHING,
     ) -> Done:
-        """Write down what was done."""
+        """Record the change."""
         change = SubscriptionChange.objects.create(
             user_id=self.user_id,
             subscription=subscription,
@@ -147,7 +147,7 @@ class Asked:
 
 
 def brought_up_to_date(user_id: int) -> dt.datetime:
-    """Hold the customer's balance, do whatever is due by now, and tell that moment.
+    """Lock the customer's balance, do everything that is due, and return the time of that.
 
     :raises UnknownCustomer: if there is no such user
     """

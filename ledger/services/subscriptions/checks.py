@@ -37,7 +37,7 @@ SUBSCRIPTION_CHECKS = (
             JOIN accounts_subscription s  -- without an anchor its periods were lost when a release was taken back
                 ON s.id::text = split_part(e.idempotency_key, ':', 1) AND s.anchor_at IS NOT NULL
             GROUP BY e.user_id, e.id HAVING count(told.entry_id) <> 1""",
-        "Entry {entry_id} of a subscription is told of by {told} periods and changes.",
+        "Entry {entry_id} of a subscription is named by {told} periods and changes.",
     ),
     Check(
         "period_follows_period",
@@ -73,6 +73,6 @@ SUBSCRIPTION_CHECKS = (
                 FROM accounts_subscription WHERE status IN ('active', 'paused') AND anchor_at IS NOT NULL AND {_OF_USER}
             ) due LEFT JOIN ledger_balance b USING (user_id)
             WHERE due.at < coalesce(b.next_expiry_at, 'infinity')""",
-        "The subscription takes its next step at {due_at}, before the balance expects anything to.",
+        "The subscription takes its next step at {due_at}, before the next expiry that the balance knows.",
     ),
 )

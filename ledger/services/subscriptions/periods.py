@@ -1,4 +1,4 @@
-"""Months and periods: when they begin, and what a part of one is worth. The database counts the same way."""
+"""Months and periods: when they begin, and the credits of a part of one. The database counts the same way."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 
 def month_of(moment: dt.datetime) -> dt.datetime:
-    """Give the beginning of the calendar month, in UTC, in which `moment` lies."""
+    """Return the start of the calendar month, in UTC, that contains `moment`."""
     return moment.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def months_after(anchor: dt.datetime, months: int) -> dt.datetime:
-    """Give the moment so many months after `anchor`, in UTC: on the month's last day where the month is shorter.
+    """Return the time `months` after `anchor`, in UTC: on the month's last day where the month is shorter.
 
     :raises OverflowError: if that is after the year 9999
     """
@@ -31,6 +31,6 @@ def months_after(anchor: dt.datetime, months: int) -> dt.datetime:
 
 
 def prorated(credits: Decimal, *, part: dt.timedelta, whole: dt.timedelta) -> Decimal:
-    """Give the credits for `part` of `whole`: exact, then rounded to six places, half up."""
+    """Return the credits for `part` of `whole`: exact, then rounded to six places, half up."""
     numerator, denominator = int(credits / _MICRO) * (part // _MICROSECOND), whole // _MICROSECOND
     return Decimal((2 * numerator + denominator) // (2 * denominator)).scaleb(-6)

@@ -1,4 +1,4 @@
-"""Renewals: beginning the periods that are due, for whoever asks first."""
+"""Renewals: beginning the periods that are due, on the first call that needs them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT_ONCE = dt.timedelta(0)
 
 
 def customers_due(*, user_id: int | None = None, since: dt.timedelta = AT_ONCE) -> list[int]:
-    """Name the customers whose subscription came to the end of a period so long ago, by the database's clock."""
+    """Return the customers whose subscription reached the end of a period that long ago, by the database's clock."""
     by = Now() - since
     period_is_over = Q(status=SubscriptionStatus.ACTIVE, current_period_end__lte=by)
     time_is_over = Q(status=SubscriptionStatus.PAUSED, ends_at__lte=by)
@@ -27,10 +27,10 @@ def customers_due(*, user_id: int | None = None, since: dt.timedelta = AT_ONCE) 
 
 
 def renew_subscription(*, user_id: int) -> int:
-    """Begin the periods of a customer's subscription that are due, in their order; answers how many.
+    """Begin the due periods of a customer's subscription, in order; return how many.
 
-    Repetition finds nothing more, and of several calls at once each period is begun by one. A long history is reckoned
-    in stretches first, so that no charge waits for all of it.
+    Repeating it finds nothing more, and of concurrent calls each period is begun by one. A long history is settled in
+    batches first, so that no charge waits for all of it.
     """
     before = _periods(user_id)
     settle_grants(user_id=user_id)
@@ -38,7 +38,7 @@ def renew_subscription(*, user_id: int) -> int:
 
 
 def current_subscription_of(*, user_id: int, now: dt.datetime) -> Subscription | None:
-    """Find a customer's running subscription as it stands at `now`, whether or not a job has run."""
+    """Return a customer's running subscription as of `now`, whether or not a job has run."""
     found = live_subscription_of(user_id=user_id)
     if found is None or not is_due(found, now=now):
         return found
@@ -47,7 +47,7 @@ def current_subscription_of(*, user_id: int, now: dt.datetime) -> Subscription |
 
 
 def is_due(subscription: Subscription, *, now: dt.datetime) -> bool:
-    """Tell whether its period is over, or its time, and nothing has noticed yet."""
+    """Return whether its period, or the subscription, is over and not settled yet."""
     if subscription.anchor_at is None:
         return False
     ends = subscription.ends_at if subscription.status == SubscriptionStatus.PAUSED else subscription.current_period_end

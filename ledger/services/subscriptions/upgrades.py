@@ -1,4 +1,4 @@
-"""What an upgrade brings at once: the difference, for what is left of the running period."""
+"""Credits that an upgrade brings at once: the difference, for what is left of the running period."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class Upgrade:
-    """From which terms to which, as the subscription's change of this number."""
+    """The old and the new terms, and the number of the change in the subscription."""
 
     before: Terms
     after: Terms
@@ -27,8 +27,8 @@ class Upgrade:
 def grant_upgrade(subscription: Subscription, upgrade: Upgrade, *, now: dt.datetime) -> Granted:
     """Grant the difference of both terms for the rest of the running period, rounded to six places, half up.
 
-    The credits end with the period, save what the new cap lets stay beyond the old one: that ends a period later, or
-    never where nothing is capped. The caller holds the balance.
+    The credits end with the period, except what the new cap lets roll over beyond the old one: that ends a period
+    later, or never without a cap. The caller has locked the balance.
     """
     start, end = subscription.current_period_start, subscription.current_period_end
     anchor, step = subscription.anchor_at or start, MONTHS[upgrade.before.interval]
