@@ -22,7 +22,7 @@ class LedgerConfig(AppConfig):
         "ledger_termschange",
         "ledger_threshold",
     )
-    # What was learnt about a payment, and what was done to auto-reload or a subscription, stays as it was written.
+    # Facts about payments, auto-reload and subscriptions are append-only.
     insert_only_tables = ("ledger_autoreloadevent", "ledger_paymentoutcome", "ledger_subscriptionchange")
     # The SQL functions that the application's role may call.
     doors = (
@@ -48,7 +48,7 @@ class LedgerConfig(AppConfig):
         "ledger_renew",
         "ledger_subscription_due_at",
     )
-    # The triggers that stop even the owner's mistakes; `doctor` looks whether they are in force.
+    # The triggers that prevent even the owner's mistakes; `doctor` checks that they are in force.
     guards = (
         "balance_changes_only_with_seq",
         "balance_notes_crossing",

@@ -17,7 +17,7 @@ from ledger.providers.registry import webhooks_of
 
 @dataclass(frozen=True)
 class Sender:
-    """A provider as the caller. Its calls are not limited."""
+    """A provider as the caller. Its calls are not rate-limited."""
 
     name: str
     pk: None = None
@@ -26,7 +26,7 @@ class Sender:
 
 
 class ProviderSignature(BaseAuthentication):
-    """Authenticates webhooks of the provider with this name in the registry."""
+    """Authenticate webhooks of the provider with this name in the registry."""
 
     def __init__(self, provider: str) -> None:
         self.webhooks = webhooks_of(provider)

@@ -1,4 +1,4 @@
-"""What the ledger refuses, and why."""
+"""The ledger's refusals: domain errors, each with a sentence for the caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.values.timestamps import instant_text
 
 
 class LedgerRefusal(Exception):
-    """Base of the ledger's refusals; `str()` is a sentence for the caller, `extra` goes into the answer."""
+    """Base of the ledger's refusals; `str()` is a sentence for the caller, `extra` goes into the error response."""
 
     extra: dict[str, Any] = {}  # noqa: RUF012  read-only default
 
@@ -94,7 +94,7 @@ class GrantUntimely(LedgerRefusal):
 
 
 class TermsUnchanged(LedgerRefusal):
-    """The balance stands as it was asked to: frozen, not frozen, or with this overdraft limit."""
+    """The terms are already as requested: frozen, not frozen, or with this overdraft limit."""
 
 
 class OverdraftLimitTooLow(LedgerRefusal):
@@ -121,7 +121,7 @@ class SubscriptionNotFound(LedgerRefusal):
 
 
 class SubscriptionUnchanged(LedgerRefusal):
-    """The subscription stands as it was asked to, or cannot be brought there from where it stands."""
+    """The subscription already is as requested, or its state does not allow the action."""
 
 
 class SubscriptionUntimely(LedgerRefusal):
@@ -130,7 +130,7 @@ class SubscriptionUntimely(LedgerRefusal):
 
 
 class PlanNotOffered(LedgerRefusal):
-    """The plan is not on offer, or not by this interval."""
+    """The plan is not on offer, or not for this interval."""
 
 
 class UnknownCustomer(LedgerRefusal):
@@ -144,7 +144,7 @@ class HoldNotFound(LedgerRefusal):
 
 
 class HoldSettled(LedgerRefusal):
-    """Base of the refusals to touch a hold that has come to its end."""
+    """Base of the refusals to change a hold that is settled."""
 
 
 class HoldCaptured(HoldSettled):
@@ -173,7 +173,7 @@ class ChargeNotFound(LedgerRefusal):
 
 
 class RefundExceedsCharge(LedgerRefusal):
-    """More was asked back than is left of a charge; `left` is in credits."""
+    """The refund exceeds what is left of a charge; `left` is in credits."""
 
     def __init__(self, left: Decimal) -> None:
         super().__init__(f"Of this charge {plain(left)} credit(s) are left to give back.")
@@ -181,14 +181,14 @@ class RefundExceedsCharge(LedgerRefusal):
 
 
 class PaymentsOff(LedgerRefusal):
-    """No provider is set up that could take money."""
+    """No payment provider is configured."""
 
     def __init__(self) -> None:
         super().__init__("This site takes no payments.")
 
 
 class PaymentProviderAway(LedgerRefusal):
-    """The provider could not be asked, and nothing was begun."""
+    """The provider could not be reached, and nothing was begun."""
 
     retry_after_seconds = 5
 
@@ -197,7 +197,7 @@ class PaymentProviderAway(LedgerRefusal):
 
 
 class PaymentProviderBusy(PaymentProviderAway):
-    """As many requests wait for the provider as may at once; this one was not sent, and nothing was begun."""
+    """All places for waiting requests to the provider are in use; this one was not sent, and nothing was begun."""
 
     def __init__(self) -> None:
         LedgerRefusal.__init__(self, "Payments are slow just now. Nothing was charged; please try again.")
@@ -209,7 +209,7 @@ class PackageNotFound(LedgerRefusal):
 
 
 class PackageChanged(LedgerRefusal):
-    """The package is not what the buyer expects; `extra` says what it is now. Nothing was charged."""
+    """The package is not what the buyer expects; `extra` has its present terms. Nothing was charged."""
 
     def __init__(self, *, credits: Decimal, price: Decimal, currency: str) -> None:
         super().__init__(
@@ -220,7 +220,7 @@ class PackageChanged(LedgerRefusal):
 
 
 class TooManyTopUps(LedgerRefusal):
-    """So many of a customer's top-ups may come to nothing within an hour, and not more."""
+    """The customer reached the limit of top-ups that fail within an hour."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("Too many payments were declined or not made. Please try again later.")
@@ -228,7 +228,7 @@ class TooManyTopUps(LedgerRefusal):
 
 
 class TooManyNewCards(LedgerRefusal):
-    """So many new cards a customer may bring a day, and not more."""
+    """The customer reached the limit of new cards a day."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("Too many cards were saved today. Please try again later.")
@@ -241,7 +241,7 @@ class PaymentMethodNotFound(LedgerRefusal):
 
 
 class CardDisputed(LedgerRefusal):
-    """A payment by this card is disputed, or was lost in a dispute: it is charged no more."""
+    """A payment by this card is disputed, or was lost in a dispute; it cannot be charged."""
 
     def __init__(self) -> None:
         super().__init__("A payment by this card is disputed. It cannot be charged; please use another one.")
@@ -253,7 +253,7 @@ class PaymentNotFound(LedgerRefusal):
 
 
 class PaymentMismatch(LedgerRefusal):
-    """The provider speaks of another amount, currency or customer than we asked for: nothing is credited."""
+    """The provider reports another amount, currency or customer than we asked for; nothing is credited."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The provider's {what} is not the payment's.")
@@ -265,7 +265,7 @@ class WebhookSignatureInvalid(LedgerRefusal):
 
 
 class WebhookNotUnderstood(LedgerRefusal):
-    """A message of the provider's has a form that we do not know: it has to be sent again when we do."""
+    """A message of the provider has an unknown form; it is refused so that the provider sends it again."""
 
 
 class AutoReloadNotOffered(LedgerRefusal):
@@ -274,7 +274,7 @@ class AutoReloadNotOffered(LedgerRefusal):
 
 
 class ConsentRequired(LedgerRefusal):
-    """Nothing is bought unasked unless the customer agrees to this sentence."""
+    """Automatic purchases require that the customer agrees to this sentence."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(f'Send "consent": true to agree to this: {sentence}')
@@ -282,7 +282,7 @@ class ConsentRequired(LedgerRefusal):
 
 
 class ReloadTermsRefused(LedgerRefusal):
-    """These terms cannot be; `errors` has the sentences of each field."""
+    """These terms are invalid; `errors` has the sentences of each field."""
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         name, sentences = next(iter(errors.items()))

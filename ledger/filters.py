@@ -1,4 +1,4 @@
-"""What the ledger can be narrowed by."""
+"""Filters of the ledger."""
 
 from __future__ import annotations
 

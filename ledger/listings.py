@@ -1,4 +1,4 @@
-"""The Account API's lists of credits, printed from rows: what their serializers declare, of what the selectors find."""
+"""The Account API's lists of credits: rows of the selectors, printed with the fields that the serializers declare."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ledger.serializers.account import AccountHoldSerializer, EntrySerializer, G
 ENTRIES = PrintedRows(EntrySerializer)
 HOLDS = PrintedRows(AccountHoldSerializer)
 GRANTS = PrintedRows(GrantSerializer)
-# They stand for a number and an instant, wherever a queryset takes these.
+# Placeholders for a number and a time, wherever a queryset accepts them.
 _USER: Any = Place("user_id")
 _NOW: Any = Place("now", DateTimeField())
 
 
 @dataclass(frozen=True)
 class LedgerRows(LedgerPages):
-    """The same pages as rows for ENTRIES, each with its seq behind."""
+    """The same pages as rows for ENTRIES, with the seq at the end of each."""
 
     def newest(self, last_seq: int, *, limit: int, offset: int = 0) -> list[Any]:
         page = _page(self.type, has_reference=self.reference is not None)
         asked = {**self._asked(last_seq), "limit": limit, "offset": offset}
-        # A plan for any reference goes through the customer's whole ledger, where there are no statistics.
+        # Without statistics, a plan for any reference would scan the customer's whole ledger.
         return page.read(asked) if self.reference is None else page.read_planned(asked)
 
     def wanted(self) -> int | None:
@@ -60,12 +60,12 @@ class LedgerRows(LedgerPages):
 
 
 def printed_holds_of(*, user_id: int, now: dt.datetime, status: str | None) -> PageSource:
-    """Give `holds_of` as rows for HOLDS."""
+    """Return `holds_of` as rows for HOLDS."""
     return _holds(status).of(user_id=user_id, now=now)
 
 
 def printed_grants_of(*, user_id: int, now: dt.datetime) -> PageSource:
-    """Give `grants_of` as rows for GRANTS."""
+    """Return `grants_of` as rows for GRANTS."""
     return _grants().of(user_id=user_id, now=now)
 
 

@@ -12,7 +12,7 @@ _NONE_CHOSEN = ("", "Choose one…")
 
 
 class AdjustmentForm(OnceForm):
-    """A change of a customer's balance by hand."""
+    """An adjustment of a customer's balance by staff."""
 
     amount = CreditsField(
         allow_negative=True,
@@ -23,7 +23,7 @@ class AdjustmentForm(OnceForm):
 
 
 class FreezingForm(ReasonForm):
-    """Freezing a balance, or ending that: which of both was decided when the form was first shown."""
+    """Freezing or unfreezing a balance; which of the two was decided when the form was first shown."""
 
     frozen = forms.TypedChoiceField(
         choices=[("yes", "Freeze"), ("no", "Unfreeze")],
@@ -33,7 +33,7 @@ class FreezingForm(ReasonForm):
 
 
 class OverdraftForm(ReasonForm):
-    """Another overdraft limit."""
+    """A new overdraft limit."""
 
     limit = CreditsField(
         allow_zero=True,

@@ -1,4 +1,4 @@
-"""Forms of the back office about subscriptions."""
+"""Forms of the back office for subscriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _PlanForm(ReasonForm):
 
 
 class StartForm(_PlanForm):
-    """A new subscription, from now on."""
+    """A new subscription that starts now."""
 
     last_day = forms.DateField(
         required=False,
@@ -32,7 +32,7 @@ class StartForm(_PlanForm):
         plans.queryset = Plan.objects.filter(is_active=True).order_by("code")
 
     def clean_last_day(self) -> dt.datetime | None:
-        """Give the first moment after that day."""
+        """Return the end of that day: 00:00 UTC of the next day."""
         last_day: dt.date | None = self.cleaned_data["last_day"]
         if last_day is None:
             return None
@@ -42,7 +42,7 @@ class StartForm(_PlanForm):
 
 
 class ChangePlanForm(_PlanForm):
-    """Another plan for a subscription that runs."""
+    """Another plan for a running subscription."""
 
     at_period_end = forms.BooleanField(
         required=False,

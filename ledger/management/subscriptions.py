@@ -1,4 +1,4 @@
-"""What the commands about subscriptions answer."""
+"""The output of the commands about subscriptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ledger.services.subscriptions.changes import Done
 
 
 def told(done: Done) -> Result:
-    """Tell what was done, and how the subscription stands."""
+    """Return what was done, and the state of the subscription."""
     change, subscription = done.change, done.change.subscription
     return Result(
         {

@@ -1,4 +1,4 @@
-"""What the API says of credits."""
+"""Responses about credits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ledger.selectors import CreditBalance
 
 
 class CreditBalanceSerializer(serializers.Serializer[CreditBalance]):
-    """What a customer has at one moment: `available` is `balance` less `reserved`."""
+    """A customer's credits at one time: `available` is `balance` less `reserved`."""
 
     user_id = serializers.IntegerField()
     balance = CreditsField(help_text="Sum of all entries.")
@@ -62,7 +62,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
 
 
 class AccountHoldSerializer(serializers.ModelSerializer[Hold]):
-    """Credits set aside, as `ledger.selectors.holds_of` gives them: one that has run out is expired at once."""
+    """Credits set aside, from `ledger.selectors.holds_of`: an expired hold is shown as expired at once."""
 
     user_id = serializers.IntegerField()
     credits = CreditsField(help_text="Credits set aside when it was opened.")
@@ -93,21 +93,21 @@ class AccountHoldSerializer(serializers.ModelSerializer[Hold]):
 
 
 class GrantSerializer(serializers.ModelSerializer[Grant]):
-    """A lot of credits, as `ledger.selectors.grants_of` gives it: one whose time has come is expired at once."""
+    """A grant of credits, from `ledger.selectors.grants_of`: shown as expired from its expiry on."""
 
-    id = serializers.IntegerField(source="entry_id", help_text="Names the lot; the same as entry_id.")
+    id = serializers.IntegerField(source="entry_id", help_text="Id of the grant; the same as entry_id.")
     entry_id = serializers.IntegerField(help_text="The ledger entry that brought the credits.")
     amount = CreditsField(help_text="Credits that it began with.")
     remaining = CreditsField(help_text="Credits of it neither spent nor expired.")
     category = serializers.ChoiceField(choices=GrantCategory.choices, help_text="Bought, or given.")
-    priority = serializers.IntegerField(help_text="0 to 100; lots of a lower number are spent first.")
+    priority = serializers.IntegerField(help_text="0 to 100; grants of a lower number are spent first.")
     effective_at = InstantField(help_text="Since when it counts.")
     expires_at = InstantField(allow_null=True, help_text="From then on what is left is gone; null: never.")
     created_at = InstantField()
     status = serializers.ChoiceField(
         choices=GrantStatus.choices,
         source="status_now",
-        help_text="used: all of it was spent. expired: its time came before that.",
+        help_text="used: all of it was spent. expired: it ended before that.",
     )
 
     class Meta:
@@ -127,7 +127,7 @@ class GrantSerializer(serializers.ModelSerializer[Grant]):
 
 
 class HoldSerializer(serializers.Serializer[Hold]):
-    """Credits set aside, as the services that set them aside see it."""
+    """Credits set aside, as the services that set them aside see them."""
 
     id = serializers.IntegerField()
     user_id = serializers.IntegerField()
@@ -143,7 +143,7 @@ _HOLD = Answer(HoldSerializer, given=["status"])
 
 
 def hold_answer(hold: Hold, now: dt.datetime) -> dict[str, Any]:
-    """Give a hold as it is now: one that has run out is expired at once."""
+    """Return a hold as of `now`: shown as expired from its expiry on."""
     return _HOLD.of(hold, status=hold.status_at(now))
 
 
@@ -157,7 +157,7 @@ class RefundSerializer(EntrySerializer):
 
 
 class BudgetSerializer(serializers.Serializer[Any]):
-    """How much may be spent in a window of time, and how much of it is gone."""
+    """How much may be spent in a window of time, and how much of it is used."""
 
     scope = serializers.ChoiceField(choices=["api_key"], help_text="What it bounds: api_key, the customer's key.")
     window = serializers.ChoiceField(choices=["month"], help_text="How long it runs before it begins anew.")
@@ -168,7 +168,7 @@ class BudgetSerializer(serializers.Serializer[Any]):
 
 
 class InsufficientCreditsSerializer(ErrorSerializer):
-    """A refusal for want of credits."""
+    """A refusal for insufficient credits."""
 
     credits_required = CreditsField(help_text="What the call costs.")
     credits_available = CreditsField(help_text="What can be spent; below 0 within an overdraft.")

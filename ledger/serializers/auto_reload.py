@@ -1,4 +1,4 @@
-"""What the API says of auto-reload, and what it takes."""
+"""Requests and responses about auto-reload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ledger.services.auto_reload.status import ReloadStatus
 
 
 class ReloadChangesSerializer(serializers.Serializer[AutoReload]):
-    """Changes of auto-reload; what is not named stays as it is."""
+    """Changes of auto-reload; omitted fields stay as they are."""
 
     enabled = FlagField(required=False, help_text="On takes consent; off is off at once.")
     threshold = CreditsField(required=False, help_text="Available credits below which it buys.")
@@ -68,7 +68,7 @@ class AutoReloadSerializer(serializers.Serializer[ReloadStatus]):
 
 
 class ReloadPaymentSerializer(serializers.ModelSerializer[Payment]):
-    """What became of one payment that auto-reload began."""
+    """One payment that auto-reload began, and its outcome."""
 
     credits = CreditsField(help_text="Credits that it gives.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
@@ -90,7 +90,7 @@ class ReloadPaymentSerializer(serializers.ModelSerializer[Payment]):
 
 
 class ReloadEventSerializer(serializers.ModelSerializer[AutoReloadEvent]):
-    """One thing that happened to auto-reload, and the terms as they were then."""
+    """One event of auto-reload, with the terms of that time."""
 
     kind = serializers.ChoiceField(choices=ReloadEventKind.choices)
     by = serializers.SerializerMethodField(help_text="Who did it; system: it follows from the rules.")

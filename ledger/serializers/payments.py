@@ -1,4 +1,4 @@
-"""What the API says of buying credits."""
+"""Requests and responses about buying credits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MoneyField(CreditsField):
 
 
 class PackageSerializer(serializers.ModelSerializer[TopUpPackage]):
-    """So many credits for so much money."""
+    """An amount of credits for a price."""
 
     credits = CreditsField(help_text="Credits that it gives.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
@@ -40,7 +40,7 @@ class PackageSerializer(serializers.ModelSerializer[TopUpPackage]):
 
 
 class TopUpRequestSerializer(serializers.Serializer[Payment]):
-    """What to buy, and by which card."""
+    """What to buy, and with which card."""
 
     package = TextField(max_length=50, help_text="The package's code.")
     payment_method_id = WholeNumberField(
@@ -115,7 +115,7 @@ class TopUpSerializer(serializers.ModelSerializer[Payment]):
 
 
 class PaymentMethodSerializer(serializers.ModelSerializer[PaymentMethod]):
-    """A saved card; its number is known to the provider alone."""
+    """A saved card; only the provider knows its number."""
 
     created_at = InstantField()
 

@@ -29,12 +29,12 @@ from ledger.services.holds import expire_holds
 
 
 class CreditsViewSet(LeanViewSet):
-    """What the customer has."""
+    """The customer's credits."""
 
     @extend_schema(
         operation_id="credits",
         summary="Credit balance",
-        description="Balance, reserved and available credits at one moment.",
+        description="Balance, reserved and available credits at one time.",
         tags=["account"],
         responses={200: CreditBalanceSerializer, **REFUSALS},
     )
@@ -48,7 +48,7 @@ LEDGER_SHEET = Sheet(
 
 
 class LedgerViewSet(LeanListViewSet):
-    """How the customer's balance came to be, newest first."""
+    """The entries behind the customer's balance, newest first."""
 
     serializer_class = EntrySerializer
     filterset_class = LedgerFilter
@@ -105,16 +105,16 @@ HOLDS_SHEET = Sheet(
 
 
 class HoldsViewSet(LeanListViewSet):
-    """Credits that are, or were, set aside for work under way."""
+    """Credits that are, or were, set aside for work in progress."""
 
     serializer_class = AccountHoldSerializer
-    queryset = Hold.objects.none()  # each call narrows to the customer's own
+    queryset = Hold.objects.none()  # each call is limited to the customer's own
     filter_backends = ()
 
     @extend_schema(
         operation_id="holds",
         summary="Holds",
-        description="Open and closed holds, newest first. A hold that has run out is expired from that very moment.",
+        description="Open and closed holds, newest first. An expired hold is shown as expired from its expiry on.",
         tags=["account"],
         parameters=[
             HOLD_STATUS,
@@ -140,18 +140,18 @@ GRANTS_SHEET = Sheet(
 
 
 class GrantsViewSet(LeanListViewSet):
-    """The lots that the customer's credits came in."""
+    """The customer's grants."""
 
     serializer_class = GrantSerializer
-    queryset = Grant.objects.none()  # each call narrows to the customer's own
+    queryset = Grant.objects.none()  # each call is limited to the customer's own
     filter_backends = ()
 
     @extend_schema(
         operation_id="grants",
         summary="Grants",
-        description="Lots of credits and what is left of each, newest first. They are spent by priority, then the one "
-        "that expires soonest, promotional before paid, effective first, id. What is left when a lot expires is gone "
-        "from that very moment, except what an open hold had reserved: that stays until the hold ends.",
+        description="Grants and what is left of each, newest first. They are spent by priority, then the one that "
+        "expires soonest, promotional before paid, effective first, id. What is left when a grant expires is "
+        "gone from that time on, except what an open hold had reserved: that stays until the hold ends.",
         tags=["account"],
         parameters=[FORMAT],
         responses=listed(GrantSerializer, "grants"),

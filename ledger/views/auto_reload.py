@@ -1,4 +1,4 @@
-"""The Account API's auto-reload: terms, where it stands, and all that happened."""
+"""The Account API's auto-reload: terms, status and history."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _shown_in_file(event: AutoReloadEvent) -> dict[str, Any]:
 
 
 class AutoReloadViewSet(GenericViewSet[Any]):
-    """Buying credits unasked, by consent."""
+    """Automatic purchases of credits, by consent."""
 
     serializer_class = AutoReloadSerializer
     queryset = AutoReload.objects.none()  # each call reads the customer's own
@@ -79,10 +79,10 @@ class AutoReloadViewSet(GenericViewSet[Any]):
 
 
 class ReloadHistoryViewSet(ListViewSet[AutoReloadEvent]):
-    """What happened to auto-reload, newest first."""
+    """Events of auto-reload, newest first."""
 
     serializer_class = ReloadEventSerializer
-    queryset = AutoReloadEvent.objects.none()  # each call narrows to the customer's own
+    queryset = AutoReloadEvent.objects.none()  # each call is limited to the customer's own
     sheet = Sheet("auto-reload.csv", CSV_COLUMNS, shown=_shown_in_file)
 
     @extend_schema(

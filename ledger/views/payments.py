@@ -43,7 +43,7 @@ CSV_COLUMNS = (
 
 
 class PackagesViewSet(ListViewSet[TopUpPackage]):
-    """What there is to buy."""
+    """The packages on sale."""
 
     serializer_class = PackageSerializer
     queryset = TopUpPackage.objects.filter(is_active=True).order_by("-id")
@@ -60,10 +60,10 @@ class PackagesViewSet(ListViewSet[TopUpPackage]):
 
 
 class TopUpsViewSet(ListViewSet[Payment]):
-    """Credits that the customer buys."""
+    """The customer's purchases of credits."""
 
     serializer_class = TopUpSerializer
-    queryset = Payment.objects.none()  # each call narrows to the customer's own
+    queryset = Payment.objects.none()  # each call is limited to the customer's own
     sheet = Sheet("top-ups.csv", CSV_COLUMNS, shown=lambda payment: TopUpSerializer(payment).data)
 
     @extend_schema(
@@ -134,10 +134,10 @@ class TopUpsViewSet(ListViewSet[Payment]):
 
 
 class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
-    """Cards that the customer lets be charged."""
+    """Cards that the customer lets us charge."""
 
     serializer_class = PaymentMethodSerializer
-    queryset = PaymentMethod.objects.none()  # each call narrows to the customer's own
+    queryset = PaymentMethod.objects.none()  # each call is limited to the customer's own
 
     @extend_schema(
         operation_id="payment_methods",

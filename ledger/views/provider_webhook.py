@@ -1,4 +1,4 @@
-"""Webhooks of payment providers: one path for each provider that sends any."""
+"""Webhooks of payment providers: one path for each provider that sends webhooks."""
 
 from __future__ import annotations
 

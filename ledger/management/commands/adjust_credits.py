@@ -1,4 +1,4 @@
-"""`manage.py adjust_credits`: a balance changed by hand, with a reason, a note and a name under it."""
+"""`manage.py adjust_credits`: adjust a balance, with a reason, a note and an actor."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ledger.services.adjustments import adjust_credits
 
 class Command(OperatorCommand):
     help = (
-        "Post an entry of type adjustment; AMOUNT is signed. Repeating it with its key answers with the entry made "
-        "then. Whoever has this shell is not bound by the admin's limits; the actor is recorded."
+        "Post an entry of type adjustment; AMOUNT is signed. Repeating it with its key returns the entry of the "
+        "first call. The admin's limits do not apply here; the actor is recorded."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

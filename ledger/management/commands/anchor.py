@@ -1,4 +1,4 @@
-"""`manage.py anchor`: a digest of all ledgers, to be kept where nobody who can change them can change it."""
+"""`manage.py anchor`: print a digest of all ledgers, to be stored where those who can change the ledgers cannot."""
 
 from __future__ import annotations
 

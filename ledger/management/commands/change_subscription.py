@@ -1,4 +1,4 @@
-"""`manage.py change_subscription`: another plan, a pause, or the end of one."""
+"""`manage.py change_subscription`: change, pause, resume or cancel a subscription."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py create_customer`: an account made by an operator."""
+"""`manage.py create_customer`: create a customer's account."""
 
 from __future__ import annotations
 

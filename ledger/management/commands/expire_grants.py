@@ -1,4 +1,4 @@
-"""`manage.py expire_grants`: settle the grants whose time has come, and long histories in stretches."""
+"""`manage.py expire_grants`: expire the grants that are due, and settle long histories in batches."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from ledger.services.grants import customers_with_grants_to_settle, grants_due, 
 
 class Command(OperatorCommand):
     help = (
-        "Post what is left of lots whose time has come as expired, and reckon which debits drew on which lots, for "
-        "customers with credits that expire. Balances are exact without it; it keeps the first charge after an expiry "
-        "quick. Safe to run twice, and twice at once; what fails for one customer does not stop the others "
-        "(exit 1)."
+        "Post what is left of expired grants as expired, and settle which debits drew on which grants, for customers "
+        "with credits that expire. Balances are exact without it; it keeps the first charge after an expiry quick. "
+        "Safe to run twice, and twice at once; a failure of one customer does not stop the others (exit 1)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only count lots whose time has come")
+        parser.add_argument("--dry-run", action="store_true", help="only count grants that are due")
 
     @prints_result
     def handle(self, *args: Any, **options: Any) -> Result:

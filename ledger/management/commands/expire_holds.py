@@ -1,4 +1,4 @@
-"""`manage.py expire_holds`: settle what has expired."""
+"""`manage.py expire_holds`: settle expired holds and grants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py grant_credits`: credits bought or given."""
+"""`manage.py grant_credits`: grant credits, bought or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ledger.services.grants import GrantTerms, grant_credits
 
 
 class Command(OperatorCommand):
-    help = "Post an entry of type credit. Repeating it with its key answers with the entry made then."
+    help = "Post an entry of type credit. Repeating it with its key returns the entry of the first call."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="EMAIL", type=text_argument, help="the customer, by email or id")
@@ -33,7 +33,7 @@ class Command(OperatorCommand):
             "--effective-at",
             metavar="T",
             type=instant_argument,
-            help="now or earlier; of like lots the first is spent first",
+            help="now or earlier; of equal grants the first is spent first",
         )
         parser.add_argument("--category", choices=GrantCategory.values, help="promotional is spent before paid")
         parser.add_argument(

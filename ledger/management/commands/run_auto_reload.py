@@ -1,4 +1,4 @@
-"""`manage.py run_auto_reload`: buy credits for customers who run low and have agreed to it."""
+"""`manage.py run_auto_reload`: buy credits for customers who are below their threshold and have agreed to it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Command(OperatorCommand):
         return Result(data, findings=outcomes["refused"], failure=customers.failure)
 
     def _buy(self, due: list[int], customers: Round, step: Callable[[int], None]) -> Counter[str]:
-        """Buy for one after the other; a provider that answers nobody ends the round, and the next one goes on."""
+        """Buy for one customer after another; a provider that does not answer ends the round."""
         outcomes: Counter[str] = Counter()
         silences = 0
         for user_id in due:
@@ -68,7 +68,7 @@ class Command(OperatorCommand):
 
 
 def _reload(user_id: int) -> str:
-    """Buy for one customer; what is refused to one keeps no other waiting."""
+    """Buy for one customer; a refusal does not stop the others."""
     try:
         return reload_one(user_id=user_id, now=timezone.now())
     except LedgerRefusal as refusal:

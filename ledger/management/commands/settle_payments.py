@@ -1,4 +1,4 @@
-"""`manage.py settle_payments`: find out what became of payments, credit them, take back, send receipts."""
+"""`manage.py settle_payments`: look up the outcome of payments, credit them, settle reversals, send receipts."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Command(OperatorCommand):
         with run_lock("settle_payments"):
             states = self._settle(payments_in_doubt(now=timezone.now()), payments)
             outcomes = take_back(reversals_due(), payments)
-        # Money first; a mail server that hangs keeps no other run from the lock.
+        # Money first; a mail server that hangs does not keep other runs from the lock.
         sent = send_notice_emails(customers, now=timezone.now(), most=RECEIPTS_A_RUN, types=RECEIPT_TYPES)
         asked = states.total() + len(payments.failed)
         return _result(asked, states, outcomes, sent, (payments, customers), dry_run=False)
 
     def _settle(self, due: list[int], payments: Round) -> Counter[str]:
-        """Ask about one after the other; a provider that answers nobody ends the asking, and the next round goes on."""
+        """Ask about one payment after another; a provider that does not answer ends the round."""
         states: Counter[str] = Counter()
         silences = 0
         with self.progress("Asking", total=len(due)) as step:
