@@ -36,10 +36,10 @@ class LedgerRows(LedgerPages):
         # Without statistics, a plan for any reference would scan the customer's whole ledger.
         return page.read(asked) if self.reference is None else page.read_planned(asked)
 
-    def wanted(self) -> int | None:
+    def count_matching(self) -> int | None:
         return self._counted(_count(self.type, has_reference=self.reference is not None))
 
-    def others_than_debits(self) -> int | None:
+    def count_other_than_debits(self) -> int | None:
         return self._counted(_count_of_others())
 
     def _counted(self, statement: Statement) -> int | None:

@@ -132,15 +132,15 @@ class LedgerPages:
         if self.reference is None and self.type is None:
             return everything
         if self.reference is None and self.type == EntryType.DEBIT:
-            others = self.others_than_debits()
+            others = self.count_other_than_debits()
             return None if others is None else everything - others
-        return self.wanted()
+        return self.count_matching()
 
-    def wanted(self) -> int | None:
+    def count_matching(self) -> int | None:
         """Count the entries one by one; return None beyond MOST_COUNTED."""
         return counted(self._entries())
 
-    def others_than_debits(self) -> int | None:
+    def count_other_than_debits(self) -> int | None:
         """Count the entries other than debits one by one; return None beyond MOST_COUNTED."""
         return counted(self._in_range().exclude(type=EntryType.DEBIT))
 
@@ -216,7 +216,7 @@ def holds_of(*, user_id: int, now: dt.datetime, status: str | None = None) -> Ho
     """Return a customer's holds, newest first, each with its `status_now` and `settled_at_now`."""
     holds = Hold.objects.of(user_id)
     if status is not None:
-        holds = holds.that_are(status, now)
+        holds = holds.with_status(status, now)
     return holds.as_of(now).defer("fingerprint").newest_first()
 
 

@@ -6,7 +6,7 @@ from config.cli.command import Result
 from ledger.services.subscriptions.changes import Done
 
 
-def told(done: Done) -> Result:
+def change_result(done: Done) -> Result:
     """Return what was done, and the state of the subscription."""
     change, subscription = done.change, done.change.subscription
     return Result(

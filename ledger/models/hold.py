@@ -24,7 +24,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
     def of(self, user_id: int) -> HoldQuerySet:
         return self.filter(user_id=user_id)
 
-    def that_are(self, status: str, now: dt.datetime) -> HoldQuerySet:
+    def with_status(self, status: str, now: dt.datetime) -> HoldQuerySet:
         """Filter by the status as of now: an expired hold is expired, even if its row still says open."""
         match status:
             case HoldStatus.OPEN:

@@ -23,7 +23,7 @@ def receipt_of(payment: Payment, *, paid_at: dt.datetime) -> tuple[str, str]:
     text = f"""\
 Thank you for your payment.
 
-  What      {what_was_bought(payment)}
+  What      {purchase_description(payment)}
   Credits   {plain(payment.credits):,f}
   Paid      {shown_money(payment.amount_minor, payment.currency)}
   When      {paid_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC
@@ -35,7 +35,7 @@ The credits are in your account.
     return subject, text
 
 
-def what_was_bought(payment: Payment) -> str:
+def purchase_description(payment: Payment) -> str:
     """Return what a payment is for, as receipts and bank statements name it."""
     if payment.kind == PaymentKind.AUTO_RELOAD:
         return "Auto-reload"

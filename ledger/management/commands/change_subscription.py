@@ -11,7 +11,7 @@ from accounts.models import BillingInterval
 from accounts.selectors import plan_with_code, user_named
 from config.cli.arguments import idempotency_key_argument, text_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
-from ledger.management.subscriptions import told
+from ledger.management.subscriptions import change_result
 from ledger.services.subscriptions import actions
 from ledger.services.subscriptions.changes import Done
 
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
     def handle(self, *args: Any, **options: Any) -> Result:
         if (options["plan"] is None) == (options["action"] == "plan"):
             raise CommandError("Give --plan with plan, and with nothing else.", returncode=EXIT_USAGE)
-        return told(self._done(options))
+        return change_result(self._done(options))
 
     def _done(self, options: Mapping[str, Any]) -> Done:
         named = {

@@ -10,7 +10,7 @@ from accounts.models import BillingInterval
 from accounts.selectors import plan_with_code, user_named
 from config.cli.arguments import idempotency_key_argument, instant_argument, text_argument
 from config.cli.command import OperatorCommand, Result, prints_result
-from ledger.management.subscriptions import told
+from ledger.management.subscriptions import change_result
 from ledger.services.subscriptions.actions import start_subscription
 
 
@@ -42,4 +42,4 @@ class Command(OperatorCommand):
             actor_id=None,
             idempotency_key=options["idempotency_key"],
         )
-        return told(done)
+        return change_result(done)

@@ -16,7 +16,7 @@ from ledger.services.thresholds import watch_available
 THRESHOLD = "auto_reload"  # the threshold's name
 
 
-class Stands(NamedTuple):
+class LockedCredits(NamedTuple):
     """A customer's credits, read under the lock of the balance, and since when available is below the threshold."""
 
     balance: Decimal
@@ -25,13 +25,13 @@ class Stands(NamedTuple):
     crossed_at: dt.datetime | None
 
 
-def lock_balance(*, user_id: int) -> Stands:
+def lock_balance(*, user_id: int) -> LockedCredits:
     """Lock a customer's balance until the caller's transaction ends; arm the threshold if available is back.
 
     :raises UnknownCustomer: if there is no such user
     """
     row = ledger_call("ledger_look_at_threshold", p_user_id=user_id, p_name=THRESHOLD)
-    return Stands(**row._asdict())
+    return LockedCredits(**row._asdict())
 
 
 def locked_reload(*, user_id: int) -> AutoReload | None:

@@ -32,7 +32,7 @@ from ledger.providers.base import Provider
 from ledger.providers.registry import chosen_provider
 from ledger.services.agreement.locking import (
     THRESHOLD,
-    Stands,
+    LockedCredits,
     lock_balance,
     locked_reload,
     note_event,
@@ -58,7 +58,7 @@ PAYING_TAKES = dt.timedelta(minutes=30)  # for that long, a payment that the cus
 
 
 @dataclass(frozen=True)
-class _Shop:
+class _Offer:
     """The provider, the customer's id there, and the price of credits."""
 
     provider: Provider
@@ -106,42 +106,42 @@ def reload_one(*, user_id: int, now: dt.datetime) -> str:
         return "not_offered"
     except errors.PaymentProviderAway:
         return "away"
-    intent = _decide(user_id, _Shop(provider, customer_id, rate), now, began)
+    intent = _decide(user_id, _Offer(provider, customer_id, rate), now, began)
     if isinstance(intent, str):
         return intent
     return str(ask_provider(intent, provider, intent.created_at).state)
 
 
 @transaction.atomic(durable=True)
-def _decide(user_id: int, shop: _Shop, now: dt.datetime, began: float) -> Payment | str:
+def _decide(user_id: int, offer: _Offer, now: dt.datetime, began: float) -> Payment | str:
     """Write the payment that is due now, or return why none is; this is committed before the provider is called."""
-    stands = lock_balance(user_id=user_id)
+    locked = lock_balance(user_id=user_id)
     now += time_since(began)
     reload = locked_reload(user_id=user_id)
     if reload is None or not reload.enabled:
         return "off"
-    reason = _reason_to_turn_off(reload, shop)
+    reason = _reason_to_turn_off(reload, offer)
     if reason is not None:
         turn_off(reload, reason=reason, now=now)
         return "turned_off"
-    return _reason_to_wait(reload, stands, now) or _buy(reload, stands, shop, now)
+    return _reason_to_wait(reload, locked, now) or _buy(reload, locked, offer, now)
 
 
-def _reason_to_turn_off(reload: AutoReload, shop: _Shop) -> OffReason | None:
+def _reason_to_turn_off(reload: AutoReload, offer: _Offer) -> OffReason | None:
     method = terms_of(reload).method
-    if method.removed_at is not None or method.provider != shop.provider.name:
+    if method.removed_at is not None or method.provider != offer.provider.name:
         return OffReason.METHOD_REMOVED
     if is_disputed(method):
         return OffReason.DISPUTED
-    if reload.currency != shop.rate.currency or shop.rate.price_minor > (reload.price_minor or 0):
+    if reload.currency != offer.rate.currency or offer.rate.price_minor > (reload.price_minor or 0):
         return OffReason.PRICE_CHANGED
     return None
 
 
-def _reason_to_wait(reload: AutoReload, stands: Stands, now: dt.datetime) -> str | None:
-    if stands.crossed_at is None:
+def _reason_to_wait(reload: AutoReload, locked: LockedCredits, now: dt.datetime) -> str | None:
+    if locked.crossed_at is None:
         return "enough"
-    if stands.frozen_at is not None:
+    if locked.frozen_at is not None:
         return "frozen"
     if not reload.user.is_active:
         return "inactive"
@@ -163,22 +163,22 @@ def _has_failed_too_often(reload: AutoReload, now: dt.datetime) -> bool:
     return True
 
 
-def _buy(reload: AutoReload, stands: Stands, shop: _Shop, now: dt.datetime) -> Payment | str:
+def _buy(reload: AutoReload, locked: LockedCredits, offer: _Offer, now: dt.datetime) -> Payment | str:
     terms = terms_of(reload)
     coming = _coming(reload.pk, now)
-    if stands.available + coming >= terms.threshold:
+    if locked.available + coming >= terms.threshold:
         return "coming"
     left = terms.monthly_cap_minor - spent_in_month(user_id=reload.pk, now=now)
     purchase = purchase_for(
-        terms, has=stands.available + coming, left_minor=min(left, LARGEST_CHARGE_MINOR), rate=shop.rate
+        terms, has=locked.available + coming, left_minor=min(left, LARGEST_CHARGE_MINOR), rate=offer.rate
     )
     if purchase is None:
         _note_cap_reached(reload, now)
         return "cap_reached"
-    if stands.balance + coming + purchase.credits > LARGEST:
+    if locked.balance + coming + purchase.credits > LARGEST:
         _wait(reload, now + DAY, now)
         return "full"
-    return _begin(reload, purchase, shop, now)
+    return _begin(reload, purchase, offer, now)
 
 
 def spent_in_month(*, user_id: int, now: dt.datetime) -> int:
@@ -196,7 +196,7 @@ def _coming(user_id: int, now: dt.datetime) -> Decimal:
     return begun.aggregate(credits=Sum("credits"))["credits"] or Decimal(0)
 
 
-def _begin(reload: AutoReload, purchase: Purchase, shop: _Shop, now: dt.datetime) -> Payment:
+def _begin(reload: AutoReload, purchase: Purchase, offer: _Offer, now: dt.datetime) -> Payment:
     key = uuid.uuid4()
     payment = Payment.objects.create(
         user_id=reload.pk,
@@ -204,10 +204,10 @@ def _begin(reload: AutoReload, purchase: Purchase, shop: _Shop, now: dt.datetime
         kind=PaymentKind.AUTO_RELOAD,
         credits=purchase.credits,
         amount_minor=purchase.price_minor,
-        currency=shop.rate.currency,
-        provider=shop.provider.name,
+        currency=offer.rate.currency,
+        provider=offer.provider.name,
         provider_key=key,
-        provider_customer_id=shop.customer_id,
+        provider_customer_id=offer.customer_id,
         idempotency_key=f"auto-reload {key}",
         fingerprint=fingerprint({"auto_reload": str(key)}),
         created_at=now,

@@ -30,7 +30,7 @@ from ledger.services.entries import post_entry
 from ledger.services.payments.cards import remember_card
 from ledger.services.payments.notices import notify_top_up_failed, notify_top_up_succeeded
 from ledger.services.payments.reversals import settle_reversals
-from ledger.services.receipts import what_was_bought
+from ledger.services.receipts import purchase_description
 
 OPERATION = "payment"
 CALL_MAY_TAKE = dt.timedelta(minutes=2)
@@ -45,7 +45,7 @@ def order_of(payment: Payment) -> Order:
         key=payment.provider_key,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
-        description=what_was_bought(payment),
+        description=purchase_description(payment),
         customer_id=payment.provider_customer_id,
         method_id=payment.method.provider_method_id if payment.method is not None else None,
         provider_payment_id=payment.provider_payment_id,

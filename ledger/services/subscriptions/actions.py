@@ -16,7 +16,7 @@ from accounts.selectors import live_subscription_of
 from ledger import errors
 from ledger.models import SubscriptionChange, SubscriptionChangeKind
 from ledger.services.grants import after_settling
-from ledger.services.subscriptions.changes import Asked, Done, Terms, brought_up_to_date, terms_of_plan
+from ledger.services.subscriptions.changes import Asked, Done, Terms, lock_and_renew, terms_of_plan
 from ledger.services.subscriptions.periods import MONTHS, months_after
 from ledger.services.subscriptions.upgrades import Upgrade, grant_upgrade
 
@@ -47,10 +47,10 @@ def start_subscription(
     :raises SubscriptionUntimely: if it would begin later than now, or end before
     :raises IdempotencyKeyReused, UnknownCustomer: as all services do
     """
-    now = brought_up_to_date(user_id)
+    now = lock_and_renew(user_id)
     asked = Asked(user_id, note, actor_id, idempotency_key, {
         "start": plan.pk, "interval": interval, "from": starts_at, "to": ends_at})  # fmt: skip
-    if (earlier := asked.answered()) is not None:
+    if (earlier := asked.replay()) is not None:
         return earlier
     if live_subscription_of(user_id=user_id) is not None:
         raise errors.SubscriptionExists
@@ -59,12 +59,12 @@ def start_subscription(
     if anchor > now or (ends_at is not None and ends_at <= now):
         raise errors.SubscriptionUntimely
     subscription = Subscription(user_id=user_id, started_at=anchor, ends_at=ends_at)
-    terms.put_on(subscription)
+    terms.apply_to(subscription)
     _begin_at(subscription, anchor)
     subscription.save()
-    brought_up_to_date(user_id)
+    lock_and_renew(user_id)
     subscription.refresh_from_db()
-    return asked.done(subscription, Kind.START, terms, effective_at=anchor)
+    return asked.record(subscription, Kind.START, terms, effective_at=anchor)
 
 
 @after_settling
@@ -90,10 +90,10 @@ def change_plan(
     :raises SubscriptionUnchanged: if it has these terms already, is paused, or is about to end
     :raises PlanNotOffered: as `start_subscription`
     """
-    now = brought_up_to_date(user_id)
+    now = lock_and_renew(user_id)
     asked = Asked(user_id, note, actor_id, idempotency_key, {
         "change": plan.pk, "interval": interval, "at_period_end": at_period_end})  # fmt: skip
-    if (earlier := asked.answered()) is not None:
+    if (earlier := asked.replay()) is not None:
         return earlier
     subscription = _running(user_id)
     if subscription.status == SubscriptionStatus.PAUSED:
@@ -105,13 +105,13 @@ def change_plan(
     if terms == before:
         return _keep_terms(subscription, terms, asked, now)
     if terms.interval != before.interval or terms.credits <= before.credits or at_period_end:
-        return _put_off(subscription, terms, asked)
+        return _schedule(subscription, terms, asked)
     number = SubscriptionChange.objects.filter(subscription=subscription).count() + 1
     granted = grant_upgrade(subscription, Upgrade(before, terms, number), now=now)
-    terms.put_on(subscription)
+    terms.apply_to(subscription)
     Terms.forget_pending(subscription)
     subscription.save()
-    return asked.done(subscription, Kind.UPGRADE, terms, effective_at=now, granted=granted)
+    return asked.record(subscription, Kind.UPGRADE, terms, effective_at=now, granted=granted)
 
 
 @after_settling
@@ -122,9 +122,9 @@ def pause_subscription(*, user_id: int, note: str, actor_id: int | None, idempot
     :raises SubscriptionNotFound, IdempotencyKeyReused: as `change_plan`
     :raises SubscriptionUnchanged: if it is paused already, or about to end
     """
-    now = brought_up_to_date(user_id)
+    now = lock_and_renew(user_id)
     asked = Asked(user_id, note, actor_id, idempotency_key, {"pause": True})
-    if (earlier := asked.answered()) is not None:
+    if (earlier := asked.replay()) is not None:
         return earlier
     subscription = _running(user_id)
     if subscription.status == SubscriptionStatus.PAUSED:
@@ -135,8 +135,8 @@ def pause_subscription(*, user_id: int, note: str, actor_id: int | None, idempot
     subscription.paused_at = now
     subscription.next_grant_at = None
     subscription.save()
-    brought_up_to_date(user_id)
-    return asked.done(subscription, Kind.PAUSE, Terms.of(subscription), effective_at=now)
+    lock_and_renew(user_id)
+    return asked.record(subscription, Kind.PAUSE, Terms.of(subscription), effective_at=now)
 
 
 @after_settling
@@ -150,9 +150,9 @@ def resume_subscription(*, user_id: int, note: str, actor_id: int | None, idempo
     :raises SubscriptionNotFound, IdempotencyKeyReused: as `change_plan`
     :raises SubscriptionUnchanged: if it is neither paused nor canceled
     """
-    now = brought_up_to_date(user_id)
+    now = lock_and_renew(user_id)
     asked = Asked(user_id, note, actor_id, idempotency_key, {"resume": True})
-    if (earlier := asked.answered()) is not None:
+    if (earlier := asked.replay()) is not None:
         return earlier
     subscription = _running(user_id)
     if subscription.status != SubscriptionStatus.PAUSED and not subscription.cancel_at_period_end:
@@ -164,14 +164,14 @@ def resume_subscription(*, user_id: int, note: str, actor_id: int | None, idempo
     subscription.canceled_at = None
     if subscription.current_period_end <= now:
         if (pending := Terms.pending(subscription)) is not None:
-            pending.put_on(subscription)
+            pending.apply_to(subscription)
             Terms.forget_pending(subscription)
         _begin_at(subscription, now)
     subscription.next_grant_at = _next_grant_at(subscription)
     subscription.save()
-    brought_up_to_date(user_id)
+    lock_and_renew(user_id)
     subscription.refresh_from_db()
-    return asked.done(subscription, kind, Terms.of(subscription), effective_at=now)
+    return asked.record(subscription, kind, Terms.of(subscription), effective_at=now)
 
 
 @after_settling
@@ -186,9 +186,9 @@ def cancel_subscription(
     :raises SubscriptionNotFound, IdempotencyKeyReused: as `change_plan`
     :raises SubscriptionUnchanged: if it ends with its period already
     """
-    now = brought_up_to_date(user_id)
+    now = lock_and_renew(user_id)
     asked = Asked(user_id, note, actor_id, idempotency_key, {"cancel": True, "at_once": at_once})
-    if (earlier := asked.answered()) is not None:
+    if (earlier := asked.replay()) is not None:
         return earlier
     subscription = _running(user_id, also_kept_by_hand=True)
     waits = not at_once and subscription.status == SubscriptionStatus.ACTIVE and subscription.anchor_at is not None
@@ -201,8 +201,8 @@ def cancel_subscription(
     if not waits:
         subscription.status = SubscriptionStatus.CANCELED
     subscription.save()
-    brought_up_to_date(user_id)
-    return asked.done(
+    lock_and_renew(user_id)
+    return asked.record(
         subscription,
         Kind.CANCEL_LATER if waits else Kind.CANCEL,
         Terms.of(subscription),
@@ -222,17 +222,17 @@ def _keep_terms(subscription: Subscription, terms: Terms, asked: Asked, now: dt.
         raise errors.SubscriptionUnchanged("The subscription has these terms already.")
     Terms.forget_pending(subscription)
     subscription.save()
-    return asked.done(subscription, Kind.PLAN_KEPT, terms, effective_at=now)
+    return asked.record(subscription, Kind.PLAN_KEPT, terms, effective_at=now)
 
 
-def _put_off(subscription: Subscription, terms: Terms, asked: Asked) -> Done:
+def _schedule(subscription: Subscription, terms: Terms, asked: Asked) -> Done:
     if terms == Terms.pending(subscription):
         raise errors.SubscriptionUnchanged("The subscription gets these terms with its next period already.")
     if subscription.next_grant_at is None:
         raise errors.SubscriptionUnchanged("The subscription has no next period.")
-    terms.put_off(subscription)
+    terms.schedule_on(subscription)
     subscription.save()
-    return asked.done(subscription, Kind.PLAN_LATER, terms, effective_at=subscription.next_grant_at)
+    return asked.record(subscription, Kind.PLAN_LATER, terms, effective_at=subscription.next_grant_at)
 
 
 def _begin_at(subscription: Subscription, anchor: dt.datetime) -> None:

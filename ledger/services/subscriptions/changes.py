@@ -57,14 +57,14 @@ class Terms:
             subscription.pending_plan_id, interval, subscription.pending_credits, subscription.pending_rollover_cap
         )
 
-    def put_on(self, subscription: Subscription) -> None:
+    def apply_to(self, subscription: Subscription) -> None:
         """Set these terms on the subscription from now on."""
         subscription.plan_id = self.plan_id
         subscription.billing_interval = self.interval
         subscription.credits_per_period = self.credits
         subscription.rollover_cap = self.rollover_cap
 
-    def put_off(self, subscription: Subscription) -> None:
+    def schedule_on(self, subscription: Subscription) -> None:
         """Set these terms on the subscription from its next period on."""
         subscription.pending_plan_id = self.plan_id
         subscription.pending_interval = self.interval
@@ -105,7 +105,7 @@ class Asked:
         what = {name: _comparable(value) for name, value in self.what.items()}
         return fingerprint({**what, "note": self.note, "actor": self.actor_id})
 
-    def answered(self) -> Done | None:
+    def replay(self) -> Done | None:
         """Return the change made under this key, if any; the caller has locked the balance.
 
         :raises IdempotencyKeyReused: if the key was used for another change
@@ -117,7 +117,7 @@ class Asked:
             raise errors.IdempotencyKeyReused
         return Done(found, is_replay=True)
 
-    def done(
+    def record(
         self,
         subscription: Subscription,
         kind: SubscriptionChangeKind,
@@ -146,7 +146,7 @@ class Asked:
         return Done(change, is_replay=False)
 
 
-def brought_up_to_date(user_id: int) -> dt.datetime:
+def lock_and_renew(user_id: int) -> dt.datetime:
     """Lock the customer's balance, do everything that is due, and return the time of that.
 
     :raises UnknownCustomer: if there is no such user
