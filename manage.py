@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Every command of Tollbook. With no environment at all it serves the demo installation."""
+"""Run a command of Tollbook. Without any settings it uses the demo installation."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("TOLLBOOK_ENV", "development")
     try:
-        _ = settings.DEBUG  # the first look reads them all, and with them the environment
+        _ = settings.DEBUG  # the first access reads all settings and the environment
     except ImproperlyConfigured as refusal:
         sys.exit(f"Tollbook cannot start: {refusal}")
     execute_from_command_line(sys.argv)

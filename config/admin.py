@@ -1,4 +1,4 @@
-"""The back office as a whole: its name, and the record of what staff did in it."""
+"""The back office as a whole: its name, and the log of staff actions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ admin.site.empty_value_display = "–"
 
 @admin.register(LogEntry)
 class LogEntryAdmin(ReadOnlyAdmin):
-    """Who of the staff did what, when, to which object."""
+    """The log of staff actions: who did what, when, to which object."""
 
     list_display = ("action_time", "user", "subject", "get_change_message", "action_flag", "content_type")
     list_display_links = ("action_time",)

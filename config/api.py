@@ -1,4 +1,4 @@
-"""What each refusal becomes over HTTP: the only place that knows both the domain and its status codes."""
+"""The HTTP status and code of each refusal: the only module that knows both the domain and HTTP."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Refusal:
-    """An error answer in the making."""
+    """The parts of an error response."""
 
     status: int
     code: str = ""
@@ -124,9 +124,9 @@ class Refusal:
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Answer what a view raised; None leaves it to become a logged 500.
+    """Return the response for an exception of a view; None lets it become a logged 500.
 
-    The call is counted against its caller's limit, too, when it was refused before the throttle was asked.
+    A call that was refused before the throttle ran is counted against its caller's limit here.
     """
     refusal = _refusal_of(exc)
     if refusal is None:
@@ -149,7 +149,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 
 def status_of(error: BaseException) -> tuple[int, str] | None:
-    """Look a domain error up, by its own class or the nearest base that stands in the table."""
+    """Return the status and code of a domain error, by its class or the nearest base in the table."""
     for kind in type(error).__mro__:
         if kind in STATUS_BY_ERROR:
             return STATUS_BY_ERROR[kind]
@@ -182,7 +182,7 @@ def _of_domain(exc: Exception) -> Refusal | None:
 
 def _of_database(exc: Exception) -> Refusal | None:
     if not is_database_away(exc):
-        return None  # a constraint that no service turned into a refusal is a mistake of ours: a 500
+        return None  # a constraint that no service turned into a refusal is a bug: a 500
     count_database_error(exc)
     logger.error("The database is away.", exc_info=exc)
     return Refusal(503, headers={"Retry-After": RETRY_AFTER_SECONDS})
@@ -211,7 +211,7 @@ def _of_framework(exc: exceptions.APIException) -> Refusal:
 
 
 def _word_as_limit(refusal: Refusal, request: Any) -> None:
-    """Say what every 429 says, whichever limit was reached, and when to come back."""
+    """Set the same sentence for every 429, whichever limit was reached, and when to retry."""
     refusal.code, refusal.detail = WORDS_BY_STATUS[429]
     refusal.extra = {}
     count = count_of(request._request)

@@ -5,12 +5,12 @@ from psycopg.types.json import set_json_dumps
 
 
 class ConfigConfig(AppConfig):
-    """The wiring, listed as an app for its commands, checks and the table of rate windows."""
+    """The project's configuration, an app for its commands, checks and the table of rate windows."""
 
     name = "config"
     verbose_name = "Wiring"
 
     def ready(self) -> None:
-        """Register the system checks, and let documents reach the database with their decimals exact."""
+        """Register the system checks, and a JSON adapter that keeps decimals exact in the database."""
         import_module("config.checks")
         set_json_dumps(import_module("config.values.json").exact_json)

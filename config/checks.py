@@ -1,4 +1,4 @@
-"""System checks of the wiring."""
+"""System checks of the configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Warning, register  # noqa: A004  Dj
 
 @register("database")
 def owner_is_another_login(**_: Any) -> list[CheckMessage]:
-    """Warn when the owner's login is the application's: production refuses that (config/settings.py)."""
+    """Warn if the owner's login is the application's: production refuses that (config/settings.py)."""
     if not os.environ.get("DATABASE_OWNER_URL", "").strip():
         return []
     if settings.DATABASES["owner"]["USER"] != settings.DATABASES["default"]["USER"]:

@@ -1,4 +1,4 @@
-"""The API's document and the page that shows it; both come from the code and load nothing from other hosts."""
+"""The OpenAPI document and the page that shows it; both come from the code and load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BY_MEDIA_TYPE: dict[str, Any] = {**_BY_ACCEPT, str(OpenApiYamlRenderer.media_ty
 
 
 class SchemaNegotiation(DefaultContentNegotiation):
-    """YAML, unless `format=json` or `Accept` ask for JSON."""
+    """Choose YAML, unless `format=json` or `Accept` ask for JSON."""
 
     def select_renderer(
         self,
@@ -69,7 +69,7 @@ class SchemaView(SpectacularAPIView):
         )
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer errors as JSON, whatever the document would have been written in."""
+        """Return errors as JSON, whatever the format of the document."""
         self.request.accepted_renderer = ExactJsonRenderer()
         self.request.accepted_media_type = ExactJsonRenderer.media_type
         answer: Response = super().handle_exception(exc)
@@ -78,7 +78,7 @@ class SchemaView(SpectacularAPIView):
 
 @lru_cache(maxsize=8)
 def _document(media_type: str, urlconf: str) -> bytes:
-    """Write the document in one form, once in each process: it comes from the code, and takes a tenth of a second."""
+    """Return the document in one format, generated once per process: that takes a tenth of a second."""
     made = SchemaGenerator(urlconf=urlconf).get_schema(request=None, public=True)
     renderer = _BY_MEDIA_TYPE[media_type]()
     written: bytes = renderer.render(made, renderer_context={})
@@ -86,7 +86,7 @@ def _document(media_type: str, urlconf: str) -> bytes:
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """`GET /api/docs`: the document for people, from bundled files and without inline scripts."""
+    """`GET /api/docs`: the document as a page, from bundled files and without inline scripts."""
 
     url_name = "schema"
     throttle_classes: ClassVar[list[Any]] = []

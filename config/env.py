@@ -1,4 +1,4 @@
-"""Settings from the environment: each is read once, checked, and refused with a sentence that names it."""
+"""Settings from the environment: each is read once and validated; an error is a sentence that names it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def text(name: str, default: str = "") -> str:
-    """Read a text; unset and empty are the default."""
+    """Read a text; unset and empty mean the default."""
     value: str = _env.str(name, default="").strip()
     return value or default
 
@@ -43,7 +43,7 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def flag(name: str, *, default: bool) -> bool:
-    """Read a yes or no."""
+    """Read a boolean."""
     words = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
     return _parsed(name, default, lambda raw: words[raw.lower()], "true or false")
 
@@ -61,7 +61,7 @@ def whole_number(name: str, default: int, *, least: int = 0, most: int = 2_147_4
 
 
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
-    """Read a list parted by commas."""
+    """Read a list separated by commas."""
     return [word.strip() for word in text(name).split(",") if word.strip()] or list(default)
 
 
@@ -71,7 +71,7 @@ def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
 
 
 def proxies(name: str) -> tuple[list[ipaddress.IPv4Network | ipaddress.IPv6Network], bool]:
-    """Read the same, among which may be the word `unix`; the second value says whether it was."""
+    """Read a list of networks that may include the word `unix`; the second value is whether it does."""
     named = words(name)
     others = [word for word in named if word != "unix"]
     wanted = "addresses or networks such as 10.0.0.0/8, parted by commas, or unix for a Unix socket"
@@ -86,7 +86,7 @@ def _networks(name: str, named: list[str], wanted: str) -> list[ipaddress.IPv4Ne
 
 
 def http_url(name: str, default: str) -> str:
-    """Read an http(s) address."""
+    """Read an http(s) URL."""
 
     def parse(raw: str) -> str:
         parts = urlsplit(raw)
@@ -110,7 +110,7 @@ def price(name: str, default: tuple[Decimal, str] | None) -> tuple[Decimal, str]
 
 
 def refuse_weak(name: str, value: str, *, least: int, known: str = "") -> None:
-    """Refuse a secret that somebody might guess: too short, published, or of few characters over and over.
+    """Refuse a secret that can be guessed: too short, published, or with too few different characters.
 
     :raises ImproperlyConfigured: naming the setting, and not the secret
     """
@@ -134,10 +134,10 @@ def email(name: str, default: str) -> dict[str, Any]:
 
 
 def database(name: str) -> dict[str, Any] | None:
-    """Read a PostgreSQL address, as Django's DATABASES wants it; None when unset.
+    """Read a PostgreSQL URL, as Django's DATABASES needs it; None if unset.
 
     `postgres://user:password@host:port/name?option=value`, as libpq itself reads it: several hosts, and every option
-    that libpq knows. A socket folder goes percent-encoded in the host's place, or as a path before the name:
+    that libpq knows. A socket folder is percent-encoded in place of the host, or a path before the name:
     `postgres://user@:5432//var/run/postgresql/name`.
     """
     raw = text(name)
@@ -161,7 +161,7 @@ _NOT_TO_CHOOSE = {"client_encoding", "replication"}
 
 
 def _postgres_parts(name: str, raw: str) -> dict[str, str]:
-    """Let libpq take an address apart; its complaint may quote the password, so only the option's name is kept."""
+    """Return the parts of a URL as libpq parses it; of its error only the option's name is kept, not a password."""
     scheme, separator, rest = raw.partition("://")
     if scheme not in {"postgres", "postgresql", "psql", "pgsql"} or not separator:
         raise ImproperlyConfigured(f"{name} must look like {_DATABASE_FORM}.")

@@ -1,4 +1,4 @@
-"""Is the process alive, and may it be given work? For load balancers; without credentials and uncounted."""
+"""Liveness and readiness for load balancers, without credentials and not counted against any limit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NOT_READY = inline_serializer(
 
 
 class OpenView(APIView):
-    """A call that needs nobody and counts against nobody."""
+    """A view without authentication and rate limit."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -76,7 +76,7 @@ class ReadyView(OpenView):
 
 
 def run_checks() -> dict[str, str]:
-    """Look at everything that work needs: each check says ok, or what is wrong without telling secrets."""
+    """Run every readiness check; each returns `ok` or what is wrong, without secrets."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -87,7 +87,7 @@ def run_checks() -> dict[str, str]:
 
 
 def audit_line() -> str:
-    """Say what the last full `reconcile` found. Findings are for people: they do not take the service away."""
+    """Return a line about the last full `reconcile`. Findings are for people: they do not make the service unready."""
     audit = last_full_audit()
     if audit is None:
         return "never run"

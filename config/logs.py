@@ -1,4 +1,4 @@
-"""How log lines look: JSON for machines, plain for people; secrets that reach a line are struck out of it."""
+"""Log formatters: JSON for machines, plain for people; secrets in a line are redacted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 ACCESS_FIELDS = ("method", "route", "status", "duration_ms", "user_id", "api_key")
 
-# Nothing of ours logs them; an exception's text or a path might carry one.
+# Our code does not log them; the text of an exception or a path may contain one.
 _SECRETS = (
     (re.compile(r"\b(tb_live_[0-9A-Za-z]{12})_[0-9A-Za-z]{10,}"), r"\1_…"),
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), "…"),
@@ -21,20 +21,20 @@ _SECRETS = (
         r"\1\2…",
     ),
 )
-# What a caller chose and may stand in a line as it is: it ends at the next blank, and is not the `-` of no request.
+# A caller's text that needs no quotes in a line: it has no blank, and is not the `-` that means no request.
 _PLAIN = re.compile(r"(?!-$)[\w.:/+=@{}~%-]+", re.ASCII)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029) if code != 10}
 
 
 def without_secrets(text: str) -> str:
-    """Strike out what looks like a key, a token or a password."""
+    """Redact what looks like a key, a token or a password."""
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request id, and what the record brings along."""
+    """One JSON object a line: time, level, logger, message, request id, and the record's extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         is_access = record.name == "tollbook.access"
@@ -49,16 +49,16 @@ class JsonFormatter(logging.Formatter):
             line |= {name: getattr(record, name) for name in ACCESS_FIELDS}
         if record.exc_info:
             line["exception"] = without_secrets(self.formatException(record.exc_info))
-        return json.dumps(line, default=str)  # ASCII: nothing in it can end the line
+        return json.dumps(line, default=str)  # ASCII: no character in it can end the line
 
 
 def quoted(text: str) -> str:
-    """Put what a caller chose into quotes unless it is one plain word: it must not look like the fields around it."""
+    """Quote a caller's text unless it is one plain word, so that it cannot look like the fields around it."""
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 class LineFormatter(logging.Formatter):
-    """One readable line, and a traceback below it. What callers chose, their request id and path, is quoted."""
+    """One readable line, and a traceback below it. Callers' texts (request id, path) are quoted."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = f"{dt.datetime.fromtimestamp(record.created, dt.UTC):%H:%M:%S.%f}"[:-3]
@@ -75,7 +75,7 @@ class LineFormatter(logging.Formatter):
 
 
 def _message_of(record: logging.LogRecord) -> str:
-    """Say a record's message; Django's own are about paths, which callers choose."""
+    """Return a record's message; the paths in Django's own messages are quoted."""
     if record.name.startswith("django.") and isinstance(record.args, tuple):
         paths = (isinstance(each, str) and each.startswith("/") for each in record.args)
         shown = (quoted(str(each)) if is_path else each for each, is_path in zip(record.args, paths, strict=True))
@@ -84,14 +84,14 @@ def _message_of(record: logging.LogRecord) -> str:
 
 
 class NotOfOneJob(logging.Filter):
-    """Keeps procrastinate from telling of each failed job, with a traceback, what `tollbook.jobs` has told."""
+    """Drop procrastinate's records of failed jobs, which `tollbook.jobs` has logged without a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not str(getattr(record, "action", "")).startswith("job_")
 
 
 class ServerErrorsOnly(logging.Filter):
-    """Keeps Django from calling each refused request a warning: the access line has it."""
+    """Drop Django's warnings about refused requests: the access line reports them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status_code", 500) >= 500

@@ -1,4 +1,4 @@
-"""Sending one email: the one place that talks to the mail server, and what can go wrong there as one error."""
+"""Send one email: the only module that uses the mail server, with one error for every failure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.core.mail.backends.console import EmailBackend as ConsoleBackend
 
-# What Django and Python's email package raise for an address or a text that makes no message: UnicodeError and
+# What Django and Python's email package raise for an invalid address or text: UnicodeError and
 # BadHeaderError are ValueErrors; the parser of addresses also trips over its own indexes.
 _NO_MESSAGE = (ValueError, LookupError, AttributeError, TypeError, MessageError)
 _CLOSING = 421
 
 
 class EmailNotSent(Exception):
-    """An email was not taken by the mail server; `str()` says why.
+    """The mail server did not accept an email; `str()` is the reason.
 
-    `is_about_server`: the next email would fare no better now. `is_hopeless`: this one never will, as it is.
+    `is_about_server`: the next email would fail too. `is_hopeless`: this one will always fail.
     """
 
     def __init__(self, reason: str, *, is_about_server: bool = False, is_hopeless: bool = False) -> None:
@@ -28,20 +28,20 @@ class EmailNotSent(Exception):
 
 
 class EmailBackend(ConsoleBackend):
-    """Emails of a development installation: shown on stderr, since stdout is for data."""
+    """Print the emails of a development installation to stderr, since stdout is for data."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"stream": sys.stderr, **options})
 
 
 def send_email(*, to: str, subject: str, body: str) -> None:
-    """Hand one email to the mail server. It may take EMAIL_TIMEOUT and more: call it in commands, in no transaction.
+    """Send one email. It may take longer than EMAIL_TIMEOUT: call it in commands, outside any transaction.
 
-    :raises EmailNotSent: whatever is wrong with the address, the text or the server, and nothing else
+    :raises EmailNotSent: for every failure of the address, the text or the server; nothing else is raised
     """
     message = EmailMessage(subject=subject, body=body, to=[to])
     try:
-        message.message()  # an address that cannot be encoded is found before anybody is connected to
+        message.message()  # an address that cannot be encoded fails before connecting
     except _NO_MESSAGE as error:
         raise EmailNotSent(f"No email can be made of it: {error}", is_hopeless=True) from error
     try:
@@ -53,9 +53,9 @@ def send_email(*, to: str, subject: str, body: str) -> None:
 
 
 def _is_about_server(error: OSError) -> bool:
-    """Tell whether the next email would fare no better; a refused address or text is a matter of that email alone.
+    """Return whether the next email would fail too; a refused address or text concerns that email alone.
 
-    The sender is the same in all of them. 421 is the server closing, whatever it was asked (RFC 5321, 3.8).
+    All emails have the same sender. 421 means that the server is closing, for any command (RFC 5321, 3.8).
     """
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return any(code == _CLOSING for code, _ in error.recipients.values())

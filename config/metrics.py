@@ -27,11 +27,11 @@ from usage.selectors import last_full_audit, log_months
 
 SCRAPE_MILLISECONDS = 2_000
 MOST_COUNTED = 10_000
-FAILED_WITHIN_HOURS = 48  # a delivery takes up to 24 until it is given up
+FAILED_WITHIN_HOURS = 48  # a delivery is tried for up to 24 hours
 
 
 class MetricsView(View):
-    """The numbers of all processes, and a few that are read from the database while somebody asks."""
+    """The metrics of all processes, and a few that each scrape reads from the database."""
 
     http_method_names = ("get", "head")
 
@@ -57,7 +57,7 @@ def _processes() -> CollectorRegistry:
 
 def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)  # signal 0 only asks
+        os.kill(pid, 0)  # signal 0 only checks
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -66,7 +66,7 @@ def _is_alive(pid: int) -> bool:
 
 
 class _State(Collector):
-    """What the database knows; when it does not answer in time, that is the answer."""
+    """Metrics from the database; if it does not respond in time, only that is reported."""
 
     def collect(self) -> Iterator[Metric]:
         gauges: list[Metric] = []

@@ -1,4 +1,4 @@
-"""What the wiring itself remembers: nothing about anybody's business."""
+"""Tables of the configuration itself: no business data."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from django.db import models
 
 
 class RateWindow(models.Model):
-    """How much of one caller's current minute has been leased to processes.
+    """The number of calls of one caller's current minute that are leased to processes.
 
     Written by config/http/rate_windows.py alone. The table is UNLOGGED: after a crash of the server
-    everybody starts a fresh minute.
+    every caller starts a new minute.
     """
 
     subject = models.CharField(

@@ -1,4 +1,4 @@
-"""The registry of this process's counters: what counts for Prometheus registers here; `config.metrics` prints it."""
+"""The registry of this process's Prometheus metrics; `config.metrics` prints it."""
 
 from __future__ import annotations
 

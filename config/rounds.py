@@ -1,4 +1,4 @@
-"""Rounds over customers: one whose turn fails keeps nobody else waiting."""
+"""Rounds over customers: a failed turn does not stop the others."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ logger = logging.getLogger("tollbook.rounds")
 
 
 class Round:
-    """A round over customers, or over things of theirs: each has a turn of its own, whose failure ends with it.
+    """A round over customers or their rows: each has its own turn, whose failure ends only that turn.
 
-    A failure is told at once by `say`, counted, and the round goes on: whatever the database or our own code raised.
-    Only a database that is away ends the round, since nobody else would fare better. Who has failed is in `failed`,
-    so that later turns of the same customer can be left out.
+    A failure of the database or of our code is reported at once by `say` and counted, and the round continues. Only a
+    database that is away ends the round, since every turn would fail. `failed` holds the customers that failed, so that
+    later turns of the same customer can be left out.
     """
 
     def __init__(
         self, of: str = "customer", *, say: Callable[[str], None] = logger.error, in_transaction: bool = False
     ) -> None:
         self.of = of
-        self._in_transaction = in_transaction  # of the caller, who will take all of it back: a rehearsal
+        self._in_transaction = in_transaction  # the caller's transaction, which is rolled back: a dry run
         self.failed: dict[object, Exception] = {}
         self._say = say
         self._lost = 0
 
     @contextmanager
     def turn(self, name: object) -> Iterator[None]:
-        """Run the block as the turn of one customer; what it raises ends the block, and no more.
+        """Run the block as the turn of one customer; an exception ends the block and not the round.
 
-        Whatever the block wrote in a transaction of its own is rolled back; `in_transaction` of the caller's, the turn
-        is a savepoint.
+        What the block wrote in its own transaction is rolled back; with `in_transaction` the turn is a savepoint in the
+        caller's transaction.
 
         :raises django.db.Error: if the database is away: the connection is lost, for the third time in a row
         """
@@ -54,7 +54,7 @@ class Round:
 
     @property
     def failure(self) -> str | None:
-        """One sentence for the end of the round that names who failed; None: nobody."""
+        """Return a sentence for the end of the round that names the customers that failed; None if none did."""
         if not self.failed:
             return None
         names = ", ".join(str(name) for name in list(self.failed)[:_NAMED])
@@ -67,7 +67,7 @@ class Round:
         if is_lost and (self._in_transaction or self._lost == MOST_LOST):
             raise error
         if is_lost:
-            connection.close()  # the next turn connects anew
+            connection.close()  # the next turn reconnects
         self.failed[name] = error
         sentence = f"{self.of.capitalize()} {name}: {sentence_of(error)}"
         if is_accident(error):

@@ -60,9 +60,9 @@ if _application is None:
     )
 _connection = {
     "CONN_MAX_AGE": env.whole_number("DATABASE_CONN_MAX_AGE", 600),
-    # No health checks: they ask the server once more for each request. Hot reads and calls reconnect by themselves.
+    # No health checks: they add a query to each request. Hot reads and calls reconnect by themselves.
     "CONN_HEALTH_CHECKS": False,
-    # PgBouncer in transaction mode hands each transaction to any server connection: no cursor outlives one.
+    # PgBouncer in transaction mode runs each transaction on any server connection: no cursor outlives one.
     "DISABLE_SERVER_SIDE_CURSORS": True,
 }
 # Lets config/db/calls.py prepare; Django's own cursors never do. Beside the options of the address: TLS, hosts, limits.
@@ -153,7 +153,7 @@ if len(JWT_SIGNING_KEY.encode()) < 32:
     raise ImproperlyConfigured("JWT_SIGNING_KEY must have at least 32 bytes (RFC 7518, 3.2), or be left unset.")
 if IN_PRODUCTION:
     env.refuse_weak("JWT_SIGNING_KEY", JWT_SIGNING_KEY, least=32, known=DEVELOPMENT_KEY)
-# Sign what the ends of all ledgers were (docs/decisions/0046): the first signs, the others still count.
+# Sign the anchors of all ledgers (docs/decisions/0046): the first key signs, the others still verify.
 _DEVELOPMENT_ANCHOR_KEY = "development-only-anchor-key-of-nobody"
 ANCHOR_KEYS = env.words("ANCHOR_KEYS", () if IN_PRODUCTION else (_DEVELOPMENT_ANCHOR_KEY,))
 if any(len(_key.encode()) < 32 for _key in ANCHOR_KEYS):
@@ -170,7 +170,7 @@ API_KEYS_PER_CUSTOMER = env.whole_number("API_KEYS_PER_CUSTOMER", 50, least=1)
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_TOKEN_LIFETIME = timedelta(days=7)
 REFRESH_REUSE_GRACE = timedelta(seconds=10)
-CLOCK_LEEWAY = timedelta(seconds=30)  # how far ahead another machine's clock may be that signs tokens (iat, nbf)
+CLOCK_LEEWAY = timedelta(seconds=30)  # how far ahead the clock of another machine that signs tokens may be (iat, nbf)
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
     "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
@@ -186,10 +186,10 @@ SERVER_THREADS = env.whole_number("SERVER_THREADS", 4, least=1, most=1_000)  # o
 PROVIDER_CALLS_AT_ONCE = env.whole_number("PROVIDER_CALLS_AT_ONCE", max(1, SERVER_THREADS // 4), least=1)
 PAYMENT_PROVIDER = env.choice("PAYMENT_PROVIDER", "none" if IN_PRODUCTION else "fake", ("none", *PROVIDERS))
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
-STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two while one takes the other's place
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # two during a rotation
 STRIPE_ACCOUNT = env.text("STRIPE_ACCOUNT")  # only where messages name it
-STRIPE_API_URL = env.http_url("STRIPE_API_URL", "")  # another than Stripe's own: for tests
-# What auto-reload takes for 1,000 credits; None: it is not offered (docs/decisions/0033).
+STRIPE_API_URL = env.http_url("STRIPE_API_URL", "")  # overrides Stripe's address: for tests
+# What auto-reload charges for 1,000 credits; None: it is not offered (docs/decisions/0033).
 AUTO_RELOAD_PRICE = env.price("AUTO_RELOAD_PRICE", None if IN_PRODUCTION else (Decimal("10.00"), "USD"))
 try:
     if AUTO_RELOAD_PRICE is not None and not in_minor_units(*AUTO_RELOAD_PRICE):
@@ -217,7 +217,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")
 
 # --- Webhooks to customers (docs/webhooks.md) -----------------------------------------------------------------
 WEBHOOKS_PER_CUSTOMER = env.whole_number("WEBHOOKS_PER_CUSTOMER", 10, least=1)
-WEBHOOKS_MAY_REACH = env.networks("WEBHOOKS_MAY_REACH")  # besides the public internet
+WEBHOOKS_MAY_REACH = env.networks("WEBHOOKS_MAY_REACH")  # in addition to the public internet
 if IN_PRODUCTION and any(not network.prefixlen for network in WEBHOOKS_MAY_REACH):
     raise ImproperlyConfigured("WEBHOOKS_MAY_REACH must not be everything in production: name the networks meant.")
 WEBHOOKS_HTTPS_ONLY = IN_PRODUCTION
@@ -237,7 +237,7 @@ CHARGE_BATCHING = env.flag("CHARGE_BATCHING", default=True)
 RATE_LIMIT_PER_KEY = env.whole_number("RATE_LIMIT_PER_KEY", 6_000, least=1)
 RATE_LIMIT_PER_USER = env.whole_number("RATE_LIMIT_PER_USER", 6_000, least=1)
 RATE_LIMIT_PER_ADDRESS = env.whole_number("RATE_LIMIT_PER_ADDRESS", 600, least=1)
-KEEP_QUERY_STRINGS = env.flag("KEEP_QUERY_STRINGS", default=False)  # clients write tokens there
+KEEP_QUERY_STRINGS = env.flag("KEEP_QUERY_STRINGS", default=False)  # clients put tokens there
 METERING_SPOOL = env.text("METERING_SPOOL")  # a folder of this machine (docs/metering.md)
 METERING_SPOOL_BYTES = env.whole_number("METERING_SPOOL_BYTES", 64 * 1024 * 1024, least=4096)
 JSON_BODY_BYTES = 1024 * 1024
@@ -289,7 +289,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Jobs (config/jobs/schedule.py) ------------------------------------------------------------------------
-PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""  # the schedule names them all
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""  # the schedule lists them all
 
 # --- Transport ----------------------------------------------------------------------------------------
 if IN_PRODUCTION:
@@ -310,14 +310,14 @@ ADMIN_SESSION_HOURS = env.whole_number("ADMIN_SESSION_HOURS", 12, least=1, most=
 SESSION_COOKIE_AGE = ADMIN_SESSION_HOURS * 3600
 X_FRAME_OPTIONS = "DENY"
 
-# What a page may load and do: our own files, nothing inline, nothing from elsewhere (config/http/content_security.py).
+# What a page may load: our own files, nothing inline, nothing from other hosts (config/http/content_security.py).
 _OURS, _NOTHING = ["'self'"], ["'none'"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": _NOTHING,
         "script-src": _OURS,
         "style-src": _OURS,
-        "img-src": [*_OURS, "data:"],  # Swagger UI draws its arrows so
+        "img-src": [*_OURS, "data:"],  # Swagger UI's arrows
         "font-src": _OURS,
         "connect-src": _OURS,
         "form-action": _OURS,
@@ -356,8 +356,8 @@ LOGGING = {
     },
     "loggers": {
         "django.request": {"filters": ["server_errors"]},
-        "django.security": {"level": "CRITICAL"},  # a bad host or form is its caller's: the access line has it
-        "psycopg.pool": {"level": "ERROR"},  # a worker says once that the database is away
+        "django.security": {"level": "CRITICAL"},  # the client's error: the access line reports it
+        "psycopg.pool": {"level": "ERROR"},  # the worker itself logs once that the database is away
         "procrastinate": {"level": "WARNING"},
         "procrastinate.worker": {"filters": ["not_of_one_job"]},
     },
@@ -366,7 +366,7 @@ LOGGING = {
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 if IN_PRODUCTION and METRICS_TOKEN:
     env.refuse_weak("METRICS_TOKEN", METRICS_TOKEN, least=16)
-METRICS_FOLDER = env.text("PROMETHEUS_MULTIPROC_DIR")  # read by prometheus_client itself, which takes "" for a folder
+METRICS_FOLDER = env.text("PROMETHEUS_MULTIPROC_DIR")  # read by prometheus_client itself, which treats "" as a folder
 if not METRICS_FOLDER:
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 elif not os.access(METRICS_FOLDER, os.W_OK | os.X_OK):

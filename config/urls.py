@@ -1,4 +1,4 @@
-"""Every path of this site. API paths have no trailing slash; with one they are not found."""
+"""Every path of this site. API paths have no trailing slash; with one they are a 404."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff actions on customers, and on what is theirs."""
+"""Staff actions on customers and their rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config.backoffice.staff_action import StaffAction, Target
 
 
 class CustomerAction(StaffAction[Target]):
-    """A staff action on a customer or on a row of theirs: whose account it is decides who may do it."""
+    """A staff action on a customer or one of the customer's rows; the account decides which staff may do it."""
 
     @classmethod
     def may_touch(cls, viewer: Any, target: Target) -> bool:

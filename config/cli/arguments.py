@@ -1,4 +1,4 @@
-"""Types of command arguments: what cannot be read is wrong usage (exit 2), said in one sentence."""
+"""Types of command arguments: an invalid value is a usage error (exit 2) of one sentence."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from config.values.idempotency_keys import NotAnIdempotencyKey, parse_idempotenc
 from config.values.text import INVALID_TEXT, is_invalid_text
 from config.values.times import NotAnInstant, parse_instant
 
-MOST = 1_200  # of anything that is counted in months: a hundred years
+MOST = 1_200  # the most of anything counted in months: a hundred years
 
 
 def credits_argument(text: str) -> Decimal:
-    """Read a positive amount of credits."""
+    """Parse a positive amount of credits."""
     return _credits(text)
 
 
 def free_credits_argument(text: str) -> Decimal:
-    """Read an amount of credits that may be 0, such as a price."""
+    """Parse an amount of credits that may be 0, such as a price."""
     return _credits(text, allow_zero=True)
 
 
 def signed_credits_argument(text: str) -> Decimal:
-    """Read an amount of credits that may be negative, but not 0."""
+    """Parse an amount of credits that may be negative, but not 0."""
     return _credits(text, allow_negative=True)
 
 
 def instant_argument(text: str) -> dt.datetime:
-    """Read a moment, in UTC; a date means its midnight."""
+    """Parse a point in time, in UTC; a date means its midnight."""
     return _instant(text)
 
 
 def end_argument(text: str) -> dt.datetime:
-    """Read the end of a range, in UTC; a date includes its whole day."""
+    """Parse the end of a range, in UTC; a date includes its whole day."""
     return _instant(text, end=True)
 
 
 def idempotency_key_argument(text: str) -> str:
-    """Read the caller's name for what is asked."""
+    """Parse an idempotency key."""
     try:
         return parse_idempotency_key(text)
     except NotAnIdempotencyKey as error:
@@ -48,21 +48,21 @@ def idempotency_key_argument(text: str) -> str:
 
 
 def count_argument(text: str) -> int:
-    """Read a number of months or the like: 1 to 1200."""
+    """Parse a count, such as of months: 1 to 1200."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
         raise ArgumentTypeError(f"Write a whole number from 1 to {MOST}.")
     return int(text)
 
 
 def priority_argument(text: str) -> int:
-    """Read a place in an order: 0 to 100, lower is earlier."""
+    """Parse a priority: 0 to 100, lower is earlier."""
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 100):
         raise ArgumentTypeError("Write a whole number from 0 to 100.")
     return int(text)
 
 
 def text_argument(text: str) -> str:
-    """Read a text that a person wrote; blanks alone are none."""
+    """Parse a text that a person wrote; it must not be blank."""
     if is_invalid_text(text):
         raise ArgumentTypeError(INVALID_TEXT)
     if not text.strip():

@@ -25,7 +25,7 @@ EXIT_ERROR, EXIT_USAGE, EXIT_FINDINGS, EXIT_LOCKED = 1, 2, 3, 4
 
 
 class Findings(CommandError):
-    """The run completed and has findings: exit 3."""
+    """The command completed and has findings: exit 3."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} finding{'' if count == 1 else 's'}.", returncode=EXIT_FINDINGS)
@@ -36,9 +36,9 @@ class Result:
     """What a command prints on stdout."""
 
     data: Mapping[str, Any]  # the object that --json prints
-    text: str | None = None  # what is printed without --json; None prints the data, one line for each name
-    findings: int = 0  # more than 0: exit 3, after the output
-    failure: str | None = None  # what failed in part of the run: exit 1, after the output
+    text: str | None = None  # printed without --json; None prints the data, one line for each name
+    findings: int = 0  # above 0: exit 3, after the output
+    failure: str | None = None  # a partial failure: exit 1, after the output
 
 
 class OperatorCommand(BaseCommand):
@@ -61,7 +61,7 @@ class OperatorCommand(BaseCommand):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command, and turn every failure into a sentence and an exit code."""
+        """Run the command and turn every failure into a sentence and an exit code."""
         try:
             return super().execute(*args, **options)
         except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""One run at a time, over all processes and machines: a lock that dies with its holder."""
+"""One run of a command at a time, over all processes and machines: a lock that ends with its holder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHERE name IN ('idle_in_transaction_session_timeout', 'statement_timeout', 'tran
 
 
 class AnotherRunHoldsTheLock(Exception):
-    """Somebody else is doing this already, or the server has not yet noticed that they were killed."""
+    """Another run holds the lock, or was killed and the server has not noticed yet."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Another run of {name} holds the lock.")
@@ -30,10 +30,10 @@ class AnotherRunHoldsTheLock(Exception):
 
 @contextmanager
 def run_lock(name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold the lock called `name` while the block runs.
+    """Hold the lock called `name` for the block.
 
-    It belongs to one open transaction on a connection of its own, not to a session: PgBouncer in transaction
-    mode keeps that on one server connection, and the server ends it when the holder is gone.
+    It belongs to an open transaction on its own connection, not to a session: PgBouncer in transaction mode
+    keeps a transaction on one server connection, and the server ends it when the holder is gone.
 
     :raises AnotherRunHoldsTheLock: if it is not free within `wait_seconds`
     """
@@ -45,12 +45,12 @@ def run_lock(name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]
         _take(connection, name, until=time.monotonic() + wait_seconds)
         yield
     finally:
-        with suppress(db.Error):  # the work is done, whether or not the server still hears that
+        with suppress(db.Error):  # the work is done, even if the connection is lost
             connection.close()
 
 
 def lock_number(name: str) -> int:
-    """Turn a lock's name into the 64 bits, signed, that PostgreSQL knows it by."""
+    """Return the signed 64-bit number of a lock's name, for PostgreSQL's advisory locks."""
     return int.from_bytes(hashlib.sha256(f"tollbook run lock: {name}".encode()).digest()[:8], "big", signed=True)
 
 

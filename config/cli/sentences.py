@@ -1,4 +1,4 @@
-"""Any exception, said in one sentence: what a person at a terminal, or in a log, is told."""
+"""One sentence for any exception, for terminals and logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.db.failures import is_database_away
 
 
 def sentence_of(error: BaseException) -> str:
-    """Say in one line what went wrong; an accident of ours is named by its class."""
+    """Return one line about an error; an unexpected one is named by its class."""
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted."
     if isinstance(error, db.Error):
@@ -25,7 +25,7 @@ def sentence_of(error: BaseException) -> str:
 
 
 def is_accident(error: BaseException) -> bool:
-    """Tell whether nobody foresaw it, so that only a traceback says more: no refusal, and nothing of the database's."""
+    """Return whether an error is unexpected and needs a traceback: neither a refusal nor an error of the database."""
     if isinstance(error, db.Error | ValidationError | KeyboardInterrupt):
         return False
     is_worded = not hasattr(builtins, type(error).__name__) or isinstance(error, OSError)

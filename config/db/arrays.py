@@ -1,4 +1,4 @@
-"""Columns of many rows as PostgreSQL's arrays: psycopg writes them element by element, in many times the time."""
+"""Text literals of PostgreSQL arrays, for columns of many rows: psycopg's own adaptation is many times slower."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def text_array(values: Iterable[str]) -> str:
-    """Write any texts."""
+    """Return the array literal of any texts."""
     texts = list(values)
     if not texts:
         return "{}"
@@ -17,5 +17,5 @@ def text_array(values: Iterable[str]) -> str:
 
 
 def plain_array(values: Iterable[object]) -> str:
-    """Write numbers, instants or digests in hexadecimal, which need no quotes; None becomes NULL."""
+    """Return the array literal of values that need no quotes: numbers, timestamps, hex digests; None becomes NULL."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

@@ -1,4 +1,4 @@
-"""Calls of SQL functions: one round trip each, and the one place where a call is tried again."""
+"""Calls of SQL functions: one round trip each, and the only place that retries them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from config.db.prepared import is_connection_lost, run_prepared, sqlstate
 
 TRIES = 4  # the first, and at most three more
 _WORTH_ANOTHER_TRY = {
-    "40001",  # serialization_failure: a twin with the same key won; the next try finds what it made
+    "40001",  # serialization_failure: a call with the same key won; the next try finds its result
     "40P01",  # deadlock_detected
 }
-# unique_violation of these means what 40001 means: a twin with the same key has just committed.
+# unique_violation of these means the same as 40001: a call with the same key has just committed.
 _KEY_CONSTRAINTS = {
     "entry_key_is_used_once_per_operation",
     "operation_key_is_used_once_per_operation",
@@ -27,7 +27,7 @@ _KEY_CONSTRAINTS = {
 }
 
 
-# What has to be done, in transactions of its own, before a call that was refused by this code is worth another try.
+# What to run, in its own transactions, before a call that failed with this code is tried again.
 first_do: dict[str, Callable[[Error], None]] = {}
 
 
@@ -37,27 +37,27 @@ def _row_type(function: str, columns: tuple[str, ...]) -> Any:
 
 
 def call(function: str, /, **arguments: Any) -> Any:
-    """Call an SQL function with named arguments and answer its one row, as `call_rows` does.
+    """Call an SQL function with named arguments and return its one row, as `call_rows` does.
 
-    :raises django.db.Error: whatever is left after the last try
+    :raises django.db.Error: if the last try fails
     """
     (row,) = call_rows(function, **arguments)
     return row
 
 
 def call_rows(function: str, /, **arguments: Any) -> list[Any]:
-    """Call an SQL function with named arguments and answer its rows, named tuples of its columns.
+    """Call an SQL function with named arguments and return its rows, named tuples of its columns.
 
-    Outside a transaction the call is one of its own: it happens wholly or not at all. Every function called
-    so takes an idempotency key (or changes nothing by repetition), so it is safe to try again after a lost
-    race, a deadlock or a lost connection: at most three times, with jitter.
+    Outside a transaction the call is its own transaction: all or nothing. Every function called here has an
+    idempotency key (or changes nothing by repetition), so it is safe to retry after a lost race, a deadlock
+    or a lost connection: at most three times, with jitter.
 
-    :raises django.db.Error: whatever is left after the last try
+    :raises django.db.Error: if the last try fails
     """
     statement = _statement(function, tuple(arguments))
     for attempt in range(1, TRIES + 1):
         try:
-            # A savepoint, so that a refused try does not spoil the caller's own transaction.
+            # A savepoint, so that a failed try does not abort the caller's transaction.
             with transaction.atomic() if connection.in_atomic_block else nullcontext():
                 columns, rows = run_prepared(statement, list(arguments.values()))
                 return list(map(_row_type(function, columns)._make, rows))

@@ -1,4 +1,4 @@
-"""Counting rows without reading all of a long list."""
+"""Count rows without reading all of a long list."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ MOST_COUNTED = 1_000
 
 
 def counted(rows: QuerySet[Any]) -> int | None:
-    """Count rows that have no number of their own; None: there are more than MOST_COUNTED."""
+    """Return the number of rows; None if there are more than MOST_COUNTED."""
     found = rows.order_by()[: MOST_COUNTED + 1].count()
     return found if found <= MOST_COUNTED else None

@@ -1,4 +1,4 @@
-"""Errors of the database that pass: a later attempt may succeed, so the caller is told to come back."""
+"""Temporary errors of the database: a later attempt may succeed, so the caller is told to retry."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _database_errors = Counter(
 
 
 def is_database_away(error: BaseException | None) -> bool:
-    """Tell whether a later try may succeed: server gone or full, statement or lock timed out, deadlock."""
+    """Return whether a later try may succeed: server gone or full, statement or lock timed out, deadlock."""
     if isinstance(error, (db.OperationalError, db.InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return True
     return error is not None and is_connection_lost(error)
 
 
 def count_database_error(error: BaseException) -> None:
-    """Count an error for which a caller is told to come back."""
+    """Count an error for which a caller is told to retry."""
     known = _DATABASE_ERRORS.get(sqlstate(error))
     lost = isinstance(error, db.OperationalError | db.InterfaceError) or is_connection_lost(error)
     _database_errors.labels(known or ("connection" if lost else "other")).inc()

@@ -1,4 +1,4 @@
-"""Freezing SQL: what `current/` says now becomes a released file, its undo file and the migration that runs them."""
+"""Freeze SQL: write the changes of `current/` as a released file, its undo file and the migration that runs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
 
 
 class CannotFreeze(Exception):
-    """There is nothing to freeze, or its name will not do."""
+    """There is nothing to freeze, or the name is invalid."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class AppSql:
 
 
 def freeze(app: AppSql, name: str, *, again: bool = False, others: tuple[AppSql, ...] = ()) -> list[Path]:
-    """Write what leads from the released definitions to the current ones, and return the files: all of them or none.
+    """Write the SQL from the released definitions to the current ones and return the files: all of them or none.
 
-    `again` writes the newest one anew, which is only right until somebody else may have run it. The migration follows
+    `again` rewrites the newest one, which is only right while nobody else can have run it. The migration depends on
     the newest of `others` whose definitions the new ones mention.
 
     :raises CannotFreeze: if nothing has changed, or the name is malformed or taken
@@ -127,7 +127,7 @@ def _pair(dependency: tuple[str, str]) -> str:
 
 
 def _write_all(texts: dict[Path, str], *, checksums: Path, may_replace: bool) -> None:
-    """Write the files, then their checksums; where one fails, put back what was there."""
+    """Write the files, then their checksums; if one fails, restore the former contents."""
     there = {path: path.read_bytes() if path.exists() else None for path in [*texts, checksums]}
     try:
         for path, text in texts.items():

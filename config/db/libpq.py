@@ -1,7 +1,7 @@
-"""One prepared statement, run straight through libpq: for the hot paths, outside any transaction of Python's.
+"""Run one prepared statement directly through libpq: for hot paths, outside any open transaction.
 
-psycopg's cursors are generators around a non-blocking libpq: good for many things, and half of the time that a small
-statement takes in Python. Values and rows are still converted by psycopg, errors are psycopg's own.
+psycopg's cursors are generators around a non-blocking libpq, which take half of the time that a small statement spends
+in Python. Values and rows are still converted by psycopg, errors are psycopg's own.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from psycopg import errors, pq
 from psycopg.adapt import PyFormat, Transformer
 
 # A statement that the server no longer has (DEALLOCATE ALL, a pooler), or whose columns a migration has changed: it
-# was refused before it ran, so it is prepared anew and run again.
+# failed before it ran, so it is prepared and run again.
 _PREPARE_ANEW = frozenset({"26000", "0A000"})
 
 Name = tuple[str, tuple[int, ...]]
 
 
 class _Statement(NamedTuple):
-    """A statement that the server has prepared; what it answers is known from then on."""
+    """A statement that the server has prepared, with the columns of its result."""
 
     name: bytes
     columns: tuple[str, ...]
 
 
 class Rows(NamedTuple):
-    """What a statement answered."""
+    """The result of a statement."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -45,7 +45,7 @@ _statements: WeakKeyDictionary[psycopg.Connection[Any], dict[Name, _Statement]] 
 
 
 def execute(connection: psycopg.Connection[Any], statement: str, values: Sequence[Any]) -> Rows:
-    """Run a statement whose places are `%s`, prepared once a connection, in a transaction of its own.
+    """Run a statement whose places are `%s`, prepared once per connection, in its own transaction.
 
     :raises psycopg.Error: as a cursor does
     """
@@ -91,10 +91,10 @@ def _state(result: pq.abc.PGresult) -> str:
 
 
 def _error(connection: psycopg.Connection[Any], result: pq.abc.PGresult) -> psycopg.Error:
-    """Make the error of a result that is not what was asked for.
+    """Return the error of a failed result.
 
-    The server names every error of its own by an SQLSTATE. One without comes from libpq itself, which has lost the
-    server; its connection may not say BAD yet, and psycopg would call it a plain DatabaseError.
+    Every error of the server has an SQLSTATE. One without comes from libpq itself, which has lost the server; its
+    connection may not have the status BAD yet, and psycopg would raise a plain DatabaseError.
     """
     if not _state(result):
         return psycopg.OperationalError(connection.pgconn.get_error_message())

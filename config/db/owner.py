@@ -1,4 +1,4 @@
-"""The owner's login, for what the application's role may not do."""
+"""Connections as the owner, for what the application's role may not do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django.db.backends.utils import CursorWrapper
 
 @contextmanager
 def as_owner() -> Iterator[CursorWrapper]:
-    """Give a cursor in one transaction of the tables' owner, on a connection of its own; committed at the end.
+    """Open a cursor in one transaction of the tables' owner, on its own connection; committed at the end.
 
-    For operators' commands: nothing that serves requests owns a table (docs/decisions/0002).
+    Only for operators' commands: requests never run as the owner (docs/decisions/0002).
     """
     connection = connections.create_connection("owner")
     try:

@@ -1,4 +1,4 @@
-"""Prepared statements: what the hot paths run, parsed and planned once a connection.
+"""Prepared statements for the hot paths, parsed and planned once per connection.
 
 Django's own cursors put the values into the text of a statement and so cannot prepare it; for a small statement
 that costs as much as running it. Behind a PgBouncer that does not know prepared statements,
@@ -27,15 +27,15 @@ _WITHOUT_A_STATE = (OperationalError, InterfaceError, psycopg.OperationalError, 
 
 
 def sqlstate(error: BaseException) -> str:
-    """Give the five characters by which PostgreSQL names an error; empty when there are none."""
+    """Return PostgreSQL's five-character code of an error; empty if it has none."""
     return getattr(error.__cause__ or error, "sqlstate", None) or ""
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether the server hung up, so that a new connection may fare better.
+    """Return whether the connection was lost, so that a new one may succeed.
 
-    What libpq itself finds has no SQLSTATE: psycopg raises it as an OperationalError, an InterfaceError, or, when only
-    the result tells that the server has gone, as a plain DatabaseError.
+    Errors of libpq itself have no SQLSTATE: psycopg raises an OperationalError, an InterfaceError or, if only the
+    result shows that the server has gone, a plain DatabaseError.
     """
     if not isinstance(error, Error | psycopg.Error):
         return False
@@ -47,7 +47,7 @@ def is_connection_lost(error: BaseException) -> bool:
 
 
 def run_prepared(statement: str, values: Sequence[Any]) -> Rows:
-    """Run a statement once, in the transaction that is open or in one of its own, and read all that it answers.
+    """Run a statement once, in the open transaction or in its own, and return all its rows.
 
     :raises django.db.Error: as Django's cursors do
     """
@@ -66,12 +66,12 @@ def run_prepared(statement: str, values: Sequence[Any]) -> Rows:
 
 
 def read_prepared(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Read rows; a connection that was lost while it idled is made anew, once."""
+    """Return rows; reconnect once if the connection was lost while idle."""
     return read_with_names(statement, values).rows
 
 
 def read_with_names(statement: str, values: Sequence[Any]) -> Rows:
-    """Read rows and the names of their columns, as `read_prepared` reads rows."""
+    """Return rows and the names of their columns; otherwise as `read_prepared`."""
     try:
         return run_prepared(statement, values)
     except Error as error:
@@ -84,7 +84,7 @@ def read_with_names(statement: str, values: Sequence[Any]) -> Rows:
 def _run(server: psycopg.Connection[Any], statement: str, values: Sequence[Any]) -> Rows:
     if server.autocommit:
         return libpq.execute(server, statement, values)
-    with psycopg.Cursor(server) as cursor:  # which begins the transaction, where none has begun
+    with psycopg.Cursor(server) as cursor:  # begins the transaction if none is open
         cursor.execute(statement.encode(), values, prepare=True)
         return _all_of(cursor)
 

@@ -1,4 +1,4 @@
-"""What the application's database role may do: see everything, write what is not guarded, call the doors."""
+"""Rights of the application's role: read everything, write unguarded tables, call the entry functions (doors)."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _DOORS = """
 
 
 def guarded_tables() -> list[str]:
-    """Name the tables that only SQL functions may write, as each app lists them in its AppConfig."""
+    """Return the tables that only SQL functions may write, as each app lists them in its AppConfig."""
     return [table for app in apps.get_app_configs() for table in getattr(app, "guarded_tables", ())]
 
 
 def insert_only_tables() -> list[str]:
-    """Name the tables whose rows the application may add but never change."""
+    """Return the tables whose rows the application may insert but not change."""
     return [table for app in apps.get_app_configs() for table in getattr(app, "insert_only_tables", ())]
 
 
 def doors() -> list[str]:
-    """Name the SQL functions that the application may call, as each app lists them in its AppConfig."""
+    """Return the SQL functions that the application may call, as each app lists them in its AppConfig."""
     return [door for app in apps.get_app_configs() for door in getattr(app, "doors", ())]
 
 
 def grant_application_rights(owner: BaseDatabaseWrapper, role: str) -> None:
-    """Give the application's role its rights on everything that migrations made, and take away all others.
+    """Grant the application's role its rights on everything that migrations created; revoke all others.
 
-    Repetition changes nothing. Where one login is both owner and application there is nothing to give; the
-    triggers still stand, and a system check warns.
+    Repetition changes nothing. Where one login is both owner and application there is nothing to grant; the
+    triggers still apply, and a system check warns.
     """
     name = sql.Identifier(role)
-    # In one transaction: what is given to all tables is taken from the guarded ones before anybody sees it.
+    # In one transaction: rights granted on all tables are revoked from the guarded ones before they take effect.
     with transaction.atomic(using=owner.alias), owner.cursor() as cursor:
         cursor.execute("SELECT current_user")
         if cursor.fetchone() == (role,):
@@ -60,7 +60,7 @@ def grant_application_rights(owner: BaseDatabaseWrapper, role: str) -> None:
             writing = sql.SQL("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {} FROM {}")
             cursor.execute(writing.format(sql.Identifier("public", table), name))
 
-        cursor.execute(_GUARDED, [insert_only_tables()])  # those that the migrations so far have made
+        cursor.execute(_GUARDED, [insert_only_tables()])  # those that exist so far
         for (table,) in cursor.fetchall():
             cursor.execute(
                 sql.SQL("REVOKE UPDATE, DELETE, TRUNCATE ON {} FROM {}").format(sql.Identifier("public", table), name)

@@ -1,4 +1,4 @@
-"""Several reads that see the same moment."""
+"""Several reads of one consistent state."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from django.db import connection, transaction
 def snapshot() -> Iterator[None]:
     """Run the reads of a block on one consistent snapshot (REPEATABLE READ, READ ONLY).
 
-    Inside a transaction that is open already, the reads join it as they are: its isolation was settled
-    by its first statement.
+    Inside an open transaction the reads join it as it is: its isolation was fixed by its first statement.
     """
     if connection.in_atomic_block:
         yield

@@ -1,7 +1,7 @@
-"""Querysets as prepared statements: built once a process, filled anew at each call.
+"""Querysets as prepared statements: built once per process, filled with values at each call.
 
-Building a small queryset and turning it into SQL takes longer than the server needs to answer it. A statement here is
-built from the same querysets, with places where a call's own values go.
+Building a small queryset and compiling it to SQL takes longer than the server needs to run it. A statement here is
+built from the same querysets, with places for the values of each call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLACE = re.compile(r"%(?:\((\w+)\)s|s|%)")
 
 
 class Place(Expression):
-    """Stands in a queryset for a value that each call gives, by its name."""
+    """A placeholder in a queryset for a named value of each call."""
 
     def __init__(self, name: str, output_field: Field[Any, Any] | None = None) -> None:
         super().__init__(output_field=output_field)
@@ -42,10 +42,10 @@ class Statement:
 
     @classmethod
     def of(cls, queryset: QuerySet[Any, Any]) -> Statement:
-        """Build the statement of a queryset in which Places stand for each call's values.
+        """Build the statement of a queryset with Places for each call's values.
 
-        All its other values belong to the statement and are written into it, so that a plan may count on them: a
-        partial index of open holds is of use only to a statement that says `open`.
+        All other values are literals of the statement, so that the planner knows them: a partial index of open holds
+        can only be used by a statement that contains `open`.
 
         :raises TypeError: if one of them is neither text nor a number
         """
@@ -61,11 +61,11 @@ class Statement:
         return cls(_PLACE.sub(lambda found: "%s" if found[1] else found[0], text), places)
 
     def counted(self, *, most: int) -> Statement:
-        """Give the statement that counts its rows, and stops when there are more than `most`."""
+        """Return the statement that counts its rows and stops above `most`."""
         return Statement(f"SELECT count(*) FROM ({self.text} LIMIT {most + 1}) AS counted", self.places)
 
     def cut(self) -> Statement:
-        """Give the statement of `limit` rows after the first `offset`."""
+        """Return the statement of `limit` rows after the first `offset`."""
         return Statement(f"{self.text} LIMIT %s OFFSET %s", (*self.places, "limit", "offset"))
 
     def read(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -73,15 +73,15 @@ class Statement:
         return read_prepared(self.text, self.filled(values))
 
     def read_planned(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run it planned anew for these very values, where one plan cannot serve all of them."""
+        """Run it with a new plan for these values, where one plan does not suit all of them."""
         with connection.cursor() as cursor:
             cursor.execute(self.text, self.filled(values))
             return cursor.fetchall()  # type: ignore[no-any-return]
 
     def filled(self, values: Mapping[str, Any]) -> list[Any]:
-        """Give the values in the order of their places.
+        """Return the values in the order of their places.
 
-        Whole numbers are sent as bigint, however small: another type would be another statement to prepare.
+        Whole numbers are always sent as bigint: another type would be another prepared statement.
         """
         found = [values[place] for place in self.places]
         return [Int8(value) if type(value) is int else value for value in found]

@@ -1,4 +1,4 @@
-"""How long somebody who has used up what a window allows has to wait: one rule for guesses, purchases and endpoints."""
+"""How long to wait after a limit within a window is used up: one rule for guesses, purchases and endpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 def seconds_to_wait(
     made: QuerySet[Any], allowed: int, window: dt.timedelta, now: dt.datetime, *, at: str = "created_at"
 ) -> int:
-    """Return in how many whole seconds fewer than `allowed` rows lie within the window; 0 when that is so now.
+    """Return in how many whole seconds fewer than `allowed` rows lie within the window; 0 if fewer do at `now`.
 
     `at` names the column that says when a row was made.
     """

@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""A finding of `manage.py doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be, in a sentence that says what to do about it."""
+    """One problem, in a sentence that says what to do about it."""
 
     check: str
     detail: str

@@ -1,4 +1,4 @@
-"""The settings, as Django and we see them, and what this machine keeps for them."""
+"""Checks of the settings, and of what this machine stores for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_COUNTED = 10_000
 
 
 def site_settings() -> Iterator[Finding]:
-    """Nothing in the settings is known to be wrong; in production also nothing that is fit for a demo only."""
+    """Check the settings by Django's own checks; in production also that none is only fit for a demo."""
     for message in checks.run_checks(include_deployment_checks=settings.IN_PRODUCTION, databases=["default"]):
         if message.is_serious(checks.WARNING) and not message.is_silenced():
             hint = f" {message.hint}" if message.hint else ""
@@ -39,7 +39,7 @@ def site_settings() -> Iterator[Finding]:
 
 
 def provider_key(name: str) -> Iterator[Finding]:
-    """Where customers pay by this provider, they pay real money."""
+    """Check that customers who pay by this provider pay real money."""
     if name != settings.PAYMENT_PROVIDER or not settings.IN_PRODUCTION:
         return
     problem = webhooks_of(name).key_problem()
@@ -48,7 +48,7 @@ def provider_key(name: str) -> Iterator[Finding]:
 
 
 def anchors() -> Iterator[Finding]:
-    """The ends of the ledgers are signed by a key, and not by one that everybody knows."""
+    """Check that the ends of the ledgers are signed, and not by a published key."""
     if settings.IN_PRODUCTION and not settings.ANCHOR_KEYS:
         yield Finding(
             "anchors",
@@ -58,7 +58,7 @@ def anchors() -> Iterator[Finding]:
 
 
 def spool() -> Iterator[Finding]:
-    """The spool of metered services can be written, and nothing waits in it."""
+    """Check that the spool of metered services is writable and empty."""
     spool = configured_spool()
     if spool is None:
         return
@@ -69,21 +69,21 @@ def spool() -> Iterator[Finding]:
 
 
 def payments() -> Iterator[Finding]:
-    """No payment waits for somebody to ask what became of it."""
+    """Check that no open payment waits for settle_payments."""
     waiting = len(payments_in_doubt(now=timezone.now() - dt.timedelta(hours=1)))
     if waiting:
         yield Finding("payments", f"Nobody has asked for an hour about {waiting} open payments: run settle_payments.")
 
 
 def alerts() -> Iterator[Finding]:
-    """No customer waits to be told that their credits ran low."""
+    """Check that no alert about low credits waits for send_alerts."""
     untold = count_unnotified(before=timezone.now() - dt.timedelta(hours=1))
     if untold:
         yield Finding("alerts", f"{untold} customers' alerts were not told for an hour: run send_alerts.")
 
 
 def auto_reload() -> Iterator[Finding]:
-    """Nobody who runs low and has agreed to buy waits for somebody to do it."""
+    """Check that no due auto-reload waits for run_auto_reload."""
     an_hour_ago = timezone.now() - dt.timedelta(hours=1)
     waiting = len(reloads_due(now=an_hour_ago, crossed_by=an_hour_ago))
     if waiting and settings.AUTO_RELOAD_PRICE is not None:
@@ -91,7 +91,7 @@ def auto_reload() -> Iterator[Finding]:
 
 
 def webhooks() -> Iterator[Finding]:
-    """No webhook delivery waits for somebody to make it."""
+    """Check that no due webhook delivery waits for deliver_webhooks."""
     waiting = deliveries_due(now=timezone.now() - dt.timedelta(hours=1))[:_MOST_COUNTED].count()
     if waiting:
         many = f"{waiting} or more" if waiting == _MOST_COUNTED else str(waiting)
@@ -99,7 +99,7 @@ def webhooks() -> Iterator[Finding]:
 
 
 def subscriptions() -> Iterator[Finding]:
-    """No subscription waits for its next period to begin: balances are exact all the same, and lists are not."""
+    """Check that no due renewal waits for renew_subscriptions: balances are exact without it, lists are not."""
     waiting = len(customers_due(since=dt.timedelta(hours=1)))
     if waiting:
         yield Finding("subscriptions", f"{waiting} subscriptions were due an hour ago: run renew_subscriptions.")

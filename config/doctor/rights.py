@@ -1,4 +1,4 @@
-"""The two logins: the application may read everything, write what is not guarded and call the doors, and no more."""
+"""Checks of the two logins: the application may read all tables, write unguarded ones, call the doors, and no more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config.db.owner import as_owner
 from config.db.roles import doors, guarded_tables, insert_only_tables
 from config.doctor.finding import Finding
 
-# Guarded tables with their partitions: who owns them, and what the application may do.
+# Guarded tables with their partitions: their owner, and what the application may do.
 _TABLES = """
     SELECT c.relname, c.relowner::regrole::text AS owner,
         pg_has_role(current_user, c.relowner, 'MEMBER') AS is_owner,
@@ -51,7 +51,7 @@ _MIGRATE = "run manage.py migrate, which gives each role its rights"
 
 
 def logins() -> Iterator[Finding]:
-    """There are two logins, and each is what it should be."""
+    """Check that there are two logins with the right attributes."""
     name, is_superuser, *others, may_create = _rows(_ROLE)[0]
     if is_superuser:
         yield Finding("logins", f"{name}, the application's login, is a superuser: no guard holds it. Use another.")
@@ -77,7 +77,7 @@ def logins() -> Iterator[Finding]:
 
 
 def tables() -> Iterator[Finding]:
-    """Guarded tables are read, and never written past the doors."""
+    """Check that guarded tables can be read, and written only through the doors."""
     there = _rows(_TABLES, [*guarded_tables(), "django_migrations"])
     for name in sorted(set(guarded_tables()) - {row[0] for row in there}):
         yield Finding("rights", f"The table {name} is not there: run manage.py migrate.")
@@ -91,7 +91,7 @@ def tables() -> Iterator[Finding]:
 
 
 def functions() -> Iterator[Finding]:
-    """The doors are open, everything else is closed."""
+    """Check that the application may call the doors and no other function."""
     there = {name: (is_open, is_unpinned) for name, is_open, is_unpinned in _rows(_FUNCTIONS)}
     is_owner = any(row[2] for row in _rows(_TABLES, guarded_tables()))
     for name in sorted(set(doors()) - {name for name, (is_open, _) in there.items() if is_open}):

@@ -1,4 +1,4 @@
-"""The server: its version, what it promises about durability, the limits of our role, its clock."""
+"""Checks of the server: its version, durability, the timeouts of the application's role, its clock."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _LIMITS = {
 
 
 def version() -> Iterator[Finding]:
-    """PostgreSQL is new enough."""
+    """Check that PostgreSQL is new enough."""
     major = _shown("server_version_num") // 10_000
     if major < OLDEST_VERSION:
         yield Finding("version", f"The server is PostgreSQL {major}: upgrade it to {OLDEST_VERSION} or newer.")
 
 
 def durability() -> Iterator[Finding]:
-    """What was committed survives a crash."""
+    """Check that committed data survives a crash."""
     for name, (good, otherwise) in _DURABLE.items():
         value = _setting(name)
         if value not in good:
@@ -46,7 +46,7 @@ def durability() -> Iterator[Finding]:
 
 
 def timeouts() -> Iterator[Finding]:
-    """No statement of the application waits or runs for ever."""
+    """Check that no statement of the application can wait or run without end."""
     for name, advised in _LIMITS.items():
         if _setting(name) == "0":
             user = connection.settings_dict["USER"]
@@ -56,7 +56,7 @@ def timeouts() -> Iterator[Finding]:
 
 
 def clock() -> Iterator[Finding]:
-    """This machine and the database's agree on the time."""
+    """Check that the clocks of this machine and the database's agree."""
     skew = min((_skew() for _ in range(ROUND_TRIPS)), key=abs)
     if abs(skew) > MOST_SKEW:
         ahead = "ahead of" if skew > dt.timedelta(0) else "behind"
@@ -68,7 +68,7 @@ def clock() -> Iterator[Finding]:
 
 
 def _skew() -> dt.timedelta:
-    """Give how far the database's clock is ahead, less what the journey may explain."""
+    """Return how far the database's clock is ahead, less the round-trip time."""
     before = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")

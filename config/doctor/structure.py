@@ -1,4 +1,4 @@
-"""The database's own promises: triggers, constraints and indexes are there, valid, and in force everywhere."""
+"""Checks of the schema: triggers, constraints and indexes exist, are valid, and apply to every partition."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _PARTITIONS = """
 
 
 def migrations() -> Iterator[Finding]:
-    """The database is what this version of the code expects."""
+    """Check that every migration of this version is applied, and no other."""
     found = run_checks()["migrations"]
     if found != "ok":
         yield Finding("migrations", f"Migrations: {found}. Run manage.py migrate.")
 
 
 def triggers() -> Iterator[Finding]:
-    """What is append-only is guarded, on every partition too."""
+    """Check that append-only tables are guarded by triggers, on every partition too."""
     there = _rows(_TRIGGERS)
     wanted = {name for app in apps.get_app_configs() for name in getattr(app, "guards", ())}
     for name in sorted(wanted - {name for name, _, _ in there}):
@@ -69,7 +69,7 @@ def triggers() -> Iterator[Finding]:
 
 
 def constraints() -> Iterator[Finding]:
-    """Every constraint and index that the models declare is there and valid."""
+    """Check that every constraint and index that the models declare exists and is valid."""
     there = {name for (name,) in _rows(_CONSTRAINTS)}
     for name in sorted(_declared() - there):
         yield Finding("constraints", f"{name} is missing or not valid: restore it from the migration that made it.")
@@ -78,7 +78,7 @@ def constraints() -> Iterator[Finding]:
 
 
 def partitions() -> Iterator[Finding]:
-    """The next month of the request log has its place already."""
+    """Check that the request log has a partition for the next month."""
     there = set(log_months())
     this_month = timezone.now().date().replace(day=1)
     next_month = months_earlier(this_month, -1).date()
@@ -92,7 +92,7 @@ def partitions() -> Iterator[Finding]:
 
 
 def _declared() -> set[str]:
-    """Name what models declare, and what their apps add in SQL."""
+    """Return the names of constraints and indexes that models declare, and that their apps add in SQL."""
     names = {name for app in apps.get_app_configs() for name in getattr(app, "sql_constraints", ())}
     for label in _OUR_APPS:
         for model in apps.get_app_config(label).get_models():

@@ -1,4 +1,4 @@
-"""What goes between here and the database, and who may read it."""
+"""Checks of the connections to the database: whether others can read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEMANDED = {"require", "verify-ca", "verify-full"}
 
 
 class Link(NamedTuple):
-    """One login's connection as it stands: to which host, at which address, encrypted or not, and by which rule."""
+    """One login's connection: its host, its address, whether it is encrypted, and its sslmode."""
 
     variable: str
     host: str
@@ -26,13 +26,13 @@ class Link(NamedTuple):
 
     @classmethod
     def of(cls, variable: str, opened: Any) -> Link:
-        """Look at an open connection of psycopg's."""
+        """Return the facts about an open connection of psycopg."""
         sslmode = opened.info.get_parameters().get("sslmode", "")
         return cls(variable, opened.info.host, opened.info.hostaddr, opened.pgconn.ssl_in_use, sslmode)
 
     @property
     def stays_here(self) -> bool:
-        """Tell whether it leaves this machine: Unix sockets and loopback addresses do not."""
+        """Return whether it stays on this machine: Unix sockets and loopback addresses do."""
         if self.host.startswith(("/", "@")):
             return True
         return bool(self.address) and ipaddress.ip_address(self.address.partition("%")[0]).is_loopback
@@ -50,10 +50,10 @@ class Link(NamedTuple):
 
 
 def transport() -> Iterator[Finding]:
-    """No connection crosses a network in clear."""
+    """Check that no connection crosses a network unencrypted."""
     connection.ensure_connection()
     yield from Link.of("DATABASE_URL", connection.connection).findings()
-    # That the owner cannot sign in is a finding of "logins".
+    # "logins" reports an owner that cannot sign in.
     with suppress(db.Error), closing(connections.create_connection("owner")) as owner:
         owner.ensure_connection()
         yield from Link.of("DATABASE_OWNER_URL", owner.connection).findings()

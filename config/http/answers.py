@@ -1,4 +1,4 @@
-"""The one shape of an error, and the sentences for those that no view words itself."""
+"""The format of every error, and the default sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RETRY_AFTER_SECONDS = "5"
 def error_body(
     status: int, *, code: str = "", detail: str = "", extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Make the body of an error; code and sentence default to the status's own."""
+    """Return the body of an error; code and sentence default to those of the status."""
     default_code, default_detail = WORDS_BY_STATUS.get(status) or WORDS_BY_STATUS[400 if status < 500 else 500]
     return {"detail": detail or default_detail, "code": code or default_code, **(extra or {})}
 
@@ -29,7 +29,7 @@ def error_answer(
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """Make a whole error answer, for places where no view or renderer is at hand."""
+    """Return a whole error response, for code without a view or renderer."""
     body = exact_json(error_body(status, code=code, detail=detail, extra=extra))
     answer = HttpResponse(body.encode(), status=status, content_type="application/json", headers=dict(headers or {}))
     if status == 503:

@@ -1,9 +1,9 @@
-"""Bodies of busy calls: what is plainly well is taken at once, everything else is judged by a serializer.
+"""Bodies of hot calls: clearly valid ones take a fast path, all others are validated by a serializer.
 
-DRF copies a serializer's fields for each call and leads every value through a dozen methods: some 300 µs for a body of
-ten fields, more than the rest of a charge. Here the fields are asked once for what they would give; at the first doubt
-the serializer itself judges the whole body. So the serializer says what is right, in the API's document too, and
-refusals are worded as everywhere else.
+DRF copies a serializer's fields for each call and passes every value through a dozen methods: some 300 µs for a body of
+ten fields, more than the rest of a charge. Here each field converts its value once; if one cannot, the serializer
+validates the whole body. So the serializer defines what is valid, in the OpenAPI document too, and errors have the same
+sentences as everywhere else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from config.http.fields import NotPlain
 def validated(serializer: type[serializers.BaseSerializer[Any]], data: Any) -> dict[str, Any]:
     """Give the values of a body by its serializer alone: for calls that are not frequent.
 
-    :raises ValidationError: naming every field at fault
+    :raises ValidationError: naming every invalid field
     """
     judge = serializer(data=data)
     judge.is_valid(raise_exception=True)
@@ -29,19 +29,19 @@ def validated(serializer: type[serializers.BaseSerializer[Any]], data: Any) -> d
 
 
 class Body:
-    """One kind of body, declared by a serializer whose fields all know `plainly`, and are required or have a default.
+    """One kind of body, declared by a serializer whose fields all have `plainly` and are required or have a default.
 
-    A field whose default is None takes null for it, and the value of one with a `source` gets that name. The
-    serializer's `validate`, if it has one, is asked as well; it may not look at anything but its argument.
+    A field whose default is None accepts null, and a field with a `source` is returned under that name. The
+    serializer's `validate`, if it has one, is called as well; it may use nothing but its argument.
     """
 
     def __init__(self, serializer: type[serializers.Serializer[Any]]) -> None:
         self.serializer = serializer
 
     def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Give every field's value, or its default, from what `config.http.parsers` has read.
+        """Return every field's value, or its default, from a body that `config.http.parsers` has read.
 
-        :raises ValidationError: naming every field at fault
+        :raises ValidationError: naming every invalid field
         """
         try:
             return self.plainly(data)
@@ -49,7 +49,7 @@ class Body:
             return validated(self.serializer, data)
 
     def plainly(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the same without asking the serializer.
+        """Return the same without the serializer.
 
         :raises ValueError, ValidationError: if only the serializer can tell
         """

@@ -1,4 +1,4 @@
-"""How much a body may hold, known from its path alone: before anybody is asked who is calling."""
+"""The size limit of a body, which depends on the path only and is checked before authentication."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from django.conf import settings
 
 from config.http.api_paths import is_api_path
 
-# In the environ of a call whose body our server did not read to its end: the status of the answer.
+# In the environ of a call whose body our server did not read completely: the status of the response.
 REFUSED_BODY = "tollbook.refused_body"
 
 _EVENTS_PATHS = frozenset({"/v2/events", "/api/v1/events"})
 
 
 def body_limit(path: str) -> int:
-    """Give the most bytes that a body on this path may have, as it is sent."""
+    """Return the most bytes that a body on this path may have, as it is sent."""
     limit: int
     if path in _EVENTS_PATHS:
         limit = settings.EVENTS_BODY_BYTES
@@ -25,5 +25,5 @@ def body_limit(path: str) -> int:
 
 
 def too_large(limit: int) -> str:
-    """Say what every 413 says."""
+    """Return the sentence of every 413."""
     return f"The body must not be larger than {limit} bytes."

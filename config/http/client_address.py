@@ -1,4 +1,4 @@
-"""Whose machine is calling; a proxy's word counts only when the proxy is trusted."""
+"""The address of the calling machine; `X-Forwarded-For` counts only from a trusted proxy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ UNKNOWN = "unknown"
 
 
 def client_address(request: HttpRequest | Request) -> str:
-    """Give the caller's address in its canonical form, or `unknown`.
+    """Return the caller's address in its canonical form, or `unknown`.
 
-    `X-Forwarded-For` is walked from the right, where trusted proxies append, to the first hop that is not
-    trusted. What lies left of that, or of something that is no address, is the caller's own claim. Whoever calls
-    through a Unix socket has no address: it is a proxy on this machine if TRUSTED_PROXIES names `unix`, and unknown
-    otherwise.
+    `X-Forwarded-For` is read from the right, where trusted proxies append, to the first hop that is not
+    trusted. What stands left of that, or of an invalid address, is the caller's own claim. A caller through a
+    Unix socket has no address: it is a proxy on this machine if TRUSTED_PROXIES names `unix`, and unknown otherwise.
     """
     caller = read_address(str(request.META.get("REMOTE_ADDR", "")))
     hops = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
@@ -32,7 +31,7 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 def address_to_count(request: HttpRequest | Request) -> str:
-    """Give what a rate limit counts as one address: an IPv6 network of /64, since one machine has all of it."""
+    """Return what a rate limit counts as one address: an IPv6 network of /64, since one machine has all of it."""
     text = client_address(request)
     address = read_address(text)
     if isinstance(address, ipaddress.IPv6Address):

@@ -1,4 +1,4 @@
-"""The Content-Security-Policy: strict for pages, and nothing at all for data."""
+"""The Content-Security-Policy: strict for pages, and no loading at all for data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FOR_DATA = "default-src 'none'; frame-ancestors 'none'"
 
 
 class ContentSecurityMiddleware(CSPMiddleware):
-    """Gives HTML the policy of the settings; whatever else a browser shows by itself may load nothing."""
+    """Set the policy of the settings on HTML, and a policy that loads nothing on all other responses."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if response.headers.get("Content-Type", "").startswith("text/html"):

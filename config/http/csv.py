@@ -1,4 +1,4 @@
-"""CSV answers, streamed row by row, that no spreadsheet runs as formulas."""
+"""CSV responses, streamed row by row, whose cells no spreadsheet runs as formulas."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from config.values.credits import plain
 from config.values.json import exact_json
 from config.values.timestamps import instant_text
 
-# What a spreadsheet takes for a formula: one of these, of full width too, behind any blanks or marks that it skips.
+# What a spreadsheet reads as a formula: one of these, full-width too, after any blanks or marks that it skips.
 _SIGNS = "[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 _BLANKS = "[\\s\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*"
 _FORMULA = re.compile(f"[\t\r\n]|{_BLANKS}{_SIGNS}")
-# Some programs part a line at other signs than commas, and then a quoted cell ends there too.
+# Some programs split a line at other separators than commas, and then a quoted cell ends there too.
 _INNER_FORMULA = re.compile(f"([;|\t\r\n])({_BLANKS})({_SIGNS})")
 _ROWS_A_CHUNK = 200
 
 
 class _Echo:
-    """A file that gives back what is written to it, for `csv.writer`."""
+    """A file whose `write` returns the text, for `csv.writer`."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def csv_answer(*, filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> StreamingHttpResponse:
-    """Stream a header and rows as a file to save; `rows` is read only as fast as the client takes it."""
+    """Stream a header and rows as a download; `rows` is read only as fast as the client reads."""
     return StreamingHttpResponse(
         _chunks(header, rows),
         content_type="text/csv; charset=utf-8",
@@ -45,9 +45,9 @@ def csv_answer(*, filename: str, header: Sequence[str], rows: Iterable[Sequence[
 
 
 def cell(value: Any) -> str:
-    """Write one cell: numbers stay numbers; text that would start a formula gets an apostrophe where it would.
+    """Return the text of one cell: numbers stay numbers; an apostrophe is put before text that would start a formula.
 
-    Wherever a program may part the line: `x;=1+1` is two cells to a spreadsheet of many countries.
+    Also after every separator that a program may use: `x;=1+1` is two cells to spreadsheets in many countries.
     """
     if value is None:
         return ""

@@ -1,4 +1,4 @@
-"""Lists that are pages, or with `format=csv` one file: what the file holds, and how the API's document says so."""
+"""Lists that are pages, or with `format=csv` one file: its contents and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="`csv
 
 
 def listed(serializer: type[serializers.BaseSerializer[Any]], noun: str) -> dict[Any, Any]:
-    """Declare the responses of a list that has a file too; `noun` names its items."""
+    """Declare the OpenAPI responses of a list with a CSV file; `noun` names its items."""
     return {
         (200, "application/json"): serializer(many=True),
         (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=f"The same {noun}, one a line."),
@@ -35,10 +35,10 @@ def listed(serializer: type[serializers.BaseSerializer[Any]], noun: str) -> dict
 
 
 class Sheet:
-    """The file of a list: its name, its columns, and what each item shows in them.
+    """The CSV file of a list: its name, its columns, and each item's values in them.
 
-    A column shows the item's attribute of its name, or of the name that `sources` has for it. With `shown` it shows
-    what stands under its name in what that function makes of the item.
+    A column contains the item's attribute of its name, or of the name in `sources`. With `shown` it contains the value
+    of its name in the dict that this function returns for the item.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Sheet:
         self._sources = [(sources or {}).get(column, column) for column in columns]
 
     def answer(self, request: Asking, items: QuerySet[Any] | PageSource) -> StreamingHttpResponse:
-        """Stream the items that were asked for.
+        """Stream the requested items.
 
         :raises ValidationError: naming `limit` or `offset`
         """
@@ -68,20 +68,20 @@ class Sheet:
 
 
 class ListViewSet(GenericViewSet[Item]):
-    """A viewset with a list: of what a selector gives, a page, or the file that its `sheet` describes."""
+    """A viewset with a list of a selector's items: a page, or the file that its `sheet` describes."""
 
     filter_backends = ()
     sheet: ClassVar[Sheet]
 
     def page_of(self, items: QuerySet[Item]) -> Response:
-        """Answer the page that was asked for.
+        """Return the requested page.
 
         :raises ValidationError: naming `limit`, `offset` or `cursor`
         """
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(items), many=True).data)
 
     def file_or_page_of(self, items: QuerySet[Item]) -> Response | StreamingHttpResponse:
-        """Answer the file if `format=csv` was asked for, else the page.
+        """Return the file if `format=csv` was requested, otherwise the page.
 
         :raises ValidationError: naming `format`, `limit`, `offset` or `cursor`
         """

@@ -1,7 +1,7 @@
-"""Answers of busy calls: a serializer declares them, and its fields are asked once, not at each call.
+"""Responses of hot calls: declared by a serializer, whose fields are inspected once and not at each call.
 
-DRF copies a serializer's fields for each call and leads every value through half a dozen methods. Here the fields are
-asked once where each value comes from and how it is shown. The mirror of `config.http.bodies`.
+DRF copies a serializer's fields for each call and passes every value through half a dozen methods. Here the source and
+the format of each value are determined once. The mirror of `config.http.bodies`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Show = Callable[[Any], Any]
 
 
 class Answer:
-    """One kind of answer, declared by a serializer; its values are attributes of whatever is shown.
+    """One kind of response, declared by a serializer; its values are attributes of the object that is shown.
 
-    Values of the fields in `given` are no attributes: they are given by name. A field that is not required is left out
-    where its value is None. Nested serializers are shown alike. Fields that compute something have no place here.
+    Values of the fields in `given` are not attributes but keyword arguments. A field that is not required is left out
+    if its value is None. Nested serializers work too. Computed fields are not supported.
     """
 
     def __init__(self, serializer: type[serializers.Serializer[Any]], *, given: Collection[str] = ()) -> None:
@@ -31,7 +31,7 @@ class Answer:
         self._given = frozenset(given)
 
     def of(self, shown: Any, /, **given: Any) -> dict[str, Any]:
-        """Give the answer's data, as the serializer would."""
+        """Return the response's data, as the serializer would."""
         data = {
             name: value if show is None else show(value)
             for (name, show), value in zip(self._fields, self._values(shown), strict=True)
@@ -75,9 +75,9 @@ def _shown(show: Show | None, value: Any) -> Any:
 
 
 def _show_of(field: Any) -> Show | None:
-    """Tell how a field shows a value that is there; None: as it is.
+    """Return the function that formats a field's value; None if the value is used as it is.
 
-    :raises TypeError: if nobody has said so for this kind of field
+    :raises TypeError: if this kind of field is not supported
     """
     if isinstance(field, CreditsField):
         return _unless_null(plain)

@@ -1,4 +1,4 @@
-"""Parameters that several calls share, as the API's document shows them, and how they are read."""
+"""Parameters that several calls share: their OpenAPI description, and how they are parsed."""
 
 from __future__ import annotations
 

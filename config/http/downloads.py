@@ -1,4 +1,4 @@
-"""One download at a time for each customer: what is streamed costs work for as long as somebody takes it."""
+"""One download at a time for each customer: a stream costs work for as long as its client reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 
 class _Download:
-    """A streamed body that gives its customer's place back when it ends, is closed, or is forgotten."""
+    """A streamed body that releases its customer's place when it ends, is closed, or is garbage-collected."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -31,7 +31,7 @@ class _Download:
         self.is_over = True
 
 
-# In the environ of every call that our own server has taken: it closes each answer as soon as it has ended.
+# In the environ of every call of our own server, which closes each response as soon as it has ended.
 CLOSES_ANSWERS = "tollbook.closes_answers"
 
 _lock = threading.Lock()
@@ -39,9 +39,9 @@ _under_way: WeakValueDictionary[int, _Download] = WeakValueDictionary()
 
 
 def begin_download(request: HttpRequest, answer: StreamingHttpResponse) -> bool:
-    """Let this answer be its customer's one download of this process; False while there is another.
+    """Make this response its customer's one download in this process; return False if there is another.
 
-    An answer to nobody that is known needs no place; nor does one that nobody is sure to close, on another server.
+    Responses to anonymous callers need no place, nor do those on another server, which may not close them.
     """
     user: Any = request.__dict__.get("user")
     if getattr(user, "pk", None) is None or not request.META.get(CLOSES_ANSWERS):

@@ -1,4 +1,4 @@
-"""Bodies that came compressed: gzip is read, with a bound on what comes out of it; nothing else is."""
+"""Compressed bodies: gzip only, with a limit on the decompressed size."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ _MOST_MEMBERS = 1_000
 
 
 class Inflated(Exception):
-    """More comes out of a body than is allowed."""
+    """The decompressed body is larger than allowed."""
 
 
 def encoding_of(header: str) -> str:
-    """Name the one encoding of a body in lower case; none at all is `identity` (RFC 9110, 8.4)."""
+    """Return the one encoding of a body in lower case; without a header `identity` (RFC 9110, 8.4)."""
     named = header.strip().lower() or "identity"
     return "gzip" if named == "x-gzip" else named
 
 
 def inflate(body: bytes, *, limit: int) -> bytes:
-    """Read a gzip body of one or more members, without ever holding more than a byte beyond the limit.
+    """Decompress a gzip body of one or more members, without ever holding more than a byte above the limit.
 
-    :raises Inflated: if more than `limit` bytes come out of it
+    :raises Inflated: if the result has more than `limit` bytes
     :raises zlib.error: if it is not gzip, is damaged, or ends too early
     """
     parts: list[bytes] = []

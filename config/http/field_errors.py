@@ -1,4 +1,4 @@
-"""What DRF's nested errors say, one message at a time."""
+"""Flatten DRF's nested errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flattened(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Walk DRF's nested errors: `{"items": [{"name": ["…"]}]}` is about `items.0.name`."""
+    """Yield the path and message of each nested error: `{"items": [{"name": ["…"]}]}` has the path `items.0.name`."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             yield from flattened(inner, f"{path}.{name}" if path else str(name))

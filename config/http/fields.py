@@ -1,7 +1,7 @@
-"""Serializer fields for credits, instants, and whatever JSON can say in one way only.
+"""Serializer fields for credits, timestamps and strictly typed JSON values.
 
-Those with a method `plainly` also serve `config.http.bodies`: it gives the value that the field would, or raises
-NotPlain where only the field itself can tell.
+Those with a method `plainly` can be used in `config.http.bodies`: it returns the value that the field would, or raises
+NotPlain if the field itself has to validate it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from config.values.timestamps import parse_timestamp
 
 
 class NotPlain(ValueError):
-    """Whether this value will do takes a closer look."""
+    """The fast path cannot decide whether this value is valid."""
 
 
 _CREDITS_SCHEMA = {"type": "number", "format": "double", "examples": [12.5]}
 
 
 class CreditsField(serializers.Field[Decimal, Any, Decimal, Any]):
-    """Takes a JSON number or a decimal string; gives a JSON number without exponent or needless zeros."""
+    """Accepts a JSON number or a decimal string; written as a JSON number without exponent or trailing zeros."""
 
     noun = "credits"
 
@@ -49,7 +49,7 @@ class CreditsField(serializers.Field[Decimal, Any, Decimal, Any]):
 
 
 class UnitsField(CreditsField):
-    """How much was asked for, counted as exactly as credits are."""
+    """A number of units, as exact as credits."""
 
     noun = "units"
 
@@ -63,19 +63,19 @@ class PercentageField(serializers.Field[Any, Any, Any, Any]):
 
 
 class InstantField(serializers.DateTimeField):
-    """An instant in an answer: RFC 3339, UTC, `Z`, a fraction only when it is not 0."""
+    """A timestamp in a response: RFC 3339, UTC, `Z`, a fraction only if it is not 0."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"read_only": True, "default_timezone": None, **kwargs})
 
     def to_representation(self, value: Any) -> Any:
-        return value  # printed by the renderer (config.values.timestamps), like every other datetime
+        return value  # formatted by the renderer (config.values.timestamps), like every datetime
 
 
 class TimestampField(serializers.CharField):
-    """An instant in a body, in any form of RFC 3339; a date alone would leave open when it is meant."""
+    """A timestamp in a body, in any form of RFC 3339; a date alone is ambiguous and refused."""
 
-    def to_internal_value(self, data: Any) -> Any:  # a str to DRF's types, a datetime here
+    def to_internal_value(self, data: Any) -> Any:  # a str to DRF's annotations, a datetime here
         text = super().to_internal_value(data)
         try:
             moment = parse_timestamp(text)
@@ -96,7 +96,7 @@ def _is_date(text: str) -> bool:
 
 
 class WholeNumberField(serializers.IntegerField):
-    """A whole number as JSON writes it; a text that looks like one, or a fraction of 0, is refused."""
+    """A JSON integer; a numeric string or a fraction of 0 is refused."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -105,12 +105,12 @@ class WholeNumberField(serializers.IntegerField):
 
     def plainly(self, data: Any) -> int:
         if type(data) is not int or (self.min_value or 0) > data or data > (self.max_value or 0):
-            raise NotPlain  # without a bound of its own, only the field can tell
+            raise NotPlain  # without a bound, the field has to decide
         return data
 
 
 class LatencyField(serializers.Field[Any, Any, Any, Any]):
-    """How long a request took, for the log alone: whole milliseconds, or None where what was sent says nothing."""
+    """The latency of a request, for the log only: whole milliseconds, or None if the value is invalid."""
 
     def to_internal_value(self, data: Any) -> int | None:
         return whole_milliseconds(data)
@@ -119,7 +119,7 @@ class LatencyField(serializers.Field[Any, Any, Any, Any]):
 
 
 class TextField(serializers.CharField):
-    """Text as it was sent, blanks at its ends included; a number is none, and blanks alone are not enough."""
+    """Text as it was sent, including blanks at its ends; numbers and blank text are refused."""
 
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
         super().__init__(max_length=max_length, min_length=1, trim_whitespace=False, **kwargs)
@@ -139,7 +139,7 @@ class TextField(serializers.CharField):
 
 
 class FlagField(serializers.BooleanField):
-    """`true` or `false`, and no word or number for them."""
+    """`true` or `false`; strings and numbers are refused."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -153,7 +153,7 @@ class FlagField(serializers.BooleanField):
 
 
 class ObjectField(serializers.DictField):
-    """A JSON object with whatever the caller wants in it."""
+    """A JSON object with any content."""
 
     def plainly(self, data: Any) -> dict[str, Any]:
         if type(data) is not dict:
@@ -162,7 +162,7 @@ class ObjectField(serializers.DictField):
 
 
 class TimestampFieldSchema(OpenApiSerializerFieldExtension):
-    """Shows a moment as what it is."""
+    """Describe a timestamp in the OpenAPI document."""
 
     target_class = "config.http.fields.TimestampField"
 
@@ -171,7 +171,7 @@ class TimestampFieldSchema(OpenApiSerializerFieldExtension):
 
 
 class LatencyFieldSchema(OpenApiSerializerFieldExtension):
-    """Shows a number; whatever else comes is no reason to refuse a request."""
+    """Describe a number in the OpenAPI document; other values are accepted and ignored."""
 
     target_class = "config.http.fields.LatencyField"
 
@@ -180,7 +180,7 @@ class LatencyFieldSchema(OpenApiSerializerFieldExtension):
 
 
 class CreditsFieldSchema(OpenApiSerializerFieldExtension):
-    """Shows both forms that a request may send."""
+    """Describe both forms that a request may send."""
 
     target_class = "config.http.fields.CreditsField"
     match_subclasses = True

@@ -1,4 +1,4 @@
-"""What FilterSets need for `from` and `to`."""
+"""FilterSets with `from` and `to`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instan
 
 
 def asked_of(request: Any, filters: Any) -> Mapping[str, Any]:
-    """Give what a request asks a list to be narrowed by, as its FilterSet reads it; blanks for what was not given.
+    """Return a request's filter values as its FilterSet cleans them; empty values for parameters that were not sent.
 
-    :raises ValidationError: naming each parameter at fault
+    :raises ValidationError: naming each invalid parameter
     """
     if not strict_filters(request, filters):
         return _nothing_asked(filters)
@@ -42,13 +42,13 @@ def _read(filters: Any, query: QueryDict) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=64)
 def _form_of(filters: Any) -> type[forms.Form]:
-    """Make a FilterSet's form once: a FilterSet makes a class of it, and a copy of each filter, for every call."""
+    """Return a FilterSet's form class, built once: a FilterSet builds a class and copies each filter at every call."""
     form: type[forms.Form] = filters(QueryDict(), queryset=filters.Meta.model.objects.none()).get_form_class()
     return form
 
 
 class InstantFormField(forms.CharField):
-    """Reads one moment by `parse_instant`; with `end`, a date includes its whole day."""
+    """Parses a timestamp by `parse_instant`; with `end`, a date includes its whole day."""
 
     def __init__(self, *, end: bool = False, **kwargs: Any) -> None:
         super().__init__(strip=False, **kwargs)
@@ -73,7 +73,7 @@ class InstantFormField(forms.CharField):
     }
 )
 class InstantFilter(Filter):
-    """Compares a column with one moment."""
+    """Compares a column with a timestamp."""
 
     field_class = InstantFormField
 
@@ -85,7 +85,7 @@ class TimeRangeFilterSet(FilterSet):
 
     @classmethod
     def get_filters(cls) -> dict[str, Filter]:
-        """Add the two, whose first is no name that Python lets a class attribute have."""
+        """Add `from` and `to`: `from` is a keyword and cannot be a class attribute."""
         return {
             **super().get_filters(),
             "from": InstantFilter(field_name=cls.time_field, lookup_expr="gte"),

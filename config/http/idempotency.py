@@ -1,4 +1,4 @@
-"""The header that names an operation, and the one that says that it was repeated."""
+"""The header with an idempotency key, and the response header that marks a replay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPLAYED = "Idempotent-Replayed"
 
 
 class IdempotencyKeyRequired(APIException):
-    """The call moves credits, and nothing says whether it is the same call as an earlier one."""
+    """The call moves credits and has no idempotency key."""
 
     status_code = 400
     default_code = "idempotency_key_required"
@@ -22,10 +22,10 @@ class IdempotencyKeyRequired(APIException):
 
 
 def sent_idempotency_key(environment: Mapping[str, Any]) -> str:
-    """Read the key from a call's headers, as `request.META` has them.
+    """Return the idempotency key from a call's headers, as in `request.META`.
 
     :raises IdempotencyKeyRequired: if there is none
-    :raises ValidationError: naming the header, if it is no key
+    :raises ValidationError: naming the header, if it is invalid
     """
     sent = environment.get("HTTP_IDEMPOTENCY_KEY")
     if not sent:

@@ -1,8 +1,8 @@
-"""Views for the calls that programs make all day: DRF's rules without the time its dispatch takes.
+"""Views for hot calls: DRF's rules without the cost of its dispatch.
 
-DRF wraps, negotiates and renders anew for each call, which on a hot endpoint costs more than the answer itself. A
-lean view asks the same authenticators, permissions, throttles and parsers in the same order and prints its answer at
-once. Whatever is refused goes through DRF itself, so that refusals are the same everywhere.
+DRF wraps, negotiates and renders at each call, which on a hot endpoint costs more than the response itself. A lean view
+runs the same authenticators, permissions, throttles and parsers in the same order and renders its response directly.
+Refusals go through DRF itself, so that they are the same everywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from config.values.json import exact_json
 
 
 class LeanRequest:
-    """What a lean view and the checks before it see of a call."""
+    """The request that a lean view, its authenticators, permissions and throttles receive."""
 
     def __init__(self, request: HttpRequest, authenticators: Any, parsers: Any) -> None:
         self._request = request
@@ -38,7 +38,7 @@ class LeanRequest:
 
     @property
     def request_id(self) -> str:
-        """The call's `X-Request-Id`."""
+        """Return the call's `X-Request-Id`."""
         return self._request.request_id  # type: ignore[attr-defined,no-any-return]
 
     @property
@@ -54,14 +54,14 @@ class LeanRequest:
         return self._request.path
 
     def build_absolute_uri(self, path: str) -> str:
-        """Name a path of this site by the host that was asked."""
+        """Return the absolute URL of a path, with the host of this request."""
         return self._request.build_absolute_uri(path)
 
     @cached_property
     def data(self) -> Any:
-        """Read the body by the parser of its media type; none at all counts as `{}`.
+        """Return the body, parsed by its media type; an empty body counts as `{}`.
 
-        :raises UnsupportedMediaType: if no parser takes it
+        :raises UnsupportedMediaType: if no parser accepts it
         """
         sent = self.META.get("CONTENT_TYPE") or ""
         named = sent.partition(";")[0].strip().lower()
@@ -74,13 +74,13 @@ class LeanRequest:
 
 
 class Printed(str):
-    """An answer's body, as JSON text already."""
+    """A response body that is JSON text already."""
 
     __slots__ = ()
 
 
 class LeanAnswer:
-    """A view's answer: plain data (None for no body; a Printed as it is), a status and headers."""
+    """A lean view's response: plain data (None for no body; a Printed as it is), a status and headers."""
 
     __slots__ = ("data", "headers", "status")
 
@@ -91,12 +91,12 @@ class LeanAnswer:
 
 
 class LeanViewSet(ViewSet):
-    """A viewset whose actions take a LeanRequest and give a LeanAnswer, or any other answer as it is."""
+    """A viewset whose actions receive a LeanRequest and return a LeanAnswer, or any other response as it is."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         action = getattr(self, self.action_map.get((request.method or "").lower(), ""), None)
         if action is None:
-            return super().dispatch(request, *args, **kwargs)  # a 405, or a HEAD, which DRF makes of the GET
+            return super().dispatch(request, *args, **kwargs)  # a 405, or a HEAD, which DRF derives from GET
         lean = LeanRequest(request, self.authentication_classes, self.parser_classes)
         try:
             self._admit(lean)
@@ -106,7 +106,7 @@ class LeanViewSet(ViewSet):
         return _printed(answer)
 
     def _admit(self, lean: LeanRequest) -> None:
-        """Find out who is calling, whether they may, and whether not too often: DRF's order."""
+        """Authenticate, check permissions and throttles, in DRF's order."""
         for authenticator in self.authentication_classes:
             asked = authenticator()
             found = asked.authenticate(cast(Request, lean))
@@ -124,7 +124,7 @@ class LeanViewSet(ViewSet):
     ) -> HttpResponseBase:
         self.args, self.kwargs, self.headers = args, kwargs, self.default_response_headers
         full = self.request = self.initialize_request(request, *args, **kwargs)
-        full.user, full.auth = lean.user, lean.auth  # asked once: asking again would count and note twice
+        full.user, full.auth = lean.user, lean.auth  # authenticated already: again would count and record twice
         negotiated = self.perform_content_negotiation(full, force=True)
         full.accepted_renderer, full.accepted_media_type = negotiated
         answer = self.handle_exception(refusal)
@@ -132,7 +132,7 @@ class LeanViewSet(ViewSet):
 
 
 class LeanListViewSet(LeanViewSet, GenericViewSet[Any]):
-    """A lean viewset with a list, which is printed from its rows; its filters and pages are declared as DRF's are."""
+    """A lean viewset with a list that is printed from rows; filters and pagination are declared as in DRF."""
 
     def page_of(self, request: LeanRequest, source: PageSource, rows: PrintedRows) -> LeanAnswer:
         """Answer the page that was asked for.

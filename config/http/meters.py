@@ -1,6 +1,6 @@
-"""What each process counts of its calls for Prometheus: how many, how long they took, and how they ended.
+"""Prometheus metrics of calls in each process: their number, duration and status.
 
-With PROMETHEUS_MULTIPROC_DIR the numbers live in that folder, and any process answers for all of them
+With PROMETHEUS_MULTIPROC_DIR the values are stored in that folder, and any process returns those of all processes
 (docs/decisions/0019); without it they are this process's own. Labels come from the code, never from a caller.
 """
 
@@ -37,7 +37,7 @@ in_progress = Gauge(
 
 
 def route_of(request: HttpRequest) -> str:
-    """Name the route that took a call: one of the URLconf's, whatever the path was."""
+    """Return the URLconf route of a call, not its path."""
     match = request.resolver_match
     if match is None:
         return "unmatched"
@@ -57,5 +57,5 @@ def count_answer(method: str, route: str, status: int, seconds: float) -> None:
 
 @lru_cache(maxsize=4096)
 def _children(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Look the labels up once: that costs more than counting."""
+    """Return the labelled metrics; cached, since the look-up costs more than counting."""
     return _requests.labels(method, route, str(status)), _durations.labels(method, route)

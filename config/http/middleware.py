@@ -1,4 +1,4 @@
-"""The outermost layers: an id on every answer, and the one shape of errors on every path of the API."""
+"""The outermost middleware: an id on every response, and one format of errors on every API path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Puts the id on `request.request_id`, into the log's context and on the answer."""
+    """Set the request id on `request.request_id`, in the log context and on the response."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -47,7 +47,7 @@ class RequestIdMiddleware:
 
 
 class JsonErrorsMiddleware:
-    """Gives every answer of the API its common headers, and every error its shape, whoever made it."""
+    """Set the common headers of every API response, and the format of every error, wherever it was made."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -72,7 +72,7 @@ class JsonErrorsMiddleware:
         return answer
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer what a view let through; anything unknown goes on to be logged and become a 500."""
+        """Return a response for an exception of a view; None for unknown ones, which are logged and become a 500."""
         if not is_api_path(request.path_info):
             return None
         if isinstance(exception, Http404):
@@ -87,24 +87,24 @@ class JsonErrorsMiddleware:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer a 400 that Django raised outside any view (URLconf `handler400`)."""
+    """Return the response to a 400 that Django raised outside any view (URLconf `handler400`)."""
     if isinstance(exception, DisallowedHost):
         return _page_or_json(request, 400, detail="The Host header names none of this site's hosts.")
     return _page_or_json(request, 413 if isinstance(exception, RequestDataTooBig) else 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
-    """Answer a 403 (URLconf `handler403`)."""
+    """Return a 403 (URLconf `handler403`)."""
     return _page_or_json(request, 403)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
-    """Answer a 404 (URLconf `handler404`)."""
+    """Return a 404 (URLconf `handler404`)."""
     return _page_or_json(request, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what nobody caught (URLconf `handler500`): a 503 when the database is away, else a 500."""
+    """Return the response to an unhandled exception (URLconf `handler500`): 503 if the database is away, else 500."""
     error = sys.exc_info()[1]
     if hasattr(error, "retry_after_seconds"):
         return _page_or_json(request, 503)
@@ -118,20 +118,20 @@ def _page_or_json(request: HttpRequest, status: int, *, detail: str = "") -> Htt
     answer = error_answer(status, detail=detail)
     if is_api_path(request.path_info):
         return answer
-    # Without the request: whoever asks who has signed in asks the database, which may be what is broken.
+    # Without the request: looking up who has signed in queries the database, which may be broken.
     answer.content = render_to_string("error.html", {"status": status}).encode()
     answer.headers["Content-Type"] = "text/html; charset=utf-8"
     return answer
 
 
 def _is_foreign(answer: HttpResponseBase) -> bool:
-    """Tell whether an error was made by something that does not know the API's shape."""
+    """Return whether an error response lacks the API's format."""
     content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return content_type != "application/json"
 
 
 def _reworded(answer: HttpResponseBase, status: int) -> HttpResponse:
-    """Make an error of our shape, with every header and cookie that does not describe the body."""
+    """Return the error in the API's format, with every header and cookie that does not describe the body."""
     made = error_answer(status)
     for name, value in answer.headers.items():
         if not name.lower().startswith("content-"):
@@ -143,7 +143,7 @@ def _reworded(answer: HttpResponseBase, status: int) -> HttpResponse:
 
 
 def _offer_no_options(answer: HttpResponseBase) -> None:
-    """Leave OPTIONS out of `Allow`: Django lists it on every view, and here it is a 405."""
+    """Remove OPTIONS from `Allow`: Django lists it on every view, but here it is a 405."""
     allow = answer.headers.get("Allow")
     if allow:
         methods = [method for method in allow.split(", ") if method != "OPTIONS"]
@@ -151,7 +151,7 @@ def _offer_no_options(answer: HttpResponseBase) -> None:
 
 
 def _refused_unread(request: HttpRequest) -> HttpResponse | None:
-    """Refuse a body that is too large or did not come in time, before anybody is asked who is calling."""
+    """Refuse a body that is too large or did not come in time, before authentication."""
     refused = request.META.get(REFUSED_BODY)
     if refused is not None:
         return error_answer(refused, headers={"Connection": "close"})
@@ -163,7 +163,7 @@ def _refused_unread(request: HttpRequest) -> HttpResponse | None:
 
 
 def _one_download(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
-    """Refuse what would be streamed to a customer beside another download of theirs."""
+    """Refuse a stream to a customer who has another download open."""
     if not answer.streaming or begin_download(request, cast(StreamingHttpResponse, answer)):
         return answer
     answer.close()
@@ -171,9 +171,9 @@ def _one_download(request: HttpRequest, answer: HttpResponseBase) -> HttpRespons
 
 
 def _take_in_chunks(request: Any) -> None:
-    """Read a body that comes in chunks, without a length: Django would take it for empty.
+    """Read a chunked body, which has no length: Django would treat it as empty.
 
-    Our own server has read it before it called (config/server); this is for others.
+    Our own server reads it before the call (config/server); this is for other servers.
     """
     if request.META.get("CONTENT_LENGTH") or "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return

@@ -1,4 +1,4 @@
-"""Each call leaves a line in the log and is counted; nothing of what it carried is kept."""
+"""Log and count each call, without its contents."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from config.http.meters import count_answer, in_progress, route_of
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-# Asked every few seconds by machines: worth a line only when something is wrong.
+# Called every few seconds by machines: logged only if something is wrong.
 _QUIET_ROUTES = frozenset({"livez", "readyz", "metrics", "unmatched"})
 
 logger = logging.getLogger("tollbook.access")
 
 
 class ObservationMiddleware:
-    """Counts and logs every answer, whoever made it; stands inside RequestIdMiddleware and outside all others."""
+    """Count and log every response; inside RequestIdMiddleware and outside all other middleware."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -58,8 +58,8 @@ def _level(route: str, status: int) -> int:
 
 
 def _caller(request: Any) -> tuple[int | None, str | None]:
-    """Name who was found to be calling, without asking the database who it might be."""
+    """Return the caller that was authenticated, without querying the database."""
     user = request.__dict__.get("user")
-    if not hasattr(type(user), "_meta"):  # the session's lazy user, perhaps never looked at
+    if not hasattr(type(user), "_meta"):  # the session's lazy user, perhaps never loaded
         user = request.__dict__.get("_cached_user")
     return getattr(user, "pk", None), getattr(request.__dict__.get("auth"), "prefix", None)

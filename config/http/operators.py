@@ -1,4 +1,4 @@
-"""What is for operators alone, without signing in: for calls from this machine, or with METRICS_TOKEN."""
+"""Access for operators without signing in: for calls from this machine, or with METRICS_TOKEN."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from config.http.client_address import client_address
 from config.values.addresses import read_address
 
-# What a proxy adds: a call with one of these came from elsewhere, unless the proxy is one that is believed.
+# Headers that a proxy adds: a call with one of these came from elsewhere, unless the proxy is trusted.
 _FORWARDED = (
     "HTTP_X_FORWARDED_FOR",
     "HTTP_X_FORWARDED_PROTO",
@@ -22,18 +22,18 @@ _FORWARDED = (
 
 
 def may_look(request: HttpRequest) -> bool:
-    """Tell whether a call may be told how the installation is."""
+    """Return whether a call may see the state of the installation."""
     return is_local(request) or has_token(request)
 
 
 def is_local(request: HttpRequest) -> bool:
-    """Tell whether a call comes from this machine, and was not passed on for somebody else."""
+    """Return whether a call comes from this machine and was not forwarded for another."""
     peer = read_address(str(request.META.get("REMOTE_ADDR", "")))
     if peer is None or not peer.is_loopback:
         return False
     if not any(request.META.get(name) for name in _FORWARDED):
         return True
-    # A proxy on this machine: it must be one that is believed, and say for whom it speaks.
+    # A proxy on this machine: it must be trusted and name the client.
     last_hop = read_address(request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
     caller = read_address(client_address(request))
     is_believed = any(peer in network for network in settings.TRUSTED_PROXIES)
@@ -41,7 +41,7 @@ def is_local(request: HttpRequest) -> bool:
 
 
 def has_token(request: HttpRequest) -> bool:
-    """Tell whether a call carries METRICS_TOKEN."""
+    """Return whether a call has METRICS_TOKEN."""
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     wanted: str = settings.METRICS_TOKEN
     return bool(wanted) and scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), wanted.encode())

@@ -1,4 +1,4 @@
-"""Where a page comes from: a queryset, or anything that can count itself and give a slice."""
+"""The source of a page: a queryset, or anything that can count its items and return a slice."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from config.values.cursors import BrokenCursor
 
 @runtime_checkable
 class PageSource(Protocol):
-    """A list, newest first, that a selector knows how to count and cut cheaply."""
+    """A list, newest first, that can be counted and sliced cheaply."""
 
     def count(self) -> int | None:
-        """Count what the filters select; None where that would take too long."""
+        """Return the number of items that the filters select; None if counting would take too long."""
         ...
 
     def page(self, *, limit: int, offset: int) -> Sequence[Any]:
-        """Give at most `limit` items from the `offset`-th on."""
+        """Return at most `limit` items from index `offset` on."""
         ...
 
     def after(self, position: list[Any], *, limit: int) -> Sequence[Any]:
-        """Give at most `limit` items that follow a position; its cost must not grow with depth.
+        """Return at most `limit` items after a position; the cost must not grow with depth.
 
-        :raises BrokenCursor: if the position's values are not of this list's kind
+        :raises BrokenCursor: if the position's values do not fit this list
         """
         ...
 
     def position_of(self, item: Any) -> list[Any]:
-        """Name an item's place by JSON values, such as `[seq]`, for `after`."""
+        """Return an item's position as JSON values, such as `[seq]`, for `after`."""
         ...
 
 
@@ -64,18 +64,18 @@ class QuerySetSource:
         return [json_value(getattr(item, name.lstrip("-"))) for name in self._fields]
 
     def column_values(self, position: list[Any]) -> list[Any]:
-        """Give a position's values as those of its columns.
+        """Return a position's values as values of its columns.
 
-        :raises BrokenCursor: if they are not
+        :raises BrokenCursor: if they do not fit the columns
         """
         if len(position) != len(self._fields):
             raise BrokenCursor
         return [self._column_value(name, value) for name, value in zip(self._fields, position, strict=True)]
 
     def statements(self, rows: PrintedRows) -> tuple[Statement, Statement, Statement]:
-        """Give what counts the list, what reads a page at an offset, and what reads one behind a position.
+        """Return the statements that count the list, read a page at an offset, and read one after a position.
 
-        A row has its columns printed, then those of its position.
+        A row contains the printed columns, then those of its position.
         """
         columns = [*rows.as_texts(), *(name.lstrip("-") for name in self._fields)]
         listed = self._queryset.values_list(*columns)
@@ -84,7 +84,7 @@ class QuerySetSource:
         return counted, Statement.of(listed).cut(), Statement.of(behind).cut()
 
     def _behind(self, values: list[Any]) -> Q:
-        """Say "later than this position": each column decides only among equals of those before it."""
+        """Return the condition "after this position": each column decides only among equals of those before it."""
         condition = Q()
         for name, value in reversed(list(zip(self._fields, values, strict=True))):
             column = name.lstrip("-")
@@ -92,7 +92,7 @@ class QuerySetSource:
             condition = beyond | (Q(**{column: value}) & condition) if condition else beyond
         leading = self._fields[0]
         bound = f"{leading.lstrip('-')}__{'lte' if leading.startswith('-') else 'gte'}"
-        return Q(**{bound: values[0]}) & condition  # the bound alone is what an index can use
+        return Q(**{bound: values[0]}) & condition  # an index can only use the bound
 
     def _column_value(self, name: str, value: Any) -> Any:
         options = self._queryset.model._meta
@@ -107,9 +107,9 @@ class QuerySetSource:
 
 
 class PreparedPages:
-    """A list that is the same for everybody but for its values: its statements are built once, its pages are rows.
+    """A list whose calls differ only in values: its statements are built once, its pages are rows.
 
-    The list is a queryset in which Places stand for the values; a row is printed by `rows`.
+    The list is a queryset with Places for the values; `rows` prints a row.
     """
 
     def __init__(self, queryset: QuerySet[Any], rows: PrintedRows) -> None:
@@ -118,7 +118,7 @@ class PreparedPages:
         self._count, self._page, self._after = self._source.statements(rows)
 
     def of(self, **values: Any) -> _PagesOf:
-        """Give the list of these values."""
+        """Return the page source for these values."""
         return _PagesOf(self, values)
 
     def count(self, values: Mapping[str, Any]) -> int | None:
@@ -138,7 +138,7 @@ class PreparedPages:
 
 @dataclass(frozen=True)
 class _PagesOf:
-    """Prepared pages with their values: a page source."""
+    """PreparedPages with values: a page source."""
 
     pages: PreparedPages
     values: Mapping[str, Any]

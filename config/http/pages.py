@@ -1,6 +1,6 @@
-"""Sessions, forms and messages are for pages: calls of the API pass these by.
+"""Sessions, forms and messages are for pages only: API calls bypass this middleware.
 
-Each layer costs every request a little, and a call with a token or key has no use for any of them.
+Each middleware adds cost to every request, and a call with a token or key needs none of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
 class PagePeople(AuthenticationMiddleware):
-    """Says who has signed in, unless that was too long ago."""
+    """Set the signed-in user, unless the session is too old."""
 
     def process_request(self, request: HttpRequest) -> None:
         end_stale_session(request)
@@ -31,9 +31,9 @@ class PagePeople(AuthenticationMiddleware):
 
 
 class PageLayers:
-    """Leads pages through Django's layers for them, and calls of the API past all of them at once.
+    """Run Django's page middleware for pages, and none of it for API calls.
 
-    Inside, each layer is wrapped as Django wraps it, so that an error in one is an answer for those around it.
+    Each middleware is wrapped as Django does it, so that an error in one becomes a response for the outer ones.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -49,5 +49,5 @@ class PageLayers:
         return cast(HttpResponseBase, self._pages(request))  # never awaitable: the server is synchronous
 
     def process_view(self, request: HttpRequest, *view: Any) -> Any:
-        """Demand the form's token on pages. Calls of the API carry no cookie that a foreign page could ride on."""
+        """Require the CSRF token on pages. API calls have no cookie that a foreign page could use."""
         return self._forms.process_view(request, *view) if hasattr(request, "session") else None

@@ -1,4 +1,4 @@
-"""Lists in pages: by `limit` and `offset`, or by `cursor` at the same cost however deep."""
+"""Pagination by `limit` and `offset`, or by `cursor` at a constant cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CSV_CHUNK = 1000
 
 
 class StrictLimitOffsetPagination(BasePagination):
-    """Answers `{"count", "next", "previous", "results", "next_cursor"}` and refuses what it cannot read."""
+    """Returns `{"count", "next", "previous", "results", "next_cursor"}` and refuses invalid parameters."""
 
     count_schema: ClassVar[dict[str, Any]] = {
         "type": ["integer", "null"],
@@ -49,7 +49,7 @@ class StrictLimitOffsetPagination(BasePagination):
         request: Request,
         view: APIView | None = None,  # noqa: ARG002
     ) -> list[Any]:
-        """Give the items of the page that the request asks for, from a queryset or a PageSource.
+        """Return the items of the requested page, from a queryset or a PageSource.
 
         :raises ValidationError: naming `limit`, `offset` or `cursor`
         """
@@ -78,7 +78,7 @@ class StrictLimitOffsetPagination(BasePagination):
         )
 
     def printed(self, results: str) -> str:
-        """Print the same answer as JSON, around results that are printed already."""
+        """Return the same response as JSON text, around results that are JSON text already."""
         around = {
             "count": self.count,
             "next": self.get_next_link(),
@@ -162,7 +162,7 @@ class StrictLimitOffsetPagination(BasePagination):
 
 
 class LongListPagination(StrictLimitOffsetPagination):
-    """For lists so long that some filters would take too long to count: `count` is null then."""
+    """For lists that can be too long to count: `count` is null then."""
 
     count_schema: ClassVar[dict[str, Any]] = {
         "type": ["integer", "null"],
@@ -172,9 +172,9 @@ class LongListPagination(StrictLimitOffsetPagination):
 
 
 def csv_items(request: Asking, source: QuerySet[Any] | PageSource) -> Iterator[Any]:
-    """Give what a CSV of a list holds, fetched in chunks, so that any number streams in little memory.
+    """Return the items of a list's CSV, fetched in chunks, so that any number streams in little memory.
 
-    :raises ValidationError: naming `limit` or `offset`; at once, and not when the first item is asked for
+    :raises ValidationError: naming `limit` or `offset`; at once, not when the first item is read
     """
     limit, offset = csv_bounds(request)
     pages = QuerySetSource(source) if isinstance(source, QuerySet) else source
@@ -183,7 +183,7 @@ def csv_items(request: Asking, source: QuerySet[Any] | PageSource) -> Iterator[A
 
 
 def csv_bounds(request: Asking) -> tuple[int | None, int]:
-    """Give `(limit, offset)` for a CSV: all that the filter selects, cut only as far as the caller asks.
+    """Return `(limit, offset)` for a CSV: everything that the filter selects unless the caller limits it.
 
     :raises ValidationError: naming `limit` or `offset`
     """

@@ -1,4 +1,4 @@
-"""Query parameters, read strictly: known ones once, filled in, and within their bounds."""
+"""Query parameters, read strictly: known ones at most once, not empty, and within their bounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_NUMBER = 2_147_483_647
 
 
 class Asking(Protocol):
-    """A request of whatever kind: one that has query parameters."""
+    """Any request with query parameters."""
 
     @property
     def GET(self) -> Any: ...  # noqa: N802  as Django names it
@@ -27,9 +27,9 @@ _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 def strict_parameters(request: Asking, known: Collection[str]) -> dict[str, str]:
-    """Give the known parameters that were sent; unknown ones are ignored.
+    """Return the known parameters that were sent; unknown ones are ignored.
 
-    :raises ValidationError: naming each known one that is given twice, empty, or holds NUL
+    :raises ValidationError: naming each known one that is repeated, empty, or contains NUL
     """
     query = request.GET
     given: dict[str, str] = {}
@@ -50,12 +50,12 @@ def strict_parameters(request: Asking, known: Collection[str]) -> dict[str, str]
 
 
 def strict_filters(request: Asking, filters: type[FilterSet], *more: str) -> dict[str, str]:
-    """Check every parameter that a FilterSet knows, and `more`, as `strict_parameters` does."""
+    """Return every parameter that a FilterSet knows, and `more`, as `strict_parameters` does."""
     return strict_parameters(request, {*filters.base_filters, *more})
 
 
 def whole_number(given: dict[str, str], name: str, *, default: int, least: int, most: int = LARGEST_NUMBER) -> int:
-    """Read one parameter as a whole number between two bounds, both included.
+    """Return a parameter as a whole number between two bounds, both included.
 
     :raises ValidationError: naming the parameter
     """
@@ -68,7 +68,7 @@ def whole_number(given: dict[str, str], name: str, *, default: int, least: int, 
 
 
 def choice(given: dict[str, str], name: str, allowed: Collection[str], *, default: str) -> str:
-    """Read one parameter as one of a few words.
+    """Return a parameter that must be one of a few words.
 
     :raises ValidationError: naming the parameter and the words
     """
@@ -79,9 +79,9 @@ def choice(given: dict[str, str], name: str, allowed: Collection[str], *, defaul
 
 
 def time_range(given: dict[str, str]) -> TimeRange:
-    """Read `from` and `to`; a side not given stays open.
+    """Return the range of `from` and `to`; a missing side is open.
 
-    :raises ValidationError: naming the parameter at fault
+    :raises ValidationError: naming the invalid parameter
     """
     try:
         return TimeRange.parse(given.get("from"), given.get("to"))
@@ -90,7 +90,7 @@ def time_range(given: dict[str, str]) -> TimeRange:
 
 
 def wants_csv(request: Asking) -> bool:
-    """Tell whether `format=csv` was asked for.
+    """Return whether `format=csv` was requested.
 
     :raises ValidationError: on any other format than csv and json
     """
@@ -98,9 +98,9 @@ def wants_csv(request: Asking) -> bool:
 
 
 def path_number(text: str) -> int:
-    """Read an id from the path, at most a PostgreSQL bigint.
+    """Return an id from the path, at most a PostgreSQL bigint.
 
-    :raises NotFound: if nothing could have this id
+    :raises NotFound: if it cannot be an id
     """
     if not _DIGITS.fullmatch(text) or int(text) > LARGEST_ID:
         raise NotFound
@@ -108,9 +108,9 @@ def path_number(text: str) -> int:
 
 
 def path_text(name: str, text: str) -> str:
-    """Give a part of the path back, as text that the database can compare.
+    """Return a part of the path, as text that the database can compare.
 
-    :raises ValidationError: naming the part, if it holds NUL or lone surrogates
+    :raises ValidationError: naming the part, if it contains NUL or lone surrogates
     """
     if is_invalid_text(text):
         raise ValidationError({name: [INVALID_TEXT]})

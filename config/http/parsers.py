@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly: what two programs could read differently is refused."""
+"""JSON bodies, parsed strictly: what two parsers could read differently is refused."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _HOSTILE_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class MalformedJson(ParseError):
-    """The body is no JSON that every reader would understand alike."""
+    """The body is invalid JSON, or JSON that parsers read differently."""
 
     default_code = "malformed_json"
 
 
 class BodyTooLarge(APIException):
-    """The body is longer than this call takes."""
+    """The body is larger than this call accepts."""
 
     status_code = 413
     default_code = "body_too_large"
@@ -43,9 +43,9 @@ class BodyTooLarge(APIException):
 
 
 class StrictJsonParser(BaseParser):
-    """Reads one JSON object of at most `settings.JSON_BODY_BYTES`.
+    """Parses one JSON object of at most `settings.JSON_BODY_BYTES`.
 
-    A view that takes more, other media types or a list declares a subclass with these attributes.
+    A view that accepts more, other media types or a list declares a subclass with these attributes.
     """
 
     media_type = "application/json"
@@ -59,7 +59,7 @@ class StrictJsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Read and check the whole body; an empty one counts as `{}`."""
+        """Return the validated body; an empty one counts as `{}`."""
         self._refuse_other_charsets(media_type or "")
         body = self._decoded(self._read(stream, parser_context or {}), parser_context or {})
         if not body:
@@ -109,7 +109,7 @@ def parse_strictly(body: bytes) -> Any:
     """Parse JSON into dict, list, str, int, Decimal, bool and None.
 
     :raises MalformedJson: on bad UTF-8, duplicate keys, NaN, endless numbers or deep nesting
-    :raises ValidationError: on NUL or lone surrogates, naming their place
+    :raises ValidationError: on NUL or lone surrogates, naming their path
     """
     try:
         text = body.decode("utf-8")
@@ -128,7 +128,7 @@ def parse_strictly(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise MalformedJson(f"The body is not valid JSON: line {error.lineno}, column {error.colno}.") from None
     _refuse_deep_nesting(value, text)
-    if _HOSTILE_ESCAPE.search(text):  # raw ones cannot have come this far: JSON and UTF-8 exclude them
+    if _HOSTILE_ESCAPE.search(text):  # raw ones cannot get here: JSON and UTF-8 exclude them
         _refuse_invalid_text(value)
     return value
 
@@ -148,7 +148,7 @@ def _number(text: str) -> Decimal:
         number = Decimal("Infinity")
     if not number.is_finite() or (number and abs(number.adjusted()) > LARGEST_EXPONENT):
         raise MalformedJson("The body has a number that is too large or too small.")
-    return number if number else Decimal(0)  # 0e999999999 must not be written out either
+    return number if number else Decimal(0)  # 0e999999999 must not be expanded either
 
 
 def _constant(name: str) -> None:

@@ -1,6 +1,6 @@
-"""Calls of the API over plain http, where https is demanded: refused rather than sent on.
+"""API calls over plain http where https is required: refused, not redirected.
 
-A redirect would be followed in silence, and nobody would notice that a key goes over the network in clear each time.
+A redirect would be followed silently, and the key would cross the network unencrypted each time unnoticed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")
 
 
 class PlainHttpMiddleware:
-    """Stands before Django's SecurityMiddleware, which redirects what is left: pages, and reads without credentials."""
+    """Refuse API calls over plain http; Django's SecurityMiddleware then redirects pages and anonymous reads."""
 
     def __init__(self, get_response: object) -> None:
         self.get_response = get_response
@@ -35,7 +35,7 @@ class PlainHttpMiddleware:
 
 
 def _is_call(request: HttpRequest) -> bool:
-    """Tell whether a program asks for something: with a body or with credentials, at a path of the API."""
+    """Return whether a request is an API call of a program: with a body or with credentials, on an API path."""
     is_reading = request.method in ("GET", "HEAD")
     has_credentials = any(request.META.get(name) for name in _CREDENTIALS)
     if (is_reading and not has_credentials) or not is_api_path(request.path_info):

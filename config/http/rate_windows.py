@@ -1,7 +1,7 @@
-"""Counting calls by the minute, over all processes together, mostly without asking the database.
+"""Count calls by the minute over all processes together, mostly without the database.
 
-A process leases a small block of a caller's minute from one table and spends it locally; what all processes
-lease never exceeds the limit. The minute is the database's, so machines whose clocks differ agree on it.
+A process leases a small block of a caller's minute from one table and uses it locally; the leases of all processes
+never exceed the limit. The minute is the database's, so machines with different clocks agree on it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DELETE FROM config_ratewindow WHERE subject IN (
 
 @dataclass(frozen=True)
 class Count:
-    """What one call was told: whether it may pass, and what is left of its minute."""
+    """The result of counting one call: whether it may pass, and what is left of its minute."""
 
     allowed: bool
     limit: int
@@ -47,7 +47,7 @@ class Count:
 
 @dataclass
 class _Lease:
-    """What this process may still spend for one caller in one minute."""
+    """The calls that this process may still admit for one caller in one minute."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     limit: int = 0
@@ -66,7 +66,7 @@ class RateWindows:
         self._asked = 0
 
     def count(self, subject: str, limit: int) -> Count:
-        """Count one call of this caller against `limit` a minute; a call that is refused costs nothing."""
+        """Count one call of this caller against `limit` a minute; a refused call is not counted."""
         lease = self._lease_of(subject)
         with lease.lock:  # one round trip, not one per waiting thread
             now = time.monotonic()
@@ -85,7 +85,7 @@ class RateWindows:
             )
 
     def forget(self) -> None:
-        """Give up every lease, as a new process would start."""
+        """Drop every lease, as in a new process."""
         with self._lock:
             self._leases.clear()
 
@@ -102,7 +102,7 @@ class RateWindows:
         now = time.monotonic()
         self._leases = {subject: lease for subject, lease in self._leases.items() if lease.ends > now}
         if len(self._leases) >= _LEASES_KEPT:
-            self._leases.clear()  # what was leased stays taken: the limits hold, some of it goes unused
+            self._leases.clear()  # leased calls stay taken: the limit holds, some calls go unused
 
     def _renew(self, lease: _Lease, subject: str, limit: int) -> None:
         block = max(1, limit // _BLOCKS_A_LIMIT)

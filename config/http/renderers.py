@@ -1,4 +1,4 @@
-"""JSON answers that keep decimals exact, whatever `Accept` says."""
+"""JSON responses with exact decimals, whatever `Accept` says."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class ExactJsonRenderer(BaseRenderer):
         accepted_media_type: str | None = None,  # noqa: ARG002
         renderer_context: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> bytes:
-        """Turn the answer's data into its body; None (a 204) has none."""
+        """Return the body for a response's data; None (a 204) has no body."""
         return b"" if data is None else exact_json(data).encode()
 
 
 class AlwaysJson(BaseContentNegotiation):
-    """Picks the view's JSON renderer, or else its first, so `Accept` and `?format=` never make a 404 or 406."""
+    """Choose the view's JSON renderer, or else its first, so `Accept` and `?format=` never cause a 404 or 406."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        """Pick the parser that names the body's media type itself; wildcards are no media type."""
+        """Return the parser with exactly the body's media type; wildcards do not match."""
         sent = (request.content_type or "").partition(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == sent), None)
 

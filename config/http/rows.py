@@ -1,8 +1,8 @@
-"""Lists of an API printed straight from rows: no model instance and no serializer an entry.
+"""API lists printed directly from rows, without a model instance and a serializer per item.
 
-DRF asks every field of every entry in turn, some 50 µs an entry of nine fields; printed column by column it takes two.
-What a list looks like is still said once, by its serializer: here its fields tell how each column is printed. So the
-API's document and the list cannot differ, and a test prints odd values by both.
+DRF runs every field of every item, some 50 µs for an item of nine fields; printed column by column it takes two. The
+serializer still declares the list: its fields decide how each column is printed. So the OpenAPI document and the list
+cannot differ, and a test prints unusual values by both.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from config.values.timestamps import instant_text
 Column = Sequence[str | None]
 Row = tuple[Any, ...]
 
-# jsonb as PostgreSQL writes it, where removing its blanks is all there is to do: no text with a blank, an escape or
+# jsonb as PostgreSQL writes it, where only its blanks have to be removed: no text with a blank, an escape or
 # a line separator in it, and no number with a fraction, whose zeros Python would not keep. All of it is possessive:
 # a text that does not match must not be tried in every other way, whose number doubles with each letter.
 _ONLY_SPACED = re.compile(r'(?:[{}\[\],: truefalsn0-9-]++|"[^"\\ \u2028\u2029]*+")*+').fullmatch
 
 
 class PrintedRows:
-    """How the entries of a list are printed, declared by the list's own serializer.
+    """How the items of a list are printed, declared by the list's serializer.
 
-    Rows come as texts, each column as PostgreSQL writes it, in the order of `columns`. A field whose source is no
-    column is `derived`: from the text of which column, and by what function, it gets its own text.
+    Rows are texts, each column as PostgreSQL writes it, in the order of `columns`. A field whose source is not a column
+    is in `derived`: the column and the function that returns its text.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class PrintedRows:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the rows are to have, by the sources of the serializer's fields."""
+        """Return the columns of the rows, by the sources of the serializer's fields."""
         return tuple(
             self._derived[name][0] if name in self._derived else str(field.source) for name, field in self._fields
         )
 
     def as_texts(self) -> list[Any]:
-        """Give the columns as expressions for `QuerySet.values_list`."""
+        """Return the columns as expressions for `QuerySet.values_list`."""
         return [Cast(F(column), TextField()) for column in self.columns]
 
     def printed(self, rows: Sequence[Row]) -> str:
-        """Print rows as a JSON list; of each row the first values count, as many as there are columns."""
+        """Return rows as a JSON list; only the first values of each row are used, one for each column."""
         columns = zip(*rows, strict=True)
         cells = [show(column) for show, column in zip(self._shows, columns, strict=False)]
         return f"[{','.join(map(self._template.__mod__, zip(*cells, strict=True)))}]"
@@ -82,9 +82,9 @@ class PrintedRows:
 
 
 def _shows_of(field: serializers.Field[Any, Any, Any, Any]) -> Callable[[Column], Sequence[str]]:
-    """Tell how a column is printed.
+    """Return the function that prints a column.
 
-    :raises TypeError: if nobody has said so for this kind of field
+    :raises TypeError: if this kind of field is not supported
     """
     for kinds, show in _BY_KIND:
         if isinstance(field, kinds):
@@ -105,7 +105,7 @@ def _number(text: str) -> str:
 
 
 def _instant(text: str) -> str:
-    """Print `2026-11-21 23:35:00.5+00` as `config.values.timestamps` prints the instant."""
+    """Return `2026-11-21 23:35:00.5+00` in the format of `config.values.timestamps`."""
     if text.endswith("+00") and (len(text) == 22 or len(text) == 29) and text[10] == " ":
         return f'"{text[:10]}T{text[11:-3]}Z"'
     return f'"{instant_text(datetime.fromisoformat(text))}"'

@@ -1,4 +1,4 @@
-"""When a sign-in to the pages ends by itself: some time after the last page, and some hours after the first."""
+"""When a session of the pages expires: some time after the last page, and some hours after signing in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 
 _BEGAN, _SEEN = "began_at", "seen_at"
-_SEEN_IS_NOTED_EVERY = 60  # seconds: a page does not write each time
+_SEEN_IS_NOTED_EVERY = 60  # seconds: not every page writes
 
 
 def begin_session(request: HttpRequest) -> None:
-    """Note that somebody has just signed in."""
+    """Record when a person has signed in."""
     request.session[_BEGAN] = request.session[_SEEN] = int(time.time())
 
 
 def end_stale_session(request: HttpRequest) -> None:
-    """End the session of somebody who has signed in and was away too long, or signed in too long ago."""
+    """End a session that was idle for too long, or began too long ago."""
     session = request.session
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or SESSION_KEY not in session:
         return

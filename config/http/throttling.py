@@ -1,4 +1,4 @@
-"""How often a caller may call: per API key, per user, or per address for everybody else."""
+"""Rate limits per API key, per user, or per address for anonymous callers."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _BY_KEY = "rate_counted_by_key"
 
 
 class CallerThrottle(BaseThrottle):
-    """DRF's hook: counts the call and refuses it beyond the limit."""
+    """DRF's throttle: count the call and refuse it above the limit."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
         count = count_call(request)
         return count is None or count.allowed
 
     def wait(self) -> float | None:
-        return None  # the answer's headers say it (rate_headers)
+        return None  # in the response's headers instead (rate_headers)
 
 
 def count_call(request: Request) -> Count | None:
-    """Count this call once, as its caller's; None means that the caller has no limit."""
+    """Count this call once, for its caller; None means that the caller has no limit."""
     plain = request._request
     if not hasattr(plain, _COUNTED):
         subject, limit = _caller(request)
@@ -46,7 +46,7 @@ def count_call(request: Request) -> Count | None:
 
 
 def count_address(request: HttpRequest) -> Count | None:
-    """Count this call, once, against its address too: for failed credentials, and where nobody was asked."""
+    """Count this call once against its address too: for failed credentials, and calls without authentication."""
     if not hasattr(request, _ADDRESS_COUNTED):
         setattr(request, _ADDRESS_COUNTED, True)
         _remember(request, windows.count(f"address:{address_to_count(request)}", settings.RATE_LIMIT_PER_ADDRESS))
@@ -54,9 +54,9 @@ def count_address(request: HttpRequest) -> Count | None:
 
 
 def count_apart(request: Request, what: str, limit: int) -> Count:
-    """Count a call that is dear against a limit of its own a minute for its address, besides its ordinary one.
+    """Count a costly call against its own limit a minute for its address, besides the ordinary limit.
 
-    When it is refused, its headers tell of this limit.
+    If it is refused, its headers show this limit.
     """
     plain = request._request
     count = windows.count(f"{what}:{address_to_count(plain)}", limit)
@@ -66,15 +66,15 @@ def count_apart(request: Request, what: str, limit: int) -> Count:
 
 
 def count_refusal(request: Request, status: int) -> Count | None:
-    """Count a call that was refused, perhaps before the throttle was asked; a 401 counts against the address.
+    """Count a refused call that may not have reached the throttle; a 401 counts against the address.
 
-    Guessing credentials is thereby limited without shutting out those who share an address and know theirs.
+    This limits guessing of credentials without locking out valid callers at the same address.
     """
     return count_address(request._request) if status == 401 else count_call(request)
 
 
 def count_elsewhere(request: HttpRequest) -> Count | None:
-    """Count a call that never reached a view of the API, such as one to an unknown path."""
+    """Count a call that did not reach an API view, such as one to an unknown path."""
     if hasattr(request, _COUNTED) or request.path_info in UNCOUNTED_PATHS or _counts_itself(request):
         return count_of(request)
     try:
@@ -84,18 +84,18 @@ def count_elsewhere(request: HttpRequest) -> Count | None:
 
 
 def count_of(request: HttpRequest) -> Count | None:
-    """Give the count that this call's headers show."""
+    """Return the count that this call's headers show."""
     count: Count | None = getattr(request, _COUNT, None)
     return count
 
 
 def is_counted_by_key(request: HttpRequest) -> bool:
-    """Tell whether this call was counted among those that its API key may make in a minute."""
+    """Return whether this call was counted against the limit of its API key."""
     return getattr(request, _BY_KEY, False)
 
 
 def rate_headers(count: Count) -> dict[str, str]:
-    """Tell a caller where it stands, in the customary headers and in those of the IETF's draft.
+    """Return the rate limit headers, both the customary ones and those of the IETF draft.
 
     Source: draft-ietf-httpapi-ratelimit-headers: q quota, w window, r remaining, t seconds until reset.
     """
@@ -110,7 +110,7 @@ def rate_headers(count: Count) -> dict[str, str]:
 
 
 def _counts_itself(request: HttpRequest) -> bool:
-    """Tell whether a view of DRF took the call: it counts its own, or has no throttle on purpose."""
+    """Return whether a DRF view handled the call: it counts its own calls, or has no throttle on purpose."""
     match = request.resolver_match
     return match is not None and hasattr(match.func, "cls")
 
@@ -121,9 +121,9 @@ def _remember(request: HttpRequest, count: Count | None) -> None:
 
 
 def _caller(request: Request) -> tuple[str, int]:
-    """Name the caller and its limit: its own, or else the site's.
+    """Return the caller's name and its limit: its own, or else the site's.
 
-    An empty name has no limit: a service key of the company's, unless it was given one.
+    An empty name has no limit: a service key without a limit of its own.
     """
     key: Any = request.auth
     if key is not None and hasattr(key, "user_id"):
@@ -136,6 +136,6 @@ def _caller(request: Request) -> tuple[str, int]:
 
 
 def _own_limit(caller: Any) -> int | None:
-    """Give the limit that stands on the caller's own row, if any: it came with that row, so asking costs nothing."""
+    """Return the limit on the caller's own row, if any; the row is loaded already."""
     own: int | None = getattr(caller, "rate_limit_per_minute", None)
     return own

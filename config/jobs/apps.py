@@ -1,4 +1,4 @@
-"""The tables that jobs are queued in: procrastinate's, made by its own migrations, and what of it we open."""
+"""procrastinate's tables for queued jobs, made by its own migrations, and the functions that workers may call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class JobsConfig(ProcrastinateConfig):
     """procrastinate's own app. Its functions run with the caller's rights, on tables that hold no credits."""
 
     verbose_name = "Jobs"
-    # What a worker calls; the rest of its functions stay closed.
+    # The functions that a worker calls; the application may not call the others.
     doors = (
         "procrastinate_defer_jobs_v1",
         "procrastinate_defer_periodic_job_v2",
@@ -23,7 +23,7 @@ class JobsConfig(ProcrastinateConfig):
     )
 
     def ready(self) -> None:
-        """Leave its pages out of the back office: their buttons would start and stop what no role here may."""
+        """Remove its pages from the back office: their buttons would act on jobs, which no role here may."""
         super().ready()
         job = self.get_model("ProcrastinateJob")
         if admin.site.is_registered(job):

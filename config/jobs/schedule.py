@@ -1,4 +1,4 @@
-"""What runs by itself, and when. Each job is a command, and cron may run it instead (docs/operations.md)."""
+"""The periodic jobs and their times. Each job is a command, which cron can run instead (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Job:
 
     @property
     def is_frequent(self) -> bool:
-        """Tell whether it runs more than once an hour: too often for a line in the log each time."""
+        """Return whether it runs more than once an hour, too often for a log line each time."""
         return not self.when.split()[0].isdigit()
 
 

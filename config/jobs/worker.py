@@ -28,18 +28,18 @@ from procrastinate.psycopg_connector import PsycopgConnector
 from config.cli.command import EXIT_LOCKED
 from config.jobs.schedule import Job
 
-LATE_SECONDS = 24 * 60 * 60  # what fell due so long ago, while no worker ran, is made up for, once
-FAILED_HOURS = 7 * 24  # failed runs are kept so long; those that went well leave nothing
-STALLED_SECONDS = 45.0  # a worker that is alive says so every 10 s
+LATE_SECONDS = 24 * 60 * 60  # jobs that fell due within this time while no worker ran are run once
+FAILED_HOURS = 7 * 24  # failed runs are kept so long; successful ones are deleted
+STALLED_SECONDS = 45.0  # workers update their heartbeat every 10 s
 POLL_SECONDS = 1.0
-MOST_OUTPUT = 4_000  # characters of what a failed command said
+MOST_OUTPUT = 4_000  # characters of a failed command's output
 PAUSE_SECONDS = 5.0  # before the database is tried again
 
 logger = logging.getLogger("tollbook.jobs")
 
 
 class JobFailed(Exception):
-    """The command did not end well; the log has its own words."""
+    """The command failed; its output is in the log."""
 
 
 async def work(jobs: Iterable[Job], *, concurrency: int, stop: asyncio.Event) -> None:
@@ -57,7 +57,7 @@ async def work(jobs: Iterable[Job], *, concurrency: int, stop: asyncio.Event) ->
 
 
 async def _work_until(stop: asyncio.Event, app: App, concurrency: int) -> str | None:
-    """Work until `stop` is set or the database cannot be used; tells what it said then."""
+    """Work until `stop` is set or the database cannot be used; return the database's error."""
     try:
         async with app.open_async():
             await tidy(app)
@@ -81,20 +81,20 @@ async def _run(stop: asyncio.Event, app: App, concurrency: int) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    running.cancel()  # lets what has begun come to its end first
+    running.cancel()  # finishes running jobs first
     with suppress(asyncio.CancelledError):
         await running
 
 
 def worker_app(jobs: Iterable[Job]) -> App:
-    """Give procrastinate's application with these jobs: none of them ever waits twice or runs beside itself."""
+    """Return procrastinate's application with these jobs: each is queued once at most and runs once at a time."""
     parameters = {**connector_params("default"), "prepare_threshold": None}
     connector = PsycopgConnector(kwargs=parameters, min_size=1, max_size=4, timeout=10)
     app: App = DjangoApp(connector=connector, periodic_defaults={"max_delay": LATE_SECONDS})
     for job in jobs:
         task = app.task(name=job.command, lock=job.command, queueing_lock=job.command)(_perform(job))
         app.periodic(cron=job.when)(task)
-    # Without a lock: it is what frees those of workers that were killed.
+    # Without a lock: it frees the locks of killed workers.
     app.periodic(cron="* * * * *")(app.task(name="tidy", queueing_lock="tidy", pass_context=True)(_tidy))
     return app
 
@@ -104,15 +104,15 @@ def _perform(job: Job) -> Callable[[int], None]:
         try:
             run_command(job)
         finally:
-            connections.close_all()  # this thread's: the server may not be the same when it is used again
+            connections.close_all()  # this thread's: the server may have changed by the next use
 
     return perform
 
 
 def run_command(job: Job) -> None:
-    """Run a job's command as cron would; what it says goes to the log.
+    """Run a job's command as cron would, and log its output.
 
-    :raises JobFailed: if it ends with anything but 0, or 4 (another run is at it)
+    :raises JobFailed: if its exit code is not 0 or 4 (another run holds the lock)
     """
     said, began = io.StringIO(), time.monotonic()
     refusal = _refusal_of(job, said)
@@ -140,10 +140,10 @@ async def _tidy(context: JobContext, timestamp: int) -> None:  # noqa: ARG001
 
 
 async def tidy(app: App) -> None:
-    """Give up the jobs of workers that were killed, so that they run again when due; forget what failed long ago."""
+    """Fail the jobs of killed workers, so that they run again when due; delete old failures."""
     manager = app.job_manager
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        with suppress(ConnectorException):  # another worker was quicker
+        with suppress(ConnectorException):  # another worker did it first
             await manager.finish_job(job, Status.FAILED, delete_job=False)
             logger.warning("%s: its worker is gone. It runs again when it is due.", job.task_name)
     await manager.prune_stalled_workers(STALLED_SECONDS)

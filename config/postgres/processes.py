@@ -1,4 +1,4 @@
-"""The operating system's side of the embedded database: who runs the server, what runs already, one at a time."""
+"""Processes of the embedded database: the account that runs the server, running servers, and a file lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EmbeddedPostgresError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """The user who runs the server: the caller, or somebody else when the caller is root."""
+    """The user who runs the server: the caller, or another user if the caller is root."""
 
     uid: int
     gid: int
@@ -33,11 +33,11 @@ class Account:
         return self.uid == os.geteuid()
 
     def can_enter(self, folder: Path) -> bool:
-        """Say whether this user reaches what is in `folder`, through all of its parents."""
+        """Return whether this user can enter `folder` and all of its parents."""
         return self.is_caller or all(self._may(part, stat.S_IXOTH) for part in (folder, *folder.parents))
 
     def can_read(self, file: Path) -> bool:
-        """Say whether this user may read `file` and reaches it; a missing file is not readable."""
+        """Return whether this user can reach and read `file`; a missing file is not readable."""
         return self.is_caller or (file.exists() and self._may(file, stat.S_IROTH) and self.can_enter(file.parent))
 
     def _may(self, path: Path, others_bit: int) -> bool:
@@ -47,7 +47,7 @@ class Account:
 
 
 def server_account(home: Path) -> Account:
-    """Decide who runs the server of `home`: the caller; for root the folder's owner, or `nobody` if that is root too.
+    """Return who runs the server of `home`: the caller; for root the folder's owner, or `nobody` if that is root too.
 
     :raises EmbeddedPostgresError: if root finds no account named nobody
     """
@@ -65,7 +65,7 @@ def server_account(home: Path) -> Account:
 
 
 def run_as(account: Account, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, in a session of its own and without the caller's files or environment."""
+    """Run a program to its end, in its own session and without the caller's files or environment."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return subprocess.run(  # noqa: S603  the callers name programs of the PostgreSQL that was found
         command,
@@ -85,7 +85,7 @@ def run_as(account: Account, command: Sequence[str | Path]) -> subprocess.Comple
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether process `pid` is there and not a zombie, which `kill -0` and `pg_ctl status` call running."""
+    """Return whether process `pid` exists and is not a zombie, which `kill -0` and `pg_ctl status` count as running."""
     if not (PROCESSES / "self").exists():
         return _ask_ps(pid, "stat").strip()[:1] not in {b"", b"Z"}
     try:
@@ -96,7 +96,7 @@ def is_alive(pid: int) -> bool:
 
 
 def is_server(pid: int, data: Path) -> bool:
-    """Say whether process `pid` is alive and serves the folder `data`: a recycled pid may be another PostgreSQL."""
+    """Return whether process `pid` is alive and serves the folder `data`: a recycled pid may be another PostgreSQL."""
     if not is_alive(pid):
         return False
     try:
@@ -106,13 +106,13 @@ def is_server(pid: int, data: Path) -> bool:
 
 
 def _ask_ps(pid: int, fact: str) -> bytes:
-    """Ask where there is no /proc."""
+    """Return a fact about a process from ps, for systems without /proc."""
     command = ["ps", "-o", f"{fact}=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, check=False).stdout  # noqa: S603
 
 
 def running_server(data: Path) -> int | None:
-    """Give the pid of the live server of `data`; None when postmaster.pid is missing or names anything else."""
+    """Return the pid of the running server of `data`; None if postmaster.pid is missing or names anything else."""
     try:
         pid = int((data / "postmaster.pid").read_text().partition("\n")[0])
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -122,9 +122,9 @@ def running_server(data: Path) -> int | None:
 
 @contextmanager
 def locked(file: Path, *, seconds: float) -> Iterator[None]:
-    """Hold `file` locked against every other process; it is made when missing and may be deleted while held.
+    """Hold `file` locked against every other process; it is created if missing and may be deleted while held.
 
-    :raises EmbeddedPostgresError: if somebody else still holds it after `seconds`
+    :raises EmbeddedPostgresError: if another process still holds it after `seconds`
     """
     give_up = time.monotonic() + seconds
     while True:
@@ -146,7 +146,7 @@ def locked(file: Path, *, seconds: float) -> Iterator[None]:
 
 
 def _is_still(file: Path, descriptor: int) -> bool:
-    """Say whether `file` is what was opened: its last holder may have deleted it."""
+    """Return whether `file` is still what was opened: its last holder may have deleted it."""
     try:
         return os.path.samestat(os.stat(file), os.fstat(descriptor))
     except FileNotFoundError:

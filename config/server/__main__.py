@@ -1,6 +1,6 @@
 """`python -m config.server`: serve Tollbook, safe from slow clients without a proxy in front.
 
-How many threads a worker has is SERVER_THREADS; how many workers, and where they listen, is said here.
+SERVER_THREADS is the number of threads of a worker; arguments set the number of workers and where they listen.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from granian.server.mp import MPServer
 
 from config.server.door import DoorTaken, clear_socket, hold_port
 
-STOPPING_SECONDS = 30  # in which what has begun is finished after SIGTERM
-HEADER_SECONDS = 30  # in which a connection sends its next headers; a silent one is closed then
+STOPPING_SECONDS = 30  # for calls in progress after SIGTERM
+HEADER_SECONDS = 30  # for the next headers of a connection; an idle one is closed then
 _OTHER_FILES = 256
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         from config.server.calls import MOST_CONNECTIONS  # noqa: PLC0415  the same
         from config.server.worker import threads, work  # noqa: PLC0415  reads the settings, which may refuse
 
-        # Held for the whole life of this process: another server must not share the place.
+        # Held for the whole life of this process: another server must not share the address.
         door = None if asked.uds else hold_port(asked.host, asked.port)
         if asked.uds:
             clear_socket(asked.uds)
@@ -44,7 +44,7 @@ def main() -> None:
         uds=asked.uds,
         interface=Interfaces.ASGINL,
         workers=asked.workers,
-        http=HTTPModes.http1,  # cleartext HTTP/2 lets one stranger stop a worker: docs/decisions/0041
+        http=HTTPModes.http1,  # cleartext HTTP/2 lets any client stop a worker: docs/decisions/0041
         websockets=False,
         backpressure=_connections(MOST_CONNECTIONS),
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
@@ -66,7 +66,7 @@ def _asked() -> argparse.Namespace:
 
 
 def _connections(most: int) -> int:
-    """Allow this process and its workers the files that many connections are, as far as the system does."""
+    """Raise the limit of open files for this many connections, as far as the system allows; return the connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most + _OTHER_FILES
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

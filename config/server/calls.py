@@ -1,6 +1,6 @@
-"""A call on its way: its body is collected without a thread, a thread answers it, and it is sent without one.
+"""The life of a call: its body is received and its response sent without a thread; only the application has one.
 
-Everything here but `_answer` runs on granian's threads, or on the clock's, and must not wait.
+Everything here but `_answer` runs on granian's threads, or on the clock's, and must not block.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from config.values.json import exact_json
 from config.values.request_ids import chosen_request_id
 
 BODY_SECONDS = 10.0
-MOST_WAITING = 1_000  # calls without a thread yet: beyond it, waiting would outlast the caller's patience
-MOST_HASHES_WAITING = 50  # calls that are about a password, each some 0.2 s of a core
-MOST_CONNECTIONS = 16_384  # of a worker: each costs some kilobytes, and no thread
-MOST_BODY_BYTES = 256 * 1024 * 1024  # of all bodies of some size that are here, whole or in part
-MOST_PIECES = 10_000  # of one body: each costs work, however small it is
+MOST_WAITING = 1_000  # calls waiting for a thread: more would wait longer than callers do
+MOST_HASHES_WAITING = 50  # calls that hash a password, each some 0.2 s of a core
+MOST_CONNECTIONS = 16_384  # of a worker: each costs some kilobytes, but no thread
+MOST_BODY_BYTES = 256 * 1024 * 1024  # of all large bodies received so far, complete or not
+MOST_PIECES = 10_000  # of one body: each piece costs work, however small
 _SMALL_BYTES = 64 * 1024
-# Where passwords are hashed: a flood of these calls waits in a line by itself (accounts/hashers.py).
+# Where passwords are hashed: a flood of these calls waits in its own queue (accounts/hashers.py).
 _HASHING_PATHS = (
     "/auth/register",
     "/auth/login",
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class Front:
-    """What all calls of a process share."""
+    """What all calls of a process share: threads, deadlines and limits."""
 
     def __init__(self, application: WsgiApplication, *, threads: int) -> None:
         self.application = application
@@ -65,7 +65,7 @@ class Front:
         self.deadlines.start()
 
     def take(self, watcher: Any) -> None:
-        """Take a call whose headers are here: what granian calls for each."""
+        """Accept a call whose headers have arrived; granian calls this for each."""
         call = Call(self, watcher)
         self.under_way.add(call)
         try:
@@ -75,7 +75,7 @@ class Front:
             call.drop()
 
     def has_room(self, call: Call) -> bool:
-        """Count what has come of a call's body since it was last asked about; False where that is too much in all."""
+        """Count the bytes of a call's body that are new since the last call; return False if the total is too large."""
         with self._lock:
             more = 0 if call.is_over else call.received - call.counted
             if self._body_bytes + more > MOST_BODY_BYTES:
@@ -85,7 +85,7 @@ class Front:
             return True
 
     def give_room(self, call: Call) -> None:
-        """Forget a call's body."""
+        """Stop counting a call's body."""
         with self._lock:
             call.is_over = True
             self._body_bytes -= call.counted
@@ -93,7 +93,7 @@ class Front:
 
 
 class Call:
-    """One call, from its headers to its answer."""
+    """One call, from its headers to its response."""
 
     __slots__ = ("body", "counted", "environ", "front", "is_over", "limit", "protocol", "received", "scope", "watcher")
 
@@ -108,17 +108,17 @@ class Call:
         self.is_over = False
 
     def begin(self) -> None:
-        """Have it answered at once if no body is to come, or more than is allowed; else wait for the body."""
+        """Run the call at once if it has no body, or one larger than allowed; otherwise receive the body first."""
         environ = self.environ = environ_of(self.scope)
         in_chunks = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
-        length = environ.get("CONTENT_LENGTH", "").partition(",")[0]  # hyper has seen that all are the same
+        length = environ.get("CONTENT_LENGTH", "").partition(",")[0]  # hyper has checked that all are equal
         if not in_chunks and length in {"", "0"}:
             self._hand_over()
             return
         self.limit = body_limit(environ["PATH_INFO"])
         if not in_chunks:
             environ["CONTENT_LENGTH"] = length
-            if int(length) > self.limit:  # the application sees the length, and refuses it
+            if int(length) > self.limit:  # the application refuses it by its length
                 self._hand_over()
                 return
             self.limit = int(length)
@@ -132,10 +132,10 @@ class Call:
         self.protocol.receive().add_done_callback(arrived, context=None)
 
     def _take(self, message: Message, *, in_chunks: bool) -> None:
-        """Take a piece of the body. Of this and `_give_up` one ends the collecting: whose deadline it still was."""
+        """Accept a piece of the body. This or `_give_up` ends the receiving: whichever calls off the deadline."""
         if self.is_over:
             return
-        if message["type"] != "http.request":  # gone: nobody is there to be answered
+        if message["type"] != "http.request":  # the client has disconnected
             if self.front.deadlines.call_off(self):
                 self.drop()
             return
@@ -149,7 +149,7 @@ class Call:
             self._end_collecting(has_room=has_room, is_whole=is_whole)
 
     def _is_whole(self, message: Message, *, in_chunks: bool) -> bool:
-        """Tell whether this was the last piece, or one too many: of a body with a length, that is the limit."""
+        """Return whether this was the last piece, or one too many: for a body with a length, that is the limit."""
         if self.received > self.limit or not message["more_body"]:
             return True
         return not in_chunks and self.received == self.limit
@@ -164,7 +164,7 @@ class Call:
             self._give_up(413)
 
     def _give_up(self, status: int = 408) -> None:
-        """Have the call refused: its body did not come in time, or in too many pieces."""
+        """Refuse the call: its body did not come in time, or in too many pieces."""
         self.is_over = True
         self.body.clear()
         self.environ["CONTENT_LENGTH"] = "0"
@@ -179,7 +179,7 @@ class Call:
             self._refuse(503)
 
     def _answer(self) -> None:
-        """Run the application, on one of the threads; give it back before anything has been sent."""
+        """Run the application on one of the threads, which is free again before anything is sent."""
         self.environ["wsgi.input"] = io.BytesIO(b"".join(self.body))
         started: list[Any] = []
 
@@ -207,7 +207,7 @@ class Call:
             self.front.give_room(self)
 
     def _refuse(self, status: int) -> None:
-        """Answer in the application's place: there is more to do than can be done (503), or it failed itself."""
+        """Respond in place of the application: there are too many calls (503), or it failed itself."""
         self._release()
         body = exact_json(error_body(status)).encode()
         headers = {
@@ -226,18 +226,18 @@ class Call:
         self.end()
 
     def drop(self) -> None:
-        """Leave the call without an answer."""
+        """End the call without a response."""
         self._release()
         self.end()
 
     def end(self) -> None:
-        """Let go of a call whose answer is on its way, or that has none."""
+        """Release a call whose response is being sent, or that has none."""
         self.front.under_way.discard(self)
         self.watcher.done()
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Write headers as granian takes them. Most are the same in every answer."""
+    """Return headers in granian's form. Most are the same in every response."""
     return [_encoded_before.get(pair) or _encoded(pair) for pair in headers]
 
 

@@ -1,4 +1,4 @@
-"""The sockets of this process, found by their addresses: granian opens them where Python does not see them."""
+"""The sockets of this process, found by their addresses: granian opens them outside Python."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import suppress
 
 
 def break_off(client: tuple[str, int] | None) -> None:
-    """Close the connection of a client at once, so that what it has received does not look like the whole.
+    """Close the connection of a client at once, so that the client does not take a partial response for a complete one.
 
-    Nothing happens where it cannot be found: behind a Unix socket, or on a system without /proc.
+    Does nothing if it cannot be found: behind a Unix socket, or on a system without /proc.
     """
     for connection in _sockets() if client else ():
         with suppress(OSError):
@@ -21,7 +21,7 @@ def break_off(client: tuple[str, int] | None) -> None:
 
 
 def bound_unread_answers(seconds: int) -> None:
-    """Let the kernel break off connections whose client takes nothing of what is sent for so long.
+    """Let the kernel close connections whose client acknowledges nothing of what is sent for `seconds`.
 
     Set on the listening sockets, since accepted ones inherit it. Source: tcp(7), TCP_USER_TIMEOUT.
     """

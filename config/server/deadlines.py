@@ -1,4 +1,4 @@
-"""Deadlines for what others are to do: send a body, take an answer. One thread looks at all of them."""
+"""Deadlines for clients: to send a body, to read a response. One thread watches all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Deadlines:
-    """Calls back when something has not been called off in time. Setting and calling off cost next to nothing."""
+    """Call back for every deadline that was not called off in time. Setting and calling off are cheap."""
 
     def __init__(self) -> None:
         self._pending: dict[int, tuple[float, Callable[[], None]]] = {}
@@ -22,11 +22,11 @@ class Deadlines:
         threading.Thread(target=self._watch, name="deadlines", daemon=True).start()
 
     def set(self, name: object, seconds: float, late: Callable[[], None]) -> None:
-        """Call `late` in so many seconds, on the clock's thread, unless the deadline is called off or set anew."""
+        """Call `late` after `seconds`, on the clock's thread, unless the deadline is called off or set again."""
         self._pending[id(name)] = (time.monotonic() + seconds, late)
 
     def call_off(self, name: object) -> bool:
-        """Call a deadline off; tell whether it was still to come: of whoever asks, and the clock, one is told so."""
+        """Call a deadline off; return whether it was pending. Only one of all callers and the clock gets True."""
         return self._pending.pop(id(name), None) is not None
 
     def _watch(self) -> None:

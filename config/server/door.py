@@ -1,6 +1,6 @@
-"""The place where a server listens, held by one server: its workers share it, a second server does not.
+"""The address where a server listens, held by one server: its workers share it, a second server cannot.
 
-`python -m config.server.door PORT` says whether there is room, before anything is set up for a server.
+`python -m config.server.door PORT` checks that the port is free, before a server is set up.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 class DoorTaken(Exception):
-    """Somebody else listens here, or the address is none of this machine's."""
+    """Another process listens here, or the address does not belong to this machine."""
 
 
 def hold_port(host: str, port: int) -> socket.socket:
-    """Take an address for this server alone, for as long as the socket that this returns stays open.
+    """Reserve an address for this server, for as long as the returned socket stays open.
 
-    Workers listen with SO_REUSEPORT, so a second server's would join them without a word. This socket is bound without
-    it, which fails where anybody listens, and lets only those in who come after with it: this server's workers.
+    Workers listen with SO_REUSEPORT, so those of a second server would silently join them. This socket is bound without
+    it, which fails if any process listens, and admits only later sockets that have it: this server's workers.
 
     :raises DoorTaken: if another server is there
     """
@@ -31,7 +31,7 @@ def hold_port(host: str, port: int) -> socket.socket:
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((host, port))
         if sys.platform.startswith("linux"):
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # was for what lingers of an earlier server
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # only needed for remains of an earlier server
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         held.close()
@@ -41,9 +41,9 @@ def hold_port(host: str, port: int) -> socket.socket:
 
 
 def clear_socket(path: Path) -> None:
-    """Clear the name of a Unix socket that nobody listens on any more.
+    """Delete the file of a Unix socket on which no process listens.
 
-    :raises DoorTaken: if somebody does
+    :raises DoorTaken: if a process does
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         try:
@@ -58,7 +58,7 @@ def clear_socket(path: Path) -> None:
 
 
 def main(port: str) -> None:
-    """Say whether a server could listen on a port of this machine; exit 1 with a sentence if not."""
+    """Check that a server could listen on a port of this machine; exit 1 with a sentence if not."""
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise SystemExit(f"Tollbook cannot start: PORT must be a whole number from 1 to 65535, not {port!r}.")
     try:

@@ -1,4 +1,4 @@
-"""What a call says of itself, as WSGI has it (PEP 3333), made from granian's scope (ASGI 3, HTTP connection scope)."""
+"""The WSGI environ (PEP 3333) of a call, from granian's scope (ASGI 3, HTTP connection scope)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from config.http.downloads import CLOSES_ANSWERS
 
-_NAMES_KEPT = 1_000  # names are the caller's: the table of known ones must end
+_NAMES_KEPT = 1_000  # callers choose the names: the cache needs a bound
 
 _STANDING: dict[str, Any] = {
     "GATEWAY_INTERFACE": "CGI/1.1",
@@ -27,11 +27,11 @@ _known: dict[bytes, str | None] = {}
 
 
 def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a call's environ; `wsgi.input` is the caller's to add.
+    """Return a call's environ; the caller of this function adds `wsgi.input`.
 
     A header whose name has an underscore is left out: in the environ, `X_API_KEY` and `X-API-KEY` are one, and a proxy
-    that sets or removes the one does not see the other. A header that comes twice is joined by commas (RFC 9110, 5.3).
-    Values are Latin-1, as PEP 3333 wants them. Behind a Unix socket REMOTE_ADDR is empty.
+    that sets or removes the one does not see the other. A repeated header is joined by commas (RFC 9110, 5.3).
+    Values are Latin-1, as PEP 3333 requires. Behind a Unix socket REMOTE_ADDR is empty.
     """
     raw_path: bytes = scope["raw_path"]
     path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
@@ -59,7 +59,7 @@ def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name_of(sent: bytes) -> str | None:
-    """Name a header as WSGI does; None drops it."""
+    """Return a header's name in the environ; None to drop it."""
     name: str | None = None
     if b"_" not in sent:
         upper = sent.decode("latin-1").replace("-", "_").upper()

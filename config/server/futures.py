@@ -1,4 +1,4 @@
-"""What granian's futures have become: messages of ASGI's HTTP connection."""
+"""Results of granian's futures: messages of ASGI's HTTP connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Message = dict[str, Any]
 
 
 def message_of(future: Any) -> Message:
-    """Read a finished future of `receive`; one that failed is a connection that has ended."""
+    """Return the message of a finished `receive` future; a failed one means that the connection has ended."""
     try:
         next(future)
     except StopIteration as end:

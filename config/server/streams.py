@@ -1,6 +1,6 @@
-"""Answers that are made piece by piece, such as a CSV of everything: the next piece is made when the last is sent.
+"""Responses that are made piece by piece, such as a large CSV: the next piece is made when the last is sent.
 
-Between two pieces the answer has no thread, however slowly its client takes it, and holds no more than a piece.
+Between two pieces the response holds no thread, however slowly its client reads, and at most one piece in memory.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from config.server.calls import Call
 
 PIECE_BYTES = 128 * 1024
-PIECE_SECONDS = 30.0  # in which a client takes a piece
-SENDING_SECONDS = 1800.0  # in which it takes the whole
+PIECE_SECONDS = 30.0  # for a client to read a piece
+SENDING_SECONDS = 1800.0  # for a client to read everything
 
 logger = logging.getLogger(__name__)
 
 
 class Stream:
-    """One answer in pieces. Its steps follow each other: never do two of them run at once."""
+    """One response in pieces. Its steps never run concurrently."""
 
     def __init__(self, call: Call, answer: Any) -> None:
         self._call = call
@@ -42,7 +42,7 @@ class Stream:
         self._watch_for_the_end()
 
     def _watch_for_the_end(self) -> None:
-        """Learn when the client goes; before that, a call without a body says that there is none."""
+        """Watch for the client's disconnection; a call without a body first receives its empty body."""
 
         def came(future: Any) -> None:
             if message_of(future)["type"] == "http.disconnect":
@@ -67,8 +67,8 @@ class Stream:
         sent = self._protocol.send({"type": "http.response.body", "body": piece, "more_body": not is_last})
         if hasattr(sent, "add_done_callback"):
             self._deadlines.set(self, PIECE_SECONDS, self._break_off)
-            sent.add_done_callback(self._taken, context=None)  # which is what begins to send
-        else:  # there was room: it is on its way
+            sent.add_done_callback(self._taken, context=None)  # starts sending
+        else:  # there was room: it is being sent
             self._lane.run(self._step)
 
     def _next_piece(self) -> tuple[bytes, bool]:
@@ -85,13 +85,13 @@ class Stream:
         self._lane.run(self._step)
 
     def _break_off(self) -> None:
-        """Close the connection, which is all that tells a client that this is not the whole."""
+        """Close the connection: only this tells a client that the response is incomplete."""
         self._is_over = True
         break_off(self._call.scope.get("client"))
         self._lane.run(self._end)
 
     def _end(self) -> None:
-        """Give up what the answer holds, once."""
+        """Release what the response holds, once."""
         self._deadlines.call_off(self)
         self._deadlines.call_off(self._whole)
         try:
@@ -105,4 +105,4 @@ class Stream:
 
 
 class _Whole:
-    """The name of the deadline for an answer as a whole."""
+    """The name of the deadline for a whole response."""

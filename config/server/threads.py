@@ -1,4 +1,4 @@
-"""The threads that run calls, and the narrower lane for answers that are made piece by piece."""
+"""The threads that run calls, and lanes that bound calls of one kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Threads:
-    """A fixed number of threads that take jobs in their order. Each thread keeps its database connection."""
+    """A fixed number of threads that run jobs in order. Each thread keeps its database connection."""
 
     def __init__(self, number: int, *, most_waiting: int) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
@@ -26,14 +26,14 @@ class Threads:
             threading.Thread(target=self._work, name=f"call-{n + 1}", daemon=True).start()
 
     def run(self, job: Job) -> bool:
-        """Have a job done as soon as a thread is free; False, and not done, if too many wait already."""
+        """Queue a job for the next free thread; return False, without queueing it, if too many wait already."""
         if self._jobs.qsize() >= self._most_waiting:
             return False
         self._jobs.put(job)
         return True
 
     def go_on(self, job: Job) -> None:
-        """Have a job done that is part of one which was taken on."""
+        """Queue a job that continues one which was accepted."""
         self._jobs.put(job)
 
     def _work(self) -> None:
@@ -41,13 +41,13 @@ class Threads:
             job = self._jobs.get()
             try:
                 job()
-            except BaseException:  # a thread that ended here would be missed for ever
+            except BaseException:  # a thread that ended here would not be replaced
                 logger.exception("A call could not be answered.")
-            del job  # else what it holds stays until the next one
+            del job  # otherwise its objects live until the next job
 
 
 class Lane:
-    """At most so many jobs of a kind at a time; so many others wait without a thread."""
+    """A bounded number of jobs of one kind at a time; further ones wait without a thread."""
 
     def __init__(self, threads: Threads, most: int, *, most_waiting: int) -> None:
         self._threads = threads
@@ -57,7 +57,7 @@ class Lane:
         self._lock = threading.Lock()
 
     def run(self, job: Job) -> bool:
-        """Have a job done in its turn; False, and not done, if too many wait already."""
+        """Queue a job; return False, without queueing it, if too many wait already."""
         with self._lock:
             if self._free == 0:
                 if len(self._waiting) >= self._most_waiting:

@@ -1,8 +1,8 @@
-"""A worker process: granian's HTTP, whose calls go to threads of our own without an event loop between.
+"""A worker process: granian's HTTP server, whose calls go to our own threads without an event loop.
 
-granian hands each call to a scheduler, which for ASGI starts a task on an asyncio loop. Ours takes the call instead,
-and a loop that only calls back is all that granian's futures need (docs/decisions/0041). This uses granian's inside,
-which is pinned exactly; tests/config/test_slow_clients.py holds it to its promises.
+granian passes each call to a scheduler, which for ASGI starts a task on an asyncio loop. Ours accepts the call instead,
+and granian's futures only need a loop that calls back (docs/decisions/0041). This uses internals of granian, which is
+pinned exactly; tests/config/test_slow_clients.py tests them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from config.server.calls import Front
 from config.server.connections import bound_unread_answers
 
 UNREAD_SECONDS = 60
-LINGER_SECONDS = 5  # for answers that are still being read when a worker stops
+LINGER_SECONDS = 5  # for responses that are still being read when a worker stops
 
 
 class _Loop:
-    """As much of an event loop as granian's futures ask for: a finished one calls back, on the thread that it is on."""
+    """The part of an event loop that granian's futures use: a finished one calls back on its own thread."""
 
     def call_soon(self, callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:  # noqa: ARG002
         callback(*arguments)
@@ -37,7 +37,7 @@ class _Loop:
 
 
 class _Scheduler(_granian.CallbackScheduler):
-    """Gives each call to the front."""
+    """Pass each call to the front."""
 
     def __init__(self, loop: _Loop, take: Callable[[Any], None], *_: Any) -> None:  # noqa: ARG002
         super().__init__()
@@ -45,13 +45,13 @@ class _Scheduler(_granian.CallbackScheduler):
 
 
 def threads() -> int:
-    """Say how many calls a worker answers at a time."""
+    """Return how many calls a worker runs at a time."""
     number: int = settings.SERVER_THREADS
     return number
 
 
 def _nothing(*_: Any) -> None:
-    """Stand where granian wants to enter and leave a task."""
+    """Do nothing where granian enters and leaves a task."""
 
 
 @WorkerProcess.wrap_target
@@ -78,10 +78,10 @@ def work(
     scope_opts: Any,  # noqa: ARG001
     metrics: Any,
 ) -> None:
-    """Serve until SIGTERM, and end when every call that had begun has been answered."""
+    """Serve until SIGTERM, and return when every call in progress has its response."""
     stopping, stopped = set_sync_signals(), threading.Event()
-    stopping.add_cb(stopped.set)  # once every connection has ended
-    kind: Any = _granian.ASGIWorker  # whose stub is behind its code
+    stopping.add_cb(stopped.set)  # returns once every connection has ended
+    kind: Any = _granian.ASGIWorker  # whose stub is outdated
     worker = kind(
         worker_id,
         sock,
@@ -109,7 +109,7 @@ def work(
 
 
 def _end_with_its_calls(front: Front, stopping: Any, stopped: threading.Event) -> None:
-    """Let a worker that is to stop wait for calls, but not for connections on which nothing is asked."""
+    """Let a stopping worker wait for calls, but not for idle connections."""
 
     def finish() -> None:
         while front.under_way:

@@ -1,4 +1,4 @@
 """The values of the contract: credits, money, times, text, JSON, paths and cursors, as callers write and read them.
 
-Everything stands above it; it imports nothing of the project.
+Every other module may import it; it imports nothing of the project.
 """

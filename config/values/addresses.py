@@ -8,7 +8,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def read_address(text: str) -> Address | None:
-    """Read an address as proxies write it, perhaps with a port or in brackets; IPv4 mapped into IPv6 is IPv4."""
+    """Parse an address as proxies write it, with or without a port or brackets; IPv4 mapped into IPv6 becomes IPv4."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

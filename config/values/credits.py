@@ -20,16 +20,16 @@ _DECIMAL_TEXT = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
 
 
 class NotACreditAmount(ValueError):
-    """This value cannot be an amount of credits; the text says why."""
+    """This value is not an amount of credits; the text is the reason."""
 
 
 def parse_credits(
     value: object, *, allow_negative: bool = False, allow_zero: bool = False, noun: str = "credits"
 ) -> Decimal:
-    """Read an amount of credits, or of something else that is counted so, from a JSON value or a command's argument.
+    """Parse an amount of credits, or of something counted alike, from a JSON value or a command's argument.
 
-    A JSON number (int or Decimal) counts by its exact value, however it was written;
-    a string counts as written, so `"1.0000000"` has a place too many. The result is in its `plain` form,
+    A JSON number (int or Decimal) counts by its exact value, however it was written; a string
+    counts as written, so `"1.0000000"` has a place too many. The result is in its `plain` form,
     so equal amounts also look equal (`3`, `"3"` and `3.0`).
 
     :raises NotACreditAmount: if it is anything but an exact amount within the bounds
@@ -49,7 +49,7 @@ def parse_credits(
 
 
 def plain(value: Decimal) -> Decimal:
-    """Bring a finite number into the form it is printed in: no exponent, no needless zeros.
+    """Return a finite number in the form in which it is printed: no exponent, no trailing zeros.
 
     Unlike `Decimal.normalize` it never rounds, whatever the context's precision.
     """
@@ -60,11 +60,11 @@ def plain(value: Decimal) -> Decimal:
 
 
 def whole_milliseconds(value: object, *, per_unit: Decimal = Decimal(1)) -> int | None:
-    """Read a duration as gateways write it: a number, or a text of one, in units of so many milliseconds each.
+    """Parse a duration as gateways write it: a number, or a text of one, in units of `per_unit` milliseconds.
 
-    It is rounded half-up to whole milliseconds. None where it says nothing: negative (`-1` for unknown), not finite,
-    longer than 24 days, or no number at all. How long a request took is for the log alone, so an odd value is never a
-    reason to refuse the request.
+    It is rounded half-up to whole milliseconds. None if it is unusable: negative (`-1` for unknown), not finite,
+    longer than 24 days, or not a number. A latency is only for the log, so an invalid one is never a reason to refuse
+    the request.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -78,9 +78,9 @@ def whole_milliseconds(value: object, *, per_unit: Decimal = Decimal(1)) -> int 
 
 
 def percentage(part: Decimal | int, whole: Decimal | int) -> Decimal:
-    """Tell how much of the whole the part is, in percent, rounded half-up to two places.
+    """Return the part as a percentage of the whole, rounded half-up to two places.
 
-    It has at least one place (`25.0`), is 0.0 when there is no whole, and reaches 100.0 only when exact.
+    It has at least one place (`25.0`), is 0.0 if the whole is 0, and reaches 100.0 only if exact.
     """
     if whole <= 0:
         return Decimal("0.0")
@@ -92,9 +92,9 @@ def percentage(part: Decimal | int, whole: Decimal | int) -> Decimal:
 
 
 def _exact(value: object) -> Decimal | None:
-    """Give the number that a value stands for, None when it stands for none.
+    """Return the number of a value; None if it is not a number.
 
-    What is far beyond all bounds is answered by something just as far beyond: it must stay cheap.
+    A value far out of bounds becomes another value out of bounds, so that parsing stays cheap.
     """
     if isinstance(value, bool):
         return None
@@ -110,7 +110,7 @@ def _exact(value: object) -> Decimal | None:
 def _exact_number(value: Decimal) -> Decimal | None:
     if not value.is_finite():
         return None
-    if value and value.adjusted() > len(str(LARGEST)):  # 1e999999999 must not be written out
+    if value and value.adjusted() > len(str(LARGEST)):  # 1e999999999 must not be expanded
         return LARGEST + LARGEST
     if value and value.adjusted() < -PLACES:
         return Decimal(1).scaleb(-PLACES - 1)

@@ -15,19 +15,19 @@ _SIGNATURE_BYTES = 12
 
 
 class BrokenCursor(ValueError):
-    """This text is no cursor that this list has given out."""
+    """This text is not a cursor of this list."""
 
 
 def seal_cursor(position: list[Any], *, of: str) -> str:
-    """Turn a position (JSON values) in the list named by `of` into base64url text."""
+    """Return a position (JSON values) in the list named by `of` as a signed base64url text."""
     payload = json.dumps(position, separators=(",", ":"), default=str).encode()
     return base64.urlsafe_b64encode(_signature(payload, of) + payload).rstrip(b"=").decode()
 
 
 def open_cursor(text: str, *, of: str) -> list[Any]:
-    """Give back the position that was sealed for this list.
+    """Return the position that was sealed for this list.
 
-    :raises BrokenCursor: if the text is damaged, foreign or forged
+    :raises BrokenCursor: if the text is damaged, forged, or a cursor of another list
     """
     if len(text) > LONGEST_CURSOR or not text.isascii():
         raise BrokenCursor

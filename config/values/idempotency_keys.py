@@ -9,14 +9,14 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class NotAnIdempotencyKey(ValueError):
-    """This text cannot name an operation."""
+    """This text is not a valid idempotency key."""
 
     def __init__(self) -> None:
         super().__init__(f"An idempotency key is 1 to {LONGEST_KEY} printable ASCII characters.")
 
 
 def parse_idempotency_key(text: str) -> str:
-    """Give the key back, if it is one.
+    """Return the key if it is valid.
 
     :raises NotAnIdempotencyKey: if it is not
     """

@@ -1,4 +1,4 @@
-"""JSON as answers, logs and the database have it: decimals digit by digit, instants in UTC."""
+"""JSON as responses, logs and the database contain it: exact decimals, timestamps in UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.values.timestamps import instant_text
 
 
 def exact_json(data: Any) -> str:
-    """Write a value as JSON text: decimals digit by digit, instants in UTC; NaN and infinity are a ValueError."""
+    """Return a value as JSON text: exact decimals, timestamps in UTC; NaN and infinity raise a ValueError."""
     text: str = _WRITER.encode(data)
     return text
 

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-# How many places a currency has, where that is not two. Source: ISO 4217; Stripe counts in the same units.
+# Decimal places of currencies that do not have two. Source: ISO 4217; Stripe counts in the same units.
 _PLACES = dict.fromkeys(
     ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"), 0
 ) | dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 3)
 
 
 class NotInThisCurrency(ValueError):
-    """An amount has more decimal places than its currency; the text says so."""
+    """An amount has more decimal places than its currency."""
 
 
 def places_of(currency: str) -> int:
-    """Tell how many decimal places a currency has."""
+    """Return how many decimal places a currency has."""
     return _PLACES.get(currency, 2)
 
 
 def in_major_units(minor: int, currency: str) -> Decimal:
-    """Turn 1250 minor units into 12.50, or into 1250 where a currency has no smaller unit."""
+    """Convert 1250 minor units to 12.50, or to 1250 if the currency has no smaller unit."""
     return Decimal(minor).scaleb(-places_of(currency))
 
 
 def in_minor_units(money: Decimal, currency: str) -> int:
-    """Turn 12.50 into 1250 minor units.
+    """Convert 12.50 to 1250 minor units.
 
-    :raises NotInThisCurrency: if that is no whole number of them
+    :raises NotInThisCurrency: if the result is not a whole number
     """
     minor = money.scaleb(places_of(currency))
     if minor != int(minor):
@@ -36,5 +36,5 @@ def in_minor_units(money: Decimal, currency: str) -> int:
 
 
 def shown_money(minor: int, currency: str) -> str:
-    """Print an amount for people: `12.50 USD`."""
+    """Return an amount for people: `12.50 USD`."""
     return f"{in_major_units(minor, currency):,f} {currency}"

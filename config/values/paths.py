@@ -1,4 +1,4 @@
-"""Endpoints in one spelling: however a client wrote a path, it is priced, counted and stored as the same one.
+"""The normal form of endpoints, so that every spelling of a path is priced, counted and stored as one endpoint.
 
 RFC 3986, section 6: the case of percent-encodings, encoded characters that need not be, dot segments, and the path of
 an absolute URL; besides, merged slashes, as nginx and most frameworks read them, and raw characters that a URL may not
@@ -13,11 +13,11 @@ from urllib.parse import quote
 from django.conf import settings
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# What may stand in a path as it is; braces too, so that route templates stay as they are.
+# Characters of a path that need no encoding; braces too, so that route templates stay as they are.
 _PLAIN = r"A-Za-z0-9\-._~!$&'()*+,;=:@{}"
 _SCHEME = r"(?:https?|wss?)://"
 _NORMAL_PATH = rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PLAIN}]++)*+/?"
-# Nothing to do: a path in its normal form, or a code, which is any text that begins neither as a path nor as a URL.
+# Already normal: a path in its normal form, or a code, which is any text that begins neither as a path nor as a URL.
 _NORMAL = re.compile(rf"{_NORMAL_PATH}|(?!(?i:{_SCHEME}))[^/?#@][^?#@]*+", re.DOTALL)
 _ABSOLUTE = re.compile(rf"{_SCHEME}[^/]*", re.IGNORECASE)
 _USER_INFORMATION = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/]*@")
@@ -26,10 +26,11 @@ _PLAIN_PUNCTUATION = "/-._~!$&'()*+,;=:@"
 
 
 def normal_endpoint(text: str) -> str:
-    """Bring a path, or a URL of the web, into its normal form, without query string and fragment.
+    """Return the normal form of a path or an http(s) URL, without query string and fragment.
 
-    A code such as `translate` or `POST:/x` stays as it is, but for a query string or a password. A final slash stays:
-    whether it matters is for the price (docs/decisions/0038). Doing it twice changes nothing; every text has a form.
+    A code such as `translate` or `POST:/x` stays as it is, except for a query string or a password. A final slash
+    stays: the price decides whether it matters (docs/decisions/0038). Repetition changes nothing; every text has a
+    form.
     """
     if _NORMAL.fullmatch(text):
         return text or "/"
@@ -41,7 +42,7 @@ def normal_endpoint(text: str) -> str:
 
 
 def endpoint_as_stored(text: str) -> str:
-    """Give the normal form that is priced and stored; with the query string where KEEP_QUERY_STRINGS says so."""
+    """Return the normal form that is priced and stored; with the query string if KEEP_QUERY_STRINGS is set."""
     endpoint = normal_endpoint(text)
     if endpoint is not text and settings.KEEP_QUERY_STRINGS:
         query = text.partition("#")[0].partition("?")[2]
@@ -50,12 +51,12 @@ def endpoint_as_stored(text: str) -> str:
 
 
 def path_of_decoded(path: str) -> str:
-    """Encode a path that a server has decoded, so that what was `%3F` there is no query string here."""
+    """Encode a path that a server has decoded, so that a decoded `%3F` does not begin a query string."""
     return quote(path, safe=_PLAIN_PUNCTUATION, errors="replace")
 
 
 def normal_escapes(text: str) -> str:
-    """Write percent-encodings in capitals, encode what a path may not hold, and decode what need not be encoded."""
+    """Return text with encodings in capitals: encode what a path may not contain, decode what needs no encoding."""
     return _ESCAPE_OR_ODD.sub(_normal_character, text)
 
 

@@ -1,8 +1,8 @@
-"""What an error says by its HTTP status, where nobody has worded it: in answers, and in the results of a batch."""
+"""The default code and sentence of an error by its HTTP status, in responses and in the results of a batch."""
 
 from __future__ import annotations
 
-# What an answer says when the error came from outside any view: status → (code, sentence).
+# Errors from outside any view: status → (code, sentence).
 WORDS_BY_STATUS: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request is malformed."),
     401: ("not_authenticated", "Authentication credentials were not provided."),

@@ -12,14 +12,14 @@ _INVALID_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 def is_invalid_text(text: str) -> bool:
-    """Tell whether PostgreSQL, or UTF-8 itself, would refuse this text."""
+    """Return whether PostgreSQL, or UTF-8 itself, would refuse this text."""
     return _INVALID_TEXT.search(text) is not None
 
 
 def invalid_places(value: Any) -> Iterator[str]:
-    """Walk a parsed JSON value and name, in dotted form, each place that holds hostile text.
+    """Yield the dotted path of each invalid text in a parsed JSON value.
 
-    A hostile key is reported at the object that has it, since its own name cannot be printed.
+    An invalid key is reported at the object that has it, since its own name cannot be printed.
     """
     pending: list[tuple[str, Any]] = [("", value)]
     while pending:

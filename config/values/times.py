@@ -20,11 +20,11 @@ _WANTED = "Write YYYY-MM-DD or YYYY-MM-DDTHH:MM[:SS[.ffffff]], with Z, an offset
 
 
 class NotAnInstant(ValueError):
-    """This text names no moment; the message says why."""
+    """This text is not a valid timestamp; the message is the reason."""
 
 
 class NotARange(ValueError):
-    """These two moments make no window; `errors` names each parameter at fault."""
+    """These two timestamps are not a valid range; `errors` names each invalid parameter."""
 
     def __init__(self, errors: dict[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
@@ -32,11 +32,11 @@ class NotARange(ValueError):
 
 
 def parse_instant(text: str, *, end: bool = False) -> dt.datetime:
-    """Read one moment, in UTC. A date means its midnight, or at the `end` of a range the next one.
+    """Parse a timestamp, in UTC. A date means its midnight, or at the `end` of a range the next one.
 
     Narrower than ISO 8601 on purpose: no week dates, no 24:00, no leap second, no lower-case letters.
 
-    :raises NotAnInstant: if the text has another form, or names no moment from 2000 to 2100
+    :raises NotAnInstant: if the text has another form, or is outside the years 2000 to 2100
     """
     form = _FORM.fullmatch(text)
     if form is None:
@@ -58,7 +58,7 @@ def parse_instant(text: str, *, end: bool = False) -> dt.datetime:
 
 
 def is_date(text: str) -> bool:
-    """Tell whether a text that `parse_instant` has read is a whole day."""
+    """Return whether a text that `parse_instant` accepts is a date without a time."""
     return "T" not in text
 
 
@@ -91,9 +91,9 @@ class TimeRange:
 
     @classmethod
     def parse(cls, start: str | None, end: str | None, *, names: tuple[str, str] = ("from", "to")) -> TimeRange:
-        """Read both sides as a caller wrote them; None leaves a side open.
+        """Parse both sides as a caller wrote them; None leaves a side open.
 
-        :raises NotARange: if a side cannot be read, or the first is not before the second
+        :raises NotARange: if a side is invalid, or the first is not before the second
         """
         errors: dict[str, str] = {}
         sides: list[dt.datetime | None] = []
@@ -107,7 +107,7 @@ class TimeRange:
         return cls(sides[0], sides[1]).in_order(names=names)
 
     def in_order(self, *, names: tuple[str, str] = ("from", "to")) -> TimeRange:
-        """Insist that the window is not empty; also for sides that were filled in with defaults.
+        """Return this range if it is not empty; used after defaults have been filled in, too.
 
         :raises NotARange: if `start` is not before `end`
         """

@@ -1,4 +1,4 @@
-"""Instants in bodies, logs and answers: RFC 3339. Answers print UTC with `Z`; what others write is read in any form.
+"""Timestamps in bodies, logs and responses: RFC 3339. Responses use UTC with `Z`; input is accepted in any form.
 
 `from` and `to` are narrower: `config.values.times`.
 """
@@ -21,9 +21,9 @@ _MOST_AHEAD = dt.timedelta(hours=14)
 
 
 def instant_text(instant: dt.datetime) -> str:
-    """Print an aware instant; the fraction appears only when it is not 0.
+    """Return an aware datetime as text; the fraction appears only if it is not 0.
 
-    :raises ValueError: if the instant has no zone, since guessing one would be wrong somewhere
+    :raises ValueError: if the datetime is naive
     """
     if instant.utcoffset() is None:
         raise ValueError("An instant without a zone cannot be printed.")
@@ -31,13 +31,13 @@ def instant_text(instant: dt.datetime) -> str:
 
 
 def parse_timestamp(text: str) -> dt.datetime:
-    """Read an instant as gateways and client libraries write it, in UTC. A date means its midnight.
+    """Parse a timestamp as gateways and client libraries write it, in UTC. A date means its midnight.
 
     RFC 3339: a fraction of any number of digits, `t` and `z` in either case, a blank for the `T`, a leap second (read
-    as the second after it). Besides, as logs have it: offsets without a colon, no seconds, no zone (UTC). Digits
-    beyond a microsecond are cut, not rounded: no request moves into the next day.
+    as the second after it). Also, as in logs: offsets without a colon, no seconds, no zone (UTC). Digits
+    beyond a microsecond are truncated, not rounded: no request moves into the next day.
 
-    :raises NotAnInstant: if the text has another form, or names no moment from 2000 to 2100
+    :raises NotAnInstant: if the text has another form, or is outside the years 2000 to 2100
     """
     form = _FORM.fullmatch(text)
     if form is None:

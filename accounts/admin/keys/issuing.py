@@ -119,7 +119,7 @@ class IssueKey(CustomerAction[User], _Issue[User]):
 
 
 class IssueServiceKey(_Issue[ApiKey]):
-    """A key of one of the company's own services, which is no customer's: the target is the key to be."""
+    """Issue a key for one of the company's own services, without a customer; the target is the unsaved key."""
 
     permission = SERVICE_KEYS
     title = "Issue service key"

@@ -1,4 +1,4 @@
-"""Sending webhook deliveries again."""
+"""Send webhook deliveries again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from config.backoffice.record import record_change
 
 
 class Resend(CustomerAction[WebhookDelivery]):
-    """What is under way is not sent twice."""
+    """Send a delivery again; one in progress is not sent twice."""
 
     name = path = "resend"
     permission, needs_view = "accounts.resend_webhookdelivery", True
@@ -37,7 +37,7 @@ class Resend(CustomerAction[WebhookDelivery]):
 
 
 def send_again(request: HttpRequest, deliveries: Iterable[WebhookDelivery]) -> None:
-    """Send deliveries again, and say what came of each that could not be."""
+    """Send deliveries again and report each one that could not be sent."""
     sent = []
     for delivery in deliveries:
         try:

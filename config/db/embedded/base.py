@@ -1,4 +1,4 @@
-"""Django's PostgreSQL, except that the embedded server is started by the first connection that misses it."""
+"""Django's PostgreSQL backend, which starts the embedded server when a connection fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """A connection to the cluster of this checkout (engine `config.db.embedded`, no `pool`)."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connect; when that fails, make sure that the server runs and try once more."""
+        """Connect; if that fails, make sure that the server runs and try once more."""
         try:
             return super().get_new_connection(conn_params)
         except self.Database.OperationalError:

@@ -14,7 +14,7 @@ _DJANGOS_OWN = {"prepare_threshold"}
 
 
 class Client(DatabaseClient):
-    """Django hands psql a few options of TLS and drops the others: which hosts, what must be true of them, limits."""
+    """Pass every option of the address to psql: Django passes a few of TLS and drops the other ones."""
 
     @classmethod
     def settings_to_cmd_args_env(
@@ -23,13 +23,13 @@ class Client(DatabaseClient):
         options = {name: value for name, value in settings_dict["OPTIONS"].items() if name not in _DJANGOS_OWN}
         place = {"dbname": settings_dict["NAME"], "user": settings_dict["USER"], "host": settings_dict["HOST"]}
         given = {name: value for name, value in {**place, "port": settings_dict["PORT"]}.items() if value}
-        password = settings_dict["PASSWORD"]  # not for everybody who may list processes
+        password = settings_dict["PASSWORD"]  # an environment variable, since process lists show arguments
         address = make_conninfo(**given, **options)
         return [cls.executable_name, *parameters, address], {"PGPASSWORD": password} if password else None
 
 
 class Command(dbshell.Command):
-    """Django's own, on that client."""
+    """Django's command with that client."""
 
     def handle(self, **options: Any) -> None:
         connection = connections[options["database"]]

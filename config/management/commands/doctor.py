@@ -1,4 +1,4 @@
-"""`manage.py doctor`: is this installation as it should be?"""
+"""`manage.py doctor`: check this installation."""
 
 from __future__ import annotations
 

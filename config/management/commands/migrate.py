@@ -1,4 +1,4 @@
-"""`migrate`, run as the owner of the tables; afterwards the application's role gets its rights, and no more."""
+"""`migrate`, run as the owner of the tables; then the application's role is granted its rights, and no more."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Command(DjangoMigrate):
 
 
 def refuse_an_old_history(connection: BaseDatabaseWrapper) -> None:
-    """Refuse a database whose migrations were squashed away before the first release (docs/decisions/0047)."""
+    """Refuse a database with migrations that were squashed before the first release (docs/decisions/0047)."""
     applied = {name for app, name in MigrationRecorder(connection).applied_migrations() if app == "ledger"}
     if applied and "0001_initial" not in applied:
         raise CommandError(

@@ -1,4 +1,4 @@
-"""`manage.py postgres`: the embedded database's switch."""
+"""`manage.py postgres`: control the embedded database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from config.postgres.processes import Account, EmbeddedPostgresError
 
 
 class Command(BaseCommand):
-    """Start, stop, show, open or empty the database that serves when DATABASE_URL is unset."""
+    """Start, stop, show, open or empty the database that is used when DATABASE_URL is unset."""
 
     help = "The embedded database: start, stop, status, psql, reset. Exit codes: 0 done, 1 refused, 2 wrong usage."
     requires_system_checks: list[str] = []  # noqa: RUF012  Django's own declaration
