@@ -1,4 +1,4 @@
-"""Payment providers: their two protocols, outgoing calls and incoming webhooks, and what implements them.
+"""Payment providers: their two protocols, outgoing calls and incoming webhooks, and the implementations.
 
-Above it stand the services of payments; below it models and errors. Nothing here touches the database.
+Above it are the services of payments; below it models and errors. Nothing here touches the database.
 """

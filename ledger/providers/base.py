@@ -107,27 +107,27 @@ class CardSaving:
 
 
 class Provider(Protocol):
-    """Takes money. Every call may raise NoAnswer; those that do something may raise Refused.
+    """Charges customers. Every call may raise NoAnswer; those that change something may raise Refused.
 
-    What the provider sends unasked is read by its other half, `webhooks.ProviderWebhooks`.
+    The webhooks that the provider sends are read by its other half, `webhooks.ProviderWebhooks`.
     """
 
     name: str
 
     def create_customer(self, *, user_id: int, email: str, key: uuid.UUID) -> str:
-        """Create the customer at the provider; returns the provider's id for them."""
+        """Create the customer at the provider; return the provider's id of the customer."""
 
     def charge(self, order: Order) -> Answer:
         """Charge the order's card at once. Repeating it with the order's key charges nothing more."""
 
     def start_checkout(self, order: Order) -> Answer:
-        """Open a page on which the customer pays and saves the card. Repeating it opens no other page."""
+        """Open a page on which the customer pays and saves the card. Repeating it opens no second page."""
 
     def look_up(self, order: Order) -> Answer | None:
         """Return the state of an order; None if the provider never received it."""
 
     def cancel(self, order: Order) -> Answer:
-        """Cancel an order that is not paid; returns its state after that."""
+        """Cancel an order that is not paid; return its resulting state."""
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:
         """Return every payment of ours that began since then, including those that are not among `orders`."""

@@ -1,8 +1,8 @@
 """A provider for demos and tests: no network, no money, and the same answer to the same question in every process.
 
-What becomes of a payment hangs on its card alone (`fake_card_decline`, or `fake_card_decline:` and whose it is), so
-that another process finds out what this one was told. Only what tests change by hand (`pay`, `give_up`) is
-remembered, in this process.
+The outcome of a payment depends on its card alone (`fake_card_decline`, or `fake_card_decline:` and a customer), so
+that another process returns the same as this one. Only what tests change by hand (`pay`, `give_up`) is remembered, in
+this process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FakeProvider:
 
     def __init__(self, *, page_url: str) -> None:
         self.page_url = page_url
-        self.charges: list[uuid.UUID] = []  # one for each time that money was taken, in this process
+        self.charges: list[uuid.UUID] = []  # one for each charge that was paid, in this process
         self._asked: set[uuid.UUID] = set()
         self._changed: dict[uuid.UUID, PaymentState] = {}
 
@@ -53,7 +53,7 @@ class FakeProvider:
         return answer
 
     def start_checkout(self, order: Order) -> Answer:
-        answer = self._stands(order, PaymentState.REQUIRES_ACTION)
+        answer = self._answer_in(order, PaymentState.REQUIRES_ACTION)
         return replace(answer, checkout_id=f"fake_checkout_{order.key}", action_url=self.page_url)
 
     def look_up(self, order: Order) -> Answer | None:
@@ -65,18 +65,18 @@ class FakeProvider:
             return None
         state = self._changed.get(order.key, PaymentState.SUCCEEDED)
         if state != PaymentState.SUCCEEDED:
-            return self._stands(order, state)
-        return self._stands(order, state, f"{APPROVE}:{order.customer_id}")
+            return self._answer_in(order, state)
+        return self._answer_in(order, state, f"{APPROVE}:{order.customer_id}")
 
     def cancel(self, order: Order) -> Answer:
         is_paid = order.key in self.charges or self._changed.get(order.key) == PaymentState.SUCCEEDED
         if not is_paid:
             self._changed[order.key] = PaymentState.EXPIRED
         state = PaymentState.SUCCEEDED if is_paid else PaymentState.EXPIRED
-        return self._stands(order, state, order.method_id)
+        return self._answer_in(order, state, order.method_id)
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
-        """Return our own orders alone: the fake never received any other."""
+        """Return the given orders alone: the fake never received any other."""
         for order in orders:
             answer = self.look_up(order)
             if answer is not None:
@@ -111,15 +111,15 @@ class FakeProvider:
     def _answer(self, order: Order) -> Answer:
         if _kind(order.method_id) == DECLINE:
             code, message = _DECLINED
-            answer = self._stands(order, PaymentState.FAILED, order.method_id)
+            answer = self._answer_in(order, PaymentState.FAILED, order.method_id)
             return replace(answer, failure_code=code, failure_message=message)
         if _kind(order.method_id) == AUTHENTICATE:
             state = self._changed.get(order.key, PaymentState.REQUIRES_ACTION)
-            answer = self._stands(order, state, order.method_id)
+            answer = self._answer_in(order, state, order.method_id)
             return replace(answer, action_url=self.page_url if state == PaymentState.REQUIRES_ACTION else None)
-        return self._stands(order, PaymentState.SUCCEEDED, order.method_id)
+        return self._answer_in(order, PaymentState.SUCCEEDED, order.method_id)
 
-    def _stands(self, order: Order, state: PaymentState, method_id: str | None = None) -> Answer:
+    def _answer_in(self, order: Order, state: PaymentState, method_id: str | None = None) -> Answer:
         return Answer(
             state,
             amount_minor=order.amount_minor,

@@ -10,7 +10,7 @@ from ledger.providers.base import Answer
 
 
 @dataclass(frozen=True)
-class Which:
+class PaymentReference:
     """How a webhook identifies a payment: by our own key, or by the provider's ids."""
 
     key: uuid.UUID | None = None
@@ -22,7 +22,7 @@ class Which:
 class PaymentNews:
     """The state of a payment."""
 
-    which: Which
+    reference: PaymentReference
     answer: Answer
 
 
@@ -30,7 +30,7 @@ class PaymentNews:
 class RefundNews:
     """The total of a payment that was refunded so far."""
 
-    which: Which
+    reference: PaymentReference
     refunded_minor: int  # in total, not only now
     currency: str
 
@@ -39,7 +39,7 @@ class RefundNews:
 class SingleRefundNews:
     """One refund of a payment, and whether it failed."""
 
-    which: Which
+    reference: PaymentReference
     provider_refund_id: str
     amount_minor: int
     currency: str
@@ -50,7 +50,7 @@ class SingleRefundNews:
 class DisputeNews:
     """A dispute of a payment, and its status."""
 
-    which: Which
+    reference: PaymentReference
     provider_dispute_id: str
     amount_minor: int
     currency: str

@@ -84,7 +84,7 @@ class StripeProvider:
         params: Any = {"metadata": {"tollbook_user": str(user_id)}}
         if email:
             params["email"] = email
-        with _spoken():
+        with _translated_errors():
             return str(self.client.v1.customers.create(params, _once(f"customer-{key}")).id)
 
     def charge(self, order: Order) -> Answer:
@@ -101,7 +101,7 @@ class StripeProvider:
             params["off_session"] = True
         if self.return_url:
             params["return_url"] = self.return_url
-        with _spoken():
+        with _translated_errors():
             try:
                 intent: Any = self.client.v1.payment_intents.create(params, _once(str(order.key)))
             except stripe.CardError as declined:
@@ -143,11 +143,11 @@ class StripeProvider:
             "success_url": self.return_url,
             "cancel_url": self.return_url,
         }
-        with _spoken():
+        with _translated_errors():
             return answer_of_checkout(self.client.v1.checkout.sessions.create(params, _once(str(order.key))))
 
     def look_up(self, order: Order) -> Answer | None:
-        with _spoken():
+        with _translated_errors():
             if order.method_id is None:
                 session = self._checkout(order)
                 return None if session is None else answer_of_checkout(session)
@@ -156,7 +156,7 @@ class StripeProvider:
 
     def cancel(self, order: Order) -> Answer:
         try:
-            with _spoken():
+            with _translated_errors():
                 if order.method_id is None and order.checkout_id is not None:
                     return answer_of_checkout(self.client.v1.checkout.sessions.expire(order.checkout_id))
                 if order.provider_payment_id is not None:
@@ -168,7 +168,7 @@ class StripeProvider:
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
         """Read Stripe's list, the newest first, back to `since`."""
         params: Any = {"limit": 100, "expand": ["data.latest_charge"]}
-        with _spoken():
+        with _translated_errors():
             for intent in self.client.v1.payment_intents.list(params).auto_paging_iter():
                 if intent.created < since.timestamp():
                     break
@@ -179,7 +179,7 @@ class StripeProvider:
     def disputes(self, *, since: dt.datetime) -> Iterator[DisputeStatement] | None:
         """Read Stripe's list of disputes, without inquiries; None if the API in use has no such list (404)."""
         params: Any = {"limit": 100, "created": {"gte": int(since.timestamp())}}
-        with _spoken():
+        with _translated_errors():
             try:
                 page = self.client.v1.disputes.list(params)
             except stripe.StripeError as error:
@@ -190,12 +190,12 @@ class StripeProvider:
 
     def start_saving_card(self, *, customer_id: str, key: uuid.UUID) -> CardSaving:
         params: Any = {"customer": customer_id, "payment_method_types": ["card"], "usage": "off_session"}
-        with _spoken():
+        with _translated_errors():
             saving = self.client.v1.setup_intents.create(params, _once(f"setup-{key}"))
             return CardSaving(str(saving.id), str(saving.client_secret))
 
     def card(self, method_id: str) -> Card:
-        with _spoken():
+        with _translated_errors():
             method: Any = self.client.v1.payment_methods.retrieve(method_id)
             return Card(
                 method_id=str(method.id),
@@ -208,7 +208,7 @@ class StripeProvider:
             )
 
     def forget_card(self, method_id: str) -> None:
-        with _spoken():
+        with _translated_errors():
             self.client.v1.payment_methods.detach(method_id)
 
     def _intent(self, order: Order) -> Any:
@@ -236,7 +236,7 @@ def _made(secret_key: str, return_url: str, api_url: str) -> StripeProvider:
 
 
 def _disputes_of(page: Any) -> Iterator[DisputeStatement]:
-    with _spoken():
+    with _translated_errors():
         for dispute in page.auto_paging_iter():
             statement = statement_of_dispute(dispute)
             if statement is not None:
@@ -270,10 +270,10 @@ def _declined(order: Order, declined: stripe.CardError) -> Answer:
 
 
 @contextmanager
-def _spoken() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turn the client's errors into Refused or NoAnswer.
 
-    A request is here within its turn; one that has taken none takes it now.
+    A request is here within its turn; one that has no turn takes one now.
     """
     try:
         with turn():

@@ -8,7 +8,15 @@ from typing import Any
 
 from ledger.models import DisputeStatus, PaymentState
 from ledger.providers.base import DisputeStatement, ShapeNotUnderstood
-from ledger.providers.news import CardNews, DisputeNews, News, PaymentNews, RefundNews, SingleRefundNews, Which
+from ledger.providers.news import (
+    CardNews,
+    DisputeNews,
+    News,
+    PaymentNews,
+    PaymentReference,
+    RefundNews,
+    SingleRefundNews,
+)
 from ledger.providers.stripe_shapes import (
     ORDER_KEY,
     answer_of_checkout,
@@ -27,7 +35,7 @@ def news_of(event: Any) -> News | None:
     if not isinstance(kind, str) or not isinstance(thing, dict):
         raise ShapeNotUnderstood("A message without a type or an object.")
     if kind in _OF_INTENTS:
-        return PaymentNews(_which(thing, provider_payment_id=_text(thing, "id")), answer_of_intent(thing))
+        return PaymentNews(_reference(thing, provider_payment_id=_text(thing, "id")), answer_of_intent(thing))
     if kind in _OF_CHECKOUTS:
         return _of_checkout(kind, thing)
     if kind.startswith(("charge.", "refund.")):
@@ -77,7 +85,7 @@ def _of_checkout(kind: str, session: Any) -> PaymentNews | None:
     if kind == "checkout.session.async_payment_failed":
         message = "The payment was not made."
         answer = replace(answer, state=PaymentState.EXPIRED, failure_code="not_paid", failure_message=message)
-    return PaymentNews(_which(session, checkout_id=_text(session, "id")), answer)
+    return PaymentNews(_reference(session, checkout_id=_text(session, "id")), answer)
 
 
 def _of_dispute(kind: str, dispute: Any) -> DisputeNews | None:
@@ -112,20 +120,20 @@ def statement_of_dispute(dispute: Any) -> DisputeStatement | None:
     news = _of_dispute("", dispute)
     if news is None:
         return None
-    payment_id = news.which.provider_payment_id or ""
+    payment_id = news.reference.provider_payment_id or ""
     return DisputeStatement(news.provider_dispute_id, payment_id, news.amount_minor, news.currency, news.status)
 
 
-def _which(thing: Any, **names: str) -> Which:
+def _reference(thing: Any, **names: str) -> PaymentReference:
     key = field(thing, "metadata", ORDER_KEY)
     try:
-        return Which(None if key is None else uuid.UUID(str(key)), **names)
+        return PaymentReference(None if key is None else uuid.UUID(str(key)), **names)
     except ValueError:
-        return Which(None, **names)
+        return PaymentReference(None, **names)
 
 
-def _of_charge(thing: Any) -> Which:
-    return _which(thing, provider_payment_id=str(id_of(field(thing, "payment_intent")) or ""))
+def _of_charge(thing: Any) -> PaymentReference:
+    return _reference(thing, provider_payment_id=str(id_of(field(thing, "payment_intent")) or ""))
 
 
 def _text(thing: Any, name: str) -> str:

@@ -1,7 +1,7 @@
-"""Turns with a provider: requests that wait for somebody else's server hold few of our threads, and not for long.
+"""Turns with a provider: requests that wait for a provider's server hold few of our threads, and not for long.
 
-Nothing here knows how the server hands out its threads; it counts those requests of this process that are with a
-provider now. Commands and jobs have no customer waiting and nobody's thread to give back: they need no turn.
+Nothing here knows how the server assigns its threads; it counts the requests of this process that are calling a
+provider now. Commands and jobs keep no customer and no thread of the server waiting: they need no turn.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ TURN_SECONDS = 5.0
 """The most time that all calls to a provider within one request may take together."""
 
 
-class _Mine(threading.local):
+class _Turn(threading.local):
     until: float | None = None  # on the monotonic clock; None: this thread has no turn
 
 
-_mine = _Mine()
+_turn = _Turn()
 _counting = threading.Lock()
 _taken = 0
 
@@ -33,26 +33,26 @@ _taken = 0
 def turn() -> Iterator[None]:
     """Take one of the turns that the requests of a process have with a provider, while the block runs.
 
-    Take it before anything is written, so that nothing is half-done when there is none. Inside of a turn, and outside
-    of requests, it takes nothing.
+    Take it before anything is written, so that nothing is half-done when there is none. Within a turn, and outside of
+    requests, it takes nothing.
 
     :raises PaymentProviderBusy: at once, if PROVIDER_CALLS_AT_ONCE requests have one
     """
-    if not is_in_request() or _mine.until is not None:
+    if not is_in_request() or _turn.until is not None:
         yield
         return
     _take()
-    _mine.until = time.monotonic() + TURN_SECONDS
+    _turn.until = time.monotonic() + TURN_SECONDS
     try:
         yield
     finally:
-        _mine.until = None
+        _turn.until = None
         _give_back()
 
 
 def seconds_left() -> float:
     """Return for how many seconds the next call of this turn may wait: 0 or less when its time is over."""
-    return TURN_SECONDS if _mine.until is None else _mine.until - time.monotonic()
+    return TURN_SECONDS if _turn.until is None else _turn.until - time.monotonic()
 
 
 def _take() -> None:

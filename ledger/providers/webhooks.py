@@ -30,7 +30,7 @@ class ProviderWebhooks(Protocol):
         """Return why a signed event does not belong to this site (another account, test mode); None if it does."""
 
     def events_of(self, event: Any) -> Sequence[News]:
-        """Read an event; returns nothing if its type is of no interest.
+        """Read an event; return nothing if its type is of no interest.
 
         :raises ShapeNotUnderstood: if its type is of interest and its form unknown
         """

@@ -17,7 +17,7 @@ from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerialize
 from ledger.authentication import ProviderSignature
 from ledger.errors import WebhookNotUnderstood
 from ledger.providers.registry import webhooks_of
-from ledger.services.payments.provider_events import take_event
+from ledger.services.payments.provider_events import record_event
 
 
 class ProviderWebhookViewSet(ViewSet):
@@ -33,7 +33,7 @@ class ProviderWebhookViewSet(ViewSet):
         event = parse_strictly(request._request.body)
         if not isinstance(event, dict):
             raise WebhookNotUnderstood("A message is a JSON object.")
-        is_applied = take_event(event, webhooks=webhooks_of(self.provider), now=timezone.now())
+        is_applied = record_event(event, webhooks=webhooks_of(self.provider), now=timezone.now())
         return Response({"received": True, "applied": is_applied})
 
 

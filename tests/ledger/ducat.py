@@ -25,7 +25,7 @@ class DucatProvider(FakeProvider):
         return replace(self.look_up(order), checkout_id=checkout_id, action_url=f"https://ducat.example/{checkout_id}")
 
     def look_up(self, order: Order) -> Answer:
-        return self._stands(order, PaymentState.REQUIRES_ACTION)
+        return self._answer_in(order, PaymentState.REQUIRES_ACTION)
 
 
 def from_settings() -> DucatProvider:

@@ -14,7 +14,7 @@ from django.conf import settings
 from ledger.errors import WebhookSignatureInvalid
 from ledger.models import PaymentState
 from ledger.providers.base import Answer, ShapeNotUnderstood
-from ledger.providers.news import News, PaymentNews, RefundNews, Which
+from ledger.providers.news import News, PaymentNews, PaymentReference, RefundNews
 
 
 class DucatWebhooks:
@@ -53,18 +53,18 @@ def sign(body: bytes, secret: str, *, at: str) -> str:
 
 
 def _news_of(notice: dict[str, Any]) -> News | None:
-    which = Which(key=uuid.UUID(notice["order"]))
+    reference = PaymentReference(key=uuid.UUID(notice["order"]))
     match notice["kind"]:
         case "paid":
             return PaymentNews(
-                which,
+                reference,
                 Answer(
                     PaymentState.SUCCEEDED, notice["minor"], notice["currency"], notice["customer"], notice["id"],
                     method_id=notice["card"],
                 ),
             )  # fmt: skip
         case "given back":
-            return RefundNews(which, notice["minor"], notice["currency"])
+            return RefundNews(reference, notice["minor"], notice["currency"])
         case "read":
             return None
         case kind:

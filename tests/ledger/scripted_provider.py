@@ -63,7 +63,7 @@ class ScriptedProvider(FakeProvider):
 
     def answer(self, key: uuid.UUID) -> Answer:
         attempt = self.arrived[key]
-        said = self._stands(attempt.order, attempt.state, attempt.order.method_id)
+        said = self._answer_in(attempt.order, attempt.state, attempt.order.method_id)
         if attempt.state == PaymentState.FAILED:
             return replace(said, failure_code="card_declined", failure_message="Your card was declined.")
         return replace(said, action_url=self.page_url if attempt.state == PaymentState.REQUIRES_ACTION else None)

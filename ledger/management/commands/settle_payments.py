@@ -17,8 +17,8 @@ from ledger.models import PaymentState
 from ledger.services.payments.rounds import (
     payments_in_doubt,
     reversals_due,
+    settle_all_reversals,
     settle_one,
-    take_back,
 )
 from ledger.services.receipts import RECEIPT_TYPES
 
@@ -47,7 +47,7 @@ class Command(OperatorCommand):
         payments, customers = Round("payment", say=self.say), Round(say=self.say)
         with run_lock("settle_payments"):
             states = self._settle(payments_in_doubt(now=timezone.now()), payments)
-            outcomes = take_back(reversals_due(), payments)
+            outcomes = settle_all_reversals(reversals_due(), payments)
         # Money first; a mail server that hangs does not keep other runs from the lock.
         sent = send_notice_emails(customers, now=timezone.now(), most=RECEIPTS_A_RUN, types=RECEIPT_TYPES)
         asked = states.total() + len(payments.failed)

@@ -62,7 +62,7 @@ def start_saving_card(*, user_id: int, email: str, now: dt.datetime) -> CardSavi
 
 
 def remember_card(*, user_id: int, provider_name: str, method_id: str) -> PaymentMethod | None:
-    """Store a card that the provider has saved; returns None if the provider has no such card, or no longer.
+    """Store a card that the provider has saved; return None if the provider has no such card, or no longer.
 
     Repeating it stores the card once, and a card that its customer removed stays removed.
 
@@ -131,7 +131,7 @@ def remove_card(*, user_id: int, payment_method_id: int, now: dt.datetime) -> No
 
 
 def forget_card(*, provider_name: str, method_id: str, now: dt.datetime) -> bool:
-    """Record that the provider has removed a card; returns whether it was one of ours."""
+    """Record that the provider has removed a card; return whether it was one of ours."""
     cards = PaymentMethod.objects.filter(provider=provider_name, provider_method_id=method_id)
     card = cards.filter(removed_at__isnull=True).first()
     return card is not None and _note_removal(card, now)
@@ -139,6 +139,6 @@ def forget_card(*, provider_name: str, method_id: str, now: dt.datetime) -> bool
 
 @transaction.atomic
 def _note_removal(card: PaymentMethod, now: dt.datetime) -> bool:
-    """Mark a card as removed, and turn off auto-reload by it; returns whether it was there until now."""
+    """Mark a card as removed, and turn off auto-reload that uses it; return whether it was not removed before."""
     turn_off_for_card(user_id=card.user_id, payment_method_id=card.pk, now=now)  # first, since it locks the balance
     return bool(PaymentMethod.objects.filter(pk=card.pk, removed_at__isnull=True).update(removed_at=now))

@@ -21,36 +21,36 @@ def dispute_differences(
     :raises NoAnswer: if the provider does not answer
     """
     try:
-        told = provider.disputes(since=since - clocks_differ_by)
+        listed = provider.disputes(since=since - clocks_differ_by)
     except Refused as refusal:
-        detail = f"Disputes were not compared with {provider.name}, which refuses to tell them: let our key read them."
+        detail = f"Disputes were not compared with {provider.name}, which refuses to list them: let our key read them."
         return [Finding("disputes_can_be_read", None, detail, {"refusal": str(refusal)})]
-    if told is None:
+    if listed is None:
         return []
-    said = {one.provider_dispute_id: one for one in told}
+    theirs = {one.provider_dispute_id: one for one in listed}
     payments = Payment.objects.filter(
-        provider=provider.name, provider_payment_id__in={one.provider_payment_id for one in said.values()}
+        provider=provider.name, provider_payment_id__in={one.provider_payment_id for one in theirs.values()}
     )
     ours = {payment.provider_payment_id: payment for payment in payments}
-    noted = _noted(provider, said, since)
-    found = [*_not_as_told(provider, said, ours, noted), *_not_told(provider, said, noted, since)]
+    noted = _noted(provider, theirs, since)
+    found = [*_differing(provider, theirs, ours, noted), *_missing_at_provider(provider, theirs, noted, since)]
     return [finding for finding in found if scope.user_id in (None, finding.user_id)]
 
 
-def _noted(provider: Provider, said: dict[str, DisputeStatement], since: dt.datetime) -> dict[str, PaymentDispute]:
+def _noted(provider: Provider, theirs: dict[str, DisputeStatement], since: dt.datetime) -> dict[str, PaymentDispute]:
     """Return what is recorded now of these disputes, and of payments that began since."""
     disputes = PaymentDispute.objects.filter(payment__provider=provider.name).select_related("payment")
-    of_these = disputes.filter(provider_dispute_id__in=list(said))
+    of_these = disputes.filter(provider_dispute_id__in=list(theirs))
     return {one.provider_dispute_id: one for one in of_these | disputes.filter(payment__created_at__gte=since)}
 
 
-def _not_as_told(
+def _differing(
     provider: Provider,
-    said: dict[str, DisputeStatement],
+    theirs: dict[str, DisputeStatement],
     ours: dict[str | None, Payment],
     noted: dict[str, PaymentDispute],
 ) -> Iterator[Finding]:
-    for dispute_id, statement in said.items():
+    for dispute_id, statement in theirs.items():
         payment, dispute = ours.get(statement.provider_payment_id), noted.get(dispute_id)
         if payment is None:  # of a payment that is not ours
             continue
@@ -72,11 +72,11 @@ def _not_as_told(
             )  # fmt: skip
 
 
-def _not_told(
-    provider: Provider, said: dict[str, DisputeStatement], noted: dict[str, PaymentDispute], since: dt.datetime
+def _missing_at_provider(
+    provider: Provider, theirs: dict[str, DisputeStatement], noted: dict[str, PaymentDispute], since: dt.datetime
 ) -> Iterator[Finding]:
     for dispute_id, dispute in noted.items():
-        if dispute_id not in said and dispute.payment.created_at >= since:
+        if dispute_id not in theirs and dispute.payment.created_at >= since:
             yield _finding(
                 "dispute_is_at_the_provider", dispute.payment, dispute_id,
                 f"Dispute {dispute_id} of payment {dispute.payment_id} is noted here, but {provider.name} does not "

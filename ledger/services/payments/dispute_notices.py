@@ -25,21 +25,21 @@ def notify_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.dateti
         "amount": in_major_units(dispute.amount_minor, payment.currency),
         "currency": payment.currency,
     }
-    _tell(payment.user_id, dispute, data, None, None, now)
+    _notify(payment.user_id, dispute, data, None, None, now)
     subject = f"Payment {payment.pk} was disputed"
-    for user_id in _who_hears():
-        _tell(user_id, dispute, data | {"user_id": payment.user_id}, subject, _text(payment, dispute), now)
+    for user_id in _staff_to_notify():
+        _notify(user_id, dispute, data | {"user_id": payment.user_id}, subject, _text(payment, dispute), now)
 
 
-def _tell(
+def _notify(
     user_id: int, dispute: PaymentDispute, data: dict[str, Any], subject: str | None, body: str | None, now: dt.datetime
 ) -> None:
-    # A member of the staff may be the customer, too: each is notified under a key of their own.
+    # A member of staff may also be the customer: each is notified under a key of their own.
     key = f"{dispute.pk}" if subject is None else f"staff {dispute.pk}"
     notify_customer(user_id=user_id, type=TYPE, key=key, data=data, subject=subject, body=body, now=now)
 
 
-def _who_hears() -> list[int]:
+def _staff_to_notify() -> list[int]:
     """Return the staff with the permission to hear of disputes, superusers included."""
     granted = {"content_type__app_label": "ledger", "codename": HEARS_OF_DISPUTES}
     of_groups = Q(**{f"groups__permissions__{name}": value for name, value in granted.items()})

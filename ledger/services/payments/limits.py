@@ -1,7 +1,8 @@
 """Limits on a customer's unsuccessful payments and new cards.
 
-Thieves test stolen cards where a try is free. Tries are rows, so they are counted over all processes; the balance is
-locked meanwhile, so concurrent tries do not all pass. A try whose outcome is unknown counts, and a success does not.
+Thieves test stolen cards where an attempt is free. Attempts are rows, so they are counted over all processes; the
+balance is locked meanwhile, so concurrent attempts do not all pass. An attempt whose outcome is unknown counts, and a
+success does not.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 def refuse_too_many_tries(*, user_id: int, now: dt.datetime) -> None:
     """Refuse a top-up after too many unsuccessful ones of this customer; the balance is locked.
 
-    By saved card, payments that were or may have been declined count; of all payments, those that were not paid.
-    Auto-reload has limits of its own.
+    For each saved card, payments that were or may have been declined count; over all, those that were not paid.
+    Auto-reload has its own limits.
 
-    :raises TooManyTopUps: with the seconds until the next try
+    :raises TooManyTopUps: with the seconds until the next attempt
     """
     tries = Payment.objects.of(user_id).filter(kind=PaymentKind.TOP_UP, created_at__gt=now - HOUR)
     unpaid = tries.exclude(state=PaymentState.SUCCEEDED).exclude(failure_code=NEVER_SENT)
@@ -44,7 +45,7 @@ def refuse_too_many_tries(*, user_id: int, now: dt.datetime) -> None:
 def take_place_for_card(*, user_id: int, now: dt.datetime) -> CardSaving:
     """Count a new card towards the limit of the day, before the provider is asked.
 
-    :raises TooManyNewCards: if the limit is reached, with the seconds until the next try
+    :raises TooManyNewCards: if the limit is reached, with the seconds until the next attempt
     """
     lock_balance(user_id=user_id)
     mine = CardSaving.objects.filter(user_id=user_id)

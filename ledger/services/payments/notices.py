@@ -14,16 +14,16 @@ _NONE = (None, None)
 
 
 def notify_top_up_succeeded(payment: Payment, *, now: dt.datetime) -> None:
-    """By webhook and by email, which is the receipt."""
-    _tell(payment, "top_up.succeeded", _of_payment(payment), now, receipt_of(payment, paid_at=now))
+    """Notify by webhook and by email, which is the receipt."""
+    _notify(payment, "top_up.succeeded", _of_payment(payment), now, receipt_of(payment, paid_at=now))
 
 
 def notify_top_up_failed(payment: Payment, *, code: str | None, why: str | None, now: dt.datetime) -> None:
-    """By webhook alone: the buyer sees it on the page."""
-    _tell(payment, "top_up.failed", _of_payment(payment) | {"failure_code": code, "failure_message": why}, now)
+    """Notify by webhook alone: the buyer sees it on the page."""
+    _notify(payment, "top_up.failed", _of_payment(payment) | {"failure_code": code, "failure_message": why}, now)
 
 
-def _tell(
+def _notify(
     payment: Payment, type: str, data: dict[str, Any], now: dt.datetime, email: tuple[str | None, str | None] = _NONE
 ) -> None:
     subject, body = email

@@ -47,18 +47,18 @@ def compare_with_provider(provider_name: str, scope: Scope, *, now: dt.datetime)
     provider = provider_named(provider_name)
     since = scope.since or now - USUALLY_BACK_TO
     payments = list(_payments(scope, now).filter(provider=provider_name).select_related("package", "method"))
-    said = {
+    theirs = {
         statement.key: statement
         for statement in provider.statements(map(order_of, payments), since=since - _CLOCKS_DIFFER_BY)
     }
     findings = [
         finding
         for payment in payments
-        for finding in _differences(payment, said.get(payment.provider_key), now)
+        for finding in _differences(payment, theirs.get(payment.provider_key), now)
         if not _has_moved(payment)
     ]
     if scope.user_id is None:
-        findings += _unknown_to_us(provider_name, said)
+        findings += _unknown_to_us(provider_name, theirs)
     findings += dispute_differences(provider, scope, since=since, clocks_differ_by=_CLOCKS_DIFFER_BY)
     return Compared(len(payments), findings)
 
@@ -91,9 +91,9 @@ def _differences(payment: Payment, statement: Statement | None, now: dt.datetime
         )  # fmt: skip
 
 
-def _unknown_to_us(provider_name: str, said: dict[uuid.UUID, Statement]) -> Iterator[Finding]:
-    known = set(Payment.objects.filter(provider_key__in=list(said)).values_list("provider_key", flat=True))
-    for key, statement in said.items():
+def _unknown_to_us(provider_name: str, theirs: dict[uuid.UUID, Statement]) -> Iterator[Finding]:
+    known = set(Payment.objects.filter(provider_key__in=list(theirs)).values_list("provider_key", flat=True))
+    for key, statement in theirs.items():
         if key not in known and _paid(statement):
             yield Finding(
                 "provider_payment_is_known", None,
@@ -102,12 +102,12 @@ def _unknown_to_us(provider_name: str, said: dict[uuid.UUID, Statement]) -> Iter
             )  # fmt: skip
 
 
-def _refunds_agree(payment: Payment, said: int | None) -> bool:
+def _refunds_agree(payment: Payment, theirs: int | None) -> bool:
     """Return whether the provider's sum of refunds equals ours, with or without those that failed later."""
-    if said in (None, payment.refunded_minor):
+    if theirs in (None, payment.refunded_minor):
         return True
     failed = payment.refunds.filter(has_failed=True).aggregate(minor=Sum("amount_minor"))["minor"]
-    return failed is not None and said == min(payment.refunded_minor + failed, payment.amount_minor)
+    return failed is not None and theirs == min(payment.refunded_minor + failed, payment.amount_minor)
 
 
 def _paid(statement: Statement) -> tuple[int | None, str | None] | None:

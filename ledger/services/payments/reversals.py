@@ -57,8 +57,8 @@ def _sum_refunds(payment: Payment, now: dt.datetime) -> None:
         failed=Coalesce(Sum("amount_minor", filter=Q(has_failed=True)), 0),
         made=Coalesce(Sum("amount_minor", filter=Q(has_failed=False)), 0),
     )
-    before, said = Payment.objects.values_list("refunded_minor", "refunded_said_minor").get(pk=payment.pk)
-    refunded = min(max(said - sums["failed"], sums["made"], 0), payment.amount_minor)
+    before, reported = Payment.objects.values_list("refunded_minor", "refunded_said_minor").get(pk=payment.pk)
+    refunded = min(max(reported - sums["failed"], sums["made"], 0), payment.amount_minor)
     if refunded != before:
         Payment.objects.filter(pk=payment.pk).update(refunded_minor=refunded)
     if refunded > before:
@@ -86,7 +86,7 @@ def note_dispute(
 
 @contextmanager
 def _noting(payment_id: int) -> Iterator[Payment]:
-    """Record something of a payment under the lock of the balance, and settle its reversals.
+    """Record a fact about a payment under the lock of the balance, and settle its reversals.
 
     All in one transaction; where a long history has to be settled first, which takes several, the credits follow.
     """
@@ -100,12 +100,12 @@ def _noting(payment_id: int) -> Iterator[Payment]:
 
 
 def settle_reversals(*, payment_id: int) -> str:
-    """Make the credits taken back match the money taken back; returns the outcome.
+    """Make the credits taken back match the money taken back; return the outcome.
 
     `posted`, `nothing`, or `insufficient` when the customer has spent them: the rest is owed, and taken in the
-    transaction of the next credit. Repeating it does nothing. What of the purchase's own grant is left has to be
-    known; a long history is settled first, in transactions of its own, or within another transaction left for a later
-    call (`unsettled`).
+    transaction of the next credit. Repeating it does nothing. What is left of the purchase's own grant has to be known;
+    a long history is settled first, in transactions of its own, or within another transaction left for a later call
+    (`unsettled`).
     """
     outcome: Any = call("ledger_settle_reversals", p_payment_id=payment_id)
     if outcome.outcome == "unsettled" and not connection.in_atomic_block:

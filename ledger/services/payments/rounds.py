@@ -17,7 +17,7 @@ from ledger.services.payments.settling import CALL_MAY_TAKE, ask_about
 
 logger = logging.getLogger(__name__)
 
-# Credits that stand against a payment's money that was taken back, and those that should.
+# Credits taken back for a payment's money that was taken back, and what they should be.
 REVERSALS = """
     SELECT p.id, p.user_id, p.created_at, sums.reversed,
         round(e.amount * least(p.amount_minor, p.refunded_minor + sums.disputed) / p.amount_minor, 6) AS expected
@@ -29,8 +29,8 @@ REVERSALS = """
          WHERE d.payment_id = p.id AND d.status <> 'won') AS disputed) sums
 """
 
-# Of all others nothing was ever taken back, nor given back after a refund that failed. An array rather than a join:
-# only these are looked at, whatever statistics say of a young table.
+# For all other payments nothing was ever taken back, nor given back after a refund that failed. An array rather than a
+# join: only these are read, whatever statistics say of a young table.
 _TAKEN_BACK = """
     SELECT id FROM ledger_payment WHERE refunded_minor > 0 OR refunded_said_minor > 0
     UNION SELECT payment_id FROM ledger_paymentrefund
@@ -71,8 +71,8 @@ def settle_one(*, payment_id: int, now: dt.datetime) -> Settled:
     return Settled(str(asked.payment.state), asked.was_answered)
 
 
-def take_back(payment_ids: list[int], payments: Round) -> Counter[str]:
-    """Settle the reversals of these payments, each in a turn of its own; counts the outcomes."""
+def settle_all_reversals(payment_ids: list[int], payments: Round) -> Counter[str]:
+    """Settle the reversals of these payments, each in its own turn; count the outcomes."""
     outcomes: Counter[str] = Counter()
     for payment_id in payment_ids:
         with payments.turn(payment_id):

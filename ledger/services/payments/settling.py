@@ -62,7 +62,7 @@ class Asked(NamedTuple):
 
 
 def settle_payment(*, payment_id: int, now: dt.datetime) -> Payment:
-    """Ask the provider about a payment and record the answer, as `ask_about` does; returns the payment as it is then.
+    """Ask the provider about a payment and record the answer, as `ask_about` does; return the resulting payment.
 
     :raises PaymentNotFound, PaymentsOff, PaymentProviderBusy, PaymentMismatch: as `ask_about`
     """
@@ -95,7 +95,7 @@ def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datet
         answer = provider.look_up(order)
         if answer is None:
             if payment.created_at > now - CALL_MAY_TAKE:
-                return Asked(payment, was_answered=True)  # the call may be on its way
+                return Asked(payment, was_answered=True)  # the call may still be under way
             answer = _never_sent(payment)
         elif answer.state == PaymentState.REQUIRES_ACTION and payment.expires_at <= now:
             found = replace(
@@ -112,7 +112,7 @@ def _ask_about(payment: Payment, order: Order, provider: Provider, now: dt.datet
 
 
 def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now: dt.datetime) -> Payment:
-    """Record the state of a payment at the provider; returns the payment as it is then.
+    """Record the state of a payment at the provider; return the resulting payment.
 
     A success is credited whatever was recorded before, and stays whatever is recorded later: in any order, any number
     of times, from any number of concurrent callers, there is one entry.
@@ -128,7 +128,7 @@ def record_answer(*, payment_id: int, answer: Answer, source: OutcomeSource, now
             _credit(payment, answer, source, now)
         else:
             _note_state(payment, answer, source, now)
-    except IntegrityError as error:  # the provider's names for it are another payment's
+    except IntegrityError as error:  # the provider's ids belong to another payment
         note_outcome(payment_id, source, "mismatch", str(error).splitlines()[0])
         raise errors.PaymentMismatch("payment id") from error
     if answer.state == PaymentState.SUCCEEDED and payment.method_id is None and answer.method_id is not None:
@@ -158,20 +158,20 @@ def _refuse_mismatch(payment: Payment, answer: Answer, source: OutcomeSource) ->
         "currency": (answer.currency, payment.currency),
         "customer": (answer.customer_id, payment.provider_customer_id),
     }
-    for what, (said, expected) in ours.items():
+    for what, (actual, expected) in ours.items():
         # A paid answer has to name all three; others may omit them.
-        if said != expected and (said is not None or answer.state == PaymentState.SUCCEEDED):
-            note_outcome(payment.pk, source, "mismatch", f"{what}: {said} instead of {expected}")
-            logger.error("Payment %s: the provider's %s is %s, not %s.", payment.pk, what, said, expected)
+        if actual != expected and (actual is not None or answer.state == PaymentState.SUCCEEDED):
+            note_outcome(payment.pk, source, "mismatch", f"{what}: {actual} instead of {expected}")
+            logger.error("Payment %s: the provider's %s is %s, not %s.", payment.pk, what, actual, expected)
             raise errors.PaymentMismatch(what)
 
 
 @transaction.atomic
 def _credit(payment: Payment, answer: Answer, source: OutcomeSource, now: dt.datetime) -> None:
-    """Post the entry, mark the payment and note the receipt in one transaction; repeating it does nothing.
+    """Post the entry, mark the payment and write the receipt's notice in one transaction; repeating it does nothing.
 
-    The entry first: it takes the balance, which every rule locks before anything else. Its key is the payment's id, so
-    the database itself knows no second one.
+    The entry first: it locks the balance, which every rule locks before anything else. Its key is the payment's id, so
+    the database itself prevents a second one.
     """
     paid = in_major_units(payment.amount_minor, payment.currency)
     is_reload = payment.kind == PaymentKind.AUTO_RELOAD

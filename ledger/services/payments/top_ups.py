@@ -37,7 +37,7 @@ class Expected:
     currency: str | None = None
 
 
-UNSAID = Expected()
+UNSPECIFIED = Expected()
 
 
 class Started(NamedTuple):
@@ -55,7 +55,7 @@ def start_top_up(
     payment_method_id: int | None,
     idempotency_key: str,
     now: dt.datetime,
-    expected: Expected = UNSAID,
+    expected: Expected = UNSPECIFIED,
 ) -> Started:
     """Buy a package: charge a saved card at once, or else open a page on which the customer pays.
 
@@ -72,8 +72,8 @@ def start_top_up(
     :raises BalanceLimitExceeded: if the balance could not take the credits
     """
     began = time.monotonic()
-    said = {name: value for name, value in asdict(expected).items() if value is not None}
-    asked = fingerprint({"package": package_code, "payment_method": payment_method_id, **said})
+    given = {name: value for name, value in asdict(expected).items() if value is not None}
+    asked = fingerprint({"package": package_code, "payment_method": payment_method_id, **given})
     known = _made_before(user_id, idempotency_key, asked)
     if known is not None:
         return Started(known, is_replay=True)
@@ -101,7 +101,7 @@ def _package(code: str, expected: Expected) -> TopUpPackage:
 def _intent(
     user_id: int, email: str, package: TopUpPackage, payment_method_id: int | None, provider: Provider
 ) -> Payment:
-    """Build a payment without key and times; creates the customer at the provider if needed."""
+    """Build a payment without key and times; create the customer at the provider if needed."""
     method = None
     if payment_method_id is not None:
         method = saved_card(user_id=user_id, payment_method_id=payment_method_id, provider_name=provider.name)
@@ -122,7 +122,7 @@ def _intent(
 
 @transaction.atomic(durable=True)
 def _write(intent: Payment, now: dt.datetime, began: float) -> Payment | None:
-    """Write a payment, unless an earlier call with its key did; returns that earlier one.
+    """Write a payment, unless an earlier call with its key did; return that earlier one.
 
     The balance is locked, so what is checked here holds until the payment is committed.
     """
@@ -161,7 +161,7 @@ def ask_provider(payment: Payment, provider: Provider, now: dt.datetime) -> Paym
     try:
         return record_answer(payment_id=payment.pk, answer=answer, source=OutcomeSource.ANSWER, now=now)
     except (errors.PaymentMismatch, errors.BalanceLimitExceeded):
-        return payment  # recorded and logged; it stays in doubt until someone has looked
+        return payment  # recorded and logged; it stays open until staff have looked
 
 
 def _made_before(user_id: int, idempotency_key: str, asked: bytes) -> Payment | None:
