@@ -22,7 +22,7 @@ _numbers = itertools.count()
 
 
 def client_of(user: User) -> APIClient:
-    """Give a client with an access token of the user, as if they had just signed in.
+    """Return a client with an access token of the user, as after signing in.
 
     No password is looked at: its dozen queries would cost more than what most tests ask of the client.
     """
@@ -34,7 +34,7 @@ def client_of(user: User) -> APIClient:
 
 
 def give(user: User, credits: str | int, *, reference: str | None = None) -> None:
-    """Grant credits, under a key of its own each time."""
+    """Grant credits, under a new key each time."""
     grant_credits(
         user_id=user.pk,
         amount=Decimal(credits),
@@ -45,7 +45,7 @@ def give(user: User, credits: str | int, *, reference: str | None = None) -> Non
 
 
 def requested(user: User, requests: Iterable[tuple[dt.datetime, str, int]], *, charge: bool = True) -> Recorded:
-    """Record requests, each a moment, an endpoint and a status."""
+    """Record requests, each a time, an endpoint and a status."""
     lines = [
         Line(
             hashlib.sha256(str(next(_numbers)).encode()).digest(),

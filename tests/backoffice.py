@@ -31,7 +31,7 @@ EXPORTED = (
 
 
 def staff_with(*permissions: str, **fields: object) -> User:
-    """Make somebody of the staff who has exactly these permissions, such as `ledger.view_entry`."""
+    """Create a member of staff with exactly these permissions, such as `ledger.view_entry`."""
     staff = StaffFactory(**fields)
     for permission in permissions:
         app, codename = permission.split(".")
@@ -51,7 +51,7 @@ def signed_in(user: User | None) -> Client:
 
 
 def noted_about(thing: Model) -> list[str]:
-    """Give what the record of staff says about one object, in order."""
+    """Return the messages of the staff log about one object, in order."""
     kind = ContentType.objects.get_for_model(thing)
     about = LogEntry.objects.filter(content_type=kind, object_id=str(thing.pk))
     return list(about.order_by("pk").values_list("change_message", flat=True))
@@ -70,23 +70,23 @@ def export_of(model: str) -> str:
 
 
 def audit(**fields: object) -> ReconciliationRun:
-    """Make a full run of reconciliation that has found nothing."""
+    """Create a full reconciliation run without findings."""
     run = {"started_at": timezone.now(), "finished_at": timezone.now(), "is_full": True, "findings": 0, "report": {}}
     return ReconciliationRun.objects.create(**run | fields)
 
 
 def models() -> list[str]:
-    """Name every model that has pages, as their addresses do."""
+    """Return every model that has pages, by the names in their URLs."""
     return [f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry]
 
 
 def pages_of_staff_actions(customer: User) -> Iterator[str]:
-    """Give the address of every staff action: on the customer, or on the latest row of its model."""
+    """Yield the URL of every staff action: on the customer, or on the latest row of its model."""
     for model, pages in admin.site._registry.items():
         for action in getattr(pages, "staff_actions", ()):
             yield action.url(customer if model is User else model._default_manager.latest("pk"))
 
 
 def rows_of(answer: object) -> list[object]:
-    """Give the objects that a list shows."""
+    """Return the objects that a list shows."""
     return list(answer.context["cl"].result_list)  # type: ignore[attr-defined]

@@ -28,13 +28,13 @@ ROOM_BYTES = 4 * 1024**3
 
 
 class ThrowAway:
-    """One cluster below the temp folder, and the lock that tells other runs that it is in use."""
+    """One cluster below the temp folder, with a lock that shows other runs that it is in use."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temp_folder()))
         self.folder.chmod(0o711)
-        # Locked before it gets its name: whoever finds it unlocked may take the run for dead.
+        # Locked before it is renamed: another run deletes a folder that is not locked.
         self.owner = (self.folder / "owner.new").open("w")
         fcntl.flock(self.owner, fcntl.LOCK_EX)
         (self.folder / "owner.new").rename(self.folder / "owner")
@@ -51,12 +51,12 @@ class ThrowAway:
         os.environ["DATABASE_OWNER_URL"] = self.cluster.url(user=OWNER_ROLE)
 
     def _let_owner_skip_triggers(self) -> None:
-        """Allow what only the superuser may elsewhere; the tests empty tables by it (`tests.emptying`)."""
+        """Allow the owner what only a superuser may do elsewhere; the tests empty tables by it (`tests.emptying`)."""
         with psycopg.connect(self.cluster.dsn(user=SUPERUSER, dbname=SUPERUSER), autocommit=True) as superuser:
             superuser.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER_ROLE}")
 
     def remove(self) -> None:
-        """Remove it, once, and in the process that made it only: a fork inherits `atexit`."""
+        """Remove it once, and only in the process that created it: a fork inherits `atexit`."""
         if os.getpid() == self.pid and not self.owner.closed:
             remove_folder(self.folder)
             self.owner.close()
@@ -89,7 +89,7 @@ def pytest_unconfigure() -> None:
 
 
 def temp_folder() -> Path:
-    """Give a temp folder that the server's account can reach: in memory where there is room, since tests make and
+    """Return a temp folder that the server's account can reach: in memory where there is room, since tests make and
     delete many small files; TMPDIR decides where it is set. The usual folder may be root's own.
     """
     if not os.environ.get("TMPDIR") and has_room(IN_MEMORY):
@@ -99,7 +99,7 @@ def temp_folder() -> Path:
 
 
 def has_room(folder: Path) -> bool:
-    """Tell whether a cluster may live there, with programs of its own."""
+    """Return whether a cluster fits there, with a copy of its programs."""
     if not folder.is_dir() or os.statvfs(folder).f_flag & os.ST_NOEXEC:
         return False
     is_reached = os.access(folder, os.W_OK) and server_account(folder / "none").can_enter(folder)
@@ -107,7 +107,7 @@ def has_room(folder: Path) -> bool:
 
 
 def remove_abandoned() -> None:
-    """Remove what runs left behind that were killed: their lock is free."""
+    """Remove what killed runs left behind: their lock is free."""
     for folder in temp_folder().glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError, EmbeddedPostgresError):  # another run may be removing it
             if folder.lstat().st_uid == os.geteuid():

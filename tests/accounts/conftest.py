@@ -15,7 +15,7 @@ ADDRESS = "198.51.100.7"
 
 
 class CountingHasher(MD5PasswordHasher):
-    """Hashes quickly and remembers how often; checking a password hashes it once."""
+    """Hash quickly and count the hashes; checking a password hashes it once."""
 
     runs: ClassVar[list[str]] = []
     _lock = threading.Lock()
@@ -28,7 +28,7 @@ class CountingHasher(MD5PasswordHasher):
 
 @pytest.fixture
 def hashings(settings) -> list[str]:
-    """Give the list that grows by one with each run of the hasher; empty it after arranging."""
+    """Return the list that grows by one with each run of the hasher; clear it after arranging."""
     settings.PASSWORD_HASHERS = ["tests.accounts.conftest.CountingHasher"]
     CountingHasher.runs.clear()
     return CountingHasher.runs

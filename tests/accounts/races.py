@@ -13,7 +13,7 @@ Outcome = TypeVar("Outcome")
 
 
 def at_once(callers: int, call: Callable[[], Outcome]) -> list[Outcome | Exception]:
-    """Make the same call from so many threads, released together; answer what each got or was refused with."""
+    """Make the same call from several threads, released together; return each result or exception."""
     barrier = threading.Barrier(callers)
 
     def run() -> Outcome | Exception:

@@ -24,7 +24,7 @@ class Message:
 
 @dataclass
 class Receiver:
-    """What arrived, and how the next is answered: a status, or a function that writes to the handler itself."""
+    """The messages received, and the next response: a status, or a function that writes to the handler itself."""
 
     port: int = 0
     got: list[Message] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Receiver:
 
 @contextmanager
 def receiving(**how: Any) -> Iterator[Receiver]:
-    """Serve on a port of its own while the block runs."""
+    """Serve on a free port for the block."""
     receiver = Receiver(**how)
     lock = threading.Lock()
 
@@ -61,7 +61,7 @@ def receiving(**how: Any) -> Iterator[Receiver]:
                 else:
                     answer(self, receiver.answer, receiver.text, **receiver.headers)
             except OSError:
-                pass  # whoever called has hung up
+                pass  # the client has disconnected
             finally:
                 with lock:
                     receiver.now_at_once -= 1
@@ -92,7 +92,7 @@ def answer(handler: BaseHTTPRequestHandler, status: int, text: bytes = b"", **he
 
 
 def drip(piece: bytes, seconds: float = 0.05) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Answer 200, and then a piece at a time, for longer than anybody waits."""
+    """Return a function that responds with 200 and then piece by piece, for longer than any caller waits."""
 
     def dripping(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")

@@ -32,7 +32,7 @@ def call(authorization):
 
 
 def forged(user, key=None, algorithm="HS256", **changes):
-    """Sign what we would sign, except for the changes; a claim that is None is left out."""
+    """Return a token like ours, except for the changes; a claim that is None is left out."""
     now = timezone.now()
     claims = {
         "token_type": "access",

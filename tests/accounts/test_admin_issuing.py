@@ -101,7 +101,7 @@ def test_the_key_is_on_that_one_page_and_nowhere_else(client, customer, caplog):
     assert secret not in str(list(LogEntry.objects.values()))
 
 
-def test_nobody_may_keep_a_copy_of_the_page(client, customer):
+def test_the_page_with_the_key_is_not_cached(client, customer):
     for answer in (client.get(address(customer)), client.post(address(customer), sent())):
         assert "no-store" in answer.headers["Cache-Control"]
 
@@ -142,7 +142,7 @@ def test_a_key_with_an_end_works_through_its_last_day_in_utc(client, customer):
         {"form_key": "x"},
     ],
 )
-def test_what_no_key_may_be_is_said_on_the_form(client, customer, changed):
+def test_the_form_shows_an_error_when_a_key_is_invalid(client, customer, changed):
     answer = client.post(address(customer), sent(**changed))
 
     assert 'class="errorlist' in answer.content.decode() or "errornote" in answer.content.decode()

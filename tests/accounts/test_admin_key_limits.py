@@ -109,7 +109,7 @@ def test_a_form_sent_twice_is_one_change(client, key):
         *(("spending_reset_day", typed) for typed in ("", "0", "32", "x", "1.5", "9" * 400)),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field_and_changes_nothing(client, key, field, typed):
+def test_an_invalid_limit_is_an_error_of_its_field_and_changes_nothing(client, key, field, typed):
     answer = client.post(limits_of(key), form(**{field: typed}))
 
     key.refresh_from_db()
@@ -117,7 +117,7 @@ def test_what_is_wrong_is_said_at_its_field_and_changes_nothing(client, key, fie
     assert (key.rate_limit_per_minute, LogEntry.objects.count()) == (50, 0)
 
 
-def test_who_may_only_look_changes_nothing(key):
+def test_limits_do_not_change_when_staff_may_only_view(key):
     client = signed_in(staff_with("accounts.view_apikey"))
 
     assert limits_of(key) not in client.get(page_of("accounts_apikey", key.pk)).content.decode()

@@ -119,7 +119,7 @@ def test_a_service_key_is_revoked_likewise(client):
     assert key.revoked_at is not None
 
 
-def test_who_may_only_look_cannot_revoke(key):
+def test_revoking_is_refused_when_staff_may_only_view(key):
     client = signed_in(staff_with("accounts.view_apikey"))
 
     assert "Revoke…" not in client.get(page_of("accounts_apikey", key.pk)).content.decode()

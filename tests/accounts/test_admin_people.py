@@ -25,7 +25,7 @@ def person_form(user, **changed):
 
 
 def search(client, term):
-    """Search as the form does: in the body, then where it leads."""
+    """Search as the form does: by POST, then follow the redirect."""
     return client.post(LIST, {"q": term}, follow=True)
 
 
@@ -125,7 +125,7 @@ def test_a_person_entered_here_can_sign_in(client):
         ({"password1": "x" * 129, "password2": "x" * 129}, "password1"),
     ],
 )
-def test_what_is_wrong_with_a_new_person_is_said_at_its_field(client, changed, field):
+def test_an_invalid_value_of_a_new_person_is_an_error_of_its_field(client, changed, field):
     UserFactory(email="alice@example.com")
     words = {"password1": "a-long-enough-word", "password2": "a-long-enough-word", "usable_password": "true"}
 
@@ -271,7 +271,7 @@ def test_roles_are_made_and_changed_by_superusers_only():
 
 
 @pytest.mark.parametrize("crafted", [{"post": "yes"}, {}])
-def test_nobody_is_deleted_here_not_even_by_a_superuser(crafted):
+def test_people_cannot_be_deleted_even_by_a_superuser(crafted):
     alice = UserFactory(email="alice@example.com")
     client = signed_in(superuser())
     bulk = {"action": "delete_selected", "_selected_action": [str(alice.pk)], **crafted}

@@ -48,7 +48,7 @@ def test_a_plan_is_added_and_changed(client):
         ("credits_per_period", "NaN"), ("credits_per_period", "１"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_plan_is_said_at_its_field(client, field, value):
+def test_an_invalid_value_of_a_plan_is_an_error_of_its_field(client, field, value):
     PlanFactory(code="taken")
     given = {"code": "starter", "name": "Starter", "credits_per_period": "1", field: value}
 
@@ -66,7 +66,7 @@ def test_a_plan_in_use_is_not_deleted_and_the_page_says_why(client):
     assert Plan.objects.exists()
 
 
-def test_what_is_empty_is_not_sold_by_the_year_and_keeps_everything(client):
+def test_a_plan_without_yearly_credits_is_not_sold_by_the_year_and_rolls_over_all(client):
     given = {"code": "a", "name": "A", "credits_per_period": "1", "credits_per_year": "", "rollover_cap": ""}
 
     client.post(ADD_PLAN, given)

@@ -80,7 +80,7 @@ def test_sending_again_needs_its_own_permission(failed, permissions):
     assert state_of(failed) == "failed"
 
 
-def test_what_is_not_there_is_not_sent(failed):
+def test_resending_is_a_404_when_there_is_no_such_delivery(failed):
     failed.pk += 1000
 
     assert signed_in(superuser()).post(resend_url(failed)).status_code == 404

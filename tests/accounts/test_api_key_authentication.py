@@ -47,7 +47,7 @@ def test_a_call_without_a_key_is_told_so(path):
 @pytest.mark.parametrize(
     "text", ["", "x", "tb_live_", "é" * 60, "x" * 10_000, "\udcff\udcfe", "a b", "null", "tb_live_\0"]
 )
-def test_what_is_no_key_is_refused(text):
+def test_text_that_is_no_key_is_refused(text):
     answer = APIClient().get("/read", HTTP_X_API_KEY=text)
 
     assert (answer.status_code, answer.json()) == (401, INVALID if text else MISSING)

@@ -185,7 +185,7 @@ def test_a_key_may_be_held_to_fewer_calls_than_the_site_allows_but_not_let_make_
         ({"expires_in_days": 1, "expires_at": "2100-01-01T00:00:00Z"}, "expires_in_days"),
     ],
 )
-def test_what_no_key_may_be_is_refused_by_name(alice, body, field):
+def test_an_invalid_value_of_a_new_key_is_refused_by_field(alice, body, field):
     asked = body if "name" in body or body == {} else {"name": "laptop", **body}
 
     answer = client_of(alice).post(PATH, json.dumps(asked), content_type="application/json")
@@ -261,7 +261,7 @@ def test_an_absurd_id_is_as_unknown_as_any_other(alice, absurd):
     ("method", "path"),
     [("get", PATH), ("post", PATH), ("delete", f"{PATH}/1"), ("patch", f"{PATH}/1"), ("post", f"{PATH}/1/rotate")],
 )
-def test_nobody_does_anything_without_a_token(alice, method, path):
+def test_every_call_is_a_401_without_a_token(alice, method, path):
     key = ApiKeyFactory(user=alice)
     by_key = APIClient(headers={"X-API-KEY": key.raw})
     signed_in = client_of(alice)

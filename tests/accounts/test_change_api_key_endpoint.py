@@ -90,7 +90,7 @@ def test_everything_that_may_be_changed_is_changed_at_once(alice, key):
         ({"scopes": ["metering"], "expires_at": None, "status": "revoked", "user_id": 1, "key_hash": "x"}, {}),
     ],
 )
-def test_what_is_not_named_stays_as_it_was(alice, key, body, changed):
+def test_fields_that_are_not_sent_stay_as_they_were(alice, key, body, changed):
     change(alice, key, **LIMITS)
     before = shown(alice)
 
@@ -109,7 +109,7 @@ def test_what_is_not_named_stays_as_it_was(alice, key, body, changed):
         *(("spending_reset_day", value) for value in (0, 32, -1, 1.5, "1", None, True, 10**30)),
     ],
 )
-def test_what_no_key_may_be_is_refused_by_name_and_changes_nothing(alice, key, field, value):
+def test_an_invalid_value_is_refused_by_field_and_changes_nothing(alice, key, field, value):
     before = shown(alice)
 
     answer = change(alice, key, **{"name": "other", field: value})
@@ -150,7 +150,7 @@ def test_a_key_that_works_no_more_stays_as_it_is(alice, key):
     assert not ApiKey.objects.filter(name="x").exists()
 
 
-def test_nobody_changes_a_key_of_somebody_else_or_of_a_service(alice, key):
+def test_a_key_of_another_customer_or_of_a_service_is_not_changed(alice, key):
     service = ServiceKeyFactory()
 
     for other in (UserFactory(), StaffFactory(is_superuser=True)):

@@ -40,7 +40,7 @@ def alice():
 
 
 def tell(user, *, now=None, **data):
-    """Tell a customer something new, at the time that the command will read from the clock."""
+    """Write a new notice to a customer, at the time that the command will read from the clock."""
     webhooks.tell(user, now=now or timezone.now(), **data)
 
 
@@ -53,7 +53,7 @@ def slowly(seconds):
     return answer
 
 
-def test_what_is_due_is_delivered_once_and_signed(alice):
+def test_a_due_delivery_is_delivered_once_and_signed(alice):
     with receiving() as receiver:
         endpoint = endpoint_of(alice, receiver.url())
         tell(alice, available=Decimal("12.500000"), note="café")
@@ -209,12 +209,12 @@ def test_deliverers_at_once_deliver_each_message_once():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_killed_deliverer_had_taken_is_delivered_when_its_lease_is_over():
+def test_a_delivery_claimed_by_a_killed_sender_is_delivered_after_its_lease():
     alice = UserFactory()
     with receiving() as receiver:
         endpoint = endpoint_of(alice, receiver.url())
         tell(alice)
-        assert claim_deliveries(now=timezone.now(), most=1)  # and nothing more is heard of whoever did that
+        assert claim_deliveries(now=timezone.now(), most=1)  # by a sender that then dies
 
         meanwhile = deliver_due(Round("endpoint"), seconds=5)
         later = deliver_due(

@@ -1,4 +1,4 @@
-"""Passwords are hashed few at a time, wherever that is, so that whoever floods sign-ins does not have all cores."""
+"""Passwords are hashed few at a time everywhere, so that a flood of sign-ins does not use all cores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _in_turn(settings, monkeypatch):
 
 @pytest.fixture
 def busy():
-    """Let somebody else have the only turn."""
+    """Take the only turn in another thread."""
     has_it, is_over = threading.Event(), threading.Event()
 
     def have_it():

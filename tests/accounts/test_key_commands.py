@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(*arguments):
-    """Run a command as from a shell; answer its exit code, what it put on stdout, and the sentence it refused with."""
+    """Run a command as from a shell; return its exit code, its stdout, and the sentence of its refusal."""
     out, err = io.StringIO(), io.StringIO()
     try:
         call_command(*arguments, stdout=out, stderr=err)
@@ -126,7 +126,7 @@ def test_people_read_the_same_line_by_line():
         (["--service", "b", "--scope", "metering", "--expires-in-days", "9" * 5000], 2, "from 1 to 36500"),
     ],
 )
-def test_what_cannot_be_issued_is_refused_in_a_sentence(arguments, code, sentence):
+def test_an_invalid_key_is_refused_in_a_sentence(arguments, code, sentence):
     UserFactory(email="alice@example.com")
 
     answered, out, refusal = run("create_api_key", *arguments)

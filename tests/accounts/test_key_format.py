@@ -70,7 +70,7 @@ def test_each_single_typing_error_is_noticed_offline():
         "x" * 10_000,
     ],
 )
-def test_what_is_no_key_is_refused_offline(text):
+def test_text_that_is_no_key_is_refused_offline(text):
     assert not key_format.is_well_formed(text)
 
 

@@ -83,7 +83,7 @@ def test_every_spelling_counts_against_the_account(now, spelling):
 
 
 @pytest.mark.parametrize("spelling", ["kevin@example.com", "\u212aevin@example.com", "kev\u0130n@example.com"])
-def test_whatever_spelling_finds_an_account_counts_against_it(now, spelling):
+def test_every_spelling_of_an_email_counts_against_its_account(now, spelling):
     UserFactory(email="kevin@example.com")
 
     attempt = reserve_attempt(email=spelling, address=ADDRESS, now=now)
@@ -92,7 +92,7 @@ def test_whatever_spelling_finds_an_account_counts_against_it(now, spelling):
 
 
 @pytest.mark.parametrize("email", ["", "x" * 300, "nul\0@example.com", "\udcff@example.com"])
-def test_whatever_is_typed_for_an_email_can_be_counted(now, email):
+def test_any_text_typed_for_an_email_can_be_counted(now, email):
     assert reserve_attempt(email=email, address=ADDRESS, now=now).pk
 
 
@@ -152,7 +152,7 @@ def test_attempts_that_no_longer_count_are_purged(now):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("email", ["alice@example.com", "unknown@example.com"])
-def test_of_twenty_guesses_at_once_ten_are_looked_at(now, email, hashings):
+def test_ten_of_twenty_concurrent_guesses_are_checked(now, email, hashings):
     UserFactory(email="alice@example.com")
     hashings.clear()
 
@@ -165,7 +165,7 @@ def test_of_twenty_guesses_at_once_ten_are_looked_at(now, email, hashings):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_guesses_at_once_on_many_accounts_the_address_has_its_number(now, settings, hashings):
+def test_concurrent_guesses_on_many_accounts_stop_at_the_limit_of_the_address(now, settings, hashings):
     settings.LOGIN_FAILURES_PER_ADDRESS = 5
     emails = iter([f"user{number}@example.com" for number in range(20)])
 

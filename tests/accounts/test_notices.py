@@ -106,7 +106,7 @@ def test_a_notice_without_a_text_is_not_emailed(alice):
 
 
 @pytest.mark.parametrize("fields", [{"is_active": False}, {"email": "alice@gateway.invalid"}])
-def test_whoever_cannot_be_reached_or_was_deactivated_gets_no_email(fields):
+def test_no_email_is_sent_to_an_unreachable_address_or_a_deactivated_person(fields):
     assert tell(UserFactory(**fields))
 
     assert send_notice_emails(Round(), now=NOW, most=10) == 0
@@ -216,7 +216,7 @@ def test_an_email_whose_sender_was_killed_goes_out_again(alice, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_tell_the_same_at_once_one_has_news():
+def test_one_of_many_concurrent_notices_with_one_key_is_new():
     alice = UserFactory()
 
     told = at_once(8, lambda: tell(alice))

@@ -30,7 +30,7 @@ def pair(alice):
     return sign_in()
 
 
-def test_whoever_knows_the_password_can_replace_it(alice, pair):
+def test_the_password_is_replaced_when_the_current_one_is_right(alice, pair):
     answer = change(pair)
 
     alice.refresh_from_db()
@@ -50,7 +50,7 @@ def test_every_token_of_the_account_dies(pair):
     assert not TokenFamily.objects.filter(revoked_at=None).exists()
 
 
-def test_nobody_elses_token_dies(pair):
+def test_the_tokens_of_others_stay_valid(pair):
     UserFactory(email="bob@example.com")
     bobs = sign_in("bob@example.com")
 
@@ -101,7 +101,7 @@ def test_anonymous_callers_are_refused(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_changes_at_once_one_knows_the_current_password():
+def test_one_of_two_concurrent_changes_succeeds():
     UserFactory(email="alice@example.com")
     pairs = iter([(sign_in(), f"{NEW}{number}") for number in range(4)])
 

@@ -161,7 +161,7 @@ def test_a_token_is_good_for_an_hour(alice, age, status):
 
 
 @pytest.mark.parametrize("token", ["x", "a:b:c", "é", "\u0660", "x" * 600, "x" * 5000, None, 1, [], {}])
-def test_what_is_no_token_sets_nothing(alice, token):
+def test_a_text_that_is_no_token_sets_nothing(alice, token):
     assert confirm(token).status_code in (400, 401)
     assert Client().get(f"/reset-password/{str(token)[:600]}/").status_code == 404
     assert sign_in().status_code == 200
@@ -195,7 +195,7 @@ def test_a_link_for_staff_works_too():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_a_token_used_many_times_at_once_one_use_counts(alice):
+def test_a_token_used_many_times_at_once_works_once(alice):
     token = token_of(alice)
     words = iter([f"a-long-enough-phrase-{number}" for number in range(6)])
 

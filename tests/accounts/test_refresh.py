@@ -108,7 +108,7 @@ def test_another_sign_in_of_the_person_survives_that(pair, now):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_exchanges_at_once_one_wins(now):
+def test_one_of_eight_concurrent_exchanges_wins(now):
     UserFactory(email="alice@example.com")
     pair = sessions.sign_in(email="alice@example.com", password=PASSWORD, address=ADDRESS, now=now)
 
@@ -205,7 +205,7 @@ def test_tokens_end_by_themselves(pair, now):
         refresh(pair, now + dt.timedelta(days=7))
 
 
-def test_what_has_ended_by_itself_is_purged(pair, now):
+def test_expired_families_are_purged(pair, now):
     new = refresh(pair, now + dt.timedelta(days=1))
 
     sessions.purge_ended_families(now=now + dt.timedelta(days=7))

@@ -60,7 +60,7 @@ def test_an_address_that_somebody_has_is_refused_in_any_case(email):
 @pytest.mark.parametrize(
     "email", ["", "alice", "a@b", None, True, [], {}, "a" * 250 + "@example.com", "a b@example.com"]
 )
-def test_what_is_no_address_is_refused(email):
+def test_a_text_that_is_no_address_is_refused(email):
     answer = register(email=email)
 
     assert answer.status_code == 400
@@ -142,13 +142,13 @@ def test_a_closed_site_refuses(settings):
     assert not User.objects.exists()
 
 
-def test_what_was_sent_is_never_repeated_with_the_password():
+def test_an_error_never_repeats_the_password():
     assert BODY["password"] not in register().content.decode()
     assert BODY["password"] not in register().content.decode()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_ask_for_one_address_at_once_one_gets_it():
+def test_one_of_two_concurrent_registrations_gets_the_address():
     emails = iter(["alice@example.com", "ALICE@example.com", "alice@example.com", "Alice@Example.com"])
 
     answers = at_once(4, lambda: register(email=next(emails)))

@@ -43,7 +43,7 @@ def test_an_address_that_somebody_has_is_refused_and_the_callers_transaction_liv
         ("alice@example.com", "x" * 201, "full_name"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_its_field(email, full_name, field):
+def test_an_invalid_value_is_refused_at_its_field(email, full_name, field):
     with pytest.raises(FieldsRefused) as refusal:
         create_customer(email=email, full_name=full_name)
 
@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_refused_at_its_field(email, full_name, field):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_at_once_one_is_made():
+def test_one_of_two_concurrent_calls_creates_the_person():
     outcomes = at_once(6, lambda: create_customer(email="alice@example.com", full_name=""))
 
     assert sum(isinstance(outcome, User) for outcome in outcomes) == 1

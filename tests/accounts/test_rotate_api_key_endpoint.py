@@ -137,7 +137,7 @@ def test_a_grace_that_cannot_be_is_refused_by_name(alice, key, grace):
     assert ApiKey.objects.count() == 1
 
 
-def test_nobody_rotates_a_key_of_somebody_else_or_of_a_service(alice, key):
+def test_a_key_of_another_customer_or_of_a_service_is_not_rotated(alice, key):
     service = ServiceKeyFactory()
 
     for other in (UserFactory(), StaffFactory(is_superuser=True)):
@@ -182,7 +182,7 @@ def test_every_key_of_a_chain_knows_the_first(alice, key):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_rotations_at_once_one_wins(alice, key):
+def test_one_of_many_concurrent_rotations_wins(alice, key):
     now = timezone.now()
 
     outcomes = at_once(8, lambda: rotate_own_key(user_id=alice.pk, key_id=key.api_key.pk, grace=DAY, now=now))

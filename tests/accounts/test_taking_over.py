@@ -46,7 +46,7 @@ def set_password(client, user):
 # --- In the back office ---------------------------------------------------------------------------------
 
 
-def test_who_may_only_change_people_changes_neither_email_nor_password(alice):
+def test_email_and_password_stay_when_staff_may_only_change_people(alice):
     client = signed_in(staff_with(*CHANGING))
 
     page = client.get(page_of("accounts_user", alice.pk)).content.decode()

@@ -57,7 +57,7 @@ def test_a_body_without_a_token_is_refused_per_field(path, body):
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
 @pytest.mark.parametrize("token", ["rubbish", "a.b.c", "é.é.é", "e30.e30.", "eyJhbGciOiJub25lIn0.e30."])
-def test_what_is_no_token_is_refused(path, token):
+def test_a_text_that_is_no_token_is_refused(path, token):
     answer = post(path, refresh=token)
 
     assert answer.status_code == 401
@@ -89,7 +89,7 @@ def test_a_token_used_again_long_after_ends_the_whole_sign_in(pair):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_calls_at_once_one_gets_a_pair():
+def test_one_of_eight_concurrent_calls_gets_a_pair():
     UserFactory(email="alice@example.com")
     pair = sign_in()
 

@@ -51,7 +51,7 @@ def try_once(answer, now):
 
 
 def try_until_given_up(endpoint, answer=BAD):
-    """Fail the endpoint's one delivery at each moment it is due; give those moments."""
+    """Fail the endpoint's one delivery whenever it is due; return those times."""
     moments = []
     while (due := delivery_of(endpoint).next_attempt_at) is not None:
         moments.append(due)
@@ -81,11 +81,11 @@ def test_a_claim_leaves_the_busy_the_claimed_and_the_later(alice, endpoint):
     (prepared,) = claim_deliveries(now=NOW, most=10)
 
     assert claim_deliveries(now=NOW + LEASE - SECOND, most=10) == []
-    (again,) = claim_deliveries(now=NOW + LEASE, most=10)  # whoever took it was killed
+    (again,) = claim_deliveries(now=NOW + LEASE, most=10)  # its sender was killed
     assert (again.delivery_id, again.message_id) == (prepared.delivery_id, prepared.message_id)
 
 
-def test_whoever_fills_the_view_hides_nobody_once_they_are_busy(alice, endpoint, monkeypatch):
+def test_an_endpoint_with_many_deliveries_hides_no_other_once_it_is_busy(alice, endpoint, monkeypatch):
     monkeypatch.setattr(webhook_deliveries, "_LOOKED_AT", 3)
     other = endpoint_of(UserFactory())
     for _ in range(5):
@@ -99,7 +99,7 @@ def test_whoever_fills_the_view_hides_nobody_once_they_are_busy(alice, endpoint,
     assert [prepared.endpoint_id for prepared in second] == [other.pk]
 
 
-def test_who_comes_too_late_with_a_failure_changes_nothing_but_the_log(alice, endpoint):
+def test_a_late_failure_changes_nothing_but_the_log(alice, endpoint):
     tell(alice)
     (slow,) = claim_deliveries(now=NOW, most=1)
     (quick,) = claim_deliveries(now=NOW + LEASE, most=1)
@@ -112,7 +112,7 @@ def test_who_comes_too_late_with_a_failure_changes_nothing_but_the_log(alice, en
     assert note(quick, OK, NOW + LEASE) == "delivered"
 
 
-def test_who_comes_too_late_with_a_success_has_delivered(alice, endpoint):
+def test_a_late_success_counts_as_delivered(alice, endpoint):
     tell(alice)
     (slow,) = claim_deliveries(now=NOW, most=1)
     (quick,) = claim_deliveries(now=NOW + LEASE, most=1)
@@ -141,7 +141,7 @@ def test_an_endpoint_that_asks_to_wait_is_left_alone(alice, endpoint):
     assert delivery_of(endpoint).next_attempt_at == NOW + HOUR
 
 
-def test_nothing_but_failures_for_five_days_turns_an_endpoint_off_and_its_owner_is_told(alice, endpoint):
+def test_an_endpoint_is_turned_off_and_its_owner_told_after_five_days_of_failures(alice, endpoint):
     for day in range(6):
         tell(alice, now=NOW + day * DAY)
         for delivery in deliveries(endpoint):
@@ -196,7 +196,7 @@ def test_a_410_of_an_address_that_was_changed_meanwhile_turns_nothing_off(alice,
     assert delivery_of(endpoint).state == "pending"
 
 
-def test_what_falls_due_at_an_endpoint_that_is_off_is_given_up(alice, endpoint):
+def test_due_deliveries_fail_when_their_endpoint_is_off(alice, endpoint):
     tell(alice)
     delete_endpoint(user_id=alice.pk, endpoint_id=endpoint.pk, now=NOW)
 
@@ -209,7 +209,7 @@ def test_what_falls_due_at_an_endpoint_that_is_off_is_given_up(alice, endpoint):
     assert (delivery_of(endpoint).state, delivery_of(endpoint).last_error) == ("failed", "The endpoint is off.")
 
 
-def test_nothing_more_goes_to_whoever_was_deactivated(alice, endpoint):
+def test_deliveries_fail_when_their_customer_was_deactivated(alice, endpoint):
     tell(alice)
     alice.is_active = False
     alice.save()

@@ -144,7 +144,7 @@ def test_a_customer_has_sixty_deliveries_sent_again_a_minute_and_not_more(alice,
     assert client.post(f"{path_of(endpoint)}/{pks[60]}/resend").status_code == 202
 
 
-def test_what_is_being_sent_this_moment_is_not_sent_twice(alice, endpoint, settings):
+def test_a_delivery_in_progress_is_not_sent_twice(alice, endpoint, settings):
     tell(alice)
     delivery = delivery_of(endpoint)
 
@@ -156,7 +156,7 @@ def test_what_is_being_sent_this_moment_is_not_sent_twice(alice, endpoint, setti
     assert delivery_of(endpoint).claim == prepared.claim
 
 
-def test_nothing_is_sent_again_to_an_endpoint_that_is_off(alice, endpoint):
+def test_resending_is_refused_when_the_endpoint_is_off(alice, endpoint):
     tell(alice)
     client_of(alice).patch(f"/auth/account/webhooks/{endpoint.pk}", {"is_active": False})
 

@@ -22,7 +22,7 @@ from tests.ledger.running import run
 
 
 class NameServer:
-    """A resolver that never answers for hosts below `silent.example` until it is told to."""
+    """A resolver that does not respond for hosts below `silent.example` until it is told to."""
 
     def __init__(self) -> None:
         self.answers = threading.Event()
@@ -89,7 +89,7 @@ def test_silent_hosts_take_a_bounded_number_of_threads_and_the_next_is_refused_a
     assert [str(address) for address in resolve("another.silent.example", 9999)] == ["127.0.0.1"]
 
 
-def test_what_the_resolver_refuses_is_raised_to_those_who_wait(name_server):
+def test_an_error_of_the_resolver_is_raised_to_every_waiting_caller(name_server):
     with pytest.raises(OSError, match="Name or service"):
         look_up("nobody.invalid", 80, within_seconds=20)
     with pytest.raises(UnicodeError):

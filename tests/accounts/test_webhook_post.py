@@ -204,7 +204,7 @@ def test_a_body_that_is_endless_is_read_no_further_than_64_kib():
 
 
 @pytest.mark.parametrize("text", [b"hello\r\n\r\n", b"HTTP/1.1 two hundred\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n" * 500])
-def test_what_is_no_http_is_a_failure(text):
+def test_a_response_that_is_not_http_is_a_failure(text):
     with receiving(answer=lambda handler: handler.wfile.write(text)) as receiver:
         outcome = sent(receiver.url())
 

@@ -14,7 +14,7 @@ DAY = dt.timedelta(hours=24)
 
 
 def all_attempts(jitter, wait=None):
-    """Give the moments of all attempts of a delivery that always fails, each at the very moment it is due."""
+    """Return the times of all attempts of a delivery that always fails, each made exactly when it is due."""
     moments, now = [], NOW
     while now is not None:
         moments.append(now)
@@ -42,13 +42,13 @@ def test_an_endpoint_that_asks_for_an_hour_gets_it():
     assert next_attempt(failures=5, due_since=NOW, now=NOW, jitter=0, wait=wait) == NOW + PAUSES[4]
 
 
-def test_nobody_puts_a_delivery_off_beyond_its_day():
+def test_no_endpoint_delays_a_delivery_beyond_its_day():
     moments = all_attempts(jitter=0, wait=dt.timedelta(days=365))
 
     assert moments == [NOW, NOW + DAY]
 
 
-def test_what_was_begun_late_is_not_tried_beyond_its_day_either():
+def test_a_delivery_begun_late_is_not_tried_beyond_its_day_either():
     late = NOW + dt.timedelta(hours=20)
 
     assert next_attempt(failures=7, due_since=NOW, now=late, jitter=0, wait=None) is None

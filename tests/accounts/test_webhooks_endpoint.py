@@ -83,7 +83,7 @@ def test_a_new_endpoint_shows_its_secret_once(alice):
         "https://example.com/" + "a" * 2048,
     ],
 )
-def test_what_no_webhook_can_lead_to_is_refused(alice, settings, url):
+def test_a_url_that_no_webhook_may_have_is_refused(alice, settings, url):
     settings.WEBHOOKS_HTTPS_ONLY = True
 
     answer = client_of(alice).post(PATH, {"url": url})
@@ -114,7 +114,7 @@ def test_other_fields_are_refused_by_name(alice, body, field):
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
 
 
-def test_what_is_not_named_in_a_change_stays(alice):
+def test_fields_that_are_not_sent_stay(alice):
     endpoint = made(alice, description="mine", event_types=["balance.low"])
 
     answer = client_of(alice).patch(f"{PATH}/{endpoint['id']}", {"url": "https://example.org/"})
@@ -230,7 +230,7 @@ def test_an_endpoint_is_tried_out_ten_times_a_minute_and_not_more(alice):
     assert answers[-1]["Retry-After"]
 
 
-def test_nothing_is_tried_out_on_an_endpoint_that_is_off(alice):
+def test_a_test_is_refused_when_the_endpoint_is_off(alice):
     path = f"{PATH}/{made(alice)['id']}"
     client_of(alice).patch(path, {"is_active": False})
 
@@ -251,7 +251,7 @@ def test_a_notice_goes_to_the_endpoints_that_want_it(alice):
     assert told == [["balance.low", "grant.expiring"], ["balance.low"], [], []]
 
 
-def test_whoever_was_deactivated_is_told_nothing(alice):
+def test_a_deactivated_customer_gets_no_notice(alice):
     endpoint = endpoint_of(alice)
     alice.is_active = False
     alice.save()

@@ -21,13 +21,13 @@ def endpoint_of(user: User, url: str = "https://example.com/hooks", *types: str)
 
 
 def tell(user: User, type: str = "balance.low", *, now: dt.datetime = NOW, **data: object) -> None:
-    """Tell a customer something new, by webhook alone."""
+    """Write a new notice to a customer, by webhook only."""
     key = str(next(_numbers))
     assert notify_customer(user_id=user.pk, type=type, key=key, data=data, subject=None, body=None, now=now)
 
 
 def webhook_tried(user: User) -> WebhookDelivery:
-    """Make an endpoint, and a delivery to it that failed once."""
+    """Create an endpoint and a delivery to it that failed once."""
     endpoint = endpoint_of(user)
     tell(user)
     for prepared in claim_deliveries(now=NOW, most=100):

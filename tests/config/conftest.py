@@ -19,6 +19,6 @@ def _nothing_counted() -> Iterator[None]:
 
 @pytest.fixture
 def edge(db: None, settings: object) -> Client:
-    """A client of the tiny views; exceptions become answers, as they do in production."""
+    """Return a client of the small views; exceptions become responses, as in production."""
     settings.ROOT_URLCONF = "tests.config.urls"  # type: ignore[attr-defined]
     return Client(raise_request_exception=False)

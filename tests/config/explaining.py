@@ -28,7 +28,7 @@ _READ_ROW_BY_ROW = """
 
 
 class Reading(NamedTuple):
-    """One statement: how many shared buffers it touched, and the big tables that it went through row by row."""
+    """One statement: the shared buffers that it touched, and the big tables that it scanned row by row."""
 
     statement: str
     buffers: int
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
 @contextmanager
 def explained() -> Iterator[list[Reading]]:
-    """Explain each statement that is run meanwhile, before it is; what explaining did is undone."""
+    """Explain each statement of the block before it runs; the effects of explaining are undone."""
     readings: list[Reading] = []
     run = prepared.run_prepared
 
@@ -59,7 +59,7 @@ def explained() -> Iterator[list[Reading]]:
 
 
 def _read(statement: str, values: Sequence[Any] | Mapping[str, Any] | None, *, prepare: bool) -> Reading:
-    """Run a statement twice, since the first time fills the session's caches, and undo it."""
+    """Explain a statement twice, since the first run fills the session's caches, and undo it."""
     before = transaction.savepoint()
     with psycopg.ClientCursor(connection.connection) as cursor:
         _explain(cursor, statement, values or (), prepare=prepare)
@@ -98,7 +98,7 @@ def _row_by_row(cursor: psycopg.ClientCursor[Any]) -> dict[str, int]:
 
 
 def _numbered(statement: str, values: Sequence[Any] | Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Turn Python's places for values into PostgreSQL's: `%s` into `$1`."""
+    """Return the statement with PostgreSQL's places for values: `$1` instead of `%s`."""
     ordered: list[Any] = []
     names: dict[str, int] = {}
 

@@ -37,13 +37,13 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class FreshProcesses:
-    """Runs commands of `manage.py` whose environment is what they are given, and nothing of the tests' own."""
+    """Run commands of `manage.py` with a given environment and none of the tests' own."""
 
     forks: subprocess.Popen[str]
     folder: Path
 
     def manage(self, *command: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended and what it wrote."""
+        """Run a command and return its exit code and output."""
         given = inherited() | {name: value for name, value in environment.items() if value is not None}
         out, err = self.folder / "out", self.folder / "err"
         run = {"command": command, "environment": given, "out": str(out), "err": str(err)}

@@ -47,7 +47,7 @@ DAYS_AGO = {days: NOW - dt.timedelta(days=days) for days in (1, 20, 30, 40)}
 
 @dataclass(frozen=True)
 class Call:
-    """A call, given the account and what `after` made.
+    """A call, with the account and the result of `after`.
 
     So many `requests` are dealt with at once; `within_a_day` a page may lie behind many others of the same day, and the
     whole day may be read for it.
@@ -59,7 +59,7 @@ class Call:
     within_a_day: bool = False
 
     def check(self, account: Account) -> None:
-        """Make it, see that no statement reads too much or a big table row by row, and undo it."""
+        """Make the call, check that no statement reads too much or scans a big table, and undo it."""
         before = transaction.savepoint()
         made = () if self.after is None else (self.after(account),)
         with explained() as readings:
@@ -109,7 +109,7 @@ def charged_by_key(account: Account, *_: Any, **fields: Any) -> Any:
 
 
 def charged_together(account: Account, *keys: str, limited: bool = False) -> Any:
-    """Fifty at once, two of them under keys that were used long ago."""
+    """Charge fifty at once, two of them under keys that were used long ago."""
     named = {"key_hash": hash_of(account.limited_key)} if limited else {"user_id": account.id}
     keys = ("key-777", "key-44444", *map(str, range(48)))
     return charge_together([asked(idempotency_key=each)._replace(**named) for each in keys])

@@ -31,5 +31,5 @@ def test_texts_arrive_as_they_were(texts):
         ("boolean", []),
     ],
 )
-def test_what_needs_no_quotes_arrives_as_it_was(kind, values):
+def test_values_that_need_no_quotes_arrive_unchanged(kind, values):
     assert read_prepared(f"SELECT %s::{kind}[]", [plain_array(values)]) == [(values,)]

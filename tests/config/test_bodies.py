@@ -13,7 +13,7 @@ from config.http.bodies import Body
 from config.http.fields import CreditsField, FlagField, ObjectField, TextField, UnitsField, WholeNumberField
 
 
-class Parcel(serializers.Serializer):
+class Order(serializers.Serializer):
     to = TextField(max_length=10)
     weight = UnitsField(default=Decimal(1))
     price = CreditsField(default=None, allow_null=True)
@@ -27,7 +27,7 @@ class Parcel(serializers.Serializer):
         return attrs
 
 
-class ParcelNeverJudged(Parcel):
+class OrderWithoutValidation(Order):
     def __init__(self, instance: Any = None, data: Any = empty, **kwargs: Any) -> None:
         assert data is empty, "the serializer was asked"
         super().__init__(instance, data, **kwargs)
@@ -52,9 +52,9 @@ PLAIN = {"to": "Ann", "weight": Decimal(1), "price": None, "pieces": 3, "fragile
     ],
     ids=str,
 )
-def test_what_is_plainly_well_is_read_without_asking_the_serializer(sent, read):
-    assert Body(ParcelNeverJudged).read({"to": "Ann"} | sent) == PLAIN | read
-    assert Body(Parcel).read({"to": "Ann"} | sent) == PLAIN | read
+def test_a_clearly_valid_body_is_read_without_the_serializer(sent, read):
+    assert Body(OrderWithoutValidation).read({"to": "Ann"} | sent) == PLAIN | read
+    assert Body(Order).read({"to": "Ann"} | sent) == PLAIN | read
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,19 @@ def test_what_is_plainly_well_is_read_without_asking_the_serializer(sent, read):
 )
 def test_everything_else_is_refused_by_the_serializer_in_its_words(sent, field, sentence):
     with pytest.raises(serializers.ValidationError) as refused:
-        Body(Parcel).read({"to": "Ann"} | sent)
+        Body(Order).read({"to": "Ann"} | sent)
 
     assert refused.value.detail == {field: [sentence]}
 
 
 def test_all_fields_at_fault_are_named_at_once():
     with pytest.raises(serializers.ValidationError) as refused:
-        Body(Parcel).read({"weight": 0, "pieces": 0})
+        Body(Order).read({"weight": 0, "pieces": 0})
 
     assert sorted(refused.value.detail) == ["pieces", "to", "weight"]
 
 
 def test_defaults_that_are_made_are_made_for_each_body():
-    body = Body(Parcel)
+    body = Body(Order)
 
     assert body.read({"to": "Ann"})["labels"] is not body.read({"to": "Ann"})["labels"]

@@ -92,7 +92,7 @@ def test_after_the_third_repetition_the_error_is_raised(stumbling, state):
     [("23505", IntegrityError), ("57014", OperationalError), ("55P03", OperationalError), ("53100", OperationalError)],
     ids=["constraint", "cancelled", "lock timeout", "disk full"],
 )
-def test_what_repetition_cannot_help_is_raised_at_once(stumbling, state, kind):
+def test_a_permanent_error_is_raised_at_once(stumbling, state, kind):
     name = stumbling(state, 1)
 
     with pytest.raises(kind) as raised:
@@ -276,7 +276,7 @@ def failing_once(monkeypatch, error):
     ],
     ids=lambda error: f"{type(error).__name__} {error.sqlstate}",
 )
-def test_whatever_says_that_the_server_has_gone_is_tried_again_on_a_new_connection(stumbling, monkeypatch, error):
+def test_every_error_of_a_lost_server_is_retried_on_a_new_connection(stumbling, monkeypatch, error):
     name, lost = stumbling("40001", 0), backend_pid()
     failing_once(monkeypatch, error)
 

@@ -42,7 +42,7 @@ def test_an_unknown_format_is_a_json_400_that_names_it(edge, query):
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["format"])
 
 
-def test_nothing_else_of_the_query_is_read(edge):
+def test_other_query_parameters_are_ignored(edge):
     answer = edge.get("/api/schema?version=1%0Ax&lang=de")
 
     assert answer.status_code == 200

@@ -75,7 +75,7 @@ GIVE_BACK = "GRANT EXECUTE ON FUNCTION ledger_post_entry TO tollbook_app"
 
 
 class TestTheServer:
-    def test_settings_that_lose_what_was_committed_are_found(self):
+    def test_settings_that_lose_committed_data_are_found(self):
         with connection.cursor() as cursor:
             cursor.execute("SHOW fsync")
             (fsync,) = cursor.fetchone()
@@ -123,7 +123,7 @@ class TestTheServer:
 
 class TestRights:
     @pytest.mark.parametrize("right", ["INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER", "UPDATE (amount)"])
-    def test_a_way_past_the_doors_is_found(self, right):
+    def test_a_right_to_write_guarded_tables_is_found(self, right):
         grant = f"GRANT {right} ON ledger_entry TO tollbook_app"
 
         with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
@@ -131,7 +131,7 @@ class TestRights:
 
         assert detail.startswith("The application may write ledger_entry past the doors: run manage.py migrate")
 
-    def test_a_way_into_a_partition_is_found(self):
+    def test_a_right_to_write_a_partition_is_found(self):
         partition = f"usage_requestlog_{log_months()[0]:%Y_%m}"
 
         with done(f"GRANT INSERT ON {partition} TO PUBLIC", f"REVOKE INSERT ON {partition} FROM PUBLIC"):
@@ -147,7 +147,7 @@ class TestRights:
             ("django_admin_log", "UPDATE (change_message)"), ("usage_reconciliationrun", "DELETE"),
         ],
     )  # fmt: skip
-    def test_a_right_to_change_what_is_only_added_to_is_found(self, table, right):
+    def test_a_right_to_change_rows_of_an_insert_only_table_is_found(self, table, right):
         grant = f"GRANT {right} ON {table} TO tollbook_app"
 
         with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
@@ -159,7 +159,7 @@ class TestRights:
         with done("REVOKE SELECT ON ledger_hold FROM tollbook_app", "GRANT SELECT ON ledger_hold TO tollbook_app"):
             assert details(rights.tables)[0].startswith("The application may not read ledger_hold")
 
-    def test_an_inner_room_that_is_open_is_found(self):
+    def test_an_inner_function_that_may_be_called_is_found(self):
         grant = "GRANT EXECUTE ON FUNCTION ledger_settle_expired TO PUBLIC"
 
         with done(grant, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")):
@@ -288,14 +288,14 @@ class TestStructure:
         assert f"{this_month.year + 20}-" in detail
         assert "run manage.py maintain_partitions" in detail
 
-    def test_migrations_that_wait_are_found(self, monkeypatch):
+    def test_migrations_that_are_not_applied_are_found(self, monkeypatch):
         monkeypatch.setattr("config.health._known_migrations", lambda: frozenset({("config", "9999_next")}))
 
         assert details(structure.migrations) == ["Migrations: 1 not applied. Run manage.py migrate."]
 
 
 class TestSettings:
-    def test_what_djangos_checks_warn_of_is_found(self, settings):
+    def test_a_warning_of_djangos_checks_is_found(self, settings):
         settings.X_FRAME_OPTIONS = "SAMEORIGIN"
         settings.IN_PRODUCTION = True
 
@@ -315,13 +315,13 @@ class TestSpool:
         settings.METERING_SPOOL = str(tmp_path / "not made yet")
         assert details(installation.spool) == []
 
-    def test_requests_that_wait_are_named_with_the_command_that_settles_them(self, settings, tmp_path):
+    def test_spooled_requests_are_named_with_the_command_that_settles_them(self, settings, tmp_path):
         settings.METERING_SPOOL = str(tmp_path)
         put_down(b"{}\n")
 
         assert details(installation.spool) == [f"3 bytes of requests wait in {tmp_path}: run manage.py replay_spool."]
 
-    def test_what_is_no_folder_is_named(self, settings, tmp_path):
+    def test_a_spool_that_is_no_folder_is_named(self, settings, tmp_path):
         settings.METERING_SPOOL = str(tmp_path / "file")
         (tmp_path / "file").touch()
 
@@ -329,7 +329,7 @@ class TestSpool:
 
 
 class TestPayments:
-    def test_a_webhook_delivery_that_nobody_makes_is_named_with_the_command_that_does(self, db):
+    def test_an_overdue_webhook_delivery_is_named_with_its_command(self, db):
         endpoint = endpoint_of(UserFactory())
         tell(endpoint.user, now=timezone.now())
         assert details(installation.webhooks) == []
@@ -338,7 +338,7 @@ class TestPayments:
 
         assert details(installation.webhooks) == ["1 webhook deliveries were due an hour ago: run deliver_webhooks."]
 
-    def test_an_alert_that_nobody_tells_is_named_with_the_command_that_does(self, db):
+    def test_an_overdue_alert_is_named_with_its_command(self, db):
         alice = customer_with(100)
         create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(150), now=timezone.now())
         assert details(installation.alerts) == []
@@ -346,7 +346,7 @@ class TestPayments:
         with time_machine.travel(timezone.now() + dt.timedelta(hours=2), tick=False):
             assert details(installation.alerts) == ["1 customers' alerts were not told for an hour: run send_alerts."]
 
-    def test_a_payment_that_nobody_asks_about_is_named_with_the_command_that_does(self, db):
+    def test_an_overdue_payment_is_named_with_its_command(self, db):
         person = UserFactory()
         bought(person)
         assert details(installation.payments) == []
@@ -359,7 +359,7 @@ class TestPayments:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_subscription_that_nobody_renews_is_named_with_the_command_that_does():
+def test_an_overdue_renewal_is_named_with_its_command():
     alice = UserFactory()
     subscribe(alice, plan(100))
     let_time_pass(alice, months=1)

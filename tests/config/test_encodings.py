@@ -61,7 +61,7 @@ def test_a_damaged_gzip_body_is_a_400(edge, body):
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
 
 
-def test_what_inflates_beyond_the_limit_is_a_413(edge):
+def test_a_body_that_inflates_beyond_the_limit_is_a_413(edge):
     whole = json.dumps({"a": "x" * (LIMIT - 9)}).encode()
 
     assert len(whole) == LIMIT

@@ -1,4 +1,4 @@
-"""The shape of errors, whoever raises them."""
+"""The format of errors, wherever they are raised."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_refusal_of_the_domain_brings_its_numbers_plainly(edge):
         ("suspicious", 400, "bad_request"),
     ],
 )
-def test_whatever_a_view_raises_has_the_shape(edge, settings, way, what, status, code):
+def test_every_exception_of_a_view_has_the_format(edge, settings, way, what, status, code):
     for debug in (False, True):
         settings.DEBUG = debug
 

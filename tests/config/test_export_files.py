@@ -86,7 +86,7 @@ def test_other_values_are_written_alike_in_both_formats():
     assert in_sheet == ["true", None, "2026-11-21T23:59:59.123456Z", None, '{"a":"=1"}']
 
 
-def test_what_a_sheet_cannot_hold_does_not_break_it():
+def test_values_that_a_sheet_cannot_hold_do_not_break_it():
     cells = sheet_of([["a\x00b\x1fc", "x" * 40_000]])
 
     assert cells["A2"].value == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"

@@ -91,7 +91,7 @@ def test_a_changed_function_is_frozen_alone(ledger):
     assert " 0003_weekly.undo.sql\n" in ledger.read("sql/released/SHA256SUMS")
 
 
-def test_what_is_frozen_leads_from_released_to_current_and_its_undo_back(ledger, owner):
+def test_a_frozen_file_leads_from_released_to_current_and_its_undo_back(ledger, owner):
     released = snapshot(owner)
     change_a_body(ledger)
     # A function whose arguments change, a type with a new column, one that is gone with its function, and new ones.
@@ -123,7 +123,7 @@ def test_what_is_frozen_leads_from_released_to_current_and_its_undo_back(ledger,
     assert snapshot(owner) == released
 
 
-def test_what_is_no_longer_in_current_is_dropped_and_its_undo_makes_it_again(ledger, owner):
+def test_a_definition_removed_from_current_is_dropped_and_its_undo_creates_it(ledger, owner):
     released = snapshot(owner)
     text = current_definitions(ledger.folder / "sql" / "current")[("FUNCTION", "ledger_rearm")].text
     ledger.edit("thresholds", text, "")
@@ -138,7 +138,7 @@ def test_what_is_no_longer_in_current_is_dropped_and_its_undo_makes_it_again(led
     assert snapshot(owner) == released
 
 
-def test_what_was_frozen_is_released(ledger):
+def test_frozen_definitions_are_released(ledger):
     change_a_body(ledger)
     ledger.freeze("0003_edited")
     app = freezing.AppSql("ledger", ledger.folder)

@@ -33,7 +33,7 @@ STRANGER = {"REMOTE_ADDR": "203.0.113.7"}
 @pytest.mark.parametrize(
     "more", [STRANGER, {"HTTP_X_FORWARDED_FOR": "203.0.113.7"}, STRANGER | {"HTTP_AUTHORIZATION": "x"}]
 )
-def test_readyz_tells_a_stranger_whether_it_is_ready_and_no_more(edge, monkeypatch, more):
+def test_readyz_shows_strangers_only_whether_it_is_ready(edge, monkeypatch, more):
     ready = edge.get("/readyz", **more)
     monkeypatch.setattr(health, "_known_migrations", lambda: frozenset({("config", "9999_next")}))
     not_ready = edge.get("/readyz", **more)
@@ -44,7 +44,7 @@ def test_readyz_tells_a_stranger_whether_it_is_ready_and_no_more(edge, monkeypat
     assert int(not_ready.headers["Retry-After"]) > 0
 
 
-def test_readyz_tells_all_to_whoever_has_the_token_of_the_metrics(edge, settings):
+def test_readyz_shows_all_checks_to_callers_with_the_metrics_token(edge, settings):
     settings.METRICS_TOKEN = "a-token-for-scraping"
 
     told = edge.get("/readyz", **STRANGER, HTTP_AUTHORIZATION="Bearer a-token-for-scraping")
@@ -52,7 +52,7 @@ def test_readyz_tells_all_to_whoever_has_the_token_of_the_metrics(edge, settings
     assert told.json()["checks"]["database"] == "ok"
 
 
-def test_readyz_tells_what_the_last_full_reconciliation_found(edge):
+def test_readyz_shows_the_result_of_the_last_full_reconcile(edge):
     call_command("reconcile", "--since", "2026-01-01")
     partial = edge.get("/readyz").json()["checks"]["last_audit"]
 
@@ -79,7 +79,7 @@ def test_readyz_is_a_503_while_the_database_is_away(edge, monkeypatch):
     assert alive.status_code == 200
 
 
-def test_readyz_is_a_503_while_migrations_wait(edge, monkeypatch):
+def test_readyz_is_a_503_while_migrations_are_not_applied(edge, monkeypatch):
     monkeypatch.setattr(health, "_known_migrations", lambda: frozenset({("config", "9999_next")}))
 
     answer = edge.get("/readyz")
@@ -89,7 +89,7 @@ def test_readyz_is_a_503_while_migrations_wait(edge, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_health_looks_at_no_credentials_and_answers_head(edge, path):
+def test_health_ignores_credentials_and_allows_head(edge, path):
     assert edge.get(path, HTTP_AUTHORIZATION="Bearer junk", HTTP_X_API_KEY="junk").status_code == 200
     assert edge.head(path).status_code == 200
     assert edge.post(path).status_code == 405

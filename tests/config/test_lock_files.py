@@ -53,7 +53,7 @@ def test_every_locked_package_has_one_version_and_hashes(lock):
         assert hashes > 0, requirement
 
 
-def test_what_runs_is_what_is_tested():
+def test_the_lock_files_pin_the_same_versions():
     tested = locked("requirements-dev.lock")
 
     for name, (requirement, _) in locked("requirements.lock").items():

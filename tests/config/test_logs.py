@@ -79,7 +79,7 @@ class TestAnAccessLine:
 
         assert (log.access[-1]["route"], log.access[-1]["user_id"]) == ("admin:index", staff.pk)
 
-    def test_of_a_stranger_names_nobody_and_asks_nobody(self, log, django_assert_num_queries):
+    def test_names_no_caller_and_runs_no_query_for_a_stranger(self, log, django_assert_num_queries):
         with django_assert_num_queries(0):
             Client().get("/livez", HTTP_COOKIE="sessionid=abc")
             Client().get("/api/docs", HTTP_COOKIE="sessionid=abc")
@@ -87,13 +87,13 @@ class TestAnAccessLine:
         assert log.access[-1]["user_id"] is None
 
     @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-    def test_is_not_written_for_machines_that_only_look_whether_all_is_well(self, log, path):
+    def test_leaves_out_successful_health_checks(self, log, path):
         Client().get(path)
 
         assert log.text == ""
 
     @pytest.mark.parametrize(("path", "status"), [("/auth/account/usage", 401), ("/v2/nothing", 404)])
-    def test_is_all_that_a_refused_call_leaves(self, log, path, status):
+    def test_stands_alone_for_a_refused_call(self, log, path, status):
         Client().get(path)
 
         (line,) = log.lines
@@ -110,7 +110,7 @@ class TestAFailure:
         assert 'File "' in failed["exception"]
         assert failed["request_id"] == access["request_id"] == "call-8"
 
-    def test_is_one_line_of_json_whatever_is_in_it(self, log):
+    def test_stays_one_line_of_json_whatever_it_contains(self, log):
         error = ValueError('two\nlines and a "quote" \u2028 ü')
         logging.getLogger("x").error("first\nsecond", exc_info=error)
 
@@ -122,7 +122,7 @@ class TestAFailure:
 class TestABadHost:
     @pytest.mark.parametrize("host", ["evil.example", "a b", "[::1", "127.0.0.1,evil.example"])
     @pytest.mark.parametrize("path", ["/livez", "/auth/login", "/admin/login/"])
-    def test_is_a_400_and_its_access_line_and_no_error(self, log, host, path):
+    def test_logs_a_400_in_its_access_line_and_no_error(self, log, host, path):
         answer = Client().get(path, HTTP_HOST=host)
 
         (line,) = log.lines
@@ -135,7 +135,7 @@ class TestABadHost:
 
 
 class TestSecrets:
-    def test_of_no_kind_reach_the_log(self, log, edge, caplog):
+    def test_never_reach_the_log(self, log, edge, caplog):
         logging.getLogger().setLevel(logging.DEBUG)
         user, key = UserFactory(), ApiKeyFactory()
         client = client_of(user)
@@ -182,7 +182,7 @@ class TestSecrets:
             ("nothing of note", "nothing of note"),
         ],
     )
-    def test_that_an_error_quotes_are_struck_out(self, text, shown):
+    def test_are_redacted_when_an_error_quotes_them(self, text, shown):
         assert without_secrets(text) == shown
 
 
@@ -194,7 +194,7 @@ class TestLinesForPeople:
             | {"method": "GET", "route": "usage", "status": 200, "duration_ms": 1.5, "user_id": 3, "api_key": "abc"}
         )
 
-    def test_say_the_same_in_one_line(self, record):
+    def test_contain_the_same_fields(self, record):
         line = LineFormatter().format(record)
 
         assert line.endswith(" INFO call-7 tollbook.access GET usage 200 1.5 ms user 3 key abc")

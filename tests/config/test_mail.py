@@ -60,7 +60,7 @@ def test_an_address_that_cannot_be_encoded_is_hopeless_and_nobody_is_connected_t
     ],
     ids=repr,
 )
-def test_what_goes_wrong_says_whether_it_is_about_the_server(monkeypatch, error, is_about_server):
+def test_a_failure_says_whether_it_is_about_the_server(monkeypatch, error, is_about_server):
     def refuse(self, messages):
         raise error
 
@@ -72,7 +72,7 @@ def test_what_goes_wrong_says_whether_it_is_about_the_server(monkeypatch, error,
     assert (refusal.value.is_hopeless, refusal.value.is_about_server) == (False, is_about_server)
 
 
-def test_nothing_but_the_round_of_notices_hands_emails_to_the_server():
+def test_only_the_round_of_notices_sends_emails():
     sources = [path for app in ("accounts", "config", "ledger", "usage") for path in (BASE / app).rglob("*.py")]
 
     senders = {

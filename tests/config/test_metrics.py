@@ -59,7 +59,7 @@ class TestWhoMaySee:
         assert Client().get("/metrics", REMOTE_ADDR=peer).status_code == 200
 
     @pytest.mark.parametrize("peer", [OUTSIDE, "10.0.0.1", "2001:db8::1", "", "unix:"])
-    def test_nobody_else_may(self, edge, peer):
+    def test_other_addresses_may_not(self, edge, peer):
         answer = edge.get("/metrics", REMOTE_ADDR=peer)
 
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
@@ -89,7 +89,7 @@ class TestWhoMaySee:
             ("127.0.0.1", 200),
         ],
     )
-    def test_of_a_trusted_proxy_the_word_is_believed(self, edge, settings, forwarded, status):
+    def test_a_trusted_proxy_may_name_its_client(self, edge, settings, forwarded, status):
         settings.TRUSTED_PROXIES = LOCAL
 
         assert edge.get("/metrics", HTTP_X_FORWARDED_FOR=forwarded).status_code == status
@@ -99,7 +99,7 @@ class TestWhoMaySee:
 
         assert edge.get("/metrics", HTTP_X_FORWARDED_PROTO="https").status_code == 403
 
-    def test_whoever_has_the_token_may_from_anywhere(self, edge, settings):
+    def test_a_caller_with_the_token_may_from_anywhere(self, edge, settings):
         settings.METRICS_TOKEN = TOKEN
 
         assert edge.get("/metrics", REMOTE_ADDR=OUTSIDE, HTTP_AUTHORIZATION=f"Bearer {TOKEN}").status_code == 200
@@ -139,12 +139,12 @@ class TestCalls:
         assert not re.search(r"\bodd\b", text.lower())
         assert value(text, "tollbook_http_requests_total", method="other", route="livez", status="405") >= 1
 
-    def test_of_an_unnamed_route_are_counted_under_its_pattern(self, edge):
+    def test_are_counted_by_pattern_when_their_route_has_no_name(self, edge):
         labels = {"method": "GET", "route": "/v2/list", "status": "200"}
 
         assert grown(edge, lambda: edge.get("/v2/list"), "tollbook_http_requests_total", **labels) == 1
 
-    def test_that_crash_are_counted_and_not_left_in_progress(self, edge):
+    def test_are_counted_and_not_left_in_progress_when_they_crash(self, edge):
         labels = {"method": "GET", "route": "/v2/raise/<str:what>", "status": "500"}
 
         assert grown(edge, lambda: edge.get("/v2/raise/bug"), "tollbook_http_requests_total", **labels) == 1
@@ -159,7 +159,7 @@ class TestCalls:
         assert grown(edge, call, "tollbook_http_rate_limited_total", route="/v2/list") == 2
 
     @pytest.mark.parametrize(("what", "kind"), [("timeout", "statement_timeout"), ("away", "connection")])
-    def test_that_the_database_refused_are_counted_by_why(self, edge, what, kind):
+    def test_are_counted_by_reason_when_the_database_fails(self, edge, what, kind):
         def call():
             with transaction.atomic():
                 assert edge.get(f"/v2/raise/{what}").status_code == 503

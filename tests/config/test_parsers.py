@@ -55,7 +55,7 @@ def test_twenty_levels_are_read():
         pytest.param(b" ", id="blank"),
     ],
 )
-def test_what_two_readers_could_read_differently_is_malformed(body):
+def test_json_that_parsers_read_differently_is_malformed(body):
     with pytest.raises(MalformedJson):
         parse_strictly(body)
 

@@ -30,7 +30,7 @@ def test_a_long_history_costs_no_more_than_a_short_one(account, name):
     CALLS[name].check(account)
 
 
-def test_what_reads_too_much_would_be_noticed(account):
+def test_a_statement_that_reads_too_much_is_detected(account):
     with explained() as readings, connections["default"].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM ledger_entry WHERE description <> %s", ["x"])
 

@@ -31,7 +31,7 @@ def test_inside_a_transaction_a_statement_belongs_to_it():
     assert first == second
 
 
-def test_what_the_server_has_forgotten_is_prepared_anew():
+def test_a_statement_is_prepared_again_when_the_server_has_lost_it():
     read_prepared("SELECT %s::int + 1", [1])
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")

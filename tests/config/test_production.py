@@ -74,7 +74,7 @@ def test_a_sound_installation_passes_djangos_deployment_checks(fresh, more):
         ({"PROMETHEUS_MULTIPROC_DIR": "/there/is/no/such/folder"}, "PROMETHEUS_MULTIPROC_DIR"),
     ],
 )
-def test_what_is_not_fit_for_production_stops_the_start_with_a_sentence(fresh, wrong, named):
+def test_a_setting_unfit_for_production_stops_the_start_with_a_sentence(fresh, wrong, named):
     ran = fresh.manage("check", **SOUND | wrong)
 
     assert ran.returncode == 1

@@ -326,7 +326,7 @@ def test_every_door_has_one_form():
     assert len(names) == len(set(names))  # rights are given by name: an overloaded one would slip through
 
 
-def test_whatever_runs_with_the_owners_rights_looks_names_up_in_fixed_places():
+def test_functions_with_the_owners_rights_have_a_fixed_search_path():
     functions = rows("SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
 
     assert {name for name, _ in functions} == DOORS - DOORS_WITHOUT_RIGHTS | TRIGGERS_WITH_RIGHTS
@@ -388,7 +388,7 @@ def test_rows_that_are_evidence_are_added_and_never_changed(table, statement):
         cursor.execute(statement.format(table))
 
 
-def test_what_staff_did_is_written_and_read_by_the_application():
+def test_the_application_writes_and_reads_the_staff_log():
     staff = StaffFactory()
 
     LogEntry.objects.log_actions(staff.pk, [staff], CHANGE, change_message="Froze the balance.")

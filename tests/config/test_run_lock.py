@@ -31,7 +31,7 @@ def test_the_lock_is_free_after_the_block_even_when_that_fails():
         pass
 
 
-def test_whoever_comes_later_waits_for_the_holder():
+def test_a_later_run_waits_for_the_holder():
     order: list[str] = []
 
     def second():

@@ -31,7 +31,7 @@ def scope(**changes):
 
 
 class TestAnEnviron:
-    def test_has_what_wsgi_wants(self):
+    def test_has_what_wsgi_requires(self):
         environ = environ_of(
             scope(
                 raw_path=b"/a%20%C3%A9%ff", query_string=b"x=%41", headers=[(b"content-type", b"a/b"), (b"host", b"h")]
@@ -137,7 +137,7 @@ class TestTheLineForPasswords:
 
         assert lines == ["apart" if waits_apart else "with all"]
 
-    def test_that_is_too_long_sends_callers_away_at_once(self):
+    def test_refuses_calls_at_once_when_it_is_full(self):
         front = Front(None, threads=4)  # whose threads have not been started: all of these wait
         headers = [(b"x-request-id", b"mine")]
 
@@ -190,7 +190,7 @@ class TestAConnection:
     def test_inherits_the_time_in_which_an_answer_must_be_taken(self, connection):
         assert connection.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7_000
 
-    def test_is_closed_by_its_clients_address_alone(self, connection):
+    def test_can_be_closed_by_its_clients_address(self, connection):
         break_off(("127.0.0.1", 1))
         break_off(None)
         connection.accepted.sendall(b"still there")
@@ -279,7 +279,7 @@ class TestAStream:
         assert going.protocol.sent[-1] == {"type": "http.response.body", "body": b"y", "more_body": False}
         assert (going.answer.closed, going.ended, going.broken_off) == (1, [1], [])
 
-    def test_whose_client_takes_nothing_is_broken_off_in_time(self, begin):
+    def test_ends_in_time_when_its_client_reads_nothing(self, begin):
         going = begin([self.BIG] * 9)
         going.deadlines._look(time.monotonic() + streams.PIECE_SECONDS + 1)
 
@@ -288,7 +288,7 @@ class TestAStream:
         going.protocol.futures[-1].callbacks[0](None)
         assert (going.answer.closed, len(going.protocol.sent)) == (1, 2)
 
-    def test_that_fails_half_way_is_broken_off_and_looks_like_no_whole(self, begin):
+    def test_closes_the_connection_when_it_fails_half_way(self, begin):
         def failing():
             yield self.BIG
             raise ZeroDivisionError
@@ -302,12 +302,12 @@ class TestAStream:
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "", "８０００"])
-def test_a_port_that_is_none_is_named(port):
+def test_an_invalid_port_is_named(port):
     with pytest.raises(SystemExit, match="PORT must be a whole number from 1 to 65535"):
         door.main(port)
 
 
-def test_the_place_is_looked_at_before_anything_is_set_up_for_a_server():
+def test_the_port_is_checked_before_a_server_is_set_up():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         asked = subprocess.run(

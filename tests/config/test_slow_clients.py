@@ -183,7 +183,7 @@ def with_long_logs(customers, rows=12_000):
 
 
 class TestADownload:
-    def test_is_whole_when_its_client_is_slow_and_the_next_one_may_begin(self, server):
+    def test_arrives_complete_at_a_slow_client_and_the_next_one_may_begin(self, server):
         customer = UserFactory()
         with_long_logs([customer])
         token = client_of(customer).defaults["HTTP_AUTHORIZATION"]
@@ -217,7 +217,7 @@ class TestABody:
     @pytest.mark.parametrize(
         ("path", "limit"), [("/v2/charges", LARGEST_BODY), ("/v2/events", 5 * LARGEST_BODY), ("/v2/none", LARGEST_BODY)]
     )
-    def test_beyond_the_limit_is_a_413_before_anybody_is_asked_who_is_calling(self, server, path, limit):
+    def test_beyond_the_limit_is_a_413_before_authentication(self, server, path, limit):
         said = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}"
 
         with connected(server) as declared:
@@ -246,7 +246,7 @@ class TestABody:
         assert head.startswith(b"HTTP/1.1 413")
         assert json.loads(body)["code"] == "body_too_large"
 
-    def test_of_the_largest_size_is_read_in_chunks_and_at_once(self, server):
+    def test_may_have_the_largest_size_in_chunks_and_at_once(self, server):
         key = ServiceKeyFactory().raw
         body = b'{"api_key": "' + b"x" * (LARGEST_BODY - 15) + b'"}'
         said = f"POST /v2/keys/verify HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-KEY: {key}\r\n{JSON}"
@@ -266,7 +266,7 @@ class TestABody:
 
 
 class TestHeaders:
-    def test_with_underscores_are_dropped_at_the_door(self, server):
+    def test_with_underscores_are_dropped(self, server):
         key = ApiKeyFactory().raw
 
         spelt = server.call("GET", "/v2/account/summary", **{"X-API-KEY": key})
@@ -294,11 +294,11 @@ class TestASecondServer:
         assert str(server.port) in second.stderr
         assert second.stderr.count("\n") == 1
 
-    def test_that_starts_at_the_same_moment_finds_the_place_taken_too(self):
+    def test_started_at_the_same_time_finds_the_port_taken_too(self):
         with hold_port("127.0.0.1", 0) as held, pytest.raises(DoorTaken, match="Set another PORT"):
             hold_port("127.0.0.1", held.getsockname()[1])
 
-    def test_may_share_no_socket_file_that_somebody_listens_on(self, tmp_path):
+    def test_may_not_share_a_socket_file_in_use(self, tmp_path):
         path = tmp_path / "s"
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(path))

@@ -1,4 +1,4 @@
-"""`manage.py worker`: what is due runs once, whoever looks; what fails is said and tried again; what began is ended."""
+"""`manage.py worker`: due jobs run once; failed ones are logged and tried again; running ones are finished."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def after(seconds):
     return lambda: time.monotonic() > until
 
 
-def test_what_was_due_runs_once_though_two_workers_look(command):
+def test_a_due_job_runs_once_with_two_workers(command):
     done = command()
 
     work_until(after(2), ONCE, workers=2)
@@ -107,7 +107,7 @@ def test_what_was_due_runs_once_though_two_workers_look(command):
     assert statuses() == []  # what went well leaves nothing
 
 
-def test_what_has_run_does_not_run_again_when_a_worker_is_started_anew(command):
+def test_a_job_that_has_run_does_not_run_again_when_a_worker_restarts(command):
     done = command()
 
     work_until(lambda: done.runs, ONCE)
@@ -116,7 +116,7 @@ def test_what_has_run_does_not_run_again_when_a_worker_is_started_anew(command):
     assert len(done.runs) == 1
 
 
-def test_what_fails_is_said_in_a_sentence_and_tried_again_at_its_next_time(command, caplog):
+def test_a_failed_job_is_logged_in_a_sentence_and_runs_again_at_its_next_time(command, caplog):
     def fail_at_first():
         if len(done.runs) == 1:
             raise CommandError("Two findings.", returncode=3)
@@ -131,7 +131,7 @@ def test_what_fails_is_said_in_a_sentence_and_tried_again_at_its_next_time(comma
     assert statuses() == ["failed"]
 
 
-def test_a_slow_job_neither_runs_beside_itself_nor_piles_up(command):
+def test_a_slow_job_neither_runs_concurrently_with_itself_nor_queues_up(command):
     done = command(lambda: time.sleep(1.3))
 
     work_until(lambda: len(done.runs) >= 2, EVERY_SECOND, workers=2)
@@ -140,7 +140,7 @@ def test_a_slow_job_neither_runs_beside_itself_nor_piles_up(command):
     assert len(statuses()) <= 1
 
 
-def test_what_has_begun_is_finished(command):
+def test_a_running_job_is_finished_before_the_worker_stops(command):
     ended = []
     done = command(lambda: (time.sleep(0.5), ended.append(True)))
 
@@ -165,7 +165,7 @@ def test_a_job_whose_worker_was_killed_runs_again_when_it_is_due(command, caplog
     assert statuses()[:1] == ["failed"]
 
 
-def test_what_failed_long_ago_is_forgotten(command):
+def test_old_failures_are_deleted(command):
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH failed AS (INSERT INTO procrastinate_jobs (queue_name, task_name, status) SELECT 'default', 'work',"
@@ -203,7 +203,7 @@ def test_a_worker_whose_connections_are_lost_goes_on(command, caplog):
     work_until(lose_in_a_thread, EVERY_SECOND)
 
 
-def test_that_another_run_holds_the_lock_is_no_failure(command, caplog):
+def test_a_lock_held_by_another_run_is_no_failure(command, caplog):
     def refuse():
         raise AnotherRunHoldsTheLock("work")
 
@@ -272,13 +272,13 @@ def lines(err):
 
 
 class TestTheSchedule:
-    def test_is_what_the_crontab_of_the_manual_says(self):
+    def test_agrees_with_the_crontab_of_the_manual(self):
         manual = (Path(settings.BASE_DIR) / "docs" / "operations.md").read_text(encoding="utf-8")
         crontab = {name: re.sub(" +", " ", when.strip()) for when, name in CRONTAB.findall(manual)}
 
         assert crontab == {job.command: " ".join(job.when.split()[:5]) for job in SCHEDULE}
 
-    def test_names_commands_that_there_are(self):
+    def test_names_existing_commands(self):
         assert {job.command for job in SCHEDULE} <= set(get_commands())
         assert len({job.command for job in SCHEDULE}) == len(SCHEDULE)
 
