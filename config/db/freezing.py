@@ -87,9 +87,11 @@ def freeze(app: AppSql, name: str, *, again: bool = False, others: tuple[AppSql,
     return [app.released / f"{name}.sql", app.released / f"{name}.undo.sql", app.migrations / f"{name}.py"]
 
 
-def checksums_of(files: list[Path]) -> str:
-    """Return the lines of SHA256SUMS for these files, as sha256sum prints them."""
-    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(files))
+def with_checksums(listed: str, files: list[Path]) -> str:
+    """Return SHA256SUMS, as sha256sum prints it, with these files; it keeps what it says of others, even if wrong."""
+    sums = {name: digest for digest, name in (line.split("  ") for line in listed.splitlines())}
+    sums |= {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
 
 
 def _refuse_name(app: AppSql, name: str, *, again: bool) -> None:
@@ -133,7 +135,9 @@ def _write_all(texts: dict[Path, str], *, checksums: Path, may_replace: bool) ->
         for path, text in texts.items():
             with path.open("w" if may_replace else "x", encoding="utf-8") as file:
                 file.write(text)
-        checksums.write_text(checksums_of(list(checksums.parent.glob("*.sql"))), encoding="utf-8")
+        listed = checksums.read_text(encoding="utf-8") if checksums.exists() else ""
+        released = [path for path in texts if path.parent == checksums.parent]
+        checksums.write_text(with_checksums(listed, released), encoding="utf-8")
     except FileExistsError as error:
         _put_back({path: was for path, was in there.items() if was is None})
         raise CannotFreeze(f"{error.filename} is there already.") from error

@@ -235,12 +235,24 @@ def test_all_is_written_or_nothing(ledger, monkeypatch):
     def full(*_args: object) -> str:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(freezing, "checksums_of", full)
+    monkeypatch.setattr(freezing, "with_checksums", full)
 
     with pytest.raises(OSError, match="No space"):
         ledger.freeze("0003_x")
 
     assert ledger.files() == before
+
+
+def test_a_released_file_that_was_edited_keeps_its_checksum(ledger):
+    sums = ledger.read("sql/released/SHA256SUMS")
+    edited = ledger.folder / "sql" / "released" / "0001_storage.sql"
+    edited.write_text("-- Edited.\n", encoding="utf-8")
+    change_a_body(ledger)
+
+    ledger.freeze("0003_x")
+
+    assert ledger.read("sql/released/SHA256SUMS").startswith(sums)
+    assert ledger.read("sql/released/SHA256SUMS").count("\n") == sums.count("\n") + 2
 
 
 def test_a_file_that_is_there_is_not_written_over(ledger):

@@ -1,7 +1,7 @@
 -- Subscriptions: which periods are due, and what each brings (docs/decisions/0034).
 --
 -- Promises that what a period brings follows from the subscription alone, so it is the same whenever somebody asks.
--- Called by ledger/services/subscriptions/changes.py:brought_up_to_date (ledger_renew), ledger/selectors.py
+-- Called by ledger/services/subscriptions/changes.py:lock_and_renew (ledger_renew), ledger/selectors.py
 -- (ledger_subscription_due_at), and by settling.sql and grants_expiry.sql when a balance is settled.
 -- Locks: ledger_balance, by ledger_renew; the others only read.
 
