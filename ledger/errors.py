@@ -164,7 +164,7 @@ class HoldExpired(HoldSettled):
 
 class CaptureExceedsHold(LedgerRefusal):
     def __init__(self) -> None:
-        super().__init__("More was asked for than this hold still holds.")
+        super().__init__("The amount exceeds what this hold still holds.")
 
 
 class ChargeNotFound(LedgerRefusal):
@@ -176,7 +176,7 @@ class RefundExceedsCharge(LedgerRefusal):
     """The refund exceeds what is left of a charge; `left` is in credits."""
 
     def __init__(self, left: Decimal) -> None:
-        super().__init__(f"Of this charge {plain(left)} credit(s) are left to give back.")
+        super().__init__(f"Only {plain(left)} credit(s) of this charge are left to refund.")
         self.left = left
 
 
@@ -214,7 +214,7 @@ class PackageChanged(LedgerRefusal):
     def __init__(self, *, credits: Decimal, price: Decimal, currency: str) -> None:
         super().__init__(
             f"The package is {plain(credits):f} credits for {price:f} {currency} now. Nothing was charged: "
-            "expect that, and send it again."
+            "send these values to buy it."
         )
         self.extra = {"credits": credits, "price": price, "currency": currency}
 
@@ -223,7 +223,7 @@ class TooManyTopUps(LedgerRefusal):
     """The customer reached the limit of top-ups that fail within an hour."""
 
     def __init__(self, *, retry_after_seconds: int) -> None:
-        super().__init__("Too many payments were declined or not made. Please try again later.")
+        super().__init__("Too many payments were declined or not completed. Please try again later.")
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -256,7 +256,7 @@ class PaymentMismatch(LedgerRefusal):
     """The provider reports another amount, currency or customer than we asked for; nothing is credited."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"The provider's {what} is not the payment's.")
+        super().__init__(f"The provider's {what} differs from the payment's.")
 
 
 class WebhookSignatureInvalid(LedgerRefusal):

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from config.values.credits import LARGEST
 
 NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
-"""Stands for "nothing expires": a moment that every comparison finds in the future."""
+"""Stands for "nothing expires": a time that is later than any other."""
 
 
 class Balance(models.Model):

@@ -42,7 +42,7 @@ class Order:
     method_id: str | None = None  # the saved card to charge; None: the customer pays on the provider's page
     provider_payment_id: str | None = None
     checkout_id: str | None = None
-    is_customer_away: bool = False  # off session: nobody can confirm the payment now
+    is_customer_away: bool = False  # off session: the customer cannot confirm the payment now
 
 
 @dataclass(frozen=True)

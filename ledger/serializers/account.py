@@ -150,7 +150,7 @@ def hold_answer(hold: Hold, now: dt.datetime) -> dict[str, Any]:
 class RefundSerializer(EntrySerializer):
     """The entry that gave credits back."""
 
-    reverses = serializers.IntegerField(source="reverses_id", help_text="Id of the debit that it takes back.")
+    reverses = serializers.IntegerField(source="reverses_id", help_text="Id of the debit that it reverses.")
 
     class Meta(EntrySerializer.Meta):
         fields = (*EntrySerializer.Meta.fields, "reverses")
@@ -178,6 +178,6 @@ class InsufficientCreditsSerializer(ErrorSerializer):
         help_text="held: open holds would have covered it. expired: so would have what expired within the last 24 "
         "hours. frozen: nothing may be spent. key_limit: the customer's key may not spend so much.",
     )
-    next_hold_expires_at = InstantField(allow_null=True, help_text="When the first open hold runs out.")
-    budget = BudgetSerializer(required=False, help_text="With key_limit: where the key's spending limit stands.")
+    next_hold_expires_at = InstantField(allow_null=True, help_text="When the first open hold expires.")
+    budget = BudgetSerializer(required=False, help_text="With key_limit: the state of the key's spending limit.")
     top_up_url = serializers.CharField(help_text="Where to buy credits.")

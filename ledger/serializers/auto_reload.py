@@ -19,7 +19,7 @@ from ledger.services.auto_reload.status import ReloadStatus
 class ReloadChangesSerializer(serializers.Serializer[AutoReload]):
     """Changes of auto-reload; omitted fields stay as they are."""
 
-    enabled = FlagField(required=False, help_text="On takes consent; off is off at once.")
+    enabled = FlagField(required=False, help_text="true requires consent; false works at once.")
     threshold = CreditsField(required=False, help_text="Available credits below which it buys.")
     amount = CreditsField(
         required=False, allow_null=True, help_text="Credits that it buys, or as many times that as it takes."
@@ -39,22 +39,24 @@ class ReloadChangesSerializer(serializers.Serializer[AutoReload]):
     sentence = TextField(
         max_length=1000,
         required=False,
-        help_text="That sentence: what you agree to is this one or nothing. Without it, it is the one of that moment.",
+        help_text="That sentence: you agree to this one or to nothing. Without it, you agree to the current one.",
     )
 
 
 class AutoReloadSerializer(serializers.Serializer[ReloadStatus]):
     """A customer's auto-reload, as it is now."""
 
-    enabled = serializers.BooleanField(help_text="Whether credits are bought unasked.")
-    status = serializers.CharField(help_text="Where it stands, as a sentence.")
+    enabled = serializers.BooleanField(help_text="Whether credits are bought automatically.")
+    status = serializers.CharField(help_text="Its status, as a sentence.")
     threshold = CreditsField(allow_null=True, help_text="Available credits below which it buys.")
     amount = CreditsField(allow_null=True, help_text="Credits that it buys, or as many times that as it takes.")
     target = CreditsField(allow_null=True, help_text="Instead: the available credits that it buys up to.")
     monthly_cap = MoneyField(allow_null=True, help_text="What it may cost in a calendar month (UTC).")
-    spent_this_month = MoneyField(help_text="What it has cost in this one, payments in flight included.")
+    spent_this_month = MoneyField(help_text="What it has cost in this one, payments in progress included.")
     currency = serializers.CharField(allow_null=True, help_text="ISO 4217 code; null: the site does not offer it.")
-    price_per_1000_credits = MoneyField(allow_null=True, help_text="Agreed to; before that, what is asked now.")
+    price_per_1000_credits = MoneyField(
+        allow_null=True, help_text="The price agreed to, or before consent the current one."
+    )
     payment_method = PaymentMethodSerializer(allow_null=True, help_text="The card that it charges.")
     consented_at = InstantField(allow_null=True, help_text="When you last agreed.")
     consent_sentence = serializers.CharField(allow_null=True, help_text="The words that you agreed to.")
@@ -64,13 +66,13 @@ class AutoReloadSerializer(serializers.Serializer[ReloadStatus]):
     disabled_at = InstantField(allow_null=True, help_text="When it was turned off.")
     declines_in_a_row = serializers.IntegerField(help_text="After the third it is turned off.")
     next_attempt_at = InstantField(allow_null=True, help_text="Before then no payment is begun.")
-    payment = TopUpSerializer(allow_null=True, help_text="The payment in flight; nothing more is charged meanwhile.")
+    payment = TopUpSerializer(allow_null=True, help_text="The payment in progress; nothing more is charged meanwhile.")
 
 
 class ReloadPaymentSerializer(serializers.ModelSerializer[Payment]):
     """One payment that auto-reload began, and its outcome."""
 
-    credits = CreditsField(help_text="Credits that it gives.")
+    credits = CreditsField(help_text="Credits that it buys.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
     state = serializers.ChoiceField(choices=PaymentState.choices)
     failure_code = serializers.CharField(allow_null=True, help_text="Why it failed, as a word.")

@@ -27,7 +27,7 @@ class MoneyField(CreditsField):
 class PackageSerializer(serializers.ModelSerializer[TopUpPackage]):
     """An amount of credits for a price."""
 
-    credits = CreditsField(help_text="Credits that it gives.")
+    credits = CreditsField(help_text="Credits that it buys.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
 
     class Meta:
@@ -72,16 +72,16 @@ class TopUpSerializer(serializers.ModelSerializer[Payment]):
 
     kind = serializers.ChoiceField(choices=PaymentKind.choices, help_text="Whether you bought, or auto-reload did.")
     package = serializers.CharField(source="package.code", allow_null=True, help_text="The package's code.")
-    credits = CreditsField(help_text="Credits that it gives.")
+    credits = CreditsField(help_text="Credits that it buys.")
     price = serializers.SerializerMethodField(help_text="In whole units of the currency, such as 12.5 dollars.")
-    refunded = serializers.SerializerMethodField(help_text="What of it was given back.")
+    refunded = serializers.SerializerMethodField(help_text="The part of it that was refunded.")
     credits_owed = CreditsField(
         help_text="Of its credits: to be taken back, but spent before. They are taken from whatever comes in."
     )
     state = serializers.ChoiceField(choices=PaymentState.choices)
     next_step = serializers.SerializerMethodField(
         help_text="act: go on at `action_url`, or by `client_secret` with the provider's script. wait: the provider "
-        "has not said. try_again: nothing was bought."
+        "has not answered yet. try_again: nothing was bought."
     )
     payment_method_id = serializers.IntegerField(allow_null=True, help_text="The saved card that was charged.")
     action_url = serializers.CharField(allow_null=True, help_text="Where you go on, while action is required.")

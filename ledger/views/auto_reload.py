@@ -42,7 +42,7 @@ class AutoReloadViewSet(GenericViewSet[Any]):
     @extend_schema(
         operation_id="auto_reload",
         summary="Auto-reload",
-        description="Where it stands. It is off unless you have agreed to it.",
+        description="Its current status. It is off unless you have agreed to it.",
         tags=["auto-reload"],
         responses={200: AutoReloadSerializer, **REFUSALS},
     )
@@ -52,12 +52,12 @@ class AutoReloadViewSet(GenericViewSet[Any]):
     @extend_schema(
         operation_id="change_auto_reload",
         summary="Set up auto-reload, or turn it off",
-        description="What is not named stays. To be on it needs a threshold, an amount or a target, a monthly cap, a "
-        "saved card and, whenever any of these is new, `consent`: true. Without it the answer is a 409 whose "
-        "`sentence` says what you would agree to; nothing is changed. Send it back as `sentence` with your consent: if "
-        "the words have become others since, by a new price for one, you get these, and have agreed to nothing. After "
-        "three declined payments in a row, when its card is removed, and after a dispute or a refund, it turns itself "
-        "off; it never turns itself on.",
+        description="Omitted fields stay as they are. To be on it needs a threshold, an amount or a target, a monthly "
+        "cap, a saved card and, whenever any of these is new, `consent`: true. Without it the answer is a 409 whose "
+        "`sentence` says what you would agree to; nothing is changed. Send it back as `sentence` with your consent: "
+        "if the sentence has changed since, for example by a new price, the answer is a 409 with the new one, and you "
+        "have agreed to nothing. After three declined payments in a row, when its card is removed, and after a "
+        "dispute or a refund, it turns itself off; it never turns itself on.",
         tags=["auto-reload"],
         request=ReloadChangesSerializer,
         responses={
@@ -88,7 +88,7 @@ class ReloadHistoryViewSet(ListViewSet[AutoReloadEvent]):
     @extend_schema(
         operation_id="auto_reload_history",
         summary="History of auto-reload",
-        description="Who turned it on or off, when and under which words, and each payment that it began.",
+        description="Who turned it on or off, when and with which sentence, and each payment that it began.",
         tags=["auto-reload"],
         parameters=[FORMAT],
         responses=listed(ReloadEventSerializer, "events"),

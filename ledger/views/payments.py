@@ -51,7 +51,7 @@ class PackagesViewSet(ListViewSet[TopUpPackage]):
     @extend_schema(
         operation_id="top_up_packages",
         summary="Packages of credits",
-        description="What there is to buy, the latest first.",
+        description="The packages on sale, the latest first.",
         tags=["top-ups"],
         responses={200: PackageSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
@@ -89,9 +89,9 @@ class TopUpsViewSet(ListViewSet[Payment]):
         summary="Buy credits",
         description="Charges a saved card, or else leads to the provider's page, where the card is saved too. A "
         "payment that was declined is a top-up all the same: its `state` says so, and `next_step` what to do. Send "
-        "along what the package was shown as (`expected_credits`, `expected_price`, `expected_currency`): if it is "
-        "another one by now the answer is a 409 `package_changed` that says what it is, and nothing is charged. After "
-        "too many declined or unpaid top-ups within an hour the answer is a 429.",
+        "what the package was shown with (`expected_credits`, `expected_price`, `expected_currency`): if it has "
+        "changed the answer is a 409 `package_changed` with its present terms, and nothing is charged. After too many "
+        "declined or unpaid top-ups within an hour the answer is a 429.",
         tags=["top-ups"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=TopUpRequestSerializer,
@@ -154,7 +154,7 @@ class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
         operation_id="save_payment_method",
         summary="Save a card",
         description="Begins to save a card without buying anything: go on with the provider's own script. The card is "
-        "in the list as soon as the provider has told us. Beyond some a day the answer is a 429.",
+        "in the list as soon as the provider has confirmed it. After too many cards in a day the answer is a 429.",
         tags=["top-ups"],
         request=None,
         responses={201: CardSavingSerializer, 404: ErrorSerializer, 503: ErrorSerializer, **REFUSALS},
@@ -168,7 +168,7 @@ class PaymentMethodsViewSet(ListViewSet[PaymentMethod]):
     @extend_schema(
         operation_id="remove_payment_method",
         summary="Remove a saved card",
-        description="It is charged no more, from now on.",
+        description="It can no longer be charged.",
         tags=["top-ups"],
         parameters=[id_parameter("The card's id.")],
         responses={204: None, 404: ErrorSerializer, **REFUSALS},

@@ -17,7 +17,7 @@ from ledger.services.subscriptions.actions import start_subscription
 class Command(OperatorCommand):
     help = (
         "Put a customer on a plan: the first period's credits come at once, and each later one's when it begins. With "
-        "--starts-at periods are counted from an earlier moment, and what was due since comes at once. Repeating it "
+        "--starts-at periods are counted from an earlier time, and what was due since comes at once. Repeating it "
         "with its key does nothing more."
     )
 

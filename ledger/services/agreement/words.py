@@ -53,7 +53,7 @@ def status_sentence(reload: AutoReload | None, payment: Payment | None, *, now: 
         return "Auto-reload is on."
     again = f"{reload.next_attempt_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
     if reload.cap_reached_in is not None:
-        return f"This month's cap is reached; it goes on at {again}."
+        return f"This month's cap is reached; it continues at {again}."
     if reload.declines_in_a_row:
         return f"The last payment was declined; the card is tried again at {again} at the earliest."
     return f"Auto-reload is on; the next payment is made at {again} at the earliest."

@@ -33,7 +33,7 @@ RELOAD_CHECKS = (
         f"""SELECT user_id, count(*) AS payments FROM ledger_payment
             WHERE kind = 'auto_reload' AND state IN ('pending', 'requires_action') AND {_OF.format(user="user_id")}
             GROUP BY user_id HAVING count(*) > 1""",
-        "{payments} payments of auto-reload are in flight at once.",
+        "{payments} payments of auto-reload are in progress at once.",
     ),
     Check(
         "reload_was_agreed_to",

@@ -50,7 +50,7 @@ def _staff_to_notify() -> list[int]:
 
 def _text(payment: Payment, dispute: PaymentDispute) -> str:
     after = (
-        "The account was frozen: open holds are kept, and nothing more is spent until somebody has looked."
+        "The account was frozen: open holds are kept, and nothing more is spent until staff unfreeze it."
         if settings.DISPUTE_FREEZES_ACCOUNT
         else "The account is not frozen; you may do that in the back office."
     )

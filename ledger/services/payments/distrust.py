@@ -34,7 +34,7 @@ def distrust_refunded(payment: Payment, *, now: dt.datetime) -> None:
 
 
 def stop_reloading(*, user_id: int, reason: OffReason, now: dt.datetime) -> None:
-    """Turn auto-reload off, if it is on; turning it on takes a new consent."""
+    """Turn auto-reload off, if it is on; turning it on requires a new consent."""
     reload = locked_reload(user_id=user_id)
     if reload is not None and reload.enabled:
         turn_off(reload, reason=reason, now=now)

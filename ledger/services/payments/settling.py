@@ -145,7 +145,7 @@ def _keep_card(payment: Payment, method_id: str, source: OutcomeSource) -> None:
     except errors.PaymentProviderAway:
         if source == OutcomeSource.WEBHOOK:
             raise
-        logger.warning("The card that payment %s has saved is not known yet: its webhook will tell.", payment.pk)
+        logger.warning("The card that payment %s has saved is not known yet: its webhook will name it.", payment.pk)
 
 
 def note_outcome(payment_id: int, source: OutcomeSource, outcome: str, detail: str) -> None:

@@ -151,8 +151,8 @@ def lock_and_renew(user_id: int) -> dt.datetime:
 
     :raises UnknownCustomer: if there is no such user
     """
-    (moment,) = ledger_call("ledger_renew", p_user_id=user_id)
-    return cast(dt.datetime, moment)
+    (now,) = ledger_call("ledger_renew", p_user_id=user_id)
+    return cast(dt.datetime, now)
 
 
 def _comparable(value: object) -> object:

@@ -13,9 +13,9 @@ _MICRO = Decimal("0.000001")
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-def month_of(moment: dt.datetime) -> dt.datetime:
-    """Return the start of the calendar month, in UTC, that contains `moment`."""
-    return moment.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def month_of(time: dt.datetime) -> dt.datetime:
+    """Return the start of the calendar month, in UTC, that contains `time`."""
+    return time.astimezone(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def months_after(anchor: dt.datetime, months: int) -> dt.datetime:
