@@ -46,8 +46,9 @@ CAPS = (Decimal(25), Decimal(30), Decimal(60))
 WAITS = (1, 16, 61, 400, 1440)  # minutes
 # The possible events; the more often one is listed, the more likely it is.
 WAYS = (
-    *["spend"] * 6, *["wait"] * 4, *["watch_for_hours"] * 2, *["be_a_bank"] * 4, *["settle"] * 2, "reserve",
-    "give_back", "top_up", *["agree"] * 3, "turn_off", "answer_the_bank", "hear_by_webhook", "hear_old_news",
+    *["spend"] * 6, *["wait"] * 4, *["run_for_hours"] * 2, *["set_bank_behaviour"] * 4, *["settle"] * 2, "reserve",
+    "give_back", "top_up", *["agree"] * 3, "turn_off", "confirm_or_decline", "deliver_webhooks",
+    "deliver_outdated_webhook",
 )  # fmt: skip
 EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # the event, and a number that chooses a variant
 
@@ -95,21 +96,21 @@ class ThirtyDays:
         assert not reloads.filter(state__in=OPEN_STATES).exists(), "one at a time"
         month = self.now.replace(day=1, hour=0, minute=0)
         spent = sum(p.amount_minor for p in reloads if p.created_at >= month and p.state in (*OPEN_STATES, "succeeded"))
-        coming = sum((p.credits for p in others if self.is_coming(p)), Decimal(0))
-        self.assert_closes_the_gap(payment, coming, self.agreed.cap - spent)
+        incoming = sum((p.credits for p in others if self.is_incoming(p)), Decimal(0))
+        self.assert_closes_the_gap(payment, incoming, self.agreed.cap - spent)
         assert all(self.now - at >= MINUTE for at, _ in self.begun), "a minute between any two"
         self.begun.append((self.now, mode))
         declined = [at for at, how in self.begun if how in (DECLINE, LOSE_DECLINE) and at > self.now - DAY]
         assert len(declined) <= 24
 
-    def is_coming(self, payment: Payment) -> bool:
+    def is_incoming(self, payment: Payment) -> bool:
         recent = payment.created_at > self.now - 30 * MINUTE
         return payment.state == "pending" or (payment.state == "requires_action" and recent)
 
-    def assert_closes_the_gap(self, payment: Payment, coming: Decimal, left: int) -> None:
+    def assert_closes_the_gap(self, payment: Payment, incoming: Decimal, left: int) -> None:
         agreed = self.agreed
         assert agreed is not None
-        has = balance_of(user_id=self.user.pk).available + coming
+        has = balance_of(user_id=self.user.pk).available + incoming
         then = has + payment.credits
         assert has < agreed.threshold, "only what is below is filled"
         assert payment.amount_minor <= left, "never beyond the cap"
@@ -138,7 +139,7 @@ class ThirtyDays:
         if self.holds:
             release_hold(hold_id=self.holds.pop(), idempotency_key=uuid.uuid4().hex)
 
-    def be_a_bank(self, which: int) -> None:
+    def set_bank_behaviour(self, which: int) -> None:
         self.provider.mode = _one_of((*MODES, scripted.APPROVE, scripted.APPROVE), which)
 
     def top_up(self, _which: int) -> None:
@@ -169,19 +170,19 @@ class ThirtyDays:
         change_auto_reload(user_id=self.user.pk, changes={"enabled": False}, now=self.now)
         self.agreed = None
 
-    def answer_the_bank(self, which: int) -> None:
+    def confirm_or_decline(self, which: int) -> None:
         state = _one_of((PaymentState.SUCCEEDED, PaymentState.FAILED), which)
         for key in self.provider.arrived:
             self.provider.move(key, state)
 
-    def hear_by_webhook(self, which: int) -> None:
+    def deliver_webhooks(self, which: int) -> None:
         if self.provider.arrived:
             key, times = _one_of(list(self.provider.arrived), which), 1 + which % 5
             payment = Payment.objects.get(provider_key=key)
             for _ in range(times):
                 record_answer(payment_id=payment.pk, answer=self.provider.answer(key), source="webhook", now=self.now)
 
-    def hear_old_news(self, which: int) -> None:
+    def deliver_outdated_webhook(self, which: int) -> None:
         """Deliver an outdated message that reports a succeeded payment as pending."""
         if taken := self.provider.taken():
             key = _one_of(taken, which)
@@ -198,7 +199,7 @@ class ThirtyDays:
         self.now += _one_of(WAITS, which) * MINUTE
         self.run()
 
-    def watch_for_hours(self, _which: int) -> None:
+    def run_for_hours(self, _which: int) -> None:
         for _ in range(15):
             self.now += 20 * MINUTE
             self.run()

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Silent:
-    """A socket that accepts connections and reads nothing; `met` counts them."""
+    """A socket that accepts connections and reads nothing; `connections` counts them."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -18,13 +18,15 @@ class Silent:
         self._changed = threading.Condition()
 
     @property
-    def met(self) -> int:
+    def connections(self) -> int:
         return len(self._accepted)
 
     def wait_for(self, number: int, *, seconds: float = 10) -> None:
         """Wait until that many connections have come."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.met >= number, timeout=seconds), f"{self.met} of {number} came"
+            assert self._changed.wait_for(lambda: self.connections >= number, timeout=seconds), (
+                f"{self.connections} of {number} came"
+            )
 
     def __enter__(self) -> Silent:
         threading.Thread(target=self._accept, daemon=True).start()

@@ -55,7 +55,7 @@ def customers() -> list[User]:
     return made
 
 
-def burgle(statement: str, user: User, seq: int = 3) -> None:
+def tamper_at(statement: str, user: User, seq: int = 3) -> None:
     tamper(statement.format(user=user.pk, seq=seq))
 
 
@@ -85,12 +85,12 @@ def test_ledgers_that_have_grown_hold(customers):
     assert expect(digest).findings == []
 
 
-@pytest.mark.parametrize("burglary", [_CUT_OFF, _SEAL_ANEW], ids=["cut off", "sealed anew"])
-def test_a_missing_end_that_passes_all_other_checks_is_found(customers, burglary):
+@pytest.mark.parametrize("tampering", [_CUT_OFF, _SEAL_ANEW], ids=["cut off", "sealed anew"])
+def test_a_missing_end_that_passes_all_other_checks_is_found(customers, tampering):
     digest = digest_text(take_anchor())
     assert reconcile(Scope())[1] == []
 
-    burgle(burglary, customers[1])
+    tamper_at(tampering, customers[1])
 
     assert reconcile(Scope())[1] == []  # a whole ledger, as far as its rows can say
     assert found() == {("anchored_entry_is_in_the_ledger", customers[1].pk)}
@@ -100,7 +100,7 @@ def test_a_missing_end_that_passes_all_other_checks_is_found(customers, burglary
 
 def test_a_missing_end_is_found_after_new_entries(customers):
     take_anchor()
-    burgle(_CUT_OFF, customers[0])
+    tamper_at(_CUT_OFF, customers[0])
     post(customers[0], 99)
 
     assert found() == {("anchored_entry_is_in_the_ledger", customers[0].pk)}
@@ -109,7 +109,7 @@ def test_a_missing_end_is_found_after_new_entries(customers):
 def test_a_removed_customer_is_found(customers):
     digest = digest_text(take_anchor())
 
-    burgle(_TAKE_AWAY, customers[2])
+    tamper_at(_TAKE_AWAY, customers[2])
 
     (finding,) = check_anchor().findings
     assert (finding.user_id, finding.facts["last_seq"]) == (customers[2].pk, None)
@@ -133,7 +133,7 @@ def test_an_anchor_that_was_altered_is_found(customers, statement):
     take_anchor()
 
     for each in statement.split(";"):
-        burgle(each, customers[0])
+        tamper_at(each, customers[0])
 
     assert ("anchor_is_as_signed", None) in found()
     assert not check_anchor().is_trusted
@@ -141,8 +141,8 @@ def test_an_anchor_that_was_altered_is_found(customers, statement):
 
 def test_a_ledger_and_its_place_altered_alike_are_found_by_the_signature_and_by_the_digest(customers):
     digest = digest_text(take_anchor())
-    burgle(_CUT_OFF, customers[0])
-    burgle(
+    tamper_at(_CUT_OFF, customers[0])
+    tamper_at(
         "UPDATE ledger_anchorplace p SET (seq, seal) = (b.seq, b.seal) FROM ledger_balance b"
         " WHERE p.user_id = {user} AND b.user_id = {user}",
         customers[0],
@@ -215,7 +215,7 @@ def test_each_full_run_takes_an_anchor_and_a_partial_one_takes_none(customers):
 
 def test_a_missing_end_is_a_finding_of_every_run_while_others_are_anchored(customers):
     run("reconcile")
-    burgle(_CUT_OFF, customers[0])
+    tamper_at(_CUT_OFF, customers[0])
     post(customers[1], 1)
 
     first, second = run("reconcile", "--json"), run("reconcile", "--json")
@@ -272,7 +272,7 @@ def test_the_command_prints_a_digest_that_holds_until_a_ledger_loses_its_end(cus
     printed = json.loads(run("anchor", "--json").out)
     post(customers[0], 7)
     held = run("anchor", "--expect", printed["digest"], "--json")
-    burgle(_SEAL_ANEW, customers[1])
+    tamper_at(_SEAL_ANEW, customers[1])
     broken = run("anchor", "--expect", printed["digest"], "--json")
 
     assert (printed["customers"], printed["findings"]) == (3, [])
@@ -322,7 +322,7 @@ def test_places_are_read_a_few_at_a_time(customers, monkeypatch):
     digest = digest_text(take_anchor())
     assert (found(), expect(digest).findings) == (set(), [])
 
-    burgle(_CUT_OFF, customers[2])
+    tamper_at(_CUT_OFF, customers[2])
 
     assert found() == {("anchored_entry_is_in_the_ledger", customers[2].pk)}
 

@@ -51,7 +51,7 @@ def reloaded():
     return user, reloads(user)[0]
 
 
-def take_by_hand(payment):
+def adjust_for_chargeback(payment):
     clerk = StaffFactory()
     named = {"user_id": payment.user_id, "actor_id": clerk.pk, "idempotency_key": "a", "note": "Bank letter"}
     adjust_credits(amount=Decimal(-10), reason="chargeback", **named)
@@ -62,7 +62,7 @@ TAKEN_BACK = {
     "dispute lost at once": (lambda payment: dispute(payment, LOST), OffReason.DISPUTED),
     "refund": (lambda payment: refund(payment, payment.amount_minor), OffReason.REFUNDED),
     "refund of a part": (lambda payment: refund(payment, 1), OffReason.REFUNDED),
-    "chargeback by hand": (take_by_hand, OffReason.DISPUTED),
+    "chargeback by hand": (adjust_for_chargeback, OffReason.DISPUTED),
 }
 
 
@@ -125,7 +125,7 @@ def test_nothing_is_noted_unless_auto_reload_goes_off_with_it(monkeypatch):
         raise RuntimeError("killed")
 
     monkeypatch.setattr(locking, "notify_turned_off", fail)
-    for take_back in (dispute, lambda payment: refund(payment, 1), take_by_hand):
+    for take_back in (dispute, lambda payment: refund(payment, 1), adjust_for_chargeback):
         with pytest.raises(RuntimeError):
             take_back(payment)
 

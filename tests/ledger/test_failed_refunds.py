@@ -37,7 +37,7 @@ def refund(status, name="re_1", kind="refund.updated", minor=1250):
     return event(kind, **usual, amount=minor, status=status, metadata={})
 
 
-def hear(payment, *news):  # noqa: F811
+def deliver(payment, *news):  # noqa: F811
     send(intent(payment))
     for message in news:
         answer = send(message)
@@ -47,7 +47,7 @@ def hear(payment, *news):  # noqa: F811
 @pytest.mark.parametrize("kind", ["refund.failed", "refund.updated", "charge.refund.updated"])
 @pytest.mark.parametrize("status", ["failed", "canceled"])
 def test_the_credits_come_back_when_a_refund_fails(payment, bob, kind, status):  # noqa: F811
-    hear(payment, refunded(1250), refund(status, kind=kind))
+    deliver(payment, refunded(1250), refund(status, kind=kind))
 
     assert purchases(bob) == [1000, -1000, 1000]
     payment.refresh_from_db()
@@ -59,13 +59,13 @@ MESSAGES = (refunded(1250), refund("pending", kind="refund.created"), refund("su
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=lambda order: "".join(map(str, order)))
 def test_a_failed_refund_gives_back_credits_in_any_order_of_messages(payment, bob, order):  # noqa: F811
-    hear(payment, *(MESSAGES[place] for place in order), MESSAGES[order[0]])
+    deliver(payment, *(MESSAGES[place] for place in order), MESSAGES[order[0]])
 
     assert sum(purchases(bob)) == 1000
 
 
 def test_a_refund_made_after_one_that_failed_takes_its_credits(payment, bob):  # noqa: F811
-    hear(
+    deliver(
         payment, refunded(1250), refund("succeeded"), refund("failed"),
         refund("succeeded", "re_2", minor=625), refunded(625),
     )  # fmt: skip
@@ -75,19 +75,19 @@ def test_a_refund_made_after_one_that_failed_takes_its_credits(payment, bob):  #
 
 def test_one_of_two_refunds_may_fail(payment, bob):  # noqa: F811
     first, second = refund("succeeded", "re_1", minor=250), refund("succeeded", "re_2", minor=500)
-    hear(payment, refunded(250), first, refunded(750), second, refund("failed", "re_1", minor=250))
+    deliver(payment, refunded(250), first, refunded(750), second, refund("failed", "re_1", minor=250))
 
     assert sum(purchases(bob)) == 600
 
 
 def test_messages_about_single_refunds_are_enough(payment, bob):  # noqa: F811
-    hear(payment, refund("succeeded", "re_1", minor=625), refund("succeeded", "re_2", minor=125))
+    deliver(payment, refund("succeeded", "re_1", minor=625), refund("succeeded", "re_2", minor=125))
 
     assert sum(purchases(bob)) == 400
 
 
 def test_a_refund_in_another_currency_or_state_is_an_error(payment, bob):  # noqa: F811
-    hear(payment)
+    deliver(payment)
 
     other = send(event("refund.failed", id="re_1", payment_intent="pi_1", amount=1, currency="eur", status="failed"))
     unknown = send(refund("lost in the post"))

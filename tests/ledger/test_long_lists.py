@@ -63,7 +63,7 @@ def test_a_list_that_is_not_counted_is_walked_to_its_end(alice):
 
 
 @pytest.fixture
-def _three_are_many(monkeypatch):
+def _count_at_most_three(monkeypatch):
     """Count no further than three entries; the counting statements are built anew before and after."""
     monkeypatch.setattr(listings, "MOST_COUNTED", 3)
     counts = (listings._count, listings._count_of_others)
@@ -74,7 +74,7 @@ def _three_are_many(monkeypatch):
         statement.cache_clear()
 
 
-@pytest.mark.usefixtures("_three_are_many")
+@pytest.mark.usefixtures("_count_at_most_three")
 def test_entries_of_a_type_are_counted_while_few_are_no_debits(alice):
     price("search", 1)
     for _ in range(4):

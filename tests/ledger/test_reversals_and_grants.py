@@ -37,7 +37,7 @@ def has(user):
     return balance_of(user_id=user.pk).balance
 
 
-def ledger_says(user):
+def ledger_end(user):
     """Return the last balance of the ledger and the sum of its amounts, without settling anything."""
     entries = Entry.objects.of(user.pk).newest_first()
     return entries[0].balance_after, sum(entry.amount for entry in entries)
@@ -108,7 +108,7 @@ class TestADisputeThatIsWon:
 
         dispute(payment, WON)
 
-        assert ledger_says(bob) == (800, 800)
+        assert ledger_end(bob) == (800, 800)
         assert has(bob) == 800
         assert left(bob) == {payment.entry_id: 200, gift.pk: 0, other.pk: 600}
 
@@ -147,7 +147,7 @@ class TestCreditsReturnedToAnEndedGrant:
 
         refund(spent.id)
 
-        assert ledger_says(bob) == (0, 0)
+        assert ledger_end(bob) == (0, 0)
         assert has(bob) == 0
         api = client_of(bob)
         rows = api.get("/auth/account/ledger").json()["results"]
@@ -165,7 +165,7 @@ class TestCreditsReturnedToAnEndedGrant:
 
         release_hold(hold_id=hold.pk, idempotency_key="r")
 
-        assert ledger_says(bob) == (0, 0)
+        assert ledger_end(bob) == (0, 0)
         assert has(bob) == 0
 
     def test_a_capture_of_a_part_expires_the_rest_that_was_kept_for_it(self, bob):
@@ -175,7 +175,7 @@ class TestCreditsReturnedToAnEndedGrant:
 
         captured(hold, credits=20)
 
-        assert ledger_says(bob) == (0, 0)
+        assert ledger_end(bob) == (0, 0)
         assert left(bob) == {gift.pk: 0}
 
 
@@ -215,4 +215,4 @@ def test_credits_owed_are_taken_while_an_ended_grant_keeps_some_for_a_hold(bob):
 
     assert balance_of(user_id=bob.pk).available == 0
     release_hold(hold_id=kept.pk, idempotency_key="r")
-    assert ledger_says(bob) == (0, 0)
+    assert ledger_end(bob) == (0, 0)

@@ -61,7 +61,7 @@ def buy(user) -> Payment:
     ).payment
 
 
-def heard_of(payment, seconds=15) -> bool:
+def wait_for_webhook(payment, seconds=15) -> bool:
     """Wait for the webhook about a payment."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -86,7 +86,7 @@ def test_a_charge_whose_answer_was_lost_is_credited_by_the_webhook_and_once(bob,
         payment = buy(bob)
     assert payment.state == PaymentState.PENDING
 
-    assert heard_of(payment)
+    assert wait_for_webhook(payment)
     assert settled(payment, after=LATER).state == PaymentState.SUCCEEDED
 
     assert purchases(bob) == [1000]

@@ -18,7 +18,7 @@ from tests.factories import UserFactory
 from tests.ledger.paying import package
 from tests.ledger.running import run
 from tests.ledger.stripes import KEY, localstripe
-from tests.ledger.test_stripe_for_real import SECRET, heard_of
+from tests.ledger.test_stripe_for_real import SECRET, wait_for_webhook
 from tests.ledger.test_stripe_webhook import refunded, send
 from tests.usage.metering import charge, price
 
@@ -117,7 +117,7 @@ def test_every_payment_is_credited_once_and_agrees_with_stripes_books(api, strip
     assert "auto_reload.requires_action" in charlie.told()
 
     confirm_in_the_browser(stripe_url, charlie.reload())
-    assert heard_of(charlie.reload())
+    assert wait_for_webhook(charlie.reload())
     assert (charlie.available, bob.available) == (1850, 850)
 
     api.refunds.create({"payment_intent": alice.payment.provider_payment_id})
