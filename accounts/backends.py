@@ -19,7 +19,7 @@ DEVICE_COOKIE = "tollbook_device"
 TOO_MANY = "too_many_login_failures"
 
 
-def too_many(refusal: TooManyLoginFailures | HashingBusy) -> ValidationError:
+def too_many_failures(refusal: TooManyLoginFailures | HashingBusy) -> ValidationError:
     """Return the refusal as a form error; `params` contains the seconds to wait."""
     return ValidationError(str(refusal), code=TOO_MANY, params={"retry_after_seconds": refusal.retry_after_seconds})
 
@@ -46,7 +46,7 @@ class GuardedEmailBackend(ModelBackend):
         except InvalidCredentials:
             return None
         except (TooManyLoginFailures, HashingBusy) as refusal:
-            raise too_many(refusal) from refusal
+            raise too_many_failures(refusal) from refusal
 
     async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

@@ -31,7 +31,7 @@ def api_key_of_hash(key_hash: bytes) -> ApiKey | None:
     return api_key
 
 
-def user_of_living_family(*, family_id: uuid.UUID, user_id: int) -> User | None:
+def user_of_active_family(*, family_id: uuid.UUID, user_id: int) -> User | None:
     """Return the user of a sign-in that was not revoked; None if there is none."""
     rows = read_prepared(
         f"SELECT {_columns('u', User)} FROM accounts_tokenfamily k JOIN accounts_user u ON u.id = k.user_id"

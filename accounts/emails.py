@@ -60,11 +60,11 @@ def validate_name(name: str) -> None:
 
     :raises ValidationError: if it has control or bidirectional characters
     """
-    if hides_something(name):
+    if has_hidden_characters(name):
         raise ValidationError(f"Names {HIDES_SOMETHING}", code="invalid")
 
 
-def hides_something(text: str) -> bool:
+def has_hidden_characters(text: str) -> bool:
     """Return whether a line of text has invisible characters or ones that change the direction of text."""
     return any(each in _BIDIRECTIONAL or unicodedata.category(each) in _UNSEEN for each in text)
 

@@ -49,7 +49,7 @@ class NewUserForm(_Person, AdminUserCreationForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        bound_passwords(self, "password1", "password2")
+        limit_password_length(self, "password1", "password2")
 
 
 class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
@@ -65,7 +65,7 @@ class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        bound_passwords(self, "password1", "password2")
+        limit_password_length(self, "password1", "password2")
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002  as Django calls it
         """Save the password alone, since other columns may have changed concurrently, and notify the person."""
@@ -141,7 +141,7 @@ class IssueKeyForm(OnceForm):
         return None if last_day is None else dt.datetime.combine(last_day + dt.timedelta(days=1), dt.time(), dt.UTC)
 
 
-def bound_passwords(form: forms.BaseForm, *names: str) -> None:
+def limit_password_length(form: forms.BaseForm, *names: str) -> None:
     """Limit a form's passwords to the length that the API accepts."""
     for name in names:
         field = form.fields[name]

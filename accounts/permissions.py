@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 
 from accounts.errors import ScopeMissing
 from accounts.models import ApiKey
-from accounts.services.keys.api_keys import demand_scope
+from accounts.services.keys.api_keys import require_scope
 
 
 class HasScope(BasePermission):
@@ -28,5 +28,5 @@ class HasScope(BasePermission):
         """
         if not isinstance(request.auth, ApiKey):
             raise ScopeMissing(self.scope)
-        demand_scope(request.auth, self.scope)
+        require_scope(request.auth, self.scope)
         return True

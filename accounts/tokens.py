@@ -49,7 +49,7 @@ class Claims:
     fingerprint: str
     expires_at: dt.datetime
 
-    def fit(self, user: User) -> bool:
+    def match(self, user: User) -> bool:
         """Return whether this user is active and has the password that the token was made for."""
         return user.is_active and constant_time_compare(self.fingerprint, fingerprint_of(user))
 

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.http.answers import RETRY_AFTER_SECONDS, error_body
-from config.http.operators import may_look
+from config.http.operators import may_see_internals
 from config.values.timestamps import instant_text
 from usage.selectors import last_full_audit
 
@@ -61,7 +61,7 @@ class ReadyView(OpenView):
         responses={200: _READY, 503: _NOT_READY},
     )
     def get(self, request: Request) -> Response:
-        checks, is_told = run_checks(), may_look(request._request)
+        checks, is_told = run_checks(), may_see_internals(request._request)
         if all(result == OK for result in checks.values()):
             return Response(
                 {"status": OK, "checks": checks | {"last_audit": audit_line()}} if is_told else {"status": OK}

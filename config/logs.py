@@ -83,14 +83,14 @@ def _message_of(record: logging.LogRecord) -> str:
     return record.getMessage()
 
 
-class NotOfOneJob(logging.Filter):
+class DropJobFailures(logging.Filter):
     """Drop procrastinate's records of failed jobs, which `tollbook.jobs` has logged without a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not str(getattr(record, "action", "")).startswith("job_")
 
 
-class ServerErrorsOnly(logging.Filter):
+class DropRefusalWarnings(logging.Filter):
     """Drop Django's warnings about refused requests: the access line reports them."""
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
-from config.http.operators import may_look
+from config.http.operators import may_see_internals
 from config.registry import REGISTRY
 from ledger.models import DisputeStatus, Payment, PaymentDispute
 from usage.selectors import last_full_audit, log_months
@@ -36,7 +36,7 @@ class MetricsView(View):
     http_method_names = ("get", "head")
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        if not may_look(request):
+        if not may_see_internals(request):
             return error_answer(403)
         body = generate_latest(_processes()) + generate_latest(_State())
         return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 
 from django.db import Error, connection, transaction
 
-from config.cli.sentences import is_accident, sentence_of
+from config.cli.sentences import is_unexpected, sentence_of
 from config.db.prepared import is_connection_lost
 
 MOST_LOST = 3
@@ -70,6 +70,6 @@ class Round:
             connection.close()  # the next turn reconnects
         self.failed[name] = error
         sentence = f"{self.of.capitalize()} {name}: {sentence_of(error)}"
-        if is_accident(error):
+        if is_unexpected(error):
             logger.error(sentence, exc_info=error)
         self._say(sentence)

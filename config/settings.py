@@ -111,7 +111,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "config.http.pages.PageLayers",
+    "config.http.pages.PageLayersMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -300,7 +300,7 @@ if IN_PRODUCTION:
     if env.flag("BEHIND_TLS_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # A self-hosted site does not decide for its sibling subdomains, nor enter browsers' preload lists. The others look for
-# Django's layers for forms, people, messages and sessions in MIDDLEWARE; they stand inside PageLayers.
+# Django's layers for forms, people, messages and sessions in MIDDLEWARE; they stand inside PageLayersMiddleware.
 SILENCED_SYSTEM_CHECKS = [
     "security.W005", "security.W021", "security.W003", "admin.E408", "admin.E409", "admin.E410"
 ]  # fmt: skip
@@ -344,8 +344,8 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "config.values.request_ids.RequestIdFilter"},
-        "server_errors": {"()": "config.logs.ServerErrorsOnly"},
-        "not_of_one_job": {"()": "config.logs.NotOfOneJob"},
+        "server_errors": {"()": "config.logs.DropRefusalWarnings"},
+        "not_of_one_job": {"()": "config.logs.DropJobFailures"},
     },
     "formatters": {
         "json": {"()": "config.logs.JsonFormatter"},

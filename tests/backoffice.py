@@ -50,7 +50,7 @@ def signed_in(user: User | None) -> Client:
     return client
 
 
-def noted_about(thing: Model) -> list[str]:
+def staff_log_of(thing: Model) -> list[str]:
     """Return the messages of the staff log about one object, in order."""
     kind = ContentType.objects.get_for_model(thing)
     about = LogEntry.objects.filter(content_type=kind, object_id=str(thing.pk))

@@ -27,7 +27,7 @@ IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 1024**3
 
 
-class ThrowAway:
+class TemporaryCluster:
     """One cluster below the temp folder, with a lock that shows other runs that it is in use."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class ThrowAway:
             self.owner.close()
 
 
-_throw_away: list[ThrowAway] = []
+_throw_away: list[TemporaryCluster] = []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -72,7 +72,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     asked = early_config.known_args_namespace
     if not os.environ.get("DATABASE_URL", "").strip() and not (asked.help or asked.version):
         remove_abandoned()
-        throw_away = ThrowAway()
+        throw_away = TemporaryCluster()
         atexit.register(throw_away.remove)  # when pytest ends before it was configured
         _throw_away.append(throw_away)
         try:

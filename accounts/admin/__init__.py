@@ -6,7 +6,7 @@ The pages of people and keys need other apps too: see usage/admin/customers.py a
 from accounts.admin.notices import NoticeAdmin
 from accounts.admin.people.own_password import own_password
 from accounts.admin.people.roles import RoleAdmin
-from accounts.admin.people.signing_in import sign_in_answer
+from accounts.admin.people.signing_in import sign_in_response
 from accounts.admin.plans import PlanAdmin
 from accounts.admin.webhooks.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
@@ -17,5 +17,5 @@ __all__ = [
     "WebhookDeliveryAdmin",
     "WebhookEndpointAdmin",
     "own_password",
-    "sign_in_answer",
+    "sign_in_response",
 ]

@@ -32,7 +32,7 @@ def may_touch_key(viewer: Any, key: ApiKey) -> bool:
     return bool(viewer.has_perm(SERVICE_KEYS)) if key.user is None else may_touch(viewer, key.user)
 
 
-def demand_touch(request: HttpRequest, customers: User | Iterable[User]) -> None:
+def require_touch(request: HttpRequest, customers: User | Iterable[User]) -> None:
     """Require that the viewer may act on all of these customers.
 
     :raises PermissionDenied: if one of them may not be acted on
@@ -42,7 +42,7 @@ def demand_touch(request: HttpRequest, customers: User | Iterable[User]) -> None
             raise PermissionDenied
 
 
-def demand_touch_of_keys(request: HttpRequest, keys: Iterable[ApiKey]) -> None:
+def require_touch_of_keys(request: HttpRequest, keys: Iterable[ApiKey]) -> None:
     """Require that the viewer may act on all of these keys.
 
     :raises PermissionDenied: if one of them may not be acted on

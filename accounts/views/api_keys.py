@@ -26,7 +26,7 @@ from accounts.serializers.people import (
 from accounts.services.keys.api_keys import IssuedKey
 from accounts.services.keys.limits import COLUMNS as LIMITS
 from accounts.services.keys.limits import KeyLimits
-from accounts.services.keys.own_keys import change_own_key, create_own_key, rotate_own_key, withdraw_own_key
+from accounts.services.keys.own_keys import change_own_key, create_own_key, revoke_own_key, rotate_own_key
 from config.http.bodies import validated
 from config.http.csv_lists import FORMAT, ListViewSet, Sheet, listed
 from config.http.documented import ChoiceParameter, id_parameter
@@ -157,7 +157,7 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
         responses={204: None, 404: ErrorSerializer, **REFUSALS},
     )
     def destroy(self, request: Request, id: str) -> Response:
-        withdraw_own_key(user_id=caller_id(request), key_id=path_number(id), now=timezone.now())
+        revoke_own_key(user_id=caller_id(request), key_id=path_number(id), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _shown_once(self, issued: IssuedKey, now: dt.datetime) -> Response:

@@ -30,7 +30,7 @@ from accounts.services.signing_in import password_reset, passwords, registration
 from config.http.bodies import validated
 from config.http.client_address import client_address
 from config.http.refusals import ErrorSerializer, FieldErrorsSerializer
-from config.http.throttling import count_apart
+from config.http.throttling import count_separately
 
 
 class PublicView(APIView):
@@ -62,7 +62,7 @@ class RegisterView(PublicView):
 
 
 def _count_registration(request: Request) -> None:
-    count = count_apart(request, "register", settings.REGISTRATIONS_PER_ADDRESS)
+    count = count_separately(request, "register", settings.REGISTRATIONS_PER_ADDRESS)
     if not count.allowed:
         raise TooManyRegistrations(retry_after_seconds=count.reset_seconds)
 

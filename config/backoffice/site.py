@@ -20,7 +20,7 @@ class BackOfficeSite(AdminSite):
         super().__init__(name)
         self.front_page: Callable[[HttpRequest], dict[str, Any]] = lambda _: {}
         self.own_password: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().password_change
-        self.sign_in_answer: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = lambda _, answer: answer
+        self.sign_in_response: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = lambda _, answer: answer
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         request.current_app = self.name
@@ -30,7 +30,7 @@ class BackOfficeSite(AdminSite):
         answer = super().login(request, extra_context)
         if request.method == "POST" and request.user.is_authenticated:
             begin_session(request)
-        return self.sign_in_answer(request, answer)
+        return self.sign_in_response(request, answer)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**self.front_page(request), **(extra_context or {})})

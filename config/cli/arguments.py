@@ -19,7 +19,7 @@ def credits_argument(text: str) -> Decimal:
     return _credits(text)
 
 
-def free_credits_argument(text: str) -> Decimal:
+def nonnegative_credits_argument(text: str) -> Decimal:
     """Parse an amount of credits that may be 0, such as a price."""
     return _credits(text, allow_zero=True)
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.cli.run_lock import AnotherRunHoldsTheLock
-from config.cli.sentences import is_accident, sentence_of
+from config.cli.sentences import is_unexpected, sentence_of
 from config.values.json import exact_json
 from config.values.timestamps import instant_text
 
@@ -118,7 +118,7 @@ def as_command_error(error: BaseException) -> CommandError:
         return error
     if isinstance(error, AnotherRunHoldsTheLock):
         return CommandError(str(error), returncode=EXIT_LOCKED)
-    hint = " (--traceback shows where)" if is_accident(error) else ""
+    hint = " (--traceback shows where)" if is_unexpected(error) else ""
     return CommandError(f"{sentence_of(error)}{hint}", returncode=EXIT_ERROR)
 
 

@@ -19,12 +19,12 @@ def sentence_of(error: BaseException) -> str:
         return f"{problem}: {_first_line(error)}"
     if isinstance(error, ValidationError):
         return " ".join(error.messages)
-    if is_accident(error):
+    if is_unexpected(error):
         return f"Unexpected {type(error).__name__}: {_first_line(error)}"
     return _first_line(error)
 
 
-def is_accident(error: BaseException) -> bool:
+def is_unexpected(error: BaseException) -> bool:
     """Return whether an error is unexpected and needs a traceback: neither a refusal nor an error of the database."""
     if isinstance(error, db.Error | ValidationError | KeyboardInterrupt):
         return False

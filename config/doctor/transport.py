@@ -31,14 +31,14 @@ class Link(NamedTuple):
         return cls(variable, opened.info.host, opened.info.hostaddr, opened.pgconn.ssl_in_use, sslmode)
 
     @property
-    def stays_here(self) -> bool:
+    def is_on_this_machine(self) -> bool:
         """Return whether it stays on this machine: Unix sockets and loopback addresses do."""
         if self.host.startswith(("/", "@")):
             return True
         return bool(self.address) and ipaddress.ip_address(self.address.partition("%")[0]).is_loopback
 
     def findings(self) -> Iterator[Finding]:
-        if self.stays_here:
+        if self.is_on_this_machine:
             return
         what_to_do = f"add sslmode=verify-full and sslrootcert to {self.variable}"
         if not self.is_encrypted:

@@ -29,7 +29,7 @@ def validated(serializer: type[serializers.BaseSerializer[Any]], data: Any) -> d
 
 
 class Body:
-    """One kind of body, declared by a serializer whose fields all have `plainly` and are required or have a default.
+    """One kind of body, declared by a serializer whose fields have `plain_value` and are required or have a default.
 
     A field whose default is None accepts null, and a field with a `source` is returned under that name. The
     serializer's `validate`, if it has one, is called as well; it may use nothing but its argument.
@@ -44,11 +44,11 @@ class Body:
         :raises ValidationError: naming every invalid field
         """
         try:
-            return self.plainly(data)
+            return self.plain_value(data)
         except (ValueError, serializers.ValidationError):
             return validated(self.serializer, data)
 
-    def plainly(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def plain_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the same without the serializer.
 
         :raises ValueError, ValidationError: if only the serializer can tell
@@ -70,4 +70,4 @@ class Body:
 
     @cached_property
     def _fields(self) -> list[tuple[str, str, Any, Any]]:
-        return [(name, field.source, field.plainly, field.default) for name, field in self._asked.fields.items()]
+        return [(name, field.source, field.plain_value, field.default) for name, field in self._asked.fields.items()]

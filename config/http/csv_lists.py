@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from config.http.csv import csv_answer
 from config.http.page_sources import PageSource
 from config.http.pagination import csv_items
-from config.http.parameters import Asking, wants_csv
+from config.http.parameters import HasQuery, wants_csv
 from config.http.refusals import REFUSALS, FieldErrorsSerializer
 
 Item = TypeVar("Item", bound=Model)
@@ -52,7 +52,7 @@ class Sheet:
         self.filename, self.columns, self.shown = filename, tuple(columns), shown
         self._sources = [(sources or {}).get(column, column) for column in columns]
 
-    def answer(self, request: Asking, items: QuerySet[Any] | PageSource) -> StreamingHttpResponse:
+    def answer(self, request: HasQuery, items: QuerySet[Any] | PageSource) -> StreamingHttpResponse:
         """Stream the requested items.
 
         :raises ValidationError: naming `limit` or `offset`

@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from config.http.idempotency import HEADER, REPLAYED
-from config.http.parameters import Asking, choice, strict_parameters
+from config.http.parameters import HasQuery, choice, strict_parameters
 from config.values.idempotency_keys import LONGEST_KEY
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -41,7 +41,7 @@ class ChoiceParameter(OpenApiParameter):
     def __init__(self, name: str, words: Sequence[str], description: str) -> None:
         super().__init__(name, str, enum=words, description=description)
 
-    def read(self, request: Asking) -> str | None:
+    def read(self, request: HasQuery) -> str | None:
         """Give the word that was sent.
 
         :raises ValidationError: naming the parameter and the words

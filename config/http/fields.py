@@ -1,7 +1,7 @@
 """Serializer fields for credits, timestamps and strictly typed JSON values.
 
-Those with a method `plainly` can be used in `config.http.bodies`: it returns the value that the field would, or raises
-NotPlain if the field itself has to validate it.
+Those with a method `plain_value` can be used in `config.http.bodies`: it returns the value that the field would,
+or raises NotPlain if the field itself has to validate it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class CreditsField(serializers.Field[Decimal, Any, Decimal, Any]):
 
     def to_internal_value(self, data: Any) -> Decimal:
         try:
-            return self.plainly(data)
+            return self.plain_value(data)
         except NotACreditAmount as error:
             raise serializers.ValidationError(str(error), code="invalid") from error
 
-    def plainly(self, data: Any) -> Decimal:
+    def plain_value(self, data: Any) -> Decimal:
         return parse_credits(data, allow_negative=self.allow_negative, allow_zero=self.allow_zero, noun=self.noun)
 
     def to_representation(self, value: Decimal) -> Decimal:
@@ -85,7 +85,7 @@ class TimestampField(serializers.CharField):
             raise serializers.ValidationError("Give the time of the day as well.", code="invalid")
         return moment
 
-    def plainly(self, data: Any) -> Any:
+    def plain_value(self, data: Any) -> Any:
         if type(data) is not str or _is_date(data):
             raise NotPlain
         return parse_timestamp(data)
@@ -103,7 +103,7 @@ class WholeNumberField(serializers.IntegerField):
             self.fail("invalid")
         return data
 
-    def plainly(self, data: Any) -> int:
+    def plain_value(self, data: Any) -> int:
         if type(data) is not int or (self.min_value or 0) > data or data > (self.max_value or 0):
             raise NotPlain  # without a bound, the field has to decide
         return data
@@ -115,7 +115,7 @@ class LatencyField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> int | None:
         return whole_milliseconds(data)
 
-    plainly = to_internal_value
+    plain_value = to_internal_value
 
 
 class TextField(serializers.CharField):
@@ -132,7 +132,7 @@ class TextField(serializers.CharField):
             self.fail("blank")
         return data
 
-    def plainly(self, data: Any) -> str:
+    def plain_value(self, data: Any) -> str:
         if type(data) is not str or not 0 < len(data) <= self.longest or data.isspace():
             raise NotPlain
         return data
@@ -146,7 +146,7 @@ class FlagField(serializers.BooleanField):
             self.fail("invalid", input=data)
         return data
 
-    def plainly(self, data: Any) -> bool:
+    def plain_value(self, data: Any) -> bool:
         if type(data) is not bool:
             raise NotPlain
         return data
@@ -155,7 +155,7 @@ class FlagField(serializers.BooleanField):
 class ObjectField(serializers.DictField):
     """A JSON object with any content."""
 
-    def plainly(self, data: Any) -> dict[str, Any]:
+    def plain_value(self, data: Any) -> dict[str, Any]:
         if type(data) is not dict:
             raise NotPlain
         return data

@@ -18,7 +18,7 @@ from config.http.parameters import strict_filters
 from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instant
 
 
-def asked_of(request: Any, filters: Any) -> Mapping[str, Any]:
+def filter_values(request: Any, filters: Any) -> Mapping[str, Any]:
     """Return a request's filter values as its FilterSet cleans them; empty values for parameters that were not sent.
 
     :raises ValidationError: naming each invalid parameter

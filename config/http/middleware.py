@@ -18,7 +18,7 @@ from config.http.answers import RETRY_AFTER_SECONDS, error_answer
 from config.http.api_paths import is_api_path
 from config.http.body_limits import REFUSED_BODY, body_limit, too_large
 from config.http.downloads import begin_download
-from config.http.throttling import count_elsewhere, rate_headers
+from config.http.throttling import count_unrouted, rate_headers
 from config.values.request_ids import chosen_request_id, current_request_id
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -56,7 +56,7 @@ class JsonErrorsMiddleware:
         if not is_api_path(request.path_info):
             return self.get_response(request)
         answer = _refused_unread(request) or _one_download(request, self.get_response(request))
-        count = count_elsewhere(request)
+        count = count_unrouted(request)
         if count is not None and not count.allowed and 400 <= answer.status_code < 500:
             answer = _reworded(answer, 429)
         elif answer.status_code >= 400 and _is_foreign(answer):

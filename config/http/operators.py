@@ -21,7 +21,7 @@ _FORWARDED = (
 )
 
 
-def may_look(request: HttpRequest) -> bool:
+def may_see_internals(request: HttpRequest) -> bool:
     """Return whether a call may see the state of the installation."""
     return is_local(request) or has_token(request)
 

@@ -22,7 +22,7 @@ from config.http.session_ends import end_stale_session
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-class PagePeople(AuthenticationMiddleware):
+class PageUserMiddleware(AuthenticationMiddleware):
     """Set the signed-in user, unless the session is too old."""
 
     def process_request(self, request: HttpRequest) -> None:
@@ -30,7 +30,7 @@ class PagePeople(AuthenticationMiddleware):
         super().process_request(request)
 
 
-class PageLayers:
+class PageLayersMiddleware:
     """Run Django's page middleware for pages, and none of it for API calls.
 
     Each middleware is wrapped as Django does it, so that an error in one becomes a response for the outer ones.
@@ -39,7 +39,7 @@ class PageLayers:
     def __init__(self, get_response: GetResponse) -> None:
         self._api = get_response
         messages = convert_exception_to_response(MessageMiddleware(get_response))
-        people = convert_exception_to_response(PagePeople(messages))
+        people = convert_exception_to_response(PageUserMiddleware(messages))
         self._forms = CsrfViewMiddleware(people)
         self._pages = SessionMiddleware(convert_exception_to_response(self._forms))
 

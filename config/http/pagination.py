@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from simplejson import RawJSON
 
 from config.http.page_sources import PageSource, QuerySetSource
-from config.http.parameters import LARGEST_NUMBER, Asking, strict_parameters, whole_number
+from config.http.parameters import LARGEST_NUMBER, HasQuery, strict_parameters, whole_number
 from config.values.cursors import LONGEST_CURSOR, BrokenCursor, open_cursor, seal_cursor
 from config.values.json import exact_json
 
@@ -171,7 +171,7 @@ class LongListPagination(StrictLimitOffsetPagination):
     }
 
 
-def csv_items(request: Asking, source: QuerySet[Any] | PageSource) -> Iterator[Any]:
+def csv_items(request: HasQuery, source: QuerySet[Any] | PageSource) -> Iterator[Any]:
     """Return the items of a list's CSV, fetched in chunks, so that any number streams in little memory.
 
     :raises ValidationError: naming `limit` or `offset`; at once, not when the first item is read
@@ -182,7 +182,7 @@ def csv_items(request: Asking, source: QuerySet[Any] | PageSource) -> Iterator[A
     return items if limit is None else islice(items, limit)
 
 
-def csv_bounds(request: Asking) -> tuple[int | None, int]:
+def csv_bounds(request: HasQuery) -> tuple[int | None, int]:
     """Return `(limit, offset)` for a CSV: everything that the filter selects unless the caller limits it.
 
     :raises ValidationError: naming `limit` or `offset`

@@ -16,7 +16,7 @@ from config.values.times import NotARange, TimeRange
 LARGEST_NUMBER = 2_147_483_647
 
 
-class Asking(Protocol):
+class HasQuery(Protocol):
     """Any request with query parameters."""
 
     @property
@@ -26,7 +26,7 @@ class Asking(Protocol):
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-def strict_parameters(request: Asking, known: Collection[str]) -> dict[str, str]:
+def strict_parameters(request: HasQuery, known: Collection[str]) -> dict[str, str]:
     """Return the known parameters that were sent; unknown ones are ignored.
 
     :raises ValidationError: naming each known one that is repeated, empty, or contains NUL
@@ -49,7 +49,7 @@ def strict_parameters(request: Asking, known: Collection[str]) -> dict[str, str]
     return given
 
 
-def strict_filters(request: Asking, filters: type[FilterSet], *more: str) -> dict[str, str]:
+def strict_filters(request: HasQuery, filters: type[FilterSet], *more: str) -> dict[str, str]:
     """Return every parameter that a FilterSet knows, and `more`, as `strict_parameters` does."""
     return strict_parameters(request, {*filters.base_filters, *more})
 
@@ -89,7 +89,7 @@ def time_range(given: dict[str, str]) -> TimeRange:
         raise ValidationError({name: [message] for name, message in error.errors.items()}) from error
 
 
-def wants_csv(request: Asking) -> bool:
+def wants_csv(request: HasQuery) -> bool:
     """Return whether `format=csv` was requested.
 
     :raises ValidationError: on any other format than csv and json

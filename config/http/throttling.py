@@ -53,7 +53,7 @@ def count_address(request: HttpRequest) -> Count | None:
     return count_of(request)
 
 
-def count_apart(request: Request, what: str, limit: int) -> Count:
+def count_separately(request: Request, what: str, limit: int) -> Count:
     """Count a costly call against its own limit a minute for its address, besides the ordinary limit.
 
     If it is refused, its headers show this limit.
@@ -73,7 +73,7 @@ def count_refusal(request: Request, status: int) -> Count | None:
     return count_address(request._request) if status == 401 else count_call(request)
 
 
-def count_elsewhere(request: HttpRequest) -> Count | None:
+def count_unrouted(request: HttpRequest) -> Count | None:
     """Count a call that did not reach an API view, such as one to an unknown path."""
     if hasattr(request, _COUNTED) or request.path_info in UNCOUNTED_PATHS or _counts_itself(request):
         return count_of(request)

@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema
 
 from config.http.csv_lists import FORMAT, Sheet, listed
 from config.http.documented import ChoiceParameter, id_parameter
-from config.http.filters import asked_of
+from config.http.filters import filter_values
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
 from config.http.parameters import path_number, wants_csv
 from config.http.refusals import REFUSALS, ErrorSerializer
@@ -81,7 +81,7 @@ class LedgerViewSet(LeanListViewSet):
         return LeanAnswer(EntrySerializer(entry).data)
 
     def _pages(self, request: LeanRequest) -> LedgerPages:
-        asked = asked_of(request, LedgerFilter)
+        asked = filter_values(request, LedgerFilter)
         user_id = request.user.pk
         wanted = {
             "type": asked["type"] or None,

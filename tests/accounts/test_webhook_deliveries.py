@@ -15,7 +15,7 @@ from accounts.services.webhooks.deliveries import (
     KEPT_FOR,
     LEASE,
     claim_deliveries,
-    give_up_where_off,
+    fail_deliveries_of_disabled,
     note_attempt,
     remove_old_deliveries,
 )
@@ -202,9 +202,9 @@ def test_due_deliveries_fail_when_their_endpoint_is_off(alice, endpoint):
 
     assert claim_deliveries(now=NOW, most=10) == []
     assert [
-        give_up_where_off(Round("endpoint"), now=NOW - SECOND),
-        give_up_where_off(Round("endpoint"), now=NOW),
-        give_up_where_off(Round("endpoint"), now=NOW),
+        fail_deliveries_of_disabled(Round("endpoint"), now=NOW - SECOND),
+        fail_deliveries_of_disabled(Round("endpoint"), now=NOW),
+        fail_deliveries_of_disabled(Round("endpoint"), now=NOW),
     ] == [0, 1, 0]
     assert (delivery_of(endpoint).state, delivery_of(endpoint).last_error) == ("failed", "The endpoint is off.")
 
@@ -215,7 +215,7 @@ def test_deliveries_fail_when_their_customer_was_deactivated(alice, endpoint):
     alice.save()
 
     assert claim_deliveries(now=NOW, most=10) == []
-    assert give_up_where_off(Round("endpoint"), now=NOW) == 1
+    assert fail_deliveries_of_disabled(Round("endpoint"), now=NOW) == 1
 
 
 def test_a_new_address_has_not_failed_yet(alice, endpoint):

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from accounts.services.webhooks.schedule import PAUSES, asked_wait, next_attempt
+from accounts.services.webhooks.schedule import PAUSES, next_attempt, requested_wait
 from tests.accounts.webhooks import NOW
 
 DAY = dt.timedelta(hours=24)
@@ -72,6 +72,6 @@ def test_a_delivery_begun_late_is_not_tried_beyond_its_day_either():
     ],
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(status, text, seconds):
-    wait = asked_wait(status=status, retry_after=text, now=NOW)
+    wait = requested_wait(status=status, retry_after=text, now=NOW)
 
     assert wait == (None if seconds is None else dt.timedelta(seconds=seconds))

@@ -30,9 +30,9 @@ def main() -> None:
         return
     from config.postgres.cluster import DATABASE, OWNER_ROLE
     from tests.bench.back_office_data import load
-    from tests.cluster import ThrowAway
+    from tests.cluster import TemporaryCluster
 
-    database = ThrowAway()
+    database = TemporaryCluster()
     try:
         database.start()
         _migrate()

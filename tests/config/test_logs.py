@@ -7,7 +7,7 @@ import logging
 import pytest
 from django.test import Client
 
-from config.logs import JsonFormatter, LineFormatter, ServerErrorsOnly, without_secrets
+from config.logs import DropRefusalWarnings, JsonFormatter, LineFormatter, without_secrets
 from config.values.request_ids import RequestIdFilter, current_request_id
 from tests.account import client_of
 from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory
@@ -233,7 +233,7 @@ class TestLinesForPeople:
 
 
 def test_djangos_own_warnings_about_refused_calls_are_dropped_and_its_errors_kept():
-    keep = ServerErrorsOnly().filter
+    keep = DropRefusalWarnings().filter
 
     assert not keep(logging.makeLogRecord({"status_code": 404}))
     assert keep(logging.makeLogRecord({"status_code": 500}))

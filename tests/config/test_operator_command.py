@@ -15,8 +15,8 @@ from accounts.errors import UserNotFound
 from config.cli.arguments import (
     credits_argument,
     end_argument,
-    free_credits_argument,
     instant_argument,
+    nonnegative_credits_argument,
     signed_credits_argument,
 )
 from config.cli.command import OperatorCommand, Result, prints_result
@@ -120,7 +120,7 @@ def test_call_command_gets_the_same_codes_as_errors(argv, code):
 
 def test_arguments_are_read_by_the_apis_rules():
     assert credits_argument("12.50") == Decimal("12.5")
-    assert free_credits_argument("0") == 0
+    assert nonnegative_credits_argument("0") == 0
     assert signed_credits_argument("-1") == -1
     assert (end_argument("2026-01-01") - instant_argument("2026-01-01")).days == 1
     for read, text in [(credits_argument, "-1"), (credits_argument, "0"), (instant_argument, "now")]:

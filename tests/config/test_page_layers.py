@@ -1,4 +1,4 @@
-"""PageLayers leads pages through sessions, forms, people and messages, and calls of the API past them."""
+"""PageLayersMiddleware leads pages through sessions, forms, people and messages, and calls of the API past them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from config.http.pages import PageLayers
+from config.http.pages import PageLayersMiddleware
 
 
 def led(path: str) -> set[str]:
@@ -18,7 +18,7 @@ def led(path: str) -> set[str]:
         found.update(name for name in ("session", "user", "_messages") if hasattr(request, name))
         return HttpResponse()
 
-    assert PageLayers(view)(RequestFactory().get(path)).status_code == 200
+    assert PageLayersMiddleware(view)(RequestFactory().get(path)).status_code == 200
     return found
 
 
@@ -41,6 +41,6 @@ def test_an_error_inside_a_layer_is_an_answer_for_those_around_it(monkeypatch):
         lambda self, request, answer: answered.append(answer.status_code) or finish(self, request, answer),
     )
 
-    answer = PageLayers(lambda request: HttpResponse())(RequestFactory().get("/admin/"))
+    answer = PageLayersMiddleware(lambda request: HttpResponse())(RequestFactory().get("/admin/"))
 
     assert (answer.status_code, answered) == (500, [500])

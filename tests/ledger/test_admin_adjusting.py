@@ -14,7 +14,7 @@ from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
 from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
-from tests.backoffice import noted_about, page_of, signed_in, staff_with
+from tests.backoffice import page_of, signed_in, staff_log_of, staff_with
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -107,8 +107,8 @@ def test_the_admin_log_records_actor_and_adjustment(client, staff, customer):
 
     entry = adjustments(customer).get()
     assert set(LogEntry.objects.values_list("user_id", flat=True)) == {staff.pk}
-    assert noted_about(entry) == [f"Adjusted credits by +25 (goodwill): entry {entry.pk}."]
-    assert noted_about(customer) == [f"Adjusted credits: entry {entry.pk}."]
+    assert staff_log_of(entry) == [f"Adjusted credits by +25 (goodwill): entry {entry.pk}."]
+    assert staff_log_of(customer) == [f"Adjusted credits: entry {entry.pk}."]
 
 
 @pytest.mark.parametrize("step", ["confirm", "preview"])

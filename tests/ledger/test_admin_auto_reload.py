@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ledger.models import AutoReloadEvent, OffReason
-from tests.backoffice import list_of, noted_about, page_of, rows_of, signed_in, staff_with, superuser
+from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_log_of, staff_with, superuser
 from tests.ledger.reloading import change, low, reload_of, run_all, told
 
 pytestmark = pytest.mark.django_db
@@ -64,8 +64,8 @@ def test_staff_switch_it_off_with_a_reason_hidden_from_customers(user):
     notice = user.notices.get(type="auto_reload.disabled")
     assert "Our staff turned it off." in notice.body
     assert "called" not in notice.body
-    assert noted_about(reload_of(user)) == ["Switched auto-reload off: The customer called."]
-    assert noted_about(user) == ["Switched auto-reload off."]
+    assert staff_log_of(reload_of(user)) == ["Switched auto-reload off: The customer called."]
+    assert staff_log_of(user) == ["Switched auto-reload off."]
 
 
 def test_the_same_form_sent_again_leaves_on_what_the_customer_turned_on_since(user):

@@ -8,7 +8,7 @@ from django.urls import reverse
 from ledger.admin.subscriptions.actions import ACTIONS
 from ledger.models import Entry, SubscriptionChange
 from ledger.selectors import balance_of
-from tests.backoffice import list_of, noted_about, page_of, signed_in, staff_with
+from tests.backoffice import list_of, page_of, signed_in, staff_log_of, staff_with
 from tests.factories import SubscriptionFactory, customer_with
 from tests.ledger.subscribing import let_time_pass, move, pause, plan, subscribe, subscription_of
 
@@ -77,8 +77,8 @@ def test_confirming_starts_it_once_however_often_it_is_sent(client, alice, staff
     assert available(alice) == 1100
     assert "Started a subscription to Growth (monthly)." in words(answers[0])
     assert "This form was sent before" in words(answers[1])
-    assert noted_about(change) == ["Started a subscription to Growth (monthly): As agreed by telephone"]
-    assert noted_about(alice) == [f"Start subscription: change of subscription {change.pk}."]
+    assert staff_log_of(change) == ["Started a subscription to Growth (monthly): As agreed by telephone"]
+    assert staff_log_of(alice) == [f"Start subscription: change of subscription {change.pk}."]
 
 
 def test_a_form_carries_a_key_of_its_own_and_offers_plans_on_sale(client, alice):

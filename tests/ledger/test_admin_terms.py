@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from ledger.models import TermsChange
 from ledger.selectors import terms_of
-from tests.backoffice import list_of, noted_about, page_of, signed_in, staff_with
+from tests.backoffice import list_of, page_of, signed_in, staff_log_of, staff_with
 from tests.factories import customer_with
 from tests.ledger.posting import allow_overdraft, freeze, post
 
@@ -111,8 +111,8 @@ def test_confirming_freezes_once_and_says_so_on_the_customers_page(client, staff
     assert answer.redirect_chain == [(page_of("accounts_user", customer.pk), 302)]
     assert (change.kind, change.note, change.actor) == ("freeze", "Two\nlines", staff)
     assert set(LogEntry.objects.values_list("user_id", flat=True)) == {staff.pk}
-    assert noted_about(change) == ["Froze the balance: Two\nlines"]
-    assert noted_about(customer) == [f"Frozen: change of terms {change.pk}."]
+    assert staff_log_of(change) == ["Froze the balance: Two\nlines"]
+    assert staff_log_of(customer) == [f"Frozen: change of terms {change.pk}."]
     assert "Froze the balance." in said
     assert "Frozen since" in said
     assert ">Unfreeze</a>" in said
@@ -142,7 +142,7 @@ def test_a_frozen_balance_is_offered_to_be_unfrozen(client, customer):
     assert "Unfreeze balance" in page
     assert 'name="frozen" value="no"' in page
     assert not is_frozen(customer)
-    assert noted_about(TermsChange.objects.latest("pk")) == ["Unfroze the balance: Chargeback"]
+    assert staff_log_of(TermsChange.objects.latest("pk")) == ["Unfroze the balance: Chargeback"]
 
 
 def test_confirming_sets_the_limit_and_says_what_it_was(client, customer):
@@ -151,7 +151,7 @@ def test_confirming_sets_the_limit_and_says_what_it_was(client, customer):
     answer = client.post(address(customer, "overdraft"), sent("overdraft"), follow=True)
 
     assert limit(customer) == 25
-    assert noted_about(TermsChange.objects.latest("pk")) == ["Set the overdraft limit from 7.5 to 25: Chargeback"]
+    assert staff_log_of(TermsChange.objects.latest("pk")) == ["Set the overdraft limit from 7.5 to 25: Chargeback"]
     assert "Set the overdraft limit from 7.5 to 25." in answer.content.decode()
     assert "<span>Overdraft limit</span><strong>25</strong>" in answer.content.decode()
 

@@ -36,7 +36,7 @@ class KeyField(serializers.CharField):
             self.fail("invalid")
         return data
 
-    def plainly(self, data: Any) -> str:
+    def plain_value(self, data: Any) -> str:
         if type(data) is not str:
             raise NotPlain
         return data
@@ -51,7 +51,7 @@ class MethodField(TextField):
     def to_internal_value(self, data: Any) -> str:
         return super().to_internal_value(data).upper()
 
-    def plainly(self, data: Any) -> str:
+    def plain_value(self, data: Any) -> str:
         if type(data) is not str or not _METHOD_FORM.match(data):
             raise NotPlain
         return data.upper()
@@ -69,8 +69,8 @@ class MetadataField(ObjectField):
             raise serializers.ValidationError(f"Names that begin with {RESERVED} are ours.", code="invalid")
         return metadata
 
-    def plainly(self, data: Any) -> dict[str, Any]:
-        metadata = super().plainly(data)
+    def plain_value(self, data: Any) -> dict[str, Any]:
+        metadata = super().plain_value(data)
         for name in metadata:
             if name.startswith(RESERVED):
                 raise NotPlain

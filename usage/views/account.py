@@ -15,7 +15,7 @@ from accounts.authentication import ApiKeyAuthentication
 from accounts.models import Scope, User
 from accounts.permissions import HasScope
 from config.http.csv_lists import FORMAT, Sheet, listed
-from config.http.filters import asked_of
+from config.http.filters import filter_values
 from config.http.lean import LeanAnswer, LeanListViewSet, LeanRequest, LeanViewSet
 from config.http.pagination import LongListPagination
 from config.http.parameters import choice, strict_parameters, time_range, wants_csv
@@ -132,7 +132,7 @@ class RequestsViewSet(LeanListViewSet):
         return self.page_of(request, RequestRows(**asked), REQUESTS)
 
     def _asked(self, request: LeanRequest) -> dict[str, Any]:
-        asked = asked_of(request, RequestFilter)
+        asked = filter_values(request, RequestFilter)
         return {
             "user_id": request.user.pk,
             "now": timezone.now(),

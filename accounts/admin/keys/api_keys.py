@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from accounts.admin.keys.issuing import IssueServiceKey
 from accounts.admin.keys.limiting import ChangeLimits
-from accounts.admin.keys.search import KeySearch, keys_named
-from accounts.admin.touching import demand_touch_of_keys, may_touch_key
+from accounts.admin.keys.search import KeySearch, keys_with_prefix
+from accounts.admin.touching import may_touch_key, require_touch_of_keys
 from accounts.models import ApiKey, User
 from accounts.services.keys.api_keys import revoke_api_key
 from config.backoffice.acting import Acting
@@ -101,7 +101,7 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
     ) -> tuple[QuerySet[ApiKey], bool]:
-        keys = keys_named(search_term.strip())
+        keys = keys_with_prefix(search_term.strip())
         found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
         return (found if keys is None else found | queryset.filter(keys)), may_have_duplicates
 
@@ -145,7 +145,7 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
     @admin.action(description="Revoke selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         """Ask for confirmation, then revoke the keys permanently, all or none."""
-        demand_touch_of_keys(request, queryset.select_related("user"))
+        require_touch_of_keys(request, queryset.select_related("user"))
         if "confirmed" not in request.POST:
             context = {
                 **self.admin_site.each_context(request),

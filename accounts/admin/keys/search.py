@@ -47,7 +47,7 @@ class KeySearch(ModelAdmin):
         return HttpResponseRedirect(f"{request.path}?{address.urlencode()}")
 
 
-def keys_named(term: str) -> Q | None:
+def keys_with_prefix(term: str) -> Q | None:
     """Return the filter for keys whose public prefix is `term`, with or without tb_live_; None if it is no prefix."""
     prefix = term.removeprefix(key_format.KEY_START)[: key_format.PREFIX_LENGTH]
     if term.startswith(key_format.KEY_START):

@@ -14,12 +14,12 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.admin.people.signing_in import with_wait
-from accounts.backends import too_many
+from accounts.admin.people.signing_in import as_too_many_requests
+from accounts.backends import too_many_failures
 from accounts.errors import HashingBusy, TooManyLoginFailures, WrongCurrentPassword
-from accounts.forms import bound_passwords
+from accounts.forms import limit_password_length
 from accounts.models import User
-from accounts.services.signing_in.passwords import prove_password, store_password
+from accounts.services.signing_in.passwords import store_password, verify_current_password
 from config.backoffice.site import BackOfficeSite
 from config.http.client_address import client_address
 
@@ -30,17 +30,17 @@ class OwnPasswordForm(AdminPasswordChangeForm):
     def __init__(self, *args: Any, address: str, **options: Any) -> None:
         super().__init__(*args, **options)
         self.address = address
-        bound_passwords(self, "new_password1", "new_password2")
+        limit_password_length(self, "new_password1", "new_password2")
 
     def clean_old_password(self) -> str:
         current: str = self.cleaned_data["old_password"]
         user = self.user
         try:
-            prove_password(user=user, current=current, address=self.address, now=timezone.now())
+            verify_current_password(user=user, current=current, address=self.address, now=timezone.now())
         except WrongCurrentPassword as refusal:
             raise ValidationError(refusal.errors["current_password"], code="password_incorrect") from None
         except (TooManyLoginFailures, HashingBusy) as refusal:
-            raise too_many(refusal) from None
+            raise too_many_failures(refusal) from None
         return current
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002, ARG002  as Django calls it
@@ -61,7 +61,7 @@ class OwnPasswordView(PasswordChangeView):
 def own_password(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
     """Return the page on which staff change their own password."""
     view = OwnPasswordView.as_view(success_url=reverse("admin:password_change_done"), extra_context=context)
-    return with_wait(view(request))
+    return as_too_many_requests(view(request))
 
 
 cast(BackOfficeSite, admin.site).own_password = own_password

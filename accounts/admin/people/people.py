@@ -12,7 +12,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts.admin.keys.search import KeySearch, keys_named
+from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.admin.people.resetting import SendResetLink
 from accounts.admin.touching import may_touch
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
@@ -99,7 +99,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
         term = search_term.strip()
-        keys = keys_named(term)
+        keys = keys_with_prefix(term)
         named = as_id(term)
         also = Q() if named is None else Q(pk=named)
         if keys is not None:

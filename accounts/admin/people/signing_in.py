@@ -16,7 +16,7 @@ from accounts.services.signing_in.devices import DEVICES_ARE_KNOWN_FOR, new_devi
 from config.backoffice.site import BackOfficeSite
 
 
-def sign_in_answer(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+def sign_in_response(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     """Complete the response of the sign-in form."""
     if request.method != "POST":
         return answer
@@ -31,10 +31,10 @@ def sign_in_answer(request: HttpRequest, answer: HttpResponseBase) -> HttpRespon
             samesite="Strict",
         )
         return answer
-    return with_wait(answer)
+    return as_too_many_requests(answer)
 
 
-def with_wait(answer: HttpResponseBase) -> HttpResponseBase:
+def as_too_many_requests(answer: HttpResponseBase) -> HttpResponseBase:
     """Turn a form's response about too many failures into a 429 with Retry-After."""
     wait = _wait_of(answer)
     if wait is not None:
@@ -51,4 +51,4 @@ def _wait_of(answer: HttpResponseBase) -> int | None:
     return next((error.params["retry_after_seconds"] for error in errors if error.code == TOO_MANY), None)
 
 
-cast(BackOfficeSite, admin.site).sign_in_answer = sign_in_answer
+cast(BackOfficeSite, admin.site).sign_in_response = sign_in_response

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin.touching import demand_touch
+from accounts.admin.touching import require_touch
 from accounts.admin.webhooks.resending import Resend, send_again
 from accounts.models import WebhookDelivery, WebhookEndpoint
 from accounts.services.webhooks.deliveries import message_name
@@ -47,7 +47,7 @@ class WebhookEndpointAdmin(ByDate, OfCustomers, ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "id", "customer", "url", "description", "wanted_types", "is_active", "disabled_at", "disabled_reason",
-        "failing_since", "old_secret_until", "created_at", "deleted_at", "its_deliveries",
+        "failing_since", "old_secret_until", "created_at", "deleted_at", "deliveries_link",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -62,7 +62,7 @@ class WebhookEndpointAdmin(ByDate, OfCustomers, ReadOnlyAdmin):
         return ", ".join(endpoint.event_types) or "all"
 
     @admin.display(description="deliveries")
-    def its_deliveries(self, endpoint: WebhookEndpoint) -> SafeString:
+    def deliveries_link(self, endpoint: WebhookEndpoint) -> SafeString:
         address = list_url("accounts_webhookdelivery", endpoint=endpoint.pk)
         return format_html('<a href="{}">Deliveries of the last 30 days</a>', address)
 
@@ -96,7 +96,7 @@ class WebhookDeliveryAdmin(Acting, ByDate, IdSearch, OfCustomers, ReadOnlyAdmin)
     @admin.action(description="Send selected deliveries again", permissions=["resend"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
         deliveries = list(queryset)
-        demand_touch(request, [delivery.user for delivery in deliveries])
+        require_touch(request, [delivery.user for delivery in deliveries])
         send_again(request, deliveries)
 
     @admin.display(description="endpoint")

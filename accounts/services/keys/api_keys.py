@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from accounts import key_format
 from accounts.callers import api_key_of_hash
-from accounts.emails import HIDES_SOMETHING, hides_something
+from accounts.emails import HIDES_SOMETHING, has_hidden_characters
 from accounts.errors import ApiKeyInvalid, ApiKeyMissing, ApiKeyNotFound, ApiKeyRefused, ScopeMissing
 from accounts.models import ApiKey, Scope, User
 from accounts.services.keys.limits import NO_LIMITS, KeyLimits, refuse_limits, set_limits
@@ -107,7 +107,7 @@ def authenticate_api_key(raw: str | None, *, now: dt.datetime) -> ApiKey:
     return api_key
 
 
-def demand_scope(api_key: ApiKey, scope: str) -> None:
+def require_scope(api_key: ApiKey, scope: str) -> None:
     """Require that a key has a scope.
 
     :raises ScopeMissing: if it does not
@@ -163,7 +163,7 @@ def refuse_name(name: str) -> None:
     """
     if not 0 < len(name.strip()) <= LONGEST_NAME:
         raise ApiKeyRefused("name", f"A key needs a name of 1 to {LONGEST_NAME} characters.")
-    if hides_something(name.strip()):
+    if has_hidden_characters(name.strip()):
         raise ApiKeyRefused("name", f"A key's name {HIDES_SOMETHING}")
 
 

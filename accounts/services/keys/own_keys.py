@@ -115,7 +115,7 @@ def change_own_key(*, user_id: int, key_id: int, changes: Mapping[str, Any], now
     own.save(update_fields=["name", *LIMITS])
 
 
-def withdraw_own_key(*, user_id: int, key_id: int, now: dt.datetime) -> None:
+def revoke_own_key(*, user_id: int, key_id: int, now: dt.datetime) -> None:
     """Revoke a customer's key permanently; a key revoked before keeps its time of revocation.
 
     :raises OwnKeyNotFound: if the customer has no such key

@@ -41,7 +41,7 @@ def check_credentials(
     user = User.objects.with_email(email).first() if "\0" not in email else None
     attempt = reserve_attempt(email=email, address=address, now=now, device=device_of(device_token, user))
     purge_old_attempts(now=now)
-    if not _looked_at(attempt, user, password) or user is None:  # in this order: unknown emails run the hasher, too
+    if not _is_right(attempt, user, password) or user is None:  # in this order: unknown emails run the hasher, too
         raise InvalidCredentials
     forgive_attempts(attempt)
     remember_place(user_id=user.pk, address=address, now=now)
@@ -59,29 +59,29 @@ def change_password(
     :raises WrongCurrentPassword: if `current` is wrong, or was replaced concurrently
     :raises PasswordTooWeak: if the validators refuse `new`
     """
-    prove_password(user=user, current=current, address=address, now=now)
+    verify_current_password(user=user, current=current, address=address, now=now)
     refuse_weak_password(new, user=user, field="new_password")
     # Of two concurrent changes, the second has the wrong current password.
     if not store_password(user=user, encoded=hashers.make_password(new), now=now, revoke_keys=revoke_keys):
         raise WrongCurrentPassword
 
 
-def prove_password(*, user: User, current: str, address: str | None, now: dt.datetime) -> None:
+def verify_current_password(*, user: User, current: str, address: str | None, now: dt.datetime) -> None:
     """Check the current password of a person who has signed in; a failure counts as a failed sign-in.
 
     :raises TooManyLoginFailures: if too many failed lately
     :raises WrongCurrentPassword: if it is wrong
     """
     attempt = reserve_attempt(email=user.email, address=address, now=now)
-    if not _looked_at(attempt, user, current):
+    if not _is_right(attempt, user, current):
         raise WrongCurrentPassword
     forgive_attempts(attempt)
 
 
-def _looked_at(attempt: LoginAttempt, user: User | None, password: str) -> bool:
+def _is_right(attempt: LoginAttempt, user: User | None, password: str) -> bool:
     """Check a password for the place that was taken; return the place if the check could not run."""
     try:
-        return password_fits(user, password)
+        return password_matches(user, password)
     except HashingBusy:
         attempt.delete()
         raise
@@ -117,17 +117,17 @@ def refuse_weak_password(password: str, *, user: User, field: str) -> None:
         raise PasswordTooWeak(field, refusal.messages) from None
 
 
-def password_fits(user: User | None, password: str) -> bool:
+def password_matches(user: User | None, password: str) -> bool:
     """Run the hasher once for any user, also None, and return whether an active person has this password."""
     encoded = user.password if user is not None and user.is_active else _NO_PASSWORD
     if len(password) > LONGEST_PASSWORD:
         password, encoded = "", _NO_PASSWORD
 
-    def upgrade(raw: str) -> None:
+    def rehash(raw: str) -> None:
         """Rehash the password with today's cost, unless it was changed during the check."""
         assert user is not None  # noqa: S101  # Django calls this for a password that fits
         renewed = hashers.make_password(raw)
         if User.objects.filter(pk=user.pk, password=user.password).update(password=renewed):
             user.password = renewed
 
-    return hashers.check_password(password, encoded, setter=upgrade)
+    return hashers.check_password(password, encoded, setter=rehash)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import tokens
-from accounts.callers import user_of_living_family
+from accounts.callers import user_of_active_family
 from accounts.errors import InvalidCredentials, RefreshTokenSpent, TokenInvalid
 from accounts.models import SpentRefreshToken, TokenFamily, User
 from accounts.services.signing_in.passwords import check_credentials
@@ -39,8 +39,8 @@ def user_of_access_token(raw: str) -> User:
         or changed the password
     """
     claims = tokens.read_access(raw)
-    user = user_of_living_family(family_id=claims.family_id, user_id=claims.user_id)
-    if user is None or not claims.fit(user):
+    user = user_of_active_family(family_id=claims.family_id, user_id=claims.user_id)
+    if user is None or not claims.match(user):
         raise TokenInvalid
     return user
 
@@ -56,7 +56,7 @@ def refresh(*, refresh_token: str, now: dt.datetime) -> TokenPair:
     :raises RefreshTokenSpent: if it was exchanged before
     """
     claims = tokens.read_refresh(refresh_token)
-    user = _living_family(claims).user
+    user = _active_family(claims).user
     try:
         _spend(claims, now)
     except RefreshTokenSpent as refusal:
@@ -83,10 +83,10 @@ def purge_ended_families(*, now: dt.datetime) -> None:
         model.objects.filter(pk__in=list(some.values_list("pk", flat=True))).delete()
 
 
-def _living_family(claims: Claims) -> TokenFamily:
+def _active_family(claims: Claims) -> TokenFamily:
     families = TokenFamily.objects.select_related("user")
     family = families.filter(pk=claims.family_id, user_id=claims.user_id, revoked_at=None).first()
-    if family is None or not claims.fit(family.user):
+    if family is None or not claims.match(family.user):
         raise TokenInvalid
     return family
 

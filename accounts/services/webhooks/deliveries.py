@@ -24,7 +24,7 @@ from accounts.models import (
 )
 from accounts.providers.webhook_post import Answer
 from accounts.services.account_notices import notify_webhook_disabled
-from accounts.services.webhooks.schedule import asked_wait, next_attempt
+from accounts.services.webhooks.schedule import next_attempt, requested_wait
 from config.rounds import Round
 from config.values.timestamps import instant_text
 
@@ -169,7 +169,7 @@ def endpoints_due(*, now: dt.datetime, busy: Collection[int] = ()) -> list[int]:
         return [endpoint_id for (endpoint_id,) in cursor.fetchall()]
 
 
-def give_up_where_off(endpoints: Round, *, now: dt.datetime) -> int:
+def fail_deliveries_of_disabled(endpoints: Round, *, now: dt.datetime) -> int:
     """Fail the due deliveries of endpoints that are off and of deactivated people; return how many.
 
     Each endpoint has its own turn.
@@ -291,7 +291,7 @@ def _note_success(delivery: WebhookDelivery, endpoint: WebhookEndpoint, now: dt.
 def _plan_next(delivery: WebhookDelivery, answer: Answer, *, is_gone: bool, now: dt.datetime, jitter: float) -> None:
     delivery.failures += 1
     delivery.claim = None
-    wait = asked_wait(status=answer.status, retry_after=answer.retry_after, now=now)
+    wait = requested_wait(status=answer.status, retry_after=answer.retry_after, now=now)
     planned = next_attempt(failures=delivery.failures, due_since=delivery.due_since, now=now, jitter=jitter, wait=wait)
     delivery.next_attempt_at = None if is_gone else planned
     if delivery.next_attempt_at is None:

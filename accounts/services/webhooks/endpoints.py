@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from accounts.emails import HIDES_SOMETHING, hides_something
+from accounts.emails import HIDES_SOMETHING, has_hidden_characters
 from accounts.errors import (
     TokenInvalid,
     TooManyWebhooks,
@@ -164,7 +164,7 @@ def _checked_description(description: str) -> str:
         raise WebhookRefused("description", INVALID_TEXT)
     if len(description) > LONGEST_DESCRIPTION:
         raise WebhookRefused("description", f"At most {LONGEST_DESCRIPTION} characters.")
-    if hides_something(description.strip()):
+    if has_hidden_characters(description.strip()):
         raise WebhookRefused("description", f"A description {HIDES_SOMETHING}")
     return description.strip()
 

@@ -21,7 +21,7 @@ from accounts.services.webhooks.deliveries import (
     PreparedDelivery,
     claim_deliveries,
     endpoints_due,
-    give_up_where_off,
+    fail_deliveries_of_disabled,
     note_attempt,
 )
 from config.db.prepared import is_connection_lost
@@ -38,7 +38,7 @@ Send = Callable[[PreparedDelivery, dt.datetime], Answer]
 
 
 @dataclass
-class Done:
+class RoundResult:
     """The result of a round: attempts by outcome, and deliveries that failed because their endpoint is off."""
 
     attempts: Counter[str] = field(default_factory=Counter)
@@ -69,14 +69,16 @@ def send_prepared(prepared: PreparedDelivery, now: dt.datetime) -> Answer:
     return post(prepared.url, body=prepared.body, headers=signed_headers(prepared, now))
 
 
-def deliver_due(endpoints: Round, *, seconds: float, clock: Clock = timezone.now, send: Send = send_prepared) -> Done:
+def deliver_due(
+    endpoints: Round, *, seconds: float, clock: Clock = timezone.now, send: Send = send_prepared
+) -> RoundResult:
     """Deliver what is due, and what falls due meanwhile, for at most `seconds`; then finish what has begun.
 
     A claim or update that fails ends that endpoint's turn and is left to the next round. Only the calling thread uses
     the database, and no transaction is open during a network call. Several rounds may run at once, on any number of
     machines.
     """
-    done = Done(given_up=give_up_where_off(endpoints, now=clock()))
+    done = RoundResult(given_up=fail_deliveries_of_disabled(endpoints, now=clock()))
     until = time.monotonic() + seconds
     attempts: dict[Future[Answer], _Attempt] = {}
     with ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="webhook") as pool:

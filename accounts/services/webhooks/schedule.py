@@ -37,7 +37,7 @@ def next_attempt(
     return due if due <= end else None
 
 
-def asked_wait(*, status: int | None, retry_after: str | None, now: dt.datetime) -> dt.timedelta | None:
+def requested_wait(*, status: int | None, retry_after: str | None, now: dt.datetime) -> dt.timedelta | None:
     """Return the `Retry-After` of a response, in seconds or as a date (RFC 9110, 10.2.3); None if it has none."""
     if status not in _ASK_TO_WAIT or not retry_after:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from config.cli.arguments import free_credits_argument, instant_argument
+from config.cli.arguments import instant_argument, nonnegative_credits_argument
 from config.cli.command import OperatorCommand, Result, prints_result
 from config.values.credits import plain
 from usage.services.prices import set_price
@@ -22,11 +22,11 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("endpoint", metavar="ENDPOINT")
-        parser.add_argument("credits", metavar="CREDITS", type=free_credits_argument)
+        parser.add_argument("credits", metavar="CREDITS", type=nonnegative_credits_argument)
         parser.add_argument(
             "--minimum",
             metavar="N",
-            type=free_credits_argument,
+            type=nonnegative_credits_argument,
             default=Decimal(0),
             help="the least that a request costs, in credits, however few its units; default: 0",
         )
