@@ -159,7 +159,7 @@ def test_a_refresh_token_opens_nothing(pair):
     ],
     ids=["deactivated", "password changed", "deleted"],
 )
-def test_the_token_of_somebody_changed_is_refused(pair, change):
+def test_the_token_is_refused_when_its_person_changed(pair, change):
     change(User.objects.all())
 
     assert refused(call(f"Bearer {pair.access}"))

@@ -56,7 +56,7 @@ def test_a_customers_key_is_shown_once_and_works(client, customer):
     assert (key.user, key.name, key.scopes, key.expires_at) == (customer, "Production", ["account:read"], None)
 
 
-def test_a_service_key_belongs_to_nobody_and_meters(client):
+def test_a_service_key_has_no_owner_and_meters(client):
     answer = client.post(FOR_SERVICES, for_service(name="Gateway"))
 
     (raw,) = set(KEY.findall(answer.content.decode()))

@@ -202,7 +202,7 @@ def test_a_password_is_set_on_a_page_of_its_own(client):
 # --- Rights ---------------------------------------------------------------------------------------------
 
 
-def test_staff_who_may_change_people_give_no_rights_to_anybody(client):
+def test_staff_who_may_change_people_cannot_grant_rights(client):
     alice = UserFactory(email="alice@example.com")
     role = Group.objects.create(name="Finance")
     crafted = person_form(

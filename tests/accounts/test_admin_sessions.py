@@ -33,7 +33,7 @@ def page(client, at):
         return client.get("/admin/").status_code
 
 
-def test_somebody_who_is_away_for_half_an_hour_is_signed_out(client):
+def test_a_session_ends_after_half_an_hour_without_pages(client):
     assert page(client, NOON + 29 * MINUTE) == 200
     assert page(client, NOON + 58 * MINUTE) == 200
     assert page(client, NOON + 88 * MINUTE) == 302
@@ -41,7 +41,7 @@ def test_somebody_who_is_away_for_half_an_hour_is_signed_out(client):
     assert not Session.objects.exists()
 
 
-def test_somebody_who_is_never_away_is_signed_out_after_twelve_hours(client):
+def test_a_session_in_constant_use_ends_after_twelve_hours(client):
     for step in range(1, 36):
         assert page(client, NOON + step * 20 * MINUTE) == 200
 

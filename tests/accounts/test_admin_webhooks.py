@@ -86,7 +86,7 @@ def test_resending_is_a_404_when_there_is_no_such_delivery(failed):
     assert signed_in(superuser()).post(resend_url(failed)).status_code == 404
 
 
-def test_a_delivery_tells_every_attempt(failed):
+def test_a_delivery_lists_every_attempt(failed):
     page = signed_in(superuser()).get(page_of(DELIVERY, failed.pk)).content.decode()
 
     assert "2026-11-22 05:00:00 500 Answered 500. (7 ms) oh" in page

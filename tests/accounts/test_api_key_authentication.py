@@ -28,7 +28,7 @@ def test_a_customers_key_speaks_for_the_customer():
     assert answer.json() == {"email": issued.api_key.user.email, "key": issued.api_key.prefix}
 
 
-def test_a_service_key_speaks_for_nobody():
+def test_a_service_key_has_no_user():
     issued = ServiceKeyFactory()
 
     answer = call("/meter", issued.raw)
@@ -37,7 +37,7 @@ def test_a_service_key_speaks_for_nobody():
 
 
 @pytest.mark.parametrize("path", ["/read", "/meter"])
-def test_a_call_without_a_key_is_told_so(path):
+def test_a_call_without_a_key_is_refused_with_its_own_sentence(path):
     answer = call(path)
 
     assert (answer.status_code, answer.json()) == (401, MISSING)

@@ -90,7 +90,7 @@ def test_a_live_key_is_recognised_by_one_query(now, django_assert_num_queries):
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_no_key_is_told_apart_from_a_wrong_one(now, nothing):
+def test_a_missing_key_and_a_wrong_one_have_different_errors(now, nothing):
     with pytest.raises(ApiKeyMissing):
         authenticate_api_key(nothing, now=now)
 
@@ -160,7 +160,7 @@ def test_the_last_use_is_kept_to_the_minute(now):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_noting_the_use_waits_for_nobody(now):
+def test_recording_the_use_never_waits(now):
     issued = ApiKeyFactory()
     locked, done = threading.Event(), threading.Event()
 

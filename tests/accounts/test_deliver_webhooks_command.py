@@ -116,7 +116,7 @@ def test_an_address_that_is_not_public_is_never_talked_to(alice, settings):
     assert delivery_of(endpoint).last_error == "The host's address is not public."
 
 
-def test_a_slow_endpoint_keeps_nobody_waiting_and_gets_few_at_once(alice):
+def test_a_slow_endpoint_delays_no_other_and_gets_few_at_once(alice):
     with receiving(answer=slowly(0.3)) as slow, receiving() as quick:
         endpoint_of(alice, slow.url())
         for _ in range(6):
@@ -160,7 +160,7 @@ def test_a_mistake_of_ours_in_one_delivery_does_not_keep_the_others(alice):
     assert delivery_of(endpoint).last_error == "It could not be sent."
 
 
-def test_no_transaction_is_open_while_somebody_is_talked_to(alice):
+def test_no_transaction_is_open_during_a_network_call(alice):
     seen = []
 
     def send(prepared, now):

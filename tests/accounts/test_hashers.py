@@ -72,7 +72,7 @@ def test_hashing_and_checking_wait_for_a_turn(hasher, request):
         check_password("secret", stored)
 
 
-def test_turns_are_given_back_by_those_who_fail():
+def test_turns_are_returned_when_hashing_fails():
     turns = Turns(1, patience_seconds=0.05)
     with pytest.raises(ZeroDivisionError), turns.one(), turns.one():
         1 / 0  # noqa: B018

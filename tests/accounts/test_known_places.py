@@ -36,7 +36,7 @@ def guess_from_everywhere(now, count=50):
         reserve_attempt(email="alice@example.com", address=f"203.0.113.{number}", now=now)
 
 
-def test_guesses_from_everywhere_do_not_keep_somebody_out_where_they_have_signed_in_before(alice, now):
+def test_guesses_from_everywhere_do_not_lock_a_person_out_at_a_known_address(alice, now):
     sign_in(now - dt.timedelta(days=89))
     guess_from_everywhere(now)
 
@@ -109,7 +109,7 @@ def test_a_device_is_unknown_once_the_password_has_changed(alice, now):
 # --- The command, and telling the owner ------------------------------------------------------------------
 
 
-def test_unlock_lets_somebody_in_again(alice, now):
+def test_unlock_lets_a_person_sign_in_again(alice, now):
     for _ in range(10):
         reserve_attempt(email="alice@example.com", address=ADDRESS, now=now)
     reserve_attempt(email="bob@example.com", address=ADDRESS, now=now)
@@ -144,7 +144,7 @@ def test_the_owner_is_told_of_failed_sign_ins_once_a_day(alice):
     assert Notice.objects.get().type == "account.sign_in_failures"
 
 
-def test_a_few_typing_errors_are_told_to_nobody(alice):
+def test_a_few_typing_errors_send_no_notice(alice):
     for _ in range(9):
         reserve_attempt(email="alice@example.com", address=ADDRESS, now=timezone.now())
 

@@ -57,7 +57,7 @@ def test_after_ten_failures_even_the_right_password_waits(email):
     assert 0 < int(answer["Retry-After"]) <= 15 * 60
 
 
-def test_ten_wrong_passwords_by_a_stranger_keep_the_owner_out_of_nothing():
+def test_ten_wrong_passwords_by_a_stranger_do_not_lock_the_owner_out():
     UserFactory(email="alice@example.com")
     for _ in range(12):
         login(password="wrong", address="203.0.113.9")
@@ -85,7 +85,7 @@ def test_an_address_that_guessed_on_many_accounts_is_refused(settings):
     assert login(address="203.0.113.9").status_code == 200
 
 
-def test_a_forwarded_address_is_not_believed_from_anybody(settings):
+def test_a_forwarded_address_is_ignored_from_untrusted_callers(settings):
     settings.LOGIN_FAILURES_PER_ADDRESS = 1
     UserFactory(email="alice@example.com")
     client = APIClient(REMOTE_ADDR="198.51.100.7")

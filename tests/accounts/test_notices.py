@@ -52,7 +52,7 @@ def refuse_all(monkeypatch, error):
     monkeypatch.setattr(EmailBackend, "send_messages", refuse)
 
 
-def test_a_thing_is_told_once_and_another_again(alice):
+def test_a_notice_with_the_same_key_is_written_once(alice):
     told = [tell(alice), tell(alice), tell(alice, key="2026-11-23"), tell(alice, type="balance.depleted")]
 
     assert told == [True, False, True, True]
@@ -73,7 +73,7 @@ def test_every_type_is_explained_to_receivers(type):
     assert f"`{type}`" in (Path(settings.BASE_DIR) / "docs" / "webhooks.md").read_text(encoding="utf-8")
 
 
-def test_a_notice_is_undone_with_what_it_tells(alice):
+def test_a_notice_is_rolled_back_with_its_event(alice):
     with transaction.atomic():
         tell(alice)
         transaction.set_rollback(True)

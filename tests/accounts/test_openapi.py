@@ -35,7 +35,7 @@ def test_passwords_stand_in_no_answer(document):
     assert "password" not in document["components"]["schemas"]["Registered"]["properties"]
 
 
-def test_both_ways_to_say_who_calls_are_named(document):
+def test_both_ways_to_authenticate_are_documented(document):
     schemes = document["components"]["securitySchemes"]
 
     assert (schemes["accessToken"]["scheme"], schemes["apiKey"]["name"]) == ("bearer", "X-API-KEY")

@@ -39,7 +39,7 @@ def test_the_password_is_replaced_when_the_current_one_is_right(alice, pair):
     assert sign_in(password=NEW)
 
 
-def test_every_token_of_the_account_dies(pair):
+def test_every_token_of_the_account_is_revoked(pair):
     other = sign_in()
 
     change(pair)

@@ -87,7 +87,7 @@ def test_sending_a_link_is_a_permission_of_its_own(alice, permissions):
     assert not Notice.objects.exists()
 
 
-def test_links_are_bounded_a_day_and_not_sent_where_nobody_reads(alice):
+def test_links_are_limited_a_day_and_not_sent_to_unreachable_addresses(alice):
     client = signed_in(staff_with(*SENDING))
     nobody = [UserFactory(email="x@gateway.invalid"), UserFactory(is_active=False)]
 
@@ -140,7 +140,7 @@ def test_keys_are_revoked_with_it_when_asked_for(alice):
     ],
     ids=["used", "password changed", "email changed", "deactivated"],
 )
-def test_a_token_dies_with_what_it_was_made_for(alice, change):
+def test_a_token_ends_when_the_password_or_email_changes(alice, change):
     token = token_of(alice)
     change(alice)
     before = User.objects.get().password

@@ -15,7 +15,7 @@ def register(client=None, **changes):
     return (client or APIClient()).post("/auth/register", {**BODY, **changes}, format="json")
 
 
-def test_anybody_can_make_an_account():
+def test_anyone_can_create_an_account():
     answer = register()
 
     user = User.objects.get()
@@ -46,7 +46,7 @@ def test_rights_cannot_be_asked_for():
 
 
 @pytest.mark.parametrize("email", ["alice@example.com", "ALICE@EXAMPLE.COM", " alice@example.com "])
-def test_an_address_that_somebody_has_is_refused_in_any_case(email):
+def test_a_taken_address_is_refused_in_any_case(email):
     UserFactory(email="Alice@example.com")
 
     answer = register(email=email)

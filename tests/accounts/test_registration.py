@@ -25,7 +25,7 @@ def test_a_customer_without_a_password_has_none():
     assert not user.has_usable_password()
 
 
-def test_an_address_that_somebody_has_is_refused_and_the_callers_transaction_lives_on():
+def test_a_taken_address_is_refused_and_the_callers_transaction_goes_on():
     UserFactory(email="alice@example.com")
 
     with transaction.atomic():

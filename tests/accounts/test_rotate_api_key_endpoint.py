@@ -58,7 +58,7 @@ def test_the_new_key_takes_over_and_the_old_one_works_until_the_grace_is_over(al
     assert (shown[old.pk]["replaced_by"], shown[made["id"]]["replaced_by"]) == (made["id"], None)
 
 
-def test_without_a_word_the_grace_is_a_day(alice, key):
+def test_the_grace_is_a_day_by_default(alice, key):
     made = client_of(alice).post(f"{PATH}/{key.api_key.pk}/rotate").json()
 
     new, old = ApiKey.objects.get(pk=made["id"]), ApiKey.objects.get(pk=key.api_key.pk)

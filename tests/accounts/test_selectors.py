@@ -15,7 +15,7 @@ def test_a_person_is_named_by_email_in_any_case_or_by_id():
 
 
 @pytest.mark.parametrize("named", ["", "bob@example.com", "0", "-1", "9" * 18, "9" * 19, "9" * 40, "١", "%"])
-def test_a_name_that_is_nobodys_is_refused(named):
+def test_a_name_of_no_person_is_refused(named):
     UserFactory(email="alice@example.com")
 
     with pytest.raises(UserNotFound):

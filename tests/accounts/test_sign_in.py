@@ -130,7 +130,7 @@ def test_an_old_hash_is_renewed_and_the_tokens_fit_the_new_one(now, settings):
     user.refresh_from_db()
     assert user.password.startswith("md5$")
     with time_machine.travel(now, tick=False):
-        assert tokens.read_access(pair.access).fit(user)
+        assert tokens.read_access(pair.access).match(user)
 
 
 def test_renewing_an_old_hash_does_not_undo_a_change_of_password(now, settings, monkeypatch):
@@ -150,7 +150,7 @@ def test_renewing_an_old_hash_does_not_undo_a_change_of_password(now, settings, 
     assert User.objects.get().password == "changed meanwhile"
 
 
-def test_somebody_deleted_while_signing_in_is_refused(now, monkeypatch):
+def test_a_person_deleted_while_signing_in_is_refused(now, monkeypatch):
     user = UserFactory(email="alice@example.com")
     monkeypatch.setattr(sessions, "purge_ended_families", lambda *, now: delete_people(User.objects.filter(pk=user.pk)))
 

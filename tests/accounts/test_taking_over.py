@@ -65,7 +65,7 @@ def test_email_and_password_stay_when_staff_may_only_change_people(alice):
     assert emails() == []
 
 
-def test_a_changed_email_is_told_to_both_addresses_and_verified_by_nobody(alice):
+def test_a_changed_email_is_unverified_and_both_addresses_are_notified(alice):
     User.objects.filter(pk=alice.pk).update(email_verified_at=timezone.now())
     client = signed_in(staff_with(*CHANGING, "accounts.change_email"))
 
@@ -78,7 +78,7 @@ def test_a_changed_email_is_told_to_both_addresses_and_verified_by_nobody(alice)
     assert not any("@example.com" in email.body for email in mail.outbox)
 
 
-def test_a_password_set_by_staff_is_told_and_ends_every_sign_in(alice):
+def test_a_password_set_by_staff_sends_a_notice_and_ends_every_sign_in(alice):
     pair = APIClient().post("/auth/login", {"email": alice.email, "password": PASSWORD}).json()
     client = signed_in(staff_with(*CHANGING, "accounts.set_password"))
 
@@ -92,7 +92,7 @@ def test_a_password_set_by_staff_is_told_and_ends_every_sign_in(alice):
     assert "by our staff" in mail.outbox[0].body
 
 
-def test_a_key_issued_by_staff_is_told(alice):
+def test_a_key_issued_by_staff_sends_a_notice(alice):
     client = signed_in(staff_with("accounts.view_user", "accounts.add_apikey"))
     issuing = reverse("admin:accounts_user_issue_key", args=[alice.pk])
     key = client.get(issuing).context["form"]["form_key"].value()
@@ -109,7 +109,7 @@ def test_a_key_issued_by_staff_is_told(alice):
 # --- By the person themselves, and by commands ------------------------------------------------------------
 
 
-def test_a_password_changed_over_the_api_is_told_and_keys_stay(alice):
+def test_a_password_changed_over_the_api_sends_a_notice_and_keys_stay(alice):
     key = ApiKeyFactory(user=alice).api_key
 
     client_of(alice).post("/auth/password", {"current_password": PASSWORD, "new_password": NEW})
@@ -139,7 +139,7 @@ def test_no_key_is_revoked_when_the_change_is_refused(alice, current):
     assert not Notice.objects.exists()
 
 
-def test_keys_that_customers_and_commands_make_are_told_a_few_a_day(alice):
+def test_keys_created_by_customers_and_commands_send_a_few_emails_a_day(alice):
     client = client_of(alice)
     made = client.post("/auth/account/api-keys", {"name": "visit evil.example"}).json()
     client.post(f"/auth/account/api-keys/{made['id']}/rotate", {})

@@ -99,13 +99,13 @@ def test_one_of_eight_concurrent_calls_gets_a_pair():
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
-def test_tokens_of_somebody_changed_are_refused(pair, change):
+def test_tokens_are_refused_when_their_person_changed(pair, change):
     User.objects.update(**change)
 
     assert post("/auth/refresh", refresh=pair.refresh).status_code == 401
 
 
-def test_the_token_of_somebody_deleted_is_refused(pair):
+def test_the_token_of_a_deleted_person_is_refused(pair):
     delete_people(User.objects.all())
 
     assert post("/auth/refresh", refresh=pair.refresh).status_code == 401

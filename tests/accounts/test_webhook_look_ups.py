@@ -56,7 +56,7 @@ def sent(url: str, within_seconds: float):
     return post(url, body=b"{}", headers={}, within_seconds=within_seconds)
 
 
-def test_an_attempt_ends_in_time_when_nobody_answers_for_its_host(name_server):
+def test_an_attempt_ends_in_time_when_its_name_server_is_silent(name_server):
     began = time.monotonic()
 
     answer = sent("http://a.silent.example:9999/", within_seconds=0.1)

@@ -39,7 +39,7 @@ def body():
     return "\n".join(f"{email.subject}\n{email.body}" for email in mail.outbox)
 
 
-def test_an_address_that_nobody_verified_gets_no_word_of_the_webhooks_address(alice):
+def test_an_unverified_address_is_not_sent_the_url_of_the_webhook(alice):
     endpoint = turn_off(alice)
 
     said = body()

@@ -264,7 +264,7 @@ def test_the_certificate_must_be_good_for_the_name_and_not_for_the_address(certi
     assert (outcome.status == 204) if error is None else (error in outcome.error)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(certificate):
+def test_an_untrusted_certificate_is_refused(certificate):
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
 

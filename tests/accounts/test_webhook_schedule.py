@@ -29,7 +29,7 @@ def test_pauses_are_those_of_the_standard_and_end_within_a_day():
     assert DAY - dt.timedelta(hours=1) < moments[-1] - NOW < DAY
 
 
-def test_luck_shortens_each_pause_by_up_to_a_tenth():
+def test_jitter_shortens_each_pause_by_up_to_a_tenth():
     moments = all_attempts(jitter=1)
 
     assert [after - before for before, after in itertools.pairwise(moments)] == [pause * 0.9 for pause in PAUSES]

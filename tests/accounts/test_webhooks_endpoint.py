@@ -92,7 +92,7 @@ def test_a_url_that_no_webhook_may_have_is_refused(alice, settings, url):
     assert list(answer.json()["errors"]) == ["url"]
 
 
-def test_plain_http_and_named_networks_will_do_where_the_site_says_so(alice, settings):
+def test_plain_http_and_named_networks_are_accepted_when_the_site_allows_them(alice, settings):
     settings.WEBHOOKS_HTTPS_ONLY = False
     assert made(alice, url="http://example.com:8080/")
 

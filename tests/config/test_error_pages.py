@@ -30,7 +30,7 @@ def test_staff_are_told_what_happened_and_where_to_go(path, status, said):
     assert 'href="/admin/"' in page
 
 
-def test_a_mistake_of_ours_is_a_page_that_asks_the_database_nothing(monkeypatch, caplog):
+def test_a_bug_is_a_page_that_runs_no_query(monkeypatch, caplog):
     caplog.set_level(logging.CRITICAL)
     client = signed_in(superuser())
     client.raise_request_exception = False

@@ -154,7 +154,7 @@ def test_a_statement_that_takes_too_long_is_a_503(edge):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_constraint_that_nobody_foresaw_is_a_500(edge):
+def test_an_unexpected_constraint_is_a_500(edge):
     assert_shape(edge.get("/v2/raise/integrity"), 500, "internal_error")
 
 
@@ -188,7 +188,7 @@ def test_a_missing_csrf_token_is_html_on_pages_only(db):
     assert client.post("/admin/login/", {}).headers["Content-Type"].startswith("text/html")
 
 
-def test_errors_that_pass_by_themselves_are_told_from_mistakes():
+def test_temporary_errors_are_distinguished_from_bugs():
     gone = DatabaseError("server closed the connection unexpectedly")
     gone.__cause__ = psycopg.DatabaseError(str(gone))
 

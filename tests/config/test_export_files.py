@@ -93,7 +93,7 @@ def test_values_that_a_sheet_cannot_hold_do_not_break_it():
     assert len(cells["B2"].value) == 32_767
 
 
-def test_the_number_of_rows_is_told():
+def test_the_number_of_rows_is_returned():
     assert write_csv(io.BytesIO(), ["a"], ([n] for n in range(3))) == 3
     assert write_xlsx(io.BytesIO(), ["a"], ([n] for n in range(3))) == 3
 

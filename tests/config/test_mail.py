@@ -30,7 +30,7 @@ def test_an_email_is_handed_to_the_server():
 
 
 @pytest.mark.parametrize("address", CANNOT_BE_MAILED)
-def test_an_address_that_cannot_be_encoded_is_hopeless_and_nobody_is_connected_to(address, settings, monkeypatch):
+def test_an_address_that_cannot_be_encoded_is_hopeless_and_opens_no_connection(address, settings, monkeypatch):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     monkeypatch.setattr(socket, "create_connection", lambda *args, **named: pytest.fail("it connected"))
 

@@ -173,7 +173,7 @@ class TestCalls:
 
 
 class TestTheState:
-    def test_a_fresh_installation_has_no_audit(self, edge):
+    def test_a_fresh_installation_has_no_reconcile_run(self, edge):
         text = scrape(edge)
 
         assert value(text, "tollbook_database_up") == 1
@@ -240,7 +240,7 @@ class TestTheState:
         assert value(scrape(edge), "tollbook_database_up") == 1
 
     @pytest.mark.django_db(transaction=True)
-    def test_a_lock_that_somebody_holds_does_not_hold_the_scrape_up(self, settings):
+    def test_a_lock_held_elsewhere_does_not_delay_the_scrape(self, settings):
         began = timezone.now()
         with owner_connection() as owner:
             owner.execute("LOCK TABLE ledger_hold IN ACCESS EXCLUSIVE MODE")

@@ -38,7 +38,7 @@ def migration(*operations: Any, atomic: bool = True) -> migrations.Migration:
 
 
 @pytest.mark.parametrize("app", BEFORE_THE_FIRST_RELEASE)
-def test_migrations_after_the_first_release_keep_nobody_waiting(app):
+def test_migrations_after_the_first_release_block_no_call(app):
     loader = MigrationLoader(None)
     last = (app, BEFORE_THE_FIRST_RELEASE[app])
     assert last in loader.graph.nodes, f"{last} is gone: name the last migration of {app} that was never released."
@@ -118,7 +118,7 @@ def test_migrations_that_would_keep_charges_waiting_are_refused(operation, fault
     ],
     ids=lambda made: " ".join(type(each).__name__ for each in made.operations),
 )
-def test_migrations_that_keep_nobody_waiting_are_let_through(made):
+def test_migrations_that_block_no_call_pass(made):
     assert faults_of(made) == []
 
 
@@ -129,7 +129,7 @@ def test_migrations_that_keep_nobody_waiting_are_let_through(made):
         ([AddConstraintNotValid("entry", CHECK), ValidateConstraint("entry", "c")], "a migration of its own"),
     ],
 )
-def test_steps_that_need_transactions_of_their_own_are_told(operations, fault):
+def test_steps_that_need_their_own_transactions_are_reported(operations, fault):
     (found,) = faults_of(migration(*operations))
 
     assert fault in found

@@ -53,7 +53,7 @@ def test_a_table_that_was_changed_meanwhile_is_read_as_it_is_now():
             owner.execute("DROP TABLE changing")
 
 
-def test_a_read_survives_a_lost_connection_and_a_write_is_told_of_it():
+def test_a_read_survives_a_lost_connection_and_a_write_raises_it():
     with pytest.raises(OperationalError):
         run_prepared("SELECT pg_terminate_backend(pg_backend_pid())", [])
 

@@ -305,7 +305,7 @@ def test_the_application_changes_no_structure_and_no_role(statement):
         "usage_rebuild_days(NULL, '2020-01-01', '2020-01-02')",
     ],
 )
-def test_the_inner_rooms_are_closed(call):
+def test_inner_functions_cannot_be_called(call):
     assert_denied(f"SELECT {call}")
 
 
@@ -367,7 +367,7 @@ def test_no_column_is_granted_by_itself():
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_giving_the_rights_again_changes_nothing():
+def test_granting_the_rights_again_changes_nothing():
     query = "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     owner = connections["owner"].copy()
     owner.connect()

@@ -165,7 +165,7 @@ def test_a_derived_field_gets_its_text_from_another_column():
     assert rows.printed([("1", "1"), ("2", "2")]) == '[{"id":1,"size":"one"},{"id":2,"size":"many"}]'
 
 
-def test_a_kind_of_field_that_nobody_has_spoken_for_is_refused():
+def test_an_unsupported_kind_of_field_is_refused():
     class Unknown(serializers.Serializer):
         tags = serializers.ListField()
 

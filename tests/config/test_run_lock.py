@@ -49,7 +49,7 @@ def test_a_later_run_waits_for_the_holder():
     assert order == ["first", "second"]
 
 
-def test_a_holder_whose_connection_dies_gives_the_lock_up():
+def test_a_holder_whose_connection_is_lost_releases_the_lock():
     with run_lock("things"):
         with connection.cursor() as cursor:
             cursor.execute(

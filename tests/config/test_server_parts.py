@@ -57,7 +57,7 @@ class TestAnEnviron:
 
         assert (environ["HTTP_X_FORWARDED_FOR"], environ["HTTP_COOKIE"]) == ("1.1.1.1,2.2.2.2", "a=1; b=2")
 
-    def test_says_nothing_of_an_address_behind_a_unix_socket(self):
+    def test_has_no_address_behind_a_unix_socket(self):
         assert environ_of(scope(client=None, server=None))["REMOTE_ADDR"] == ""
 
     def test_remembers_only_so_many_names(self):
@@ -161,7 +161,7 @@ def test_an_application_that_fails_is_a_500_of_our_shape():
     assert (start["status"], json.loads(body["body"])["code"]) == (500, "internal_error")
 
 
-def test_a_deadline_is_told_of_once_unless_it_is_called_off():
+def test_a_deadline_calls_back_once_unless_it_is_called_off():
     deadlines, told = Deadlines(), []
     kept, late = object(), object()
     deadlines.set(kept, 0, lambda: told.append("kept"))

@@ -79,7 +79,7 @@ def test_workers_and_threads_answer_side_by_side_and_keep_their_connections():
 
 
 @pytest.mark.parametrize(("trusted", "statuses"), [("unix", [404, 404, 429, 404]), ("", [404, 404, 429, 429])])
-def test_callers_behind_a_unix_socket_are_told_apart_when_its_proxy_is_trusted(tmp_path, trusted, statuses):
+def test_callers_behind_a_unix_socket_are_distinguished_when_its_proxy_is_trusted(tmp_path, trusted, statuses):
     with Server(uds=tmp_path / "s", TRUSTED_PROXIES=trusted, RATE_LIMIT_PER_ADDRESS="2") as server:
         answered = [
             server.call("GET", "/v2/nothing", **{"X-Forwarded-For": f"198.51.100.{caller}"})[0]
@@ -126,7 +126,7 @@ class TestWaiting:
         settings.ROOT_URLCONF = __name__
 
     @pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout"])
-    def test_for_a_balance_that_somebody_holds_ends_in_a_503_that_says_when_to_come_back(self, limit):
+    def test_for_a_locked_balance_ends_in_a_503_with_retry_after(self, limit):
         user = customer_with(10)
         with owner_connection() as owner, connection.cursor() as cursor:
             owner.execute("SELECT FROM ledger_balance WHERE user_id = %s FOR UPDATE", [user.pk])

@@ -20,7 +20,7 @@ def _early_in_a_minute():
         time.sleep(60.05 - time.time() % 60)
 
 
-def test_every_answer_says_where_the_caller_stands(edge, settings):
+def test_every_response_has_rate_limit_headers(edge, settings):
     settings.RATE_LIMIT_PER_KEY = 5
 
     first, second = (edge.get("/v2/echo", HTTP_X_API_KEY="7") for _ in range(2))
@@ -56,7 +56,7 @@ def test_each_key_has_a_limit_of_its_own_and_anonymous_calls_share_their_address
     assert edge.get("/v2/echo", REMOTE_ADDR="198.51.100.1").status_code == 200
 
 
-def test_a_header_that_anybody_can_send_gives_no_new_limit(edge, settings):
+def test_a_header_that_callers_can_forge_gives_no_new_limit(edge, settings):
     settings.RATE_LIMIT_PER_ADDRESS = 1
 
     statuses = [edge.get("/v2/echo", HTTP_X_FORWARDED_FOR=f"198.51.100.{n}").status_code for n in range(3)]
@@ -129,7 +129,7 @@ def test_a_small_limit_is_exact_over_processes(db):
     assert [count.allowed for count in counts] == [True] * 5 + [False] * 4
 
 
-def test_most_calls_ask_the_database_nothing(db, django_assert_num_queries):
+def test_most_calls_run_no_query(db, django_assert_num_queries):
     process = RateWindows()
 
     with django_assert_num_queries(2):
@@ -138,7 +138,7 @@ def test_most_calls_ask_the_database_nothing(db, django_assert_num_queries):
     assert remaining == list(range(5_999, 5_759, -1))
 
 
-def test_a_caller_that_is_known_to_be_over_asks_the_database_nothing(db, django_assert_num_queries):
+def test_a_caller_known_to_be_over_the_limit_runs_no_query(db, django_assert_num_queries):
     process = RateWindows()
     process.count("key:1", 1)
     process.count("key:1", 1)
