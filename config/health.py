@@ -27,7 +27,7 @@ _ALIVE = inline_serializer("Alive", {"status": serializers.CharField(help_text="
 _CHECKS = serializers.DictField(
     child=serializers.CharField(),
     required=False,
-    help_text="Each check: ok, or what is wrong; and the last audit. For this machine, or with METRICS_TOKEN.",
+    help_text="Each check: ok, or what is wrong; and the last full reconcile. For this machine, or with METRICS_TOKEN.",
 )
 _READY = inline_serializer("Ready", {"status": serializers.CharField(), "checks": _CHECKS})
 _NOT_READY = inline_serializer(
@@ -55,7 +55,7 @@ class ReadyView(OpenView):
     @extend_schema(
         operation_id="readyz",
         summary="Can the process take work?",
-        description="What was checked is told to this machine, and to whoever has METRICS_TOKEN.",
+        description="The checks are shown to this machine, and to callers with METRICS_TOKEN.",
         tags=["operations"],
         auth=[],
         responses={200: _READY, 503: _NOT_READY},

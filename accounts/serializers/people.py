@@ -80,7 +80,7 @@ class NewPasswordSerializer(serializers.Serializer[User]):
 
     new_password = PasswordField(max_length=LONGEST_NEW_PASSWORD)
     revoke_keys = serializers.BooleanField(
-        default=False, help_text="Revoke every API key of the account, too: as when somebody else has had access."
+        default=False, help_text="Revoke every API key of the account, too, in case another person had access."
     )
 
 

@@ -65,7 +65,7 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
     @extend_schema(
         operation_id="api_keys",
         summary="API keys",
-        description="The customer's keys, newest first. The keys themselves are shown only when they are made.",
+        description="The customer's keys, newest first. The keys themselves are shown only when they are created.",
         tags=["api keys"],
         parameters=[
             STATUS,
@@ -79,7 +79,7 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
 
     @extend_schema(
         operation_id="create_api_key",
-        summary="Make an API key",
+        summary="Create an API key",
         description="The answer has the whole key, this once: only its hash is stored. Customers can give a key the "
         "scope `account:read` only. At most so many keys of a customer work at once as the site allows.",
         tags=["api keys"],
@@ -123,7 +123,7 @@ class ApiKeyViewSet(ListViewSet[ApiKey]):
 
     @extend_schema(
         operation_id="rotate_api_key",
-        summary="Put a new key in the place of one",
+        summary="Rotate an API key",
         description="The new key has the old one's name, scopes, limits and length of life; the old one works until "
         "the grace period is over, a day unless said otherwise. A key is rotated once: of two rotations one wins.",
         tags=["api keys"],

@@ -43,7 +43,7 @@ class PublicView(APIView):
 class RegisterView(PublicView):
     @extend_schema(
         operation_id="register",
-        summary="Make an account",
+        summary="Create an account",
         tags=["auth"],
         auth=[],
         request=RegistrationSerializer,
@@ -140,7 +140,7 @@ class PasswordView(APIView):
 class PasswordResetView(PublicView):
     @extend_schema(
         operation_id="confirm_password_reset",
-        summary="Set a new password by a mailed link",
+        summary="Set a new password by an emailed link",
         description="The token is good for one use within an hour. Every token of the account stops working.",
         tags=["auth"],
         auth=[],

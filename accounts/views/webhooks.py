@@ -62,7 +62,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
 
     @extend_schema(
         operation_id="create_webhook",
-        summary="Make a webhook endpoint",
+        summary="Create a webhook endpoint",
         description="The answer has the secret that signs each message, this once. Messages follow Standard Webhooks.",
         tags=["webhooks"],
         request=NewWebhookSerializer,
@@ -112,7 +112,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
 
     @extend_schema(
         operation_id="rotate_webhook_secret",
-        summary="Give a webhook endpoint a new secret",
+        summary="Rotate the secret of a webhook endpoint",
         description="The answer has the new secret, this once. For 24 hours messages are signed by both.",
         tags=["webhooks"],
         parameters=[ENDPOINT_ID],
@@ -125,7 +125,7 @@ class WebhookViewSet(ListViewSet[WebhookEndpoint]):
 
     @extend_schema(
         operation_id="test_webhook",
-        summary="Try a webhook endpoint out",
+        summary="Test a webhook endpoint",
         description="Sends a message of the type `webhook.test`, whatever types the endpoint wants.",
         tags=["webhooks"],
         parameters=[ENDPOINT_ID],

@@ -16,7 +16,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]*[!-~][ -~]*$"},
     OpenApiParameter.HEADER,
     required=True,
-    description="Your own name for this very operation: repeating the call with it changes nothing more.",
+    description="Your own name for this operation: repeating the call with it changes nothing more.",
 )
 
 
@@ -27,7 +27,7 @@ def replayed_header(status: int) -> OpenApiParameter:
         OpenApiParameter.HEADER,
         enum=["true"],
         response=[status],
-        description="An earlier call with this key did it; this one changed nothing.",
+        description="Set if an earlier call with this key did the work and this one changed nothing.",
     )
 
 

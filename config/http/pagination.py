@@ -155,8 +155,8 @@ class StrictLimitOffsetPagination(BasePagination):
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:  # noqa: ARG002
         return [
-            _parameter("limit", "How many to give.", minimum=1, maximum=LARGEST_LIMIT, default=DEFAULT_LIMIT),
-            _parameter("offset", "How many to skip.", minimum=0, maximum=LARGEST_NUMBER, default=0),
+            _parameter("limit", "How many items to return.", minimum=1, maximum=LARGEST_LIMIT, default=DEFAULT_LIMIT),
+            _parameter("offset", "How many items to skip.", minimum=0, maximum=LARGEST_NUMBER, default=0),
             _parameter("cursor", "`next_cursor` of the page before; not with offset.", maxLength=LONGEST_CURSOR),
         ]
 

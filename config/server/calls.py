@@ -71,7 +71,7 @@ class Front:
         try:
             call.begin()
         except Exception:
-            logger.exception("A call could not be taken.")
+            logger.exception("A call could not be accepted.")
             call.drop()
 
     def has_room(self, call: Call) -> bool:

@@ -42,4 +42,4 @@ class Deadlines:
             try:
                 late()
             except Exception:
-                logger.exception("A deadline could not be kept.")
+                logger.exception("The callback of a deadline failed.")

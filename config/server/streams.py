@@ -60,7 +60,7 @@ class Stream:
         try:
             piece, is_last = self._next_piece()
         except Exception:
-            logger.exception("An answer broke off.")
+            logger.exception("A response failed before its end.")
             self._break_off()
             return
         self._is_over = is_last

@@ -42,7 +42,7 @@ class Threads:
             try:
                 job()
             except BaseException:  # a thread that ended here would not be replaced
-                logger.exception("A call could not be answered.")
+                logger.exception("A call failed.")
             del job  # otherwise its objects live until the next job
 
 

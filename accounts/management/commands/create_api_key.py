@@ -47,20 +47,20 @@ class Command(OperatorCommand):
             "--rate-limit-per-minute",
             type=_calls,
             metavar="N",
-            help="How often the key may call; without it: the site's default, and for a service as often as it likes.",
+            help="Calls a minute of the key; without it: the site's default, and no limit for a service.",
         )
         parser.add_argument(
             "--spending-limit",
             type=credits_argument,
             metavar="N",
-            help="Credits that may be spent with the customer's key until the count starts anew; without it: no limit.",
+            help="Credits that may be spent with the customer's key until the count restarts; without it: no limit.",
         )
         parser.add_argument(
             "--spending-reset-day",
             type=_day_of_month,
             default=1,
             metavar="D",
-            help="Day of the month (UTC) on which the count starts anew; default: 1.",
+            help="Day of the month (UTC) on which the count restarts; default: 1.",
         )
 
     @prints_result

@@ -20,14 +20,14 @@ _LONGEST_SECONDS = 3_600
 
 class Command(OperatorCommand):
     help = (
-        "Post to customers' webhooks what is due, retries included, and remove deliveries of more than 30 days ago. "
-        "Goes on for at most --seconds with what falls due meanwhile, and ends when nothing is left. Run it every few "
-        "seconds to every minute. Several may run at once: each delivery is taken by one. What fails for one endpoint "
+        "Post due deliveries to customers' webhooks, retries included, and delete deliveries older than 30 days. "
+        "Continues for at most --seconds with what falls due meanwhile, and ends when nothing is left. Run it every "
+        "few seconds to every minute. Several may run at once: each delivery is sent by one. A failure of one endpoint "
         "does not stop the others, and is exit 1."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--seconds", type=_seconds_argument, default=50, help="begin nothing after so many (50)")
+        parser.add_argument("--seconds", type=_seconds_argument, default=50, help="start nothing after this time (50)")
         parser.add_argument("--dry-run", action="store_true", help="only count what is due")
 
     @prints_result

@@ -23,9 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="action")
-        actions.add_parser("start", help="start it, unless it runs; the project also does so by itself")
+        actions.add_parser("start", help="start it, unless it runs; the project also does so automatically")
         actions.add_parser("stop", help="stop it; nothing is lost")
-        status = actions.add_parser("status", help="say whether it runs, and where")
+        status = actions.add_parser("status", help="show whether it runs, and where")
         status.add_argument("--json", action="store_true", help="one JSON object")
         psql = actions.add_parser("psql", help="open it in psql, as the application's role")
         psql.add_argument("--owner", action="store_true", help="as the role that owns the tables")
