@@ -40,7 +40,7 @@ class ScriptedProvider(FakeProvider):
         self.arrived: dict[uuid.UUID, Attempt] = {}
 
     def charge(self, order: Order) -> Answer:
-        assert order.key not in self.arrived, "nobody charges twice under one key"
+        assert order.key not in self.arrived, "a key is charged once"
         self.watch(order, self.mode)
         if self.mode == TIME_OUT:
             raise NoAnswer("timed out")

@@ -118,7 +118,7 @@ def test_refunds_of_own_purchases_and_disputes_that_were_won_end_nothing():
     assert reload_of(user).enabled
 
 
-def test_nothing_is_noted_unless_auto_reload_goes_off_with_it(monkeypatch):
+def test_no_reversal_is_recorded_when_turning_auto_reload_off_fails(monkeypatch):
     user, payment = reloaded()
 
     def fail(*_, **__):

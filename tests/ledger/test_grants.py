@@ -299,7 +299,7 @@ class TestRefunds:
         assert balance(alice) == 0
         assert remaining(alice, entry) == [0]
 
-    def test_of_overdrawn_credits_open_a_new_grant(self, alice):
+    def test_open_a_new_grant_for_overdrawn_credits(self, alice):
         allow_overdraft(alice, 10)
         paid = charge(alice, credits=6)
         bought = give(alice, 10)
@@ -308,7 +308,7 @@ class TestRefunds:
 
         assert remaining(alice, bought, entry) == [4, 6]
 
-    def test_of_partly_overdrawn_debits_return_to_the_grant_only_its_part(self, alice):
+    def test_return_to_a_grant_only_its_part_of_an_overdrawn_debit(self, alice):
         allow_overdraft(alice, 10)
         entry = granted(alice, 4)
         paid = charge(alice, credits=6)

@@ -185,7 +185,7 @@ def test_an_unsettled_period_reads_as_it_will_be_written():
     assert credits_owed_by(user_id=bob.pk) == 0
 
 
-class TestBeside:
+class TestSpecialCases:
     def test_two_payments_are_taken_the_oldest_first(self, bob):
         first, second = (bought(bob, cards.APPROVE) for _ in range(2))
         post(bob, -2000)

@@ -74,7 +74,7 @@ def test_a_first_purchase_leads_to_the_providers_page_and_saves_the_card(bob):
     assert list(PaymentMethod.objects.filter(user=bob).values_list("last4", flat=True)) == ["4242"]
 
 
-def test_a_page_that_nobody_paid_on_expires(bob):
+def test_an_unpaid_page_expires(bob):
     payment = bought(bob)
     fake().give_up(payment.provider_key)
 
