@@ -1,4 +1,4 @@
-"""Pages about credits: read-only lists, packages, and the views by which staff change a balance or its terms."""
+"""Pages about credits: read-only lists, packages, and the actions by which staff change a balance or its terms."""
 
 from ledger.admin.auto_reload.agreements import AutoReloadAdmin
 from ledger.admin.credits.balances import BalanceAdmin

@@ -19,7 +19,7 @@ from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.site import BackOfficeSite
 from config.backoffice.times import shown_at
-from ledger.admin.credits.available import lapsed_credits
+from ledger.admin.credits.available import expired_credits
 from ledger.models import (
     OPEN_STATES,
     Balance,
@@ -98,7 +98,7 @@ def _count(now: dt.datetime) -> Figures:
     """Count, a statement a table. Over requests only their daily sums are read, and what an index has."""
     today = now.astimezone(dt.UTC).date()
     balances = Balance.objects.aggregate(
-        outstanding=Coalesce(Sum(F("balance") - lapsed_credits()), _NONE),
+        outstanding=Coalesce(Sum(F("balance") - expired_credits()), _NONE),
         reserved=Coalesce(Sum("reserved"), _NONE),
         without=Count("pk", filter=Q(balance__lte=0)),
     )

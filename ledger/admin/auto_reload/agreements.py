@@ -1,4 +1,4 @@
-"""Auto-reload of customers, to be looked at with all that happened, and a button that switches it off."""
+"""Customers' auto-reload: read-only, with its history, and a button that switches it off."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENTS_SHOWN = 100
 
 @admin.register(AutoReload)
 class AutoReloadAdmin(Acting, IdSearch, OfCustomers, ReadOnlyAdmin):
-    """One row a customer who has ever set terms; only they turn it on."""
+    """One row for each customer who has ever set terms; only the customer turns it on."""
 
     staff_actions = (SwitchOff,)
     list_display = (
@@ -74,7 +74,7 @@ def _money(minor: int | None, currency: str | None) -> str:
 
 
 def _line(event: AutoReloadEvent) -> SafeString:
-    """Say one event: when, what, by whom and why, or what became of the payment."""
+    """Return one event as text: when, what, by whom and why, or the outcome of its payment."""
     when = event.created_at.strftime("%Y-%m-%d %H:%M:%S")
     if event.payment is not None:
         paid = shown_money(event.payment.amount_minor, event.payment.currency)

@@ -17,7 +17,7 @@ from ledger.services.auto_reload.switching import Switched, switch_off_auto_relo
 
 
 class SwitchOff(CustomerAction[AutoReload]):
-    """Once a form: what the customer turns on again stays on, however often the form is sent."""
+    """Applied once for each form: what the customer turns on again stays on, however often the form is sent."""
 
     name, path = "switch_off", "switch-off"
     permission, needs_view = "ledger.switch_off_auto_reload", True
@@ -37,11 +37,11 @@ class SwitchOff(CustomerAction[AutoReload]):
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002
         reload = self.target
-        said = (
-            f"Nothing more is bought for {reload.user} when their credits run low; a payment that has begun comes to "
-            "its end. They are told, and only they can turn it on again."
+        explained = (
+            f"Nothing more is bought for {reload.user} when their credits run low; a payment in progress is "
+            "completed. They are notified, and only they can turn it on again."
         )
-        return f"{said}\n\nThey agreed to: {reload.sentence}" if reload.sentence else said
+        return f"{explained}\n\nThey agreed to: {reload.sentence}" if reload.sentence else explained
 
     def do(self, form: ReasonForm) -> HttpResponse:
         switched = self._switch_off(form)
@@ -55,7 +55,7 @@ class SwitchOff(CustomerAction[AutoReload]):
 
     @transaction.atomic
     def _switch_off(self, form: ReasonForm) -> Switched:
-        """Switch it off, and note in the record of staff who did and why."""
+        """Switch it off, and record in the admin log who did it and why."""
         reload, note = self.target, form.cleaned_data["note"]
         switched = switch_off_auto_reload(
             user_id=reload.pk,

@@ -1,4 +1,4 @@
-"""Adjusting a customer's credits by hand: one entry."""
+"""Adjusting a customer's credits: one entry."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AdjustCredits(LedgerAction[Posted]):
         entry = done.entry
         return [
             (entry, f"Adjusted credits by {shown_signed(entry.amount)} ({entry.reason}): entry {entry.pk}."),
-            # Whoever may see people sees their history, and not for that reason amounts.
+            # Staff who may see people see their history, which therefore has no amounts.
             (self.target, f"Adjusted credits: entry {entry.pk}."),
         ]
 

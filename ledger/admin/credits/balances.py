@@ -1,4 +1,4 @@
-"""Balances, to be looked at."""
+"""Balances, read-only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BalanceStateFilter(ConditionFilter):
 
 @admin.register(Balance)
 class BalanceAdmin(IdSearch, OfCustomers, ReadOnlyAdmin):
-    """One row a customer, as of the latest entry; "available" is as of now."""
+    """One row for each customer, as of the latest entry; "available" is as of now."""
 
     list_display = ("customer", "shown_balance", "shown_reserved", "shown_available", "seq", "frozen_at", "updated_at")
     list_display_links = None
@@ -63,7 +63,7 @@ class BalanceAdmin(IdSearch, OfCustomers, ReadOnlyAdmin):
 
     @admin.display(description="reserved by holds")
     def shown_reserved(self, balance: Balance) -> str:
-        """What is reserved now: holds that have run out are not waited for."""
+        """Return what is reserved now: expired holds do not count, settled or not."""
         return shown(balance.balance - balance.available_now)  # type: ignore[attr-defined]
 
     @admin.display(description="available")

@@ -1,4 +1,4 @@
-"""Entries: every change of every balance, to be looked at."""
+"""Entries, read-only: every change of every balance."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     is_long = True
     search_fields = ("reference", "idempotency_key")
     search_help_text = (
-        "An entry's id, a reference, or a customer's email: all of it. Idempotency keys are found among the latest"
+        "An entry's id, a reference, or a customer's email, in full. Idempotency keys are found among the latest"
         " 100,000 entries, in chosen dates, or behind the customer's email."
     )
     resource_classes = (EntryExport,)
@@ -59,7 +59,7 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     )  # fmt: skip
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Newest first, by the index that serves what is asked: one customer's entries have their own."""
+        """Order newest first, by the index that fits the request: one customer's entries have their own."""
         if is_narrowed_by(request, self.date_hierarchy):
             return ("-created_at", "-id")
         return ("-seq", "-id") if CustomerFilter.parameter_name in request.GET else ("-id",)

@@ -1,4 +1,4 @@
-"""Lots of credits, to be looked at."""
+"""Grants of credits, read-only."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ledger.models import Grant, GrantStatus
 
 @admin.register(Grant)
 class GrantAdmin(IdSearch, OfCustomers, ReadOnlyAdmin):
-    """Lots as they were last reckoned: when one expired, a refund went back, or somebody asked for their lots."""
+    """Grants as last settled: at an expiry, at a refund, or when the customer asked for the list."""
 
     list_display = (
         "entry_id", "customer", "shown_amount", "shown_remaining", "shown_expired", "category", "priority",
         "expires_at", "state", "created_at",
     )  # fmt: skip
     list_filter = (CustomerFilter, "category")
-    search_help_text = "The id of the entry that opened it, or the customer's email: all of it."
+    search_help_text = "The id of the entry that opened it, or the customer's email, in full."
     ordering = ("-entry_id",)
     fields = (
         "entry", "customer", "created_at", "shown_amount", "shown_remaining", "shown_expired", "category", "priority",
@@ -39,7 +39,7 @@ class GrantAdmin(IdSearch, OfCustomers, ReadOnlyAdmin):
     def shown_amount(self, grant: Grant) -> str:
         return shown(grant.amount)
 
-    @admin.display(description="left when last reckoned")
+    @admin.display(description="left when last settled")
     def shown_remaining(self, grant: Grant) -> str:
         return shown(grant.remaining)
 

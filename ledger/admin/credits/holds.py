@@ -1,4 +1,4 @@
-"""Holds: credits set aside, to be looked at."""
+"""Holds, read-only: credits set aside."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class HoldAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     dates_rise_with_ids = True
     search_fields = ("reference",)
     search_help_text = (
-        "A hold's id, an idempotency key, or a customer's email: all of it. References are found among the latest"
+        "A hold's id, an idempotency key, or a customer's email, in full. References are found among the latest"
         " 100,000 holds, in chosen dates, or behind the customer's email."
     )
     resource_classes = (HoldExport,)
@@ -76,7 +76,7 @@ class HoldAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
 
     @admin.display(description="state")
     def state(self, hold: Hold) -> str:
-        """Say where it stands now: one that has run out holds nothing, though its row may still say open."""
+        """Return the status now: an expired hold holds nothing, though its row may still say open."""
         if hold.status == HoldStatus.OPEN and hold.expires_at <= timezone.now():
             return "Expired (not yet settled)"
         return HoldStatus(hold.status).label

@@ -1,7 +1,7 @@
-"""Look-ups across customers for support, who has a reference and no name.
+"""Look-ups over all customers, for support staff who have a reference and no customer.
 
-The ledger's indexes begin with the customer, so that they cost charging nothing more. A look-up therefore asks them
-once for each customer: some microseconds a customer, however long the ledger is.
+The ledger's indexes begin with the customer, which keeps charges cheap. A look-up therefore asks them once for each
+customer: some microseconds a customer, however long the ledger is.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _HOLDS = f"""SELECT found.id {
 
 
 def entries_with_reference(reference: str, customers: Collection[int] | None) -> list[int]:
-    """Find entries by their reference, of these customers or of all."""
+    """Return the ids of entries with this reference, of these customers or of all."""
     return [entry_id for entry_id, _ in _rows(_ENTRIES, reference, customers)]
 
 
 def charges_with_reference(reference: str, customers: Collection[int] | None) -> list[int]:
-    """Find requests by the reference of the debit that each paid for itself (its request id when it had none)."""
+    """Return the ids of requests by the reference of the debit that each paid for itself (its request id if none)."""
     return [charge_id for _, charge_id in _rows(_ENTRIES, reference, customers) if charge_id is not None]
 
 
 def holds_with_key(key: str, customers: Collection[int] | None) -> list[int]:
-    """Find holds by the key they were opened under."""
+    """Return the ids of holds by the key under which they were opened."""
     return [hold_id for (hold_id,) in _rows(_HOLDS, key, customers)]
 
 

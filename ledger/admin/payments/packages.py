@@ -12,7 +12,7 @@ from ledger.models import TopUpPackage
 
 @admin.register(TopUpPackage)
 class TopUpPackageAdmin(BackOfficeAdmin):
-    """What was bought keeps its terms: changing a package changes later purchases alone."""
+    """Purchases keep their terms: changing a package changes later purchases alone."""
 
     list_display = ("code", "name", "shown_credits", "shown_price", "is_active")
     list_filter = ("is_active", "currency")

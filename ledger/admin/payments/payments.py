@@ -1,4 +1,4 @@
-"""Payments, to be looked at, and a button that asks the provider what became of one."""
+"""Payments, read-only, and a button that asks the provider about one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PaymentStateFilter(ConditionFilter):
 
 
 class ProviderFilter(ConditionFilter):
-    """The providers that there are, rather than those that any payment names: that would read all of them."""
+    """The configured providers, rather than those that payments name: that would read every payment."""
 
     title = parameter_name = "provider"
 
@@ -64,7 +64,7 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     dates_rise_with_ids = True
     search_fields = ("idempotency_key",)
     search_help_text = (
-        "A payment's id, or the provider's or our name for it there, or a customer's email: all of it. Idempotency"
+        "A payment's id, its id or our key at the provider, or a customer's email, in full. Idempotency"
         " keys are found among the latest 100,000 payments, in chosen dates, or behind the customer's email."
     )
     ordering = ("-id",)
@@ -73,7 +73,7 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
         "shown_owed",
         "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "paid_with",
         "failure_code", "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt",
-        "idempotency_key", "learnt",
+        "idempotency_key", "shown_outcomes",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -99,10 +99,10 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
 
     @admin.display(description="receipt")
     def receipt(self, payment: Payment) -> str:
-        told = Notice.objects.of(payment.user_id).filter(type__in=RECEIPT_TYPES, key=str(payment.pk)).first()
-        if told is None or told.subject is None:
+        notice = Notice.objects.of(payment.user_id).filter(type__in=RECEIPT_TYPES, key=str(payment.pk)).first()
+        if notice is None or notice.subject is None:
             return NOTHING
-        return "to be sent" if told.emailed_at is None else f"sent {told.emailed_at:%Y-%m-%d %H:%M:%S}"
+        return "to be sent" if notice.emailed_at is None else f"sent {notice.emailed_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="credits owed")
     def shown_owed(self, payment: Payment) -> str:
@@ -111,15 +111,15 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     @admin.display(description="disputes")
     def taken_back(self, payment: Payment) -> str:
         disputes = payment.disputes.order_by("pk")
-        said = [f"{shown_money(one.amount_minor, payment.currency)} ({one.status})" for one in disputes]
-        return ", ".join(said) or NOTHING
+        lines = [f"{shown_money(one.amount_minor, payment.currency)} ({one.status})" for one in disputes]
+        return ", ".join(lines) or NOTHING
 
     @admin.display(description="entry")
     def shown_entry(self, payment: Payment) -> str:
         return NOTHING if payment.entry_id is None else page_link("ledger_entry", payment.entry_id, payment.entry_id)
 
-    @admin.display(description="what was learnt")
-    def learnt(self, payment: Payment) -> SafeString:
+    @admin.display(description="outcomes")
+    def shown_outcomes(self, payment: Payment) -> SafeString:
         outcomes = payment.outcomes.order_by("pk")[:100]
         lines = (
             (one.created_at.strftime("%Y-%m-%d %H:%M:%S"), one.outcome, one.source, one.detail) for one in outcomes

@@ -1,4 +1,4 @@
-"""Asking the provider what became of a payment that is under way."""
+"""Asking the provider about an open payment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ledger.services.payments.settling import settle_payment
 
 
 class Settle(CustomerAction[Payment]):
-    """Done twice, it does nothing more."""
+    """Repeating it does nothing more."""
 
     name = path = "settle"
     permission, needs_view = "ledger.settle_payment", True
@@ -31,7 +31,7 @@ class Settle(CustomerAction[Payment]):
         payment = self.target
         amount, state = shown_money(payment.amount_minor, payment.currency), payment.get_state_display().lower()
         return (
-            f"{payment.user} was to pay {amount}; the payment is {state}. The provider is asked what became of it. If "
+            f"{payment.user} was to pay {amount}; the payment is {state}. The provider is asked for its outcome. If "
             "it has the money, the credits are given; nothing is charged by asking."
         )
 

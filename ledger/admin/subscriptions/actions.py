@@ -1,4 +1,4 @@
-"""Starting, changing, pausing, resuming and canceling a customer's subscription: one change on record."""
+"""Starting, changing, pausing, resuming and canceling a customer's subscription: each is one recorded change."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ledger.services.subscriptions.changes import Done
 from ledger.services.subscriptions.renewals import current_subscription_of
 
 
-def said_of(change: SubscriptionChange) -> str:
-    """Tell in a few words what a change did."""
+def description_of(change: SubscriptionChange) -> str:
+    """Return a short description of a change."""
     plan = f"{change.plan} ({change.get_billing_interval_display().lower()})"
     match change.kind:
         case SubscriptionChangeKind.START:
@@ -41,14 +41,14 @@ def said_of(change: SubscriptionChange) -> str:
 
 
 class SubscriptionAction(LedgerAction[Done]):
-    """One thing that staff may do to a customer's subscription; its page is told from its sisters' by `name`."""
+    """One action of staff on a customer's subscription; `name` distinguishes its page from the others."""
 
     form_class: ClassVar[type[OnceForm]] = ReasonForm
 
     @classmethod
     @abstractmethod
     def suits(cls, subscription: Subscription | None) -> bool:
-        """Tell whether there is anything to do so to: the link is shown then."""
+        """Return whether the action fits the state of the subscription: the link is shown then."""
 
     @classmethod
     def url(cls, target: User) -> str:
@@ -79,13 +79,13 @@ class SubscriptionAction(LedgerAction[Done]):
     def history(self, done: Done) -> list[tuple[Model, str]]:
         change = done.change
         return [
-            (change, f"{said_of(change)}: {change.note}"),
-            # Whoever may see people sees their history, and not for that reason plans and reasons.
+            (change, f"{description_of(change)}: {change.note}"),
+            # Staff who may see people see their history, which therefore has no plans and reasons.
             (self.target, f"{self.title}: change of subscription {change.pk}."),
         ]
 
     def said(self, done: Done) -> str:
-        return said_of(done.change)
+        return description_of(done.change)
 
 
 class Start(SubscriptionAction):
@@ -108,7 +108,7 @@ class ChangePlan(SubscriptionAction):
 
     @classmethod
     def suits(cls, subscription: Subscription | None) -> bool:
-        return _goes_on(subscription)
+        return _is_running(subscription)
 
     def initial(self) -> dict[str, Any]:
         subscription = self.subscription()
@@ -128,7 +128,7 @@ class Pause(SubscriptionAction):
 
     @classmethod
     def suits(cls, subscription: Subscription | None) -> bool:
-        return _goes_on(subscription)
+        return _is_running(subscription)
 
     def perform(self, asked: dict[str, Any], **once: Any) -> Done:
         return actions.pause_subscription(note=asked["note"], **once)
@@ -165,7 +165,7 @@ ACTIONS: dict[str, type[SubscriptionAction]] = {
 
 
 def links_for(subscription: Subscription | None, viewer: Any, customer: User) -> Links:
-    """Return the address and label of what this person may do to a customer's subscription now."""
+    """Return the address and label of each action that this viewer may do to a customer's subscription now."""
     return [
         (action.url(customer), action.title)
         for action in ACTIONS.values()
@@ -175,7 +175,7 @@ def links_for(subscription: Subscription | None, viewer: Any, customer: User) ->
 
 def _consequences(done: Done, latest_grant: int, before: Decimal, after: Decimal) -> Lines:
     change, subscription = done.change, done.change.subscription
-    lines = [("What", said_of(change)), ("State after", subscription.get_status_display())]
+    lines = [("What", description_of(change)), ("State after", subscription.get_status_display())]
     for grant in Grant.objects.of(subscription.user_id).filter(pk__gt=latest_grant, expired=0).order_by("pk"):
         until = "that stay" if grant.expires_at is None else f"until {shown_at(grant.expires_at)}"
         lines.append(("Credits now", f"{shown(grant.amount)} {until}"))
@@ -189,7 +189,7 @@ def _consequences(done: Done, latest_grant: int, before: Decimal, after: Decimal
     ]
 
 
-def _goes_on(subscription: Subscription | None) -> bool:
+def _is_running(subscription: Subscription | None) -> bool:
     return (
         subscription is not None
         and subscription.anchor_at is not None

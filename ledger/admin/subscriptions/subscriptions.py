@@ -1,4 +1,4 @@
-"""Subscriptions with what they brought and who changed them, to be looked at; buttons do the rest."""
+"""Subscriptions, read-only, with their credits and who changed them; buttons change them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.subscriptions.actions import links_for, said_of
+from ledger.admin.subscriptions.actions import description_of, links_for
 from ledger.models import SubscriptionChange, SubscriptionPeriod
 
 MOST_SHOWN = 100  # of a subscription's periods and changes; their own lists have all
@@ -31,21 +31,21 @@ else:
     TabularInline = admin.TabularInline
 
 
-def entries_of(row: SubscriptionPeriod | SubscriptionChange) -> str:
-    """Link the entries that something brought, those that end first before those that stay longer."""
+def entry_links(row: SubscriptionPeriod | SubscriptionChange) -> str:
+    """Return links to the entries of a period or change, those that end first before those that stay longer."""
     entries = [(page_link("ledger_entry", pk, f"#{pk}"),) for pk in (row.entry_id, row.kept_entry_id) if pk is not None]
     return format_html_join(", ", "{}", entries) or NOTHING
 
 
 class _History(TabularInline):
-    """Rows that nobody edits, newest first."""
+    """Read-only rows, newest first."""
 
     extra = 0
     can_delete = False
     ordering = ("-id",)
 
     def latest(self, request: HttpRequest) -> QuerySet[Any]:
-        """Select the newest rows of the subscription that is looked at, as many as are shown."""
+        """Return the newest rows of the shown subscription, at most as many as are shown."""
         match = request.resolver_match
         subscription_id = unquote(str(match.kwargs["object_id"])) if match is not None else None
         newest = self.model._default_manager.filter(subscription_id=subscription_id).order_by("-pk")
@@ -63,7 +63,7 @@ class _History(TabularInline):
 
     @admin.display(description="entries")
     def entries(self, row: SubscriptionPeriod | SubscriptionChange) -> str:
-        return entries_of(row)
+        return entry_links(row)
 
 
 class PeriodHistory(_History):
@@ -87,7 +87,7 @@ class ChangeHistory(_History):
 
     @admin.display(description="what")
     def what(self, change: SubscriptionChange) -> str:
-        return said_of(change)
+        return description_of(change)
 
     @admin.display(description="by")
     def who(self, change: SubscriptionChange) -> str:
@@ -109,7 +109,7 @@ class SubscriptionExport(CustomersExport):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(Exportable, ByDate, OfCustomers, ReadOnlyAdmin):
-    """Subscriptions as they were last settled: a charge, the customer, or `renew_subscriptions` begins a due period."""
+    """Subscriptions as last settled: a charge, the customer, or `renew_subscriptions` begins a due period."""
 
     list_display = ("id", "user", "plan", "status", "billing_interval", "credits_a_period", "current_period_end")
     list_select_related = ("user", "plan")
@@ -166,7 +166,7 @@ class SubscriptionAdmin(Exportable, ByDate, OfCustomers, ReadOnlyAdmin):
 
 @admin.register(SubscriptionChange)
 class SubscriptionChangeAdmin(OfCustomers, ReadOnlyAdmin):
-    """Who did what to which subscription, when and why: for ever."""
+    """Who did what to which subscription, when and why; kept for ever."""
 
     list_display = ("created_at", "customer", "what", "effective_at", "note", "actor")
     list_select_related = ("user", "actor", "plan")
@@ -185,7 +185,7 @@ class SubscriptionChangeAdmin(OfCustomers, ReadOnlyAdmin):
 
     @admin.display(description="what")
     def what(self, change: SubscriptionChange) -> str:
-        return said_of(change)
+        return description_of(change)
 
     @admin.display(description="credits")
     def shown_credits(self, change: SubscriptionChange) -> str:
@@ -193,4 +193,4 @@ class SubscriptionChangeAdmin(OfCustomers, ReadOnlyAdmin):
 
     @admin.display(description="entries")
     def entries(self, change: SubscriptionChange) -> str:
-        return entries_of(change)
+        return entry_links(change)

@@ -1,4 +1,4 @@
-"""Freezing a customer's balance and setting its overdraft limit: one change of terms."""
+"""Freezing a customer's balance and setting its overdraft limit: each is one recorded change of terms."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ledger.selectors import CreditBalance, SpendingTerms, balance_of, terms_of
 from ledger.services.controls import Changed, freeze_balance, set_overdraft_limit, unfreeze_balance
 
 
-def said_of(change: TermsChange) -> str:
-    """Tell in a few words what a change did."""
+def description_of(change: TermsChange) -> str:
+    """Return a short description of a change."""
     match change.kind:
         case TermsKind.FREEZE:
             return "Froze the balance"
@@ -30,7 +30,7 @@ def said_of(change: TermsChange) -> str:
 
 
 class TermsAction(LedgerAction[Changed]):
-    """One thing that staff may do to the terms of a balance."""
+    """One action of staff on the terms of a balance."""
 
     @abstractmethod
     def lines(self, before: SpendingTerms, after: SpendingTerms, credits: CreditBalance) -> Lines:
@@ -55,17 +55,17 @@ class TermsAction(LedgerAction[Changed]):
     def history(self, done: Changed) -> list[tuple[Model, str]]:
         change = done.change
         return [
-            (change, f"{said_of(change)}: {change.note}"),
-            # Whoever may see people sees their history, and not for that reason limits and reasons.
+            (change, f"{description_of(change)}: {change.note}"),
+            # Staff who may see people see their history, which therefore has no limits and reasons.
             (self.target, f"{change.get_kind_display()}: change of terms {change.pk}."),
         ]
 
     def said(self, done: Changed) -> str:
-        return said_of(done.change)
+        return description_of(done.change)
 
 
 class Freeze(TermsAction):
-    """Freezing a balance, or ending that, whichever it is that can be done."""
+    """Freeze or unfreeze a balance, whichever is possible."""
 
     name = path = "freeze"
     permission = "ledger.freeze_balance"

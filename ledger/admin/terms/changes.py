@@ -1,4 +1,4 @@
-"""Changes of the terms on which customers may spend, to be looked at."""
+"""Changes of the terms on which customers may spend, read-only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from django.contrib import admin
 from config.backoffice.filters import CustomerFilter
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.terms.actions import said_of
+from ledger.admin.terms.actions import description_of
 from ledger.models import TermsChange
 
 
 @admin.register(TermsChange)
 class TermsChangeAdmin(OfCustomers, ReadOnlyAdmin):
-    """Who froze a balance or gave an overdraft, when and why: for ever."""
+    """Who froze a balance or set an overdraft limit, when and why; kept for ever."""
 
     list_display = ("created_at", "customer", "what", "reason", "actor")
     list_select_related = ("user", "actor")
@@ -25,7 +25,7 @@ class TermsChangeAdmin(OfCustomers, ReadOnlyAdmin):
 
     @admin.display(description="what")
     def what(self, change: TermsChange) -> str:
-        return said_of(change)
+        return description_of(change)
 
     @admin.display(description="reason")
     def reason(self, change: TermsChange) -> str:
