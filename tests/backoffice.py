@@ -1,4 +1,4 @@
-"""Staff who have signed in to the back office, and what its pages are."""
+"""Staff who have signed in to the back office, and its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.cluster`): a PostgreSQL of its own for each run that names no other.
+"""A pytest plugin (`-p tests.cluster`): a temporary PostgreSQL for each run without DATABASE_URL.
 
 It sets DATABASE_URL and DATABASE_OWNER_URL before pytest-django reads the settings, so workers of pytest-xdist
 inherit them and start nothing. The process that started the server removes it; what a killed run left behind,

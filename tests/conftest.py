@@ -1,4 +1,4 @@
-"""What every test gets: the database as the application sees it, and a way to empty it that production lacks."""
+"""Fixtures of every test: the database with the application's rights, and a way to empty it that production lacks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from usage.services.partitions import ensure_partition
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment, django_db_modify_db_settings, django_db_blocker) -> Iterator[None]:
-    """Make the test database through the owner's alias, which no test asks for and the application's mirrors."""
+    """Create the test database through the owner's alias, which the application's alias mirrors."""
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default", "owner"}, serialized_aliases=set())
         # Its work is done; Django never empties the tables of an alias that mirrors another one.
         connections["default"].settings_dict["TEST"]["MIRROR"] = None
-        ensure_partition(timezone.now())  # once, and not by the first charge of each test that is rolled back
-    # For `transaction=True` tests, whichever aliases of the one database they name.
+        ensure_partition(timezone.now())  # once, instead of at the first charge of each rolled-back test
+    # For `transaction=True` tests, with any alias of the one database.
     emptying, original = Emptying(owner_connection), TransactionTestCase._fixture_teardown
     TransactionTestCase._fixture_teardown = lambda _case: emptying.empty()  # type: ignore[method-assign]
     yield
@@ -47,7 +47,7 @@ def _quick_passwords(settings: object) -> None:
 
 @pytest.fixture(autouse=True)
 def _new_minute() -> None:
-    """Start each test with no call counted against anybody."""
+    """Start each test without counted calls."""
     windows.forget()
 
 
@@ -66,7 +66,7 @@ def owner_connection(**options: object) -> psycopg.Connection:
 
 @pytest.fixture
 def owner(db: None) -> Iterator[psycopg.Connection]:
-    """The owner's connection, for what the database refuses even to the owner; nothing of it is kept."""
+    """Yield the owner's connection, for what the database refuses even to the owner; changes are rolled back."""
     connection = owner_connection()
     yield connection
     connection.rollback()
@@ -82,14 +82,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of every later search for garbage: thousands of classes take long to visit."""
+    """Exclude imported objects from garbage collection: thousands of classes take long to visit."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _static_files_found_once() -> Iterator[None]:
-    """Look through the static files once: every test client makes its own middleware, and WhiteNoise looks for each."""
+    """Scan the static files once: every test client creates its own middleware, and WhiteNoise scans for each."""
     found: dict[str, object] = {}
     look = WhiteNoiseMiddleware.add_files_from_finders
 

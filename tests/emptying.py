@@ -8,7 +8,7 @@ import psycopg
 from django.db import connection as application
 from psycopg import sql
 
-# What migrations write and no test changes: it stays, and need not be written again after each test.
+# Written by migrations and changed by no test: these tables are not emptied.
 KEPT = ("django_content_type", "auth_permission")
 
 _GUARDS = """
@@ -18,7 +18,7 @@ _GUARDS = """
 
 
 def skips_triggers(owner: psycopg.Connection) -> bool:
-    """Let the session skip all triggers, where the server allows the owner to: `tests.cluster` starts one that does.
+    """Let the session skip all triggers; return False if the server does not allow it (one of `tests.cluster` does).
 
     To switch triggers off by ALTER TABLE, table by table, takes many times as long.
     """
@@ -44,7 +44,7 @@ class Emptying:
     def empty(self) -> None:
         try:
             self._empty()
-        except psycopg.OperationalError:  # the test has ended every session
+        except psycopg.OperationalError:  # the test has closed every connection
             self.close()
             self._empty()
 
@@ -87,7 +87,7 @@ class Emptying:
 
 
 def _truncating(tables: Sequence[sql.Identifier]) -> sql.Composed:
-    """Truncate, and never delete: what tests that were rolled back left in the files has to go, too.
+    """Return a TRUNCATE, not a DELETE: remains of rolled-back tests in the files must go, too.
 
     Tests that count the pages which a call reads find them all.
     """

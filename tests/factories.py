@@ -35,7 +35,7 @@ class UserFactory(factory.django.DjangoModelFactory[User]):
 
 
 class StaffFactory(UserFactory):
-    """Somebody of the company who may sign in to the back office."""
+    """A member of staff who may sign in to the back office."""
 
     email = factory.Sequence(lambda number: f"staff{number}@example.com")
     is_staff = True
@@ -58,7 +58,7 @@ class ApiKeyFactory(factory.Factory[IssuedKey]):
 
 
 class ServiceKeyFactory(factory.Factory[IssuedKey]):
-    """A new key of one of the company's gateways."""
+    """A new service key of one of the company's gateways."""
 
     class Meta:
         model = IssuedKey
@@ -97,14 +97,14 @@ class SubscriptionFactory(factory.django.DjangoModelFactory[Subscription]):
 
 
 def delete_people(users: QuerySet[User]) -> None:
-    """Delete people who have done nothing yet; `.delete()` would ask for the record of staff, which only grows."""
+    """Delete people without any rows; `.delete()` would query the staff log, which only grows."""
     for model in (SpentRefreshToken, TokenFamily, SignInPlace):
         model.objects.filter(user__in=users).delete()
     users._raw_delete(users.db)
 
 
 def give(user: User, credits: Decimal | int | str) -> Entry:
-    """Grant a customer so many credits; each call is another grant."""
+    """Grant credits to a customer; each call is another grant."""
     return grant_credits(
         user_id=user.pk,
         amount=Decimal(credits),
@@ -115,7 +115,7 @@ def give(user: User, credits: Decimal | int | str) -> Entry:
 
 
 def customer_with(credits: Decimal | int | str, **fields: Any) -> User:
-    """Make a customer who was granted so many credits."""
+    """Create a customer with this grant of credits."""
     user = UserFactory(**fields)
     give(user, credits)
     return user

@@ -1,4 +1,4 @@
-"""Customers of whom the database refuses to write anything to a table, as the owner can make it."""
+"""Customers whose rows in a table the database refuses to write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg import sql
 from accounts.models import User
 from tests.conftest import owner_connection
 
-REFUSED, TIMED_OUT, LOCKED = "P0001", "57014", "55P03"  # a mistake; statement_timeout; lock_timeout
+REFUSED, TIMED_OUT, LOCKED = "P0001", "57014", "55P03"  # a bug; statement_timeout; lock_timeout
 
 _FUNCTION = """
     CREATE OR REPLACE FUNCTION broken_for_a_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -26,7 +26,7 @@ _MEND = ("DROP TRIGGER broken ON {table}", "DROP FUNCTION broken_for_a_test()")
 
 @contextmanager
 def failing(user: User, table: str, *, sqlstate: str = REFUSED) -> Iterator[None]:
-    """Refuse every insert and update of this customer's rows of the table while the block runs, by this SQLSTATE."""
+    """Refuse every insert and update of this customer's rows of the table during the block, with this SQLSTATE."""
     names = {"table": sql.Identifier(table), "state": sql.Literal(sqlstate), "user": sql.Literal(user.pk)}
     with owner_connection(autocommit=True) as owner:
         for statement in _BREAK:

@@ -1,4 +1,4 @@
-"""Data that all tests of a module share: made before the first of them, rolled back after the last."""
+"""Data that all tests of a module share: created before the first test, rolled back after the last."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Data = TypeVar("Data")
 
 
 def quick_passwords() -> override_settings:
-    """Hash passwords as single tests do: settings of one test do not yet apply to the fixtures of its module."""
+    """Hash passwords as single tests do: settings of a test do not apply to the fixtures of its module."""
     return override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 
 
 @contextmanager
 def as_owner() -> Iterator[BaseDatabaseWrapper]:
-    """Let Django speak as the role that owns the tables, which can take the guards down, while the block runs."""
+    """Run the block as the role that owns the tables, which can disable triggers."""
     usual = connections["default"]
     owner = connections.create_connection("owner")
     owner.alias = "default"
@@ -34,13 +34,13 @@ def as_owner() -> Iterator[BaseDatabaseWrapper]:
 
 
 def module_data(blocker: DjangoDbBlocker, make: Callable[[], Data]) -> Iterator[Data]:
-    """Make data in a transaction around all tests of a module; each test runs in a savepoint of it.
+    """Create data in a transaction around all tests of a module; each test runs in a savepoint of it.
 
     The fixture whose body this is depends on `django_db_setup`. No test of the module may commit (`transaction=True`):
     it would wait forever for the locks of this transaction.
     """
     outermost = transaction.atomic()
-    outermost._from_testcase = True  # as Django's own TestCase: durable transactions are part of this one
+    outermost._from_testcase = True  # as in Django's TestCase: durable transactions are part of this one
     with blocker.unblock():
         outermost.__enter__()
     try:

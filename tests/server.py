@@ -40,7 +40,7 @@ class Server:
         )
 
     def kill(self) -> None:
-        """End the server and all of its workers at once, as a power failure would."""
+        """Kill the server and all of its workers at once, as a power failure would."""
         os.killpg(self.process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Server:
@@ -59,7 +59,7 @@ class Server:
     def call(
         self, method: str, route: str, body: Any = None, timeout: float = 30, **headers: str
     ) -> tuple[int, bytes, HTTPMessage]:
-        """Make one call on a connection of its own; answers status, body and headers."""
+        """Make one call on its own connection; return status, body and headers."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         if self.uds:
             connection.sock = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""What `make quick` leaves out: the files of which each takes seconds, by what makes them slow.
+"""Test files that `make quick` leaves out: each takes seconds, grouped by the reason.
 
 `make test` and `make check` run them all.
 """

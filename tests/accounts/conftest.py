@@ -1,4 +1,4 @@
-"""A hasher that counts, a client, and one moment for tests that need none in particular."""
+"""A hasher that counts, a client, and a fixed time for tests that need no particular one."""
 
 from __future__ import annotations
 

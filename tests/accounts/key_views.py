@@ -1,4 +1,4 @@
-"""A URLconf of two views that want a key, as later apps will write them."""
+"""A URLconf of two views that require an API key."""
 
 from __future__ import annotations
 

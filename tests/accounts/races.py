@@ -1,4 +1,4 @@
-"""Many callers at the same moment, each on a connection of its own."""
+"""Many concurrent callers, each on its own connection."""
 
 from __future__ import annotations
 

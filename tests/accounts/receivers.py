@@ -1,4 +1,4 @@
-"""Receivers of webhooks: real HTTP servers in threads, which answer as they are told."""
+"""Receivers of webhooks: real HTTP servers in threads, with responses that tests choose."""
 
 from __future__ import annotations
 

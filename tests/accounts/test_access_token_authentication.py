@@ -1,4 +1,4 @@
-"""What comes in `Authorization`, tried on a view that wants a person."""
+"""The header `Authorization`, on a view that requires a person."""
 
 import datetime as dt
 
@@ -14,7 +14,7 @@ from accounts.tokens import fingerprint_of
 from tests.factories import PASSWORD, UserFactory, delete_people
 
 pytestmark = pytest.mark.django_db
-LONG = {"current_password": PASSWORD, "new_password": ""}  # a 400 tells that the caller was let in
+LONG = {"current_password": PASSWORD, "new_password": ""}  # a 400 shows that the caller was authenticated
 
 
 @pytest.fixture

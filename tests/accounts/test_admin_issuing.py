@@ -1,4 +1,4 @@
-"""Issuing API keys in the back office: each is shown once, on one page, and is nowhere else."""
+"""Issuing API keys in the back office: each is shown once, on one page only."""
 
 import datetime as dt
 import logging

@@ -1,4 +1,4 @@
-"""The limits of an API key in the back office: on a page of their own, and on record."""
+"""The limits of an API key in the back office: on their own page, and in the staff log."""
 
 from decimal import Decimal
 

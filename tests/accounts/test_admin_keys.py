@@ -1,4 +1,4 @@
-"""API keys in the back office: recognised, and withdrawn after a second thought."""
+"""API keys in the back office: found, and revoked after a confirmation."""
 
 import datetime as dt
 

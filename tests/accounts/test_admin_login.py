@@ -1,4 +1,4 @@
-"""The back office's sign-in form, which Django's `authenticate` and our backend serve."""
+"""The back office's sign-in form, which uses Django's `authenticate` and our backend."""
 
 import pytest
 from asgiref.sync import async_to_sync

@@ -1,4 +1,4 @@
-"""People in the back office: found, entered, changed; nobody gives themselves rights."""
+"""People in the back office: found, created, changed; staff cannot grant themselves rights."""
 
 import pytest
 from django.contrib.admin.models import LogEntry

@@ -1,4 +1,4 @@
-"""A sign-in to the back office ends by itself: after half an hour without a page, and after twelve hours."""
+"""A session of the back office expires after half an hour without a page, and after twelve hours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The back office's notices and webhooks: seen, sent again, and no secret shown."""
+"""Notices and webhooks in the back office: shown without secrets, and sent again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes in `X-API-KEY`, tried on views that want a key."""
+"""The header `X-API-KEY`, on views that require a key."""
 
 import datetime as dt
 

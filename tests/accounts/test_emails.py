@@ -1,4 +1,4 @@
-"""Addresses and names: what is taken, and that one mailbox is one account however its domain is written."""
+"""Addresses and names: which are accepted, and that every spelling of a domain is one account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who signed in before is let in beside any number of guesses: from a known address, by a known browser."""
+"""Known addresses and known browsers can sign in despite any number of guesses from elsewhere."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_device_is_unknown_once_the_password_has_changed(alice, now):
     assert device_of(token, User.objects.get(pk=alice.pk)) == ""
 
 
-# --- The command, and telling the owner ------------------------------------------------------------------
+# --- The command, and notifying the owner ----------------------------------------------------------------
 
 
 def test_unlock_lets_a_person_sign_in_again(alice, now):

@@ -1,4 +1,4 @@
-"""Notices: a customer is told each thing once, with the thing itself, and by email at least once."""
+"""Notices: each is written once, with its event, and sent by email at least once."""
 
 from __future__ import annotations
 

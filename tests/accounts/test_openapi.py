@@ -1,4 +1,4 @@
-"""What the API's document says of `/auth`."""
+"""The OpenAPI document of `/auth`."""
 
 import pytest
 

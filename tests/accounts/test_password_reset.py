@@ -1,4 +1,4 @@
-"""A link that sets a new password: sent by staff, used once within an hour by who reads the account's mail."""
+"""A link to set a new password: sent by staff, used once within an hour by the reader of the account's mail."""
 
 from __future__ import annotations
 

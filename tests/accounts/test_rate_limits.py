@@ -1,4 +1,4 @@
-"""Keys and accounts that may call less often, or more often, than the site lets everybody."""
+"""Keys and accounts whose limit of calls differs from the site's default."""
 
 import time
 
@@ -86,7 +86,7 @@ def test_a_service_key_is_limited_only_when_it_was_given_a_limit(settings):
     settings.RATE_LIMIT_PER_KEY = settings.RATE_LIMIT_PER_ADDRESS = 1
     limited, unlimited = key_with(2, ServiceKeyFactory), key_with(None, ServiceKeyFactory)
 
-    assert statuses(unlimited, SUMMARY, 3) == [403] * 3  # it has no account to read; that it may call is the point
+    assert statuses(unlimited, SUMMARY, 3) == [403] * 3  # it has no account to read, but the call passes the limit
     assert "X-RateLimit-Limit" not in unlimited.get(SUMMARY).headers
     assert statuses(limited, SUMMARY, 3) == [403, 403, 429]
 
@@ -138,7 +138,7 @@ def test_calls_at_once_never_pass_more_often_than_the_keys_own_limit():
         return statuses(APIClient(headers={"X-API-KEY": issued.raw}), SUMMARY, 6)
 
     answered = [status for each in at_once(8, call) for status in each]
-    windows.forget()  # as another process would begin, knowing nothing of what this one has let pass
+    windows.forget()  # as in a new process, which does not know the calls of this one
     later = call()
 
     assert (answered.count(200), answered.count(429)) == (20, 28)

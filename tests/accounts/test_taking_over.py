@@ -1,4 +1,4 @@
-"""Nobody takes an account over in silence: emails and passwords are permissions, and their owners are told."""
+"""No account is taken over unnoticed: changing emails and passwords needs permissions, and owners are notified."""
 
 from __future__ import annotations
 

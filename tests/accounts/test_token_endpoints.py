@@ -1,4 +1,4 @@
-"""`/auth/refresh` and `/auth/logout`: what the services decide, as HTTP says it."""
+"""`/auth/refresh` and `/auth/logout`: results of the services over HTTP."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""Claiming deliveries, and noting what came of them."""
+"""Claiming deliveries and recording their attempts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def note(prepared, answer, now=NOW):
 
 
 def try_once(answer, now):
-    """Try what is due."""
+    """Try the due deliveries once."""
     for prepared in claim_deliveries(now=now, most=100):
         note(prepared, answer, now)
 
@@ -250,7 +250,7 @@ def test_deliveries_go_after_thirty_days_with_what_was_kept_for_them_alone(alice
     assert removed == [0, 3]
     assert not WebhookAttempt.objects.exists()
     assert list(WebhookEndpoint.objects.all()) == [endpoint]
-    assert [notice.type for notice in Notice.objects.all()] == ["balance.low"]  # and so it is not told again
+    assert [notice.type for notice in Notice.objects.all()] == ["balance.low"]  # so the notice is not written again
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""Hosts of webhooks are looked up in time, whatever the name servers of customers do."""
+"""Hosts of webhooks are looked up within a deadline, even if name servers do not respond."""
 
 from __future__ import annotations
 

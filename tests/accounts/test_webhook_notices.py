@@ -1,4 +1,4 @@
-"""Emails about webhooks are the company's: no stranger gets their words into one, nor many of them sent."""
+"""Emails about webhooks come from the company: strangers cannot put text into one, nor cause many of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One POST to a webhook: only to addresses that were checked, only in time, and nowhere else."""
+"""One POST to a webhook: only to checked addresses, and within a time limit."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_a_body_that_is_endless_is_read_no_further_than_64_kib():
 
     assert outcome.is_success
     assert len(outcome.start) == 1024
-    assert sum(read) < 100 * MOST_ANSWER_BYTES  # what the sockets between hold
+    assert sum(read) < 100 * MOST_ANSWER_BYTES  # what the sockets in between buffer
 
 
 @pytest.mark.parametrize("text", [b"hello\r\n\r\n", b"HTTP/1.1 two hundred\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n" * 500])

@@ -1,4 +1,4 @@
-"""Clients on the test-only URLconf; every test starts with nothing counted."""
+"""Clients on the test-only URLconf; every test starts without counted calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the database reads for a call: every statement of it explained, in the way in which it is run.
+"""How much the database reads for a call: each of its statements is explained as it is run.
 
 What `run_prepared` runs is prepared, and explained under a generic plan; Django's own cursors send the values in the
 text of a statement, so each is planned for its values.
@@ -73,7 +73,7 @@ def _read(statement: str, values: Sequence[Any] | Mapping[str, Any] | None, *, p
 def _explain(
     cursor: psycopg.ClientCursor[Any], statement: str, values: Sequence[Any] | Mapping[str, Any], *, prepare: bool
 ) -> dict[str, Any]:
-    cursor.execute("SAVEPOINT explaining")  # what is done the first time must not be there the second
+    cursor.execute("SAVEPOINT explaining")  # effects of the first run must not be visible to the second
     execute = _prepared(cursor, statement, values) if prepare else cursor.mogrify(statement, values or None)
     cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {execute}".encode())
     ((answer,),) = cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Runs `manage.py` many times, each in a fork of one process that has loaded Django and read no settings yet.
+"""Run `manage.py` many times, each in a fork of a process that has loaded Django but no settings.
 
 A process of its own for each run would load Django each time, which takes ten times as long as what is tested.
 """

@@ -1,4 +1,4 @@
-"""What is called all day: for each call, what it needs to have happened before, and how much it may read."""
+"""Hot calls: for each, its preconditions and how much it may read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from usage.services.holding import AskedCapture, AskedHold, capture_hold, hold_f
 from usage.windows import start_of_period
 
 MOST_BUFFERS = 200
-MOST_SUMS = 60 * 4  # a sum for each day and endpoint: what they take does not grow with the requests
+MOST_SUMS = 60 * 4  # a sum for each day and endpoint: does not grow with the requests
 MOST_PER_REQUEST = 25  # of those that come in batches: a dozen index entries are made for each
 REQUESTS_A_BUFFER = 30  # in the table and its index together
 
@@ -154,7 +154,7 @@ def partly_refunded(account: Account) -> Any:
 
 
 def reported(account: Account) -> Any:
-    """Twenty, some of them known, some late, some by the key and some for the customer."""
+    """Report twenty events, some known, some late, some by the key and some for the customer."""
     subjects = (account.limited_key, str(account.id))
     events = [
         Event(
@@ -170,7 +170,7 @@ def reported(account: Account) -> Any:
 
 
 def a_month_ago(_: Account) -> None:
-    """Let the count of the limited key have begun in another period, and nothing have been added since."""
+    """Move the count of the limited key to another period, without calls since."""
     with connections["default"].cursor() as cursor:
         cursor.execute("UPDATE usage_keyspending SET (began_on, counted_on) = (began_on - 62, counted_on - 62)")
 
@@ -184,10 +184,10 @@ def verified_without_limit(account: Account) -> Any:
 
 
 def limited_now(account: Account) -> None:
-    """Give a limit to a key that had none: what it has spent is counted here."""
+    """Give a limit to a key that had none, which counts what it has spent."""
     with connections["default"].cursor() as cursor:
         cursor.execute("UPDATE accounts_apikey SET spending_limit = 1000 WHERE key_hash = %s", [hash_of(account.key)])
-        cursor.execute("SELECT usage_count_key(%s)", [hash_of(account.key)])  # as the trigger does, which is off here
+        cursor.execute("SELECT usage_count_key(%s)", [hash_of(account.key)])  # as the disabled trigger does
 
 
 def spent(account: Account) -> Any:
@@ -290,6 +290,6 @@ CALLS = {
     "spending of a key": Call(spent),
 }
 
-# Where no statistics have heard of debits, PostgreSQL expects a handful and sorts them all, until autovacuum has
+# Without statistics about debits, PostgreSQL expects a handful and sorts them all, until autovacuum has
 # looked: a minute after the first charges.
 UNKNOWN_TO_THE_YOUNG = {"ledger, debits", "ledger, printed, count of debits"}

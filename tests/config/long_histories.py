@@ -1,4 +1,4 @@
-"""An account with a long history, written past the doors so that it takes seconds: the seals are empty.
+"""An account with a long history, inserted directly so that it takes seconds: the seals are empty.
 
 Everything is done by the owner in one transaction, which is rolled back.
 """
@@ -54,7 +54,7 @@ _SUMS = """
     FROM usage_requestlog WHERE source = 'plans' AND user_id = ANY(%(users)s) GROUP BY 1, 2, 3
     ON CONFLICT (user_id, day, endpoint) DO UPDATE SET successful = excluded.successful, credits = excluded.credits
 """
-# The last fifty are open still.
+# The last fifty are still open.
 _HOLDS = """
     INSERT INTO ledger_hold (
         user_id, api_key_id, credits, status, expires_at, settled_at, idempotency_key, fingerprint, created_at)
@@ -82,7 +82,7 @@ _TABLES = (
 
 
 class Account(NamedTuple):
-    """The customer with the long history, and the texts of two keys of theirs: the second may spend so much a month."""
+    """The customer with the long history and the texts of two keys; the second has a spending limit."""
 
     id: int
     key: str
@@ -93,7 +93,7 @@ class Account(NamedTuple):
 
 @contextmanager
 def long_history(*, rows: int, statistics: str) -> Iterator[Account]:
-    """Let Django speak as the owner, in a transaction in which an account has so many entries and requests.
+    """Run the block as the owner, in a transaction in which an account has `rows` entries and requests.
 
     Statistics are taken after it has grown or, of a young installation, when each customer has one entry.
     """
@@ -102,7 +102,7 @@ def long_history(*, rows: int, statistics: str) -> Iterator[Account]:
     owner.alias = "default"
     connections["default"] = owner
     try:
-        with owner.cursor() as cursor:  # what earlier tests left in the indexes is no installation's, young or old
+        with owner.cursor() as cursor:  # remains of earlier tests in the indexes are unlike any installation
             cursor.execute(f"VACUUM {_TABLES}")
             for table in _TABLES.split(", "):
                 cursor.execute(f"REINDEX TABLE {table}")
@@ -111,7 +111,7 @@ def long_history(*, rows: int, statistics: str) -> Iterator[Account]:
                 cursor.execute("SET LOCAL statement_timeout = 0")
                 yield _grow(cursor, rows=rows, is_young=statistics == STATISTICS[1])
             transaction.set_rollback(True)
-        with owner.cursor() as cursor:  # gives the room back: the next tests count what is read, too
+        with owner.cursor() as cursor:  # frees the space: the next tests count reads, too
             cursor.execute(f"VACUUM (ANALYZE) {_TABLES}")
     finally:
         owner.close()

@@ -20,7 +20,7 @@ from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 from django.db.models.fields import NOT_PROVIDED
 
-# Tables that grow with what customers do. Others have some hundred rows, and are locked for a moment at most.
+# Tables that grow with what customers do. Others have some hundred rows, and are only locked briefly.
 BIG_TABLES = {
     "accounts_user", "accounts_apikey", "accounts_notice", "accounts_webhookdelivery", "accounts_webhookattempt",
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_grantdraw", "ledger_grantprogress", "ledger_hold",
@@ -40,14 +40,14 @@ _REWRITTEN = re.compile(r'\bALTER\s+(?:COLUMN\s+)?"?\w+"?\s+(?:SET\s+DATA\s+)?TY
 
 
 def faults_of(migration: migrations.Migration) -> list[str]:
-    """Say what in a migration would keep others waiting, and what to do instead."""
+    """Return what in a migration would block other calls, and what to do instead."""
     return [f"{migration.app_label}.{migration.name}: {fault}" for fault in _faults(migration)]
 
 
 def _faults(migration: migrations.Migration) -> Iterator[str]:
     operations = list(_flat(migration.operations))
     made = {_table(migration, each.name) for each in operations if isinstance(each, migrations.CreateModel)}
-    big = BIG_TABLES - made  # what a migration makes itself has no rows yet
+    big = BIG_TABLES - made  # tables that the migration creates have no rows yet
     for each in operations:
         if isinstance(each, migrations.RunSQL):
             yield from _faults_of_sql(each.sql, big)

@@ -1,4 +1,4 @@
-"""Every SQL function, type and trigger that a database has, as PostgreSQL prints it."""
+"""Every SQL function, type and trigger of a database, as PostgreSQL prints it."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def snapshot(connection: psycopg.Connection, schema: str = "public") -> dict[str
 
 
 def types_of(connection: psycopg.Connection, schema: str) -> dict[str, str]:
-    """Return the composite types of a schema alone."""
+    """Return only the composite types of a schema."""
     return {name: text for name, text in snapshot(connection, schema).items() if name.startswith("TYPE ")}

@@ -1,4 +1,4 @@
-"""docs/architecture.md, held against the code: every `file:name` that it gives is defined in that file."""
+"""docs/architecture.md agrees with the code: every `file:name` in it is defined in that file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = sorted(set(re.findall(r"`([\w/]+\.(?:py|sql)):([\w.]+)`", PAGE)))
 
 
 def defined_in(path: Path) -> set[str]:
-    """Name the functions, classes, constants and (as Class.method) methods of a Python file, or functions of SQL."""
+    """Return the functions, classes, constants and (as Class.method) methods of a Python file, or functions of SQL."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
         return set(re.findall(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+)", text, re.M))

@@ -1,4 +1,4 @@
-"""Bodies that are read without their serializer are read as it would read them."""
+"""Bodies that take the fast path are read as their serializer would read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md lists every file of the common changes; what it names is there."""
+"""CONTRIBUTING.md lists every file of the common changes; every file that it names exists."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_name_in_backticks_after_a_file_is_defined_in_it():
 
 
 def exists(name: str) -> bool:
-    """Find a path of the tree; `<app>` stands for one of the apps, NNNN for a number."""
+    """Return whether a path exists; `<app>` stands for one of the apps, NNNN for a number."""
     if "NNNN" in name:
         return True
     candidates = [name.replace("<app>", app) for app in APPS]

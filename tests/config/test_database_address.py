@@ -1,4 +1,4 @@
-"""DATABASE_URL is read as libpq reads it, and none of its options is lost on any way to the database."""
+"""DATABASE_URL is parsed as libpq does, and all of its options are used on every way to the database."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_refused_address_does_not_show_its_password(monkeypatch):
 
 @contextmanager
 def server_without_tls() -> Iterator[tuple[int, list[bytes]]]:
-    """Listen as a PostgreSQL without TLS would, or somebody in its place; gives the port, and what clients sent.
+    """Listen as a PostgreSQL without TLS would, or an attacker; yield the port and what clients sent.
 
     An SSLRequest is answered by N; of what comes then the first packet is kept, and the connection closed.
     """
@@ -180,7 +180,7 @@ def _packet(client: socket.socket) -> bytes:
 
 
 def try_all_ways(place: str, options: str) -> None:
-    """Let a new process connect in every way, as both logins."""
+    """Connect in a new process in every way, as both logins."""
     ran = subprocess.run(
         [sys.executable, "-c", _ALL_WAYS],
         env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -238,7 +238,7 @@ def test_each_login_has_its_own_options_beside_ours(more, owners):
         check=False,
     )
 
-    if owners is None:  # no option of libpq: it is ours to choose
+    if owners is None:  # not an option of libpq but of this project
         assert "DATABASE_OWNER_URL has an option that libpq does not know: prepare_threshold" in ran.stderr
     else:
         assert json.loads(ran.stdout) == {"default": {"sslmode": "require", "prepare_threshold": 0}, "owner": owners}

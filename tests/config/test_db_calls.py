@@ -1,4 +1,4 @@
-"""Calls of SQL functions are tried again when that can help, and only then."""
+"""Calls of SQL functions are retried if that can help, and only then."""
 
 import itertools
 import threading
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def stumbling():
-    """Make functions that fail with an SQLSTATE so many times and then answer: their name.
+    """Create functions that fail with an SQLSTATE a number of times and then succeed; return their name.
 
     A sequence counts the tries, since it is not taken back with the transaction.
     """
@@ -117,7 +117,7 @@ def test_a_broken_transaction_is_not_mended_by_repetition(stumbling):
 
     def call_in_a_broken_transaction():
         with suppress(psycopg.Error), connection.cursor() as cursor:
-            cursor.cursor.execute("SELECT 1 / 0")  # past Django: the server alone has given the transaction up
+            cursor.cursor.execute("SELECT 1 / 0")  # not through Django: only the server has ended the transaction
         call(name, p_word="yes")
 
     with pytest.raises(InternalError), transaction.atomic():
@@ -249,7 +249,7 @@ def test_a_result_without_sqlstate_is_a_lost_connection_though_the_connection_do
 
 
 def failing_once(monkeypatch, error):
-    """Let the next statement of the fast path fail so; the connection stays as it is."""
+    """Make the next statement of the fast path fail with this error; the connection stays usable."""
     run, failures = libpq.execute, [error]
 
     def execute(*asked):

@@ -1,4 +1,4 @@
-"""The decision records: every number once, and the index true."""
+"""The decision records: every number once, and an index that agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers declared by a serializer are what the serializer would say."""
+"""Declared responses equal those of their serializer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor finds when something was done to an installation; every patient is put right again."""
+"""The findings of the doctor after damage to an installation, which is undone after each test."""
 
 import datetime as dt
 import ipaddress
@@ -25,20 +25,20 @@ from usage.services.partitions import ensure_partition
 from usage.services.spool.files import put_down
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-# The tests' own server may lose everything in a crash, and so the doctor always finds that here.
+# The test server may lose everything in a crash, so the doctor always reports that here.
 THROW_AWAY = {"durability"}
 
 
 @pytest.fixture(autouse=True)
 def _months():
-    """Make the months that the doctor looks for."""
+    """Create the partitions that the doctor checks."""
     for days in (0, 31):
         ensure_partition(dt.datetime.now(dt.UTC).replace(day=1) + dt.timedelta(days=days))
 
 
 @contextmanager
 def done(statement, undo):
-    """Do something as the owner that nobody should, and undo it."""
+    """Run a damaging statement as the owner, and undo it."""
     with owner_connection(autocommit=True) as owner:
         owner.execute(statement)
     try:

@@ -1,4 +1,4 @@
-"""The documents: every link leads to a file, and every file of ours that a sentence names exists."""
+"""The documents: every link leads to a file, and every file that a sentence names exists."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from config.http.downloads import CLOSES_ANSWERS
 from tests.account import client_of
 from tests.factories import UserFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)  # an answer that is closed lets its connection go
+pytestmark = pytest.mark.django_db(transaction=True)  # closing a response releases its connection
 ROUTE = "/auth/account/ledger?format=csv"
 
 

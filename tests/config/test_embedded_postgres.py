@@ -1,4 +1,4 @@
-"""The embedded database, on real clusters: each test starts, breaks and mends a server of its own."""
+"""The embedded database on real clusters: each test starts, breaks and repairs its own server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START = "import sys; from config.postgres.cluster import Cluster; Cluster(sys.ar
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that the server's account can enter, unlike pytest's own when root runs the tests."""
+    """Yield a folder that the server's account can enter, unlike pytest's own if root runs the tests."""
     made = Path(tempfile.mkdtemp(prefix="tollbook-cluster-", dir="/tmp")).resolve()
     made.chmod(0o711)
     yield made
@@ -37,7 +37,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster that is not running yet."""
+    """Yield a cluster that is not running yet."""
     made = Cluster(folder / "postgres", durable=False)
     yield made
     made.remove()
@@ -54,7 +54,7 @@ def shared() -> Iterator[Cluster]:
 
 @pytest.fixture
 def running(shared: Cluster) -> Cluster:
-    """A running cluster: one for all tests that break nothing which a start would not mend."""
+    """Return a running cluster, shared by all tests whose damage a start repairs."""
     shared.ensure_running()
     return shared
 
@@ -82,7 +82,7 @@ def pid_file(cluster: Cluster) -> Path:
 
 
 def folder_of_data(cluster: Cluster, major: str) -> None:
-    """Make the files by which a cluster knows that it has data of a major version: initdb would take a second."""
+    """Create the files that mark a folder as data of a major version: initdb would take a second."""
     data = cluster.home / major
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text(f"{major}\n")
@@ -238,7 +238,7 @@ def test_a_caller_with_a_pipe_does_not_wait_for_the_server_to_end(running: Clust
     os.close(write_end)
 
     assert caller.stdout == b""
-    assert os.read(read_end, 1) == b""  # the end of the file: nobody holds the other end
+    assert os.read(read_end, 1) == b""  # end of file: no process holds the other end
     os.close(read_end)
     assert running.status().running
 

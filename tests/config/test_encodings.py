@@ -1,4 +1,4 @@
-"""Compressed bodies: gzip is read by every call that takes JSON, and nothing may grow beyond the limit."""
+"""Compressed bodies: every call with a JSON body accepts gzip, up to the limit of the decompressed size."""
 
 from __future__ import annotations
 

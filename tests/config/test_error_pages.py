@@ -1,4 +1,4 @@
-"""Errors on pages for people: kind, standing alone, and asking the database nothing."""
+"""Error pages for people: friendly, self-contained and without queries."""
 
 import logging
 

@@ -30,7 +30,7 @@ def sheet_of(rows, **options):
 
 
 def xml_of(rows):
-    """Give the sheet as it is stored."""
+    """Return the sheet as it is stored."""
     file = io.BytesIO()
     write_xlsx(file, ["a"], rows)
     return zipfile.ZipFile(file).read("xl/worksheets/sheet1.xml").decode()
@@ -99,7 +99,7 @@ def test_the_number_of_rows_is_returned():
 
 
 def test_the_librarys_own_setting_would_not_do(settings):
-    """Why IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT is left off: should this fail, it may be looked at again."""
+    """IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT is insufficient: if this fails, the library has changed."""
     settings.IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
     data = tablib.Dataset(["==1", "+1", "@x", Decimal("0.5"), None], headers=list("abcde"))
 

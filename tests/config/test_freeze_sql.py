@@ -1,4 +1,4 @@
-"""`manage.py freeze_sql`: from an edited `sql/current/` to a migration that leads there and back."""
+"""`manage.py freeze_sql`: from an edited `sql/current/` to a migration that applies and reverses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEQ_AT = "ledger_first_seq_at(p_user_id bigint, p_at timestamptz)"
 
 
 class Copy:
-    """A copy of an app's SQL and migrations, to be edited."""
+    """An editable copy of an app's SQL and migrations."""
 
     def __init__(self, folder: Path, label: str) -> None:
         self.label, self.folder = label, folder / label
@@ -47,7 +47,7 @@ class Copy:
         return (self.folder / path).read_text(encoding="utf-8")
 
     def operation(self, name: str):
-        """Load the migration that was written, and return the one thing that it does."""
+        """Load the migration that was written and return its one operation."""
         file = self.folder / "migrations" / f"{name}.py"
         spec = importlib.util.spec_from_file_location(f"frozen_{name}", file)
         module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""tests/README.md lists every helper module once, and none that is gone."""
+"""tests/README.md lists every helper module once, and no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock files name every package that is installed, by version and hash, and are in step with the requirements."""
+"""The lock files list every installed package by version and hash, and agree with the requirements."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ADVICE = "run `make lock`"
 
 
 def wanted(name: str) -> dict[str, Requirement]:
-    """Read a requirements file: every package by its exact version."""
+    """Return the packages of a requirements file with their exact versions."""
     lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
     found = [Requirement(line) for line in lines if line and not line.startswith("-r ")]
     return {canonicalize_name(each.name): each for each in found}
 
 
 def locked(name: str) -> dict[str, tuple[Requirement, int]]:
-    """Read a lock file: its packages, and how many hashes each has."""
+    """Return the packages of a lock file, and how many hashes each has."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
     entries = {}
     for entry in re.split(r"\n(?=\S)", text.replace("\\\n", " ").strip()):

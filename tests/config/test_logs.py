@@ -1,4 +1,4 @@
-"""What the log says of each call, and what it never says."""
+"""The log lines of calls, and the secrets that they never contain."""
 
 import io
 import json
@@ -17,7 +17,7 @@ SECRET = "s3cr3t-Wert"
 
 
 class Log:
-    """What a handler wrote, as text and as objects."""
+    """The output of a handler, as text and as objects."""
 
     def __init__(self, formatter):
         self.stream = io.StringIO()

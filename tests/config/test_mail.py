@@ -1,4 +1,4 @@
-"""Sending an email: whatever goes wrong is one error, which says what it is about."""
+"""Sending an email: every failure is one error with its kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus sees, who may see it, and that looking harms nobody."""
+"""The metrics for Prometheus, who may read them, and that reading them delays no call."""
 
 import datetime as dt
 import ipaddress
@@ -39,7 +39,7 @@ def scrape(client=None, **headers):
 
 
 def value(text, name, **labels):
-    """Read one sample; 0 when it is not there."""
+    """Return one sample; 0 if it is missing."""
     for line in text.splitlines():
         found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
         if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
@@ -271,7 +271,7 @@ def test_several_processes_answer_for_all_of_them(tmp_path):
     ).stdout
 
     assert value(shown, "tollbook_http_requests_total", method="GET", route="usage", status="200") == 3
-    assert value(shown, "tollbook_http_requests_in_progress") == 0  # none of them lives any more
+    assert value(shown, "tollbook_http_requests_in_progress") == 0  # all of them have ended
 
 
 def test_counting_looks_each_set_of_labels_up_once():

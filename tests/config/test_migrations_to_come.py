@@ -1,4 +1,4 @@
-"""Migrations of releases keep nobody waiting; what was made before the first release was never in anybody's way."""
+"""Migrations of releases block no call; those before the first release never ran on data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from tests.config.migration_rules import BIG_TABLES, faults_of
 
-# The last migration of each app that nobody ever ran on data. It moves on until the first release, and never after it;
+# The last migration of each app that never ran on data. It moves on until the first release, and never after it;
 # when the history is squashed, it is the squash's last.
 BEFORE_THE_FIRST_RELEASE = {
     "accounts": "0001_initial",

@@ -1,4 +1,4 @@
-"""A database of before the squash is refused in one sentence that says how to make it anew."""
+"""A database from before the squash is refused in one sentence that says how to recreate it."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +12,7 @@ OLD = {("ledger", "0001_balances_entries_and_holds"): None, ("accounts", "0001_p
 
 @pytest.fixture
 def applied(monkeypatch):
-    """Let the database have recorded these migrations."""
+    """Pretend that the database has recorded these migrations."""
 
     def record(names):
         monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda _self: names)

@@ -1,4 +1,4 @@
-"""Who talks to somebody else's server: few modules, each with a bound of its own."""
+"""Modules that call other servers: few, each with its own time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PageLayersMiddleware leads pages through sessions, forms, people and messages, and calls of the API past them."""
+"""PageLayersMiddleware runs session, form, user and message middleware for pages only, not for API calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.http.pages import PageLayersMiddleware
 
 
 def led(path: str) -> set[str]:
-    """Lead a call to `path`, and name what the view finds on its request."""
+    """Send a call to `path` and return what the view finds on its request."""
     found: set[str] = set()
 
     def view(request):

@@ -148,7 +148,7 @@ def test_a_csv_is_cut_only_as_far_as_asked():
 
 
 class TestUncounted:
-    """A list that is too long to be counted: only the page itself says whether more follows."""
+    """A list that is too long to count: only the page itself shows whether more follows."""
 
     class Source(Letters):
         def count(self) -> None:

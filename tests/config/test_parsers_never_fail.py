@@ -1,4 +1,4 @@
-"""Whatever text comes, what reads it gives a value within its bounds or its own refusal, and nothing else."""
+"""For any text, each parser returns a value within its bounds or raises its own error, and nothing else."""
 
 from __future__ import annotations
 

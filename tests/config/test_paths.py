@@ -1,4 +1,4 @@
-"""One spelling of each endpoint: RFC 3986, 5.4 and 6.2, and what clients and gateways add to it."""
+"""The normal form of endpoints: RFC 3986, 5.4 and 6.2, and variants of clients and gateways."""
 
 import time
 
@@ -45,7 +45,7 @@ RFC_5_4 = [
     ("g#s/./x", "/b/c/g"),
     ("g#s/../x", "/b/c/g"),
 ]
-# RFC 3986, 6.2.2 and 6.2.3; then what the field adds.
+# RFC 3986, 6.2.2 and 6.2.3; then variants seen in practice.
 EQUIVALENT = [
     ("/%7efoo", "/~foo"),
     ("/%7Efoo", "/~foo"),

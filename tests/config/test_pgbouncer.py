@@ -1,4 +1,4 @@
-"""Everything that is special about our connections, through a PgBouncer that hands out each transaction anew.
+"""Every special use of connections, through a PgBouncer in transaction mode.
 
 Runs where the program is installed. Its pool is smaller than the number of callers, so they do share.
 """
@@ -52,7 +52,7 @@ def version() -> tuple[int, ...]:
 
 @pytest.fixture
 def bouncer(transactional_db, settings, monkeypatch) -> Iterator[str]:
-    """Start one in front of the test database, and send every connection of the application through it."""
+    """Start a PgBouncer in front of the test database, and send every connection of the application through it."""
     server = connection.settings_dict
     folder = temp_folder() / f"tollbook-bouncer-{os.getpid()}"
     folder.mkdir()
@@ -102,7 +102,7 @@ def backends() -> int:
 
 
 def test_transactions_of_one_connection_run_on_several_server_connections(bouncer):
-    """Proof that the other tests of this file mean something."""
+    """The other tests of this file depend on this."""
     seen = at_once(POOL * 4, lambda: {backends() for _ in range(20)})
 
     assert len(set().union(*seen)) == POOL

@@ -1,4 +1,4 @@
-"""Plain http where https is demanded: programs are refused, so that it is noticed; pages are sent on."""
+"""Plain http where https is required: programs are refused, so that it is noticed; pages are redirected."""
 
 from __future__ import annotations
 

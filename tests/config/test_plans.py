@@ -1,4 +1,4 @@
-"""What the hot statements read, on an account with 50,000 entries and requests (of 1,000,000: tests/torture).
+"""How much hot statements read on an account with 50,000 entries and requests (1,000,000: tests/torture).
 
 Whatever the statistics: fresh ones, or those of a young installation, with one entry a customer, after which the
 account grew. (Statistics that know of no debit at all are the exception: see UNKNOWN_TO_THE_YOUNG.)

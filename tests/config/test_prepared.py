@@ -1,4 +1,4 @@
-"""Prepared statements outlive what happens to them on the server."""
+"""Prepared statements are prepared again when the server loses them."""
 
 from decimal import Decimal
 

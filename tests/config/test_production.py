@@ -1,4 +1,4 @@
-"""Production is named, and then refuses whatever is only fit for a demo."""
+"""Production mode refuses settings that are only fit for a demo."""
 
 import pytest
 

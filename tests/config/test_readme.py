@@ -1,4 +1,4 @@
-"""The README's tables, held against the code."""
+"""The README's tables agree with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database lets the application's role do: the application could not forge history if it wanted to."""
+"""The rights of the application's role: the application cannot forge history."""
 
 import datetime as dt
 
@@ -36,9 +36,9 @@ GUARDED = {
     "usage_refund",
     "usage_requestlog",
 }
-# May be written by the application: what is no money and no evidence.
+# Tables that the application may write: no credits and no evidence.
 WRITABLE_APPS = ("accounts_", "auth_", "config_", "django_", "procrastinate_")
-# Facts that providers tell and terms that customers set; what follows for a balance goes through the doors.
+# Facts from providers and terms of customers; their effects on a balance go through the doors.
 PAYMENTS = {
     "ledger_autoreload",
     "ledger_autoreloadevent",
@@ -51,7 +51,7 @@ PAYMENTS = {
     "ledger_paymentoutcome",
     "ledger_topuppackage",
 }
-CHANGES = {"ledger_subscriptionchange"}  # rows are added and never altered
+CHANGES = {"ledger_subscriptionchange"}  # rows are inserted and never changed
 WRITABLE = {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES
 DOORS = {
     "ledger_begin_anchor",
@@ -97,7 +97,7 @@ DOORS = {
     "usage_spending_began",
     "usage_spending_ends",
 }
-# procrastinate's, which run with the application's own rights, on tables that it may write anyway.
+# procrastinate's functions, which run with the application's own rights, on tables that it may write anyway.
 JOBS = "procrastinate_"
 DOORS_OF_JOBS = {
     "procrastinate_defer_jobs_v1",
@@ -123,7 +123,7 @@ DOORS_WITHOUT_RIGHTS = {
     "usage_spending_began",
     "usage_spending_ends",
 }
-# Fired by what the application may do; not to be called.
+# Triggers of what the application may do; not callable.
 TRIGGERS_WITH_RIGHTS = {"usage_begin_key_spending"}
 INNER_ROOMS = {
     "ledger_balance_at",
@@ -207,7 +207,7 @@ INNER_ROOMS = {
     "usage_settle_reported",
     "usage_take_call",
 }
-# Where there is no user_id.
+# Tables without a user_id.
 COLUMN_OF = {"usage_droppedmonth": "month", "ledger_anchor": "customers"}
 A_MONTH = dt.datetime(2031, 5, 17, tzinfo=dt.UTC)
 ITS_PARTITION = "usage_requestlog_2031_05"
@@ -323,7 +323,7 @@ def test_every_function_is_a_door_or_closed():
 def test_every_door_has_one_form():
     names = [name for (name,) in rows("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")]
 
-    assert len(names) == len(set(names))  # rights are given by name: an overloaded one would slip through
+    assert len(names) == len(set(names))  # rights are granted by name: an overload would get them too
 
 
 def test_functions_with_the_owners_rights_have_a_fixed_search_path():
@@ -371,7 +371,7 @@ def test_granting_the_rights_again_changes_nothing():
     query = "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     owner = connections["owner"].copy()
     owner.connect()
-    grant_application_rights(owner, connection.settings_dict["USER"])  # partitions may have come since `migrate`
+    grant_application_rights(owner, connection.settings_dict["USER"])  # there may be partitions since `migrate`
     before = rows(query)
 
     grant_application_rights(owner, connection.settings_dict["USER"])

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(round_: Round, turns: dict[int, BaseException | None]) -> list[int]:
-    """Give each a turn in which what stands for them is raised; returns those who were served."""
+    """Give each customer a turn that raises the given error, if any; return those that were served."""
     served = []
     for name, problem in turns.items():
         with round_.turn(name):

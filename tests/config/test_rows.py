@@ -1,4 +1,4 @@
-"""Rows are printed as the serializer of their list would print them, digit by digit and letter by letter."""
+"""Rows are printed exactly as the serializer of their list would print them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ cargo = some.fixed_dictionaries(
 
 
 def stored(cargoes: Sequence[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
-    """Let PostgreSQL write the same values: as texts, and as Django reads them."""
+    """Store values in PostgreSQL and return them as texts, and as Django reads them."""
     places = ", ".join(f"%s::{TYPES[column]} AS {column}" for column in ROWS.columns)
     texts_of, values_of = [], []
     with connection.cursor() as cursor:
@@ -139,7 +139,7 @@ def test_instants_are_printed_in_utc_whatever_zone_the_session_has():
 
 def test_a_long_object_that_is_not_plain_takes_no_longer_to_look_at_than_a_plain_one():
     words = {f"true{n}": "false" for n in range(2_000)}
-    printed, serialized = both_ways([PLAIN | {"labels": {**words, "zzz": 1.5, "~": "a b"}}])  # exponential: for ever
+    printed, serialized = both_ways([PLAIN | {"labels": {**words, "zzz": 1.5, "~": "a b"}}])  # exponential time
 
     assert printed == serialized
 

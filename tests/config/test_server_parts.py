@@ -1,4 +1,4 @@
-"""The parts of the server, each by itself: environs, lanes, deadlines, connections, streams."""
+"""The parts of the server, tested separately: environs, lanes, deadlines, connections, streams."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class TestALane:
 
 
 def taken_by(front, **changes):
-    """Let a front take a call; gives what was sent at once, if anything was."""
+    """Pass a call to a front; return what was sent at once, if anything."""
     protocol = Protocol()
     front.take(SimpleNamespace(proto=protocol, scope=scope(**changes), done=lambda: None))
     return protocol.sent
@@ -138,7 +138,7 @@ class TestTheLineForPasswords:
         assert lines == ["apart" if waits_apart else "with all"]
 
     def test_refuses_calls_at_once_when_it_is_full(self):
-        front = Front(None, threads=4)  # whose threads have not been started: all of these wait
+        front = Front(None, threads=4)  # its threads are not started: all of these wait
         headers = [(b"x-request-id", b"mine")]
 
         sent = [taken_by(front, method="POST", raw_path=b"/auth/login", headers=headers) for _ in range(60)]
@@ -177,7 +177,7 @@ def test_a_deadline_calls_back_once_unless_it_is_called_off():
 
 @pytest.fixture
 def connection():
-    """A listening socket, and both ends of a connection to it."""
+    """Yield a listening socket, and both ends of a connection to it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         bound_unread_answers(7)
         with socket.create_connection(listening.getsockname()) as client:
@@ -203,7 +203,7 @@ class TestAConnection:
 
 
 class Later:
-    """A future that calls back when the test says so."""
+    """A future that calls back when the test triggers it."""
 
     def __init__(self):
         self.callbacks = []
@@ -213,7 +213,7 @@ class Later:
 
 
 class Protocol:
-    """As much of granian's as a stream sees, whose client takes pieces when the test says so."""
+    """The part of granian's protocol that a stream uses; its client reads pieces when the test triggers it."""
 
     def __init__(self):
         self.sent, self.futures = [], []
@@ -240,7 +240,7 @@ class Pieces:
 
 @pytest.fixture
 def begin(monkeypatch):
-    """Begin to stream pieces; every job runs at once."""
+    """Return a function that starts a stream of pieces; every job runs at once."""
     broken_off = []
     monkeypatch.setattr(streams, "break_off", broken_off.append)
 

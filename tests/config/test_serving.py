@@ -1,4 +1,4 @@
-"""The real server: whatever it has begun it finishes, and what waits for too long is told to come back."""
+"""The real server: it finishes calls in progress, and calls that wait too long are told to retry."""
 
 import json
 import signal
@@ -90,7 +90,7 @@ def test_callers_behind_a_unix_socket_are_distinguished_when_its_proxy_is_truste
 
 
 def waiting_for_a_lock():
-    """Wait until some other connection to this database waits for a lock."""
+    """Wait until another connection to this database waits for a lock."""
     for _ in range(100):
         with owner_connection() as owner:
             waiting = (

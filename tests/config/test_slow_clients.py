@@ -1,4 +1,4 @@
-"""The real server beside clients that send nothing, half, or read nothing: a call beside them is answered at once.
+"""The real server with clients that send nothing, send half or read nothing: other calls are served at once.
 
 None of these clients may own a thread: of the four that a worker has, sixty-four would have all.
 """
@@ -41,7 +41,7 @@ def server(django_db_setup, django_db_blocker):
 
 @pytest.fixture(scope="module", autouse=True)
 def late(server):
-    """A client that begins before all tests what it never ends, so that only the last one waits for it."""
+    """Start an incomplete call before all tests, so that only the last one waits for its deadline."""
     with beside(server, sent=half_requests()["half a body"], number=1) as (client,):
         yield client, time.monotonic()
 
@@ -57,7 +57,7 @@ def connected(server, receive_bytes=0):
 
 @contextmanager
 def beside(server, *, sent, number=CLIENTS, receive_bytes=0):
-    """Hold connections on each of which something was sent; gives the sockets."""
+    """Hold connections on each of which `sent` was sent; yield the sockets."""
     with ExitStack() as held:
         made = []
         for n in range(number):
@@ -69,7 +69,7 @@ def beside(server, *, sent, number=CLIENTS, receive_bytes=0):
 
 
 def answer_on(client):
-    """Read an answer to its end, or to that of the connection."""
+    """Return a response, read to its end or to that of the connection."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = client.recv(65536)
@@ -84,7 +84,7 @@ def answer_on(client):
 
 
 def milliseconds_beside(server):
-    """Time twenty looks whether the process lives, and twenty charges of somebody else."""
+    """Return the times of twenty liveness checks and twenty charges of another customer."""
     price("translate", 1)
     customer, key = customer_with(100), ServiceKeyFactory().raw
     taken = []
@@ -166,7 +166,7 @@ class TestACallBeside:
 
 
 def with_long_logs(customers, rows=12_000):
-    """Give each customer more requests than sockets take: some twelve megabytes as CSV."""
+    """Give each customer more requests than sockets buffer: some twelve megabytes as CSV."""
     with owner_connection() as owner:
         for customer in customers:
             owner.execute(

@@ -1,4 +1,4 @@
-"""Stripe and the mail server say nothing, on the real server: other customers' charges go on as before."""
+"""Stripe and the mail server do not respond, on the real server: other customers' charges continue as before."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.usage.gateway import Gateway
 from tests.usage.metering import price
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MOST_MS = 100  # of one charge beside: far above a usual one, far below a thread that somebody waits for
+MOST_MS = 100  # of a concurrent charge: far above a usual one, far below one that waits for a thread
 
 
 @pytest.fixture
 def charge():
-    """Give a call that charges another customer and says how long that took."""
+    """Return a function that charges another customer and returns how long that took."""
     price("translate", 1)
     customer, gateway = customer_with(1000), Gateway()
 
@@ -54,7 +54,7 @@ def test_a_charge_is_not_slowed_by_customers_who_wait_for_a_silent_stripe(charge
     with Silent() as stripe, contextlib.ExitStack() as stack:
         server = stack.enter_context(
             Server(
-                LOG_LEVEL="ERROR",  # nobody reads its log
+                LOG_LEVEL="ERROR",  # its log is not read
                 PAYMENT_PROVIDER="stripe",
                 STRIPE_SECRET_KEY=KEY,
                 STRIPE_API_URL=stripe.url,
@@ -70,7 +70,7 @@ def test_a_charge_is_not_slowed_by_customers_who_wait_for_a_silent_stripe(charge
         beside = [charge(server) for _ in range(20)]
         done = [one for one in asked if one.done()]
         answers = [one.result() for one in done]
-        server.kill()  # who still waits would do so for five seconds
+        server.kill()  # a call that still waits would do so for five seconds
 
     assert len(answers) == 11
     assert {(status, b"payment_provider_busy" in body) for status, body, _ in answers} == {(503, True)}

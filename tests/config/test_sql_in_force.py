@@ -1,4 +1,4 @@
-"""`sql/current/` is what the database runs: nothing else, each definition once; and released text never changes."""
+"""`sql/current/` is exactly what the database runs, each definition once; released text never changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.config.sql_snapshot import snapshot, types_of
 APPS = ("ledger", "usage")
 ROOT = Path(settings.BASE_DIR)
 MOST_LINES = 80
-# Functions that are longer, and what it costs to split them.
+# Functions that are longer, and the cost of splitting them.
 LONGER = {
     "usage_charge": "each function more that a charge calls costs 2 % or more of its CPU time: the log alone 2.3 %",
 }

@@ -1,4 +1,4 @@
-"""Querysets as statements: the values of a call go into places, the values of the queryset stay where they are."""
+"""Querysets as statements: values of a call go into places, values of the queryset stay literals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instants as others write them in bodies and logs: every form of RFC 3339, section 5.6."""
+"""Timestamps in bodies and logs: every form of RFC 3339, section 5.6."""
 
 import datetime as dt
 

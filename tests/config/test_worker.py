@@ -29,12 +29,12 @@ from tests.ledger.running import run
 from usage.models import ReconciliationRun
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-EVERY_SECOND, ONCE = "* * * * * *", "0 0 * * *"  # what was due at midnight is made up for when a worker starts
+EVERY_SECOND, ONCE = "* * * * * *", "0 0 * * *"  # a job due at midnight runs when a worker starts later
 CRONTAB = re.compile(r"^((?:[\d*/]+ +){5})manage\.py (\w+)", re.MULTILINE)
 
 
 class Work(OperatorCommand):
-    """A command of these tests: notes when it runs, and does what it is told."""
+    """A command for these tests: records when it runs, and behaves as a test chooses."""
 
     def __init__(self, does=lambda: None):
         super().__init__()
@@ -73,7 +73,7 @@ def _an_empty_queue(monkeypatch):
 
 
 def work_until(done, *whens, workers=1, seconds=20.0):
-    """Run that many workers until there is nothing more to wait for."""
+    """Run workers until `done` returns True, or `seconds` are over."""
 
     async def all_of_them():
         stop = asyncio.Event()
@@ -104,7 +104,7 @@ def test_a_due_job_runs_once_with_two_workers(command):
     work_until(after(2), ONCE, workers=2)
 
     assert len(done.runs) == 1
-    assert statuses() == []  # what went well leaves nothing
+    assert statuses() == []  # successful jobs leave no row
 
 
 def test_a_job_that_has_run_does_not_run_again_when_a_worker_restarts(command):
@@ -193,7 +193,7 @@ def test_a_worker_whose_connections_are_lost_goes_on(command, caplog):
                 )
         return bool(lost) and len(done.runs) > lost[0] + 1
 
-    def lose_in_a_thread():  # the loop may not ask the database itself
+    def lose_in_a_thread():  # the loop must not query the database itself
         thread = threading.Thread(target=lambda: (answers.append(lose()), connection.close()))
         thread.start()
         thread.join()

@@ -1,4 +1,4 @@
-"""A test-only URLconf: tiny views that reach each rule of the edge without any app."""
+"""A test-only URLconf: small views that reach each rule of config.http without any app."""
 
 from __future__ import annotations
 
