@@ -98,7 +98,7 @@ def test_consent_turns_it_on_and_is_on_record_with_its_words(client, owner):
     assert (event["threshold"], event["amount"], event["monthly_cap"], event["currency"]) == (100, 1000, 50, "USD")
 
 
-def test_a_target_takes_the_place_of_an_amount_and_both_are_refused(client, owner):
+def test_a_target_replaces_an_amount_and_both_are_refused(client, owner):
     turned_on(client, owner)
 
     shown = client.patch(URL, {"target": 600, "consent": True}).json()

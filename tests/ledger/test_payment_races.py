@@ -75,7 +75,7 @@ def test_five_messages_at_once_in_any_order_credit_once(bob):
     assert_credited_once(bob, payment)
 
 
-def test_refunds_heard_of_at_once_take_back_once(bob):
+def test_refunds_reported_at_once_take_back_once(bob):
     payment = bought(bob, cards.APPROVE)
 
     outcomes = at_once(6, lambda: note_refund(payment_id=payment.pk, refunded_minor=1250, now=timezone.now()))

@@ -64,7 +64,7 @@ def test_late_repeated_and_excessive_messages_take_nothing_more(bob, payment, la
     assert purchases(bob) == [1000, -1000]
 
 
-def test_a_refund_heard_of_before_the_payment_is_taken_back_after_it(bob):
+def test_a_refund_reported_before_the_payment_is_taken_back_after_it(bob):
     payment = bought(bob, cards.AUTHENTICATE)
     refund(payment, 625)
     assert purchases(bob) == []

@@ -77,7 +77,7 @@ def test_a_good_card_is_charged_for_what_was_ordered(stage):
     assert (answer.failure_code, answer.action_url, answer.client_secret) == (None, None, None)
 
 
-def test_a_declined_card_is_an_answer_and_says_why(stage):
+def test_a_declined_card_returns_an_answer_with_its_reason(stage):
     answer = stage.provider.charge(stage.order(DECLINE))
 
     assert (answer.state, answer.failure_code) == (PaymentState.FAILED, "card_declined")

@@ -75,7 +75,7 @@ def test_a_purchase_closes_the_gap_exactly_or_uses_up_the_cap(rate, threshold, s
         ("-1900", Purchase(Decimal(2000), 2000)),
     ],
 )
-def test_an_amount_is_bought_as_often_as_it_takes(has, expected):
+def test_an_amount_is_bought_as_often_as_needed(has, expected):
     assert bought(terms(amount=Decimal(100)), has) == expected
 
 
