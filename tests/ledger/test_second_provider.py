@@ -6,6 +6,7 @@ import json
 import runpy
 import subprocess
 import sys
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -30,6 +31,7 @@ SECRET = "ducat's secret"
 @pytest.fixture(autouse=True)
 def _ducat(monkeypatch, settings):
     """Register Ducat, choose it, and load the URL configuration again."""
+    import_module(site.ROOT_URLCONF)  # before Ducat is there, so that no later test has its webhooks
     monkeypatch.setitem(PROVIDERS, "ducat", LINE)
     settings.PAYMENT_PROVIDER, settings.DUCAT_KEY, settings.DUCAT_SECRET = "ducat", "key", SECRET
     urls = ModuleType("ducat_urls")
