@@ -14,7 +14,7 @@ from config.backoffice.staff_action import StaffAction, links_to
 
 
 class Acting(ModelAdmin):
-    """Gives each of `staff_actions` its page, and the object's own page a link to it."""
+    """Add a page for each of `staff_actions`, and a link to it on the object's page."""
 
     staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = ()
 

@@ -16,11 +16,11 @@ from config.backoffice.once_form import DAMAGED, OnceForm
 from config.backoffice.record import record_change
 from config.backoffice.staff_action import Lines, StaffAction, Target
 
-PREVIEW, CONFIRM = "preview", "confirm"  # the form's buttons; any other one leads back to it
+PREVIEW, CONFIRM = "preview", "confirm"  # the form's buttons; any other one returns to the form
 
 
 class Outcome(Protocol):
-    """What a service returns that does one thing under a key, however often it is called."""
+    """The result of a service with an idempotency key."""
 
     @property
     def is_replay(self) -> bool: ...
@@ -30,35 +30,34 @@ Done = TypeVar("Done", bound=Outcome)
 
 
 class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
-    """A staff action that is previewed and confirmed, and done once however often its form is sent.
+    """A staff action with a preview and a confirmation, done once even if its form is submitted twice.
 
-    The key is made when the form is first shown (`OnceForm`). The preview is no calculation beside the service: it
-    calls the service itself and rolls back, so what would be refused is refused there already, and its figures are
-    exact.
+    The key is created when the form is first shown (`OnceForm`). The preview calls the service itself and rolls back,
+    so it shows the same refusals and its figures are exact.
     """
 
     form_class: ClassVar[type[OnceForm]]
     button = "Preview"
     refusal: ClassVar[type[Exception]]  # of the services called; `str()` is a sentence for staff
-    key_reused: ClassVar[type[Exception]]  # the one that says that this key was used for something else
+    key_reused: ClassVar[type[Exception]]  # the error for a key that was used for something else
     verb: ClassVar[str] = "changed"
     already_used = "This form has already made another change. To make this one as well, send it again."
 
     @abstractmethod
     def perform(self, asked: dict[str, Any], **once: Any) -> Done:
-        """Call the service that does what a valid form asks; `once` is by whom and under which key."""
+        """Call the service for a valid form; `once` contains the actor and the idempotency key."""
 
     @abstractmethod
     def foresee(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
-        """Call `perform` and return, with its outcome, the consequences to show. All of it is rolled back."""
+        """Call `perform` and return its outcome and the consequences to show. All of it is rolled back."""
 
     @abstractmethod
     def history(self, done: Done) -> list[tuple[Model, str]]:
-        """Return what the record of staff notes, and about which objects."""
+        """Return the objects and messages for the staff log."""
 
     @abstractmethod
     def said(self, done: Done) -> str:
-        """Say in a few words what was done."""
+        """Return in a few words what was done."""
 
     def success(self, done: Done) -> str:
         return f"{self.said(done)}."
@@ -67,12 +66,12 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
         return f"This form was sent before ({self.said(done)}); nothing was {self.verb} again."
 
     def reasons(self, form: Any) -> list[tuple[str, str | Promise]]:
-        """Return what the form says besides figures, to be read once more."""
+        """Return the texts of the form to show again in the preview."""
         return [("Reason", form["note"].value())]
 
     def take(self) -> HttpResponse:
         form = self.sent_form()
-        if any(field.errors for field in form.hidden_fields() if field.name != "form_key"):  # which nobody types
+        if any(field.errors for field in form.hidden_fields() if field.name != "form_key"):  # a hidden field
             return self.page(self.first_form(), refusal=DAMAGED)
         if not form.is_valid():
             return self.page(form)
@@ -88,7 +87,7 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
             return self.page(form, refusal=f"Nothing was {self.verb}. {refusal}")
 
     def preview(self, form: Any) -> HttpResponse:
-        """Show what confirming does; a form that was confirmed before says so instead."""
+        """Show what confirming does, or that this form was confirmed before."""
         with transaction.atomic():
             done, lines = self.foresee(lambda: self._perform(form))
             transaction.set_rollback(True)

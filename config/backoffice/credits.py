@@ -1,4 +1,4 @@
-"""Credits as staff read and type them."""
+"""Credits as staff read and enter them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ NOTHING = "–"
 
 
 def shown(credits: Decimal | None) -> str:
-    """Print an amount for people: `1,234.5`; a dash when there is none."""
+    """Return an amount for people: `1,234.5`; a dash for None."""
     return NOTHING if credits is None else f"{plain(credits):,f}"
 
 
 def shown_signed(credits: Decimal) -> str:
-    """Print a change for people: `+1,234.5`, `-0.25`."""
+    """Return a change for people: `+1,234.5`, `-0.25`."""
     return f"{plain(credits):+,f}"
 
 
 class CreditsField(forms.Field):
-    """An amount of credits, read by the rule that the API reads them by."""
+    """An amount of credits, parsed as in the API."""
 
     def __init__(self, *, allow_negative: bool = False, allow_zero: bool = False, **options: Any) -> None:
-        for of_decimal_fields in ("max_digits", "decimal_places"):  # a model's DecimalField offers them
+        for of_decimal_fields in ("max_digits", "decimal_places"):  # arguments of a model's DecimalField
             options.pop(of_decimal_fields, None)
         options.setdefault("widget", forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}))
         super().__init__(**options)

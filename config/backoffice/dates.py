@@ -1,7 +1,7 @@
-"""Lists by year, month and day, without asking the whole table which of them have rows.
+"""Lists by year, month and day, without reading the whole table for the days that have rows.
 
 Django's own date hierarchy reads every row of a list for that. This one shows all the years, months or days
-between the first and the last row, which a list may tell from an index; some may be empty.
+between the first and the last row, which a list can read from an index; some may be empty.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _SPANS = (dt.timedelta(hours=1), dt.timedelta(days=1), dt.timedelta(days=7))
 
 
 def is_narrowed_by(request: HttpRequest, field: str | None) -> bool:
-    """Tell whether the address narrows the list by this field."""
+    """Return whether the URL narrows the list by this field."""
     return field is not None and any(name.startswith(f"{field}__") for name in request.GET)
 
 
 class ByDate(ModelAdmin):
     """A list with links to years, months and days of its `date_hierarchy`.
 
-    One that `is_long` comes newest first by that field whenever its dates are narrowed. Where `dates_rise_with_ids`,
-    nearly, the first row's moment is taken for the earliest, and no row else is looked at.
+    A list that `is_long` is sorted newest first by that field whenever its dates are narrowed. If dates nearly rise
+    with ids (`dates_rise_with_ids`), the first row's date counts as the earliest, and no other row is read.
     """
 
     is_long = False
     dates_rise_with_ids = False
 
     def date_bounds(self) -> Bounds | None:
-        """Give the moments of the first and the last row, roughly on long tables; None if there is no row."""
+        """Return the dates of the first and the last row, roughly on long tables; None if there is no row."""
         field = str(self.date_hierarchy)
         if self.dates_rise_with_ids:
             first = self.model._default_manager.order_by("pk").values_list(field, flat=True).first()
@@ -49,16 +49,16 @@ class ByDate(ModelAdmin):
     def get_paginator(
         self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **options: Any
     ) -> Paginator[Any]:
-        """Page through the latest rows of a long stretch: others would be sorted, and then not be listed."""
-        end = _end_of_stretch(request, self.date_hierarchy) if self.is_long else None
+        """Return a paginator of the latest rows of a long date range: sorting others would be wasted."""
+        end = _end_of_range(request, self.date_hierarchy) if self.is_long else None
         if end is not None:
-            queryset = _latest_of_stretch(queryset, str(self.date_hierarchy), min(end, timezone.now()))
+            queryset = _latest_of_range(queryset, str(self.date_hierarchy), min(end, timezone.now()))
         paginator: Paginator[Any] = super().get_paginator(request, queryset, per_page, *args, **options)
         return paginator
 
 
-def _end_of_stretch(request: HttpRequest, field: str | None) -> dt.datetime | None:
-    """Give the moment at which the chosen year, month or day ends; None if none is chosen."""
+def _end_of_range(request: HttpRequest, field: str | None) -> dt.datetime | None:
+    """Return the end of the chosen year, month or day; None if none is chosen."""
     year, month, day = (int(request.GET.get(f"{field}__{part}") or 0) for part in ("year", "month", "day"))
     if not year or year >= dt.MAXYEAR:
         return None
@@ -69,7 +69,7 @@ def _end_of_stretch(request: HttpRequest, field: str | None) -> dt.datetime | No
     return dt.datetime(year, month, day, tzinfo=dt.UTC) + dt.timedelta(days=1)
 
 
-def _latest_of_stretch(rows: QuerySet[Any], field: str, end: dt.datetime) -> QuerySet[Any]:
+def _latest_of_range(rows: QuerySet[Any], field: str, end: dt.datetime) -> QuerySet[Any]:
     for span in _SPANS:
         latest = rows.filter(**{f"{field}__gte": end - span})
         if latest.order_by().values("pk")[: CappedPaginator.cap].count() >= CappedPaginator.cap:
@@ -78,14 +78,14 @@ def _latest_of_stretch(rows: QuerySet[Any], field: str, end: dt.datetime) -> Que
 
 
 def links_by_date(changelist: Any) -> dict[str, Any]:
-    """Give the way back and the choices one level below what the address says, for the template."""
+    """Return the link back and the choices one level below the URL's, for the template."""
     field = changelist.date_hierarchy
     year, month, day = (_chosen(changelist, f"{field}__{part}") for part in ("year", "month", "day"))
     bounds = changelist.model_admin.date_bounds()
     if bounds is None:
         return {"show": False}
     first, last = (moment.astimezone(dt.UTC).date() for moment in bounds)
-    if not year and first.year == last.year:  # one choice is none: begin a level below
+    if not year and first.year == last.year:  # a single choice: start one level below
         year, month = first.year, first.month if first.month == last.month else 0
 
     def link(**chosen: int) -> str:
@@ -115,5 +115,5 @@ def links_by_date(changelist: Any) -> dict[str, Any]:
 
 
 def _chosen(changelist: Any, name: str) -> int:
-    """Read what the address says; the list itself has refused what is no date."""
+    """Return a part of the URL's date; the list itself has refused invalid ones."""
     return int(changelist.params.get(name) or 0)

@@ -1,7 +1,7 @@
-"""The files of exports: amounts exact, numbers as numbers, and no text that a spreadsheet would run.
+"""Export files: amounts exact, numbers as numbers, and no text that a spreadsheet would run.
 
-The library's own setting for the last (IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT) is not used: it takes away one
-leading `=` and nothing else, and turns every number into text (docs/decisions/0021).
+The library's own setting for formulas (IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT) is not used: it only removes one
+leading `=`, and turns every number into text (docs/decisions/0021).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from config.http.csv import cell
 
 _LONGEST_CELL = 32_767  # characters, Excel's own limit
-_DIGITS_OF_A_NUMBER = 15  # which a spreadsheet keeps; longer whole numbers are written as text
+_DIGITS_OF_A_NUMBER = 15  # digits that a spreadsheet keeps; longer whole numbers are written as text
 _NUMBER, _TEXT = "n", "s"
 
 
 def write_csv(file: IO[bytes], headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Write UTF-8 with a header; answers how many rows there were."""
+    """Write UTF-8 with a header; return the number of rows."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text)
     writer.writerow(headers)
@@ -37,7 +37,7 @@ def write_csv(file: IO[bytes], headers: Sequence[str], rows: Iterable[Sequence[A
 
 
 def write_xlsx(file: IO[bytes], headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Write one sheet, row by row; answers how many rows there were."""
+    """Write one sheet, row by row; return the number of rows."""
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Tollbook")
     sheet.freeze_panes = "A2"
@@ -56,7 +56,7 @@ def _xlsx_cells(sheet: Any, row: Sequence[Any]) -> Iterator[Any]:
         if not text:
             yield None
             continue
-        # The type is set last: a text of digits stays text, and a number is written digit by digit as it is here.
+        # The type is set last: a text of digits stays text, and a number keeps all its digits.
         written = WriteOnlyCell(sheet, value=_fit(text))
         written.data_type = _NUMBER if _is_number(value, text) else _TEXT
         yield written

@@ -1,4 +1,4 @@
-"""Exports of lists, as files for spreadsheets: a permission of their own, a limit, and a line on record."""
+"""Exports of lists as files for spreadsheets: with their own permission, a limit, and a line in the staff log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from config.backoffice.links import list_url, name_of
 from config.backoffice.model_admin import ModelAdmin, has_invalid_address
 from config.backoffice.record import record_export
 
-MOST_ROWS = {"xlsx": 20_000, "csv": 50_000}  # some five seconds either way
+MOST_ROWS = {"xlsx": 20_000, "csv": 50_000}  # some five seconds in either format
 _IN_MEMORY_BYTES = 1024 * 1024
 _FORMATS = {
     "xlsx": ("Excel (.xlsx)", write_xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
@@ -36,7 +36,7 @@ _FORMATS = {
 
 _RETRY_AFTER_SECONDS = 5
 
-# Files are written a quarter of the threads at a time: the others are for everybody else's calls.
+# A quarter of the threads may write files at a time: the others stay free for other calls.
 turns = threading.BoundedSemaphore(max(1, settings.SERVER_THREADS // 4))
 
 if TYPE_CHECKING:
@@ -51,19 +51,19 @@ else:
 
 
 class _AsItIs(Widget):
-    """Leaves a value's type alone: the writers of files know what to do with each."""
+    """Keep a value's type: the writers of files handle each type."""
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
         return value
 
 
 def column(attribute: str, name: str | None = None) -> Any:
-    """Make a column of an export: the value found at `attribute`, under `name`."""
+    """Return a column of an export: the value of `attribute`, under `name`."""
     return Field(attribute=attribute, column_name=name or attribute, widget=_AsItIs())
 
 
 class CustomersExport(Resource):
-    """Rows that are each a customer's begin with their id and whose they are."""
+    """An export of customers' rows: it begins with the row's id and its customer."""
 
     id = column("id")
     customer_id = column("user_id", "customer_id")
@@ -92,7 +92,7 @@ class ExportForm(forms.Form):
 
 
 class Exportable(_ExportMixin, ModelAdmin):
-    """A list with a page that exports it, as it is searched and filtered, to whoever may see and export it."""
+    """A list with an export page that keeps the search and filters, for staff who may view and export it."""
 
     import_export_change_list_template = None  # templates/admin/change_list.html has the button
 
@@ -101,7 +101,7 @@ class Exportable(_ExportMixin, ModelAdmin):
         return self.has_view_permission(request) and request.user.has_perm(f"{opts.app_label}.export_{opts.model_name}")
 
     def export_action(self, request: HttpRequest) -> HttpResponseBase:
-        """Say how many rows there are, and in which formats they can be had; a POST is answered with the file."""
+        """Show the number of rows and the formats; return the file on POST."""
         if not self.has_export_permission(request):
             raise PermissionDenied
         if has_invalid_address(request):
@@ -109,7 +109,7 @@ class Exportable(_ExportMixin, ModelAdmin):
         try:
             listed = self.get_export_queryset(request)
             rows = listed.order_by().values("pk")[: max(MOST_ROWS.values()) + 1].count()
-        except (DataError, IncorrectLookupParameters):  # an address typed by hand
+        except (DataError, IncorrectLookupParameters):  # a URL typed by hand
             return self._back_to_list()
         form = ExportForm(request.POST if request.method == "POST" else None, rows=rows)
         if not form.is_valid():
@@ -143,7 +143,7 @@ class Exportable(_ExportMixin, ModelAdmin):
         return TemplateResponse(request, "admin/export.html", context)
 
     def _file(self, request: HttpRequest, listed: QuerySet[Any], name: str) -> HttpResponseBase:
-        """Write the whole file before the answer begins: what goes wrong is an error, not half a file."""
+        """Write the whole file before the response begins: a failure is an error, not half a file."""
         resource = self.get_export_resource_classes(request)[0]()
         _, write, content_type = _FORMATS[name]
         file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115

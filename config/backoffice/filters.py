@@ -14,7 +14,7 @@ from config.values.credits import LARGEST_ID
 
 
 def as_id(text: str) -> int | None:
-    """Read an id as the database could hold it; None if this is none."""
+    """Parse an id that fits the database; None if it is not one."""
     text = text.strip()
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(LARGEST_ID)):
         return None
@@ -22,7 +22,7 @@ def as_id(text: str) -> int | None:
 
 
 class ConditionFilter(admin.SimpleListFilter):
-    """Rows that meet one of several conditions; anything else in the address narrows nothing."""
+    """Rows that meet one of several conditions; unknown values in the URL are ignored."""
 
     @abstractmethod
     def conditions(self) -> dict[str, tuple[str, Q]]:
@@ -38,13 +38,13 @@ class ConditionFilter(admin.SimpleListFilter):
 
 
 class LinkFilter(admin.SimpleListFilter):
-    """Rows of one other object, chosen by a link from elsewhere: shown only then, to be taken off again."""
+    """Rows of one other object, set by a link from another page; the filter is shown only when set."""
 
-    field: ClassVar[str]  # of the rows, which has the other's id
+    field: ClassVar[str]  # the rows' field with the other object's id
 
     @abstractmethod
     def others(self) -> QuerySet[Any]:
-        """Return all objects that one may be chosen of."""
+        """Return all objects that can be chosen."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         chosen = as_id(self.value() or "")

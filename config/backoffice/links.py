@@ -1,4 +1,4 @@
-"""Links between pages of the back office, by the names of models: no app needs to import another for them."""
+"""Links between pages of the back office by the names of models, so that apps need not import each other."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from django.utils.safestring import SafeString
 
 
 def name_of(model: Model | type[Model]) -> str:
-    """Give a model's name in the back office's addresses, such as `ledger_entry`."""
+    """Return a model's name in the URLs of the back office, such as `ledger_entry`."""
     return model._meta.label_lower.replace(".", "_")
 
 
 def page_url(model: str, pk: Any) -> str:
-    """Give the address of one object's page; `model` is such as `ledger_entry`."""
+    """Return the URL of one object's page; `model` is a name such as `ledger_entry`."""
     return reverse(f"admin:{model}_change", args=[pk])
 
 
 def list_url(model: str, **filters: Any) -> str:
-    """Give the address of a list, narrowed."""
+    """Return the URL of a list with filters."""
     return reverse(f"admin:{model}_changelist") + (f"?{urlencode(filters)}" if filters else "")
 
 

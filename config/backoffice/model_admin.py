@@ -1,4 +1,4 @@
-"""What every page of the back office has in common."""
+"""The base of every page of the back office."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _READING = ("GET", "HEAD")
 
 
 def has_invalid_address(request: HttpRequest) -> bool:
-    """Tell whether the address asks with text that no database can hold."""
+    """Return whether the URL's query contains text that the database cannot store."""
     return any(is_invalid_text(value) for values in request.GET.lists() for value in (values[0], *values[1]))
 
 
 class BackOfficeAdmin(ModelAdmin):
-    """Lists that stay quick on long tables, and refusals that are sentences rather than errors."""
+    """Lists that stay fast on long tables, and refusals shown as sentences."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -40,14 +40,14 @@ class BackOfficeAdmin(ModelAdmin):
     }
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Let an address filter by anything but hashes: nobody is to feel their way along them."""
+        """Allow filters by URL except on hashes, which could be found character by character."""
         hashes = {field.name for field in self.opts.get_fields() if isinstance(field, models.BinaryField)}
         if lookup.partition("__")[0] in hashes:
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list; a POST is an action that this person has, or refused."""
+        """Show the list; a POST must be an action that this person may use."""
         if request.method not in _READING and request.POST.get("action", "") not in self.get_actions(request):
             raise PermissionDenied
         if has_invalid_address(request):
@@ -64,7 +64,7 @@ class BackOfficeAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show or take one object's form; what another's save has just made impossible is said, not a 500."""
+        """Show or save one object's form; a conflict with a concurrent save is a sentence, not a 500."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except IntegrityError:

@@ -1,4 +1,4 @@
-"""Lists of rows that are each a customer's."""
+"""Lists of rows that belong to customers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config.backoffice.model_admin import ModelAdmin
 
 
 class OfCustomers(ModelAdmin):
-    """Has a column that leads to the customer whose row it is, by the field `user`."""
+    """Add a column with a link to the row's customer, from the field `user`."""
 
     list_select_related: ClassVar[tuple[str, ...]] = ("user",)
 

@@ -1,4 +1,4 @@
-"""Forms of staff actions: each does one thing, however often it is sent."""
+"""Forms of staff actions: each is done once, even if submitted twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def new_form_key() -> str:
 
 
 class NoteField(forms.CharField):
-    """Some lines of text, whose ends are brought into one form: browsers send CR LF."""
+    """Lines of text with normalized line ends: browsers send CR LF."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=_LONGEST_NOTE, widget=forms.Textarea(attrs={"rows": 3}), **options)
@@ -27,9 +27,9 @@ class NoteField(forms.CharField):
 
 
 class OnceForm(forms.Form):
-    """A form that does one thing, however often it is sent.
+    """A form that is done once, even if submitted twice.
 
-    `form_key` is made when the form is first shown and stays with it through preview and confirmation: it is the
+    `form_key` is created when the form is first shown and kept through preview and confirmation: it is the
     idempotency key.
     """
 
@@ -40,17 +40,17 @@ class OnceForm(forms.Form):
     )
 
     def full_clean(self) -> None:
-        """Check the form. One without a valid key could be sent twice: it gets a new one, and what was typed stays."""
+        """Validate the form. Without a valid key it could be done twice: it gets a new key and keeps its values."""
         super().full_clean()
         if self.has_error("form_key"):
             self.renew_key()
 
     def typed(self) -> dict[str, Any]:
-        """Return what was typed, field by field, whether it is valid or not."""
+        """Return the submitted value of each field, valid or not."""
         return {name: self[name].value() for name in self.fields}
 
     def renew_key(self) -> None:
-        """Take another key, under which what was typed is another thing to do."""
+        """Replace the key, so that the same values are a new operation."""
         self.data = {**self.typed(), "form_key": new_form_key()}
 
     def idempotency_key(self) -> str:
@@ -58,7 +58,7 @@ class OnceForm(forms.Form):
 
 
 class ReasonForm(OnceForm):
-    """A form that asks for a reason, and nothing else."""
+    """A form that only asks for a reason."""
 
     note = NoteField(
         label="Reason",

@@ -7,7 +7,7 @@ from django.utils.functional import cached_property
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts up to a cap and lists no further: whoever wants older rows narrows the list."""
+    """Count up to a cap and list no further: older rows are found by narrowing the list."""
 
     cap = 10_000
 
@@ -17,5 +17,5 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
     @property
     def is_capped(self) -> bool:
-        """Tell whether there may be more rows than are listed."""
+        """Return whether there may be more rows than are listed."""
         return self.count >= self.cap

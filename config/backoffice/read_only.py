@@ -1,4 +1,4 @@
-"""Pages of what nobody edits: facts that services write, and rows of which every change is a new row."""
+"""Read-only pages: facts that services write, and rows of which every change is a new row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config.backoffice.model_admin import BackOfficeAdmin
 
 
 class ReadOnlyAdmin(BackOfficeAdmin):
-    """Shows, and never changes: adding, changing and deleting are refused to everybody, superusers too."""
+    """View only: adding, changing and deleting are refused to everyone, including superusers."""
 
     actions_on_top = True
     sortable_by = ()

@@ -1,4 +1,4 @@
-"""Who acts, and the record of what they did: Django's own, which each object's history page shows."""
+"""The acting member of staff, and the staff log: Django's own, which each object's history page shows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.http import HttpRequest
 
 
 def actor_id(request: HttpRequest) -> int:
-    """Name the person who acts.
+    """Return the id of the person who acts.
 
-    :raises PermissionDenied: if nobody has signed in
+    :raises PermissionDenied: if no person has signed in
     """
     if request.user.pk is None:
         raise PermissionDenied
@@ -23,13 +23,13 @@ def actor_id(request: HttpRequest) -> int:
 
 
 def record_change(request: HttpRequest, changed: Sequence[Model], message: str) -> None:
-    """Note one line for each changed object."""
+    """Write one line for each changed object."""
     if changed:
         LogEntry.objects.log_actions(actor_id(request), changed, CHANGE, change_message=message)
 
 
 def record_export(request: HttpRequest, model: type[Model], *, rows: int, file_format: str) -> None:
-    """Note who took how many rows away, and how they were narrowed; what was searched for is left out."""
+    """Write who exported how many rows with which filters; the search term is left out."""
     narrowed = "&".join(f"{name}={value}" for name, value in request.GET.items() if name != SEARCH_VAR)
     searched = "a search" if request.GET.get(SEARCH_VAR) else ""
     by = ", ".join(filter(None, (searched, narrowed))) or "nothing"

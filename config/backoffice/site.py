@@ -1,4 +1,4 @@
-"""The back office as a site: Django's, whose front page an app may add to."""
+"""The back office's site: Django's, with a front page that apps can add to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.http.session_ends import begin_session
 
 
 class BackOfficeSite(AdminSite):
-    """Knows no app: who has something for a page says so when it is loaded, as with `register`."""
+    """An admin site that knows no app: apps register their additions when they are loaded, as with `register`."""
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)

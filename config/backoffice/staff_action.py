@@ -1,4 +1,4 @@
-"""What staff may do to one object, on a page of its own: who may, what is asked, and what became of it."""
+"""An action of staff on one object, with its own page: permissions, form and result."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _METHODS = ("GET", "HEAD", "POST")
 
 
 class StaffAction(ABC, Generic[Target]):
-    """One thing that staff may do to an object. An instance serves one request.
+    """One action of staff on an object. An instance serves one request.
 
-    A GET shows the form, or just a question where nothing is to be filled in; a POST does it and redirects.
+    GET shows the form, or only a question if there are no fields; POST does the action and redirects.
     """
 
     name: ClassVar[str]  # of its page: `admin:<app>_<model>_<name>`
     path: ClassVar[str]  # of its page, below the object's
     permission: ClassVar[str]
-    needs_view: ClassVar[bool] = False  # whether it is only for staff who may see the object
+    needs_view: ClassVar[bool] = False  # whether it requires the permission to view the object
     title: ClassVar[str]
     button: ClassVar[str]
     form_class: ClassVar[type[forms.Form]] = forms.Form
@@ -43,9 +43,9 @@ class StaffAction(ABC, Generic[Target]):
 
     @classmethod
     def view(cls, request: HttpRequest, *, target: Target | None, site: AdminSite) -> HttpResponse:
-        """Show the page of this action, or do it.
+        """Show the page of this action, or do it on POST.
 
-        :raises PermissionDenied: to staff who may not do this, or not to this object
+        :raises PermissionDenied: if the viewer may not do this, or not to this object
         :raises Http404: if there is no such object
         """
         if request.method not in _METHODS:
@@ -59,21 +59,21 @@ class StaffAction(ABC, Generic[Target]):
         action = cls(request, target=target, site=site)
         return action.take() if request.method == "POST" else action.page(action.first_form())
 
-    # --- Who may do it, and where it is offered ---
+    # --- Permissions and links ---
 
     @classmethod
     @abstractmethod
     def may_touch(cls, viewer: Any, target: Target) -> bool:
-        """Tell whether this member of the staff may do it to this object, besides having the permission."""
+        """Return whether this member of staff may do it to this object, given the permission."""
 
     @classmethod
     def fits(cls, target: Target) -> bool:  # noqa: ARG003
-        """Tell whether there is anything to do to this object: the link is shown then."""
+        """Return whether the action applies to this object; only then the link is shown."""
         return True
 
     @classmethod
     def label(cls, target: Target) -> str:  # noqa: ARG003
-        """Name it on the link from the object's own page."""
+        """Return the label of the link on the object's page."""
         return cls.title
 
     @classmethod
@@ -84,29 +84,29 @@ class StaffAction(ABC, Generic[Target]):
     def is_offered(cls, viewer: Any, target: Target) -> bool:
         return bool(viewer.has_perm(cls.permission)) and cls.may_touch(viewer, target) and cls.fits(target)
 
-    # --- What the page says and asks ---
+    # --- The texts and the form ---
 
     def heading(self, form: Any) -> str:  # noqa: ARG002
         return self.title
 
     def named(self) -> str:
-        """Name the object."""
+        """Return the object's name."""
         return str(self.target)
 
     def figures(self) -> Lines:
-        """Return what one should know before filling in the form."""
+        """Return the facts to show above the form."""
         return []
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002
-        """Say in sentences what this does; an empty line parts paragraphs."""
+        """Return sentences about what this does; an empty line separates paragraphs."""
         return ""
 
     def initial(self) -> dict[str, Any]:
-        """Return what the form begins with."""
+        """Return the form's initial values."""
         return {}
 
     def form_options(self) -> dict[str, Any]:
-        """Return what else the form is made with."""
+        """Return further arguments of the form."""
         return {}
 
     def first_form(self) -> Any:
@@ -122,16 +122,16 @@ class StaffAction(ABC, Generic[Target]):
         return actor_id(self.request)
 
     def take(self) -> HttpResponse:
-        """Take what was sent: do it, or show the form again with its errors."""
+        """Handle a submitted form: do the action, or show the form again with its errors."""
         form = self.sent_form()
         return self.do(form) if form.is_valid() else self.page(form)
 
     @abstractmethod
     def do(self, form: Any) -> HttpResponse:
-        """Do what a valid form asks, note it in the record of staff, and say what became of it."""
+        """Do the action of a valid form, write it to the staff log, and report the result."""
 
     def redirect(self) -> HttpResponse:
-        """Lead to a page that reloading does nothing from."""
+        """Redirect to a page that can be reloaded safely."""
         return HttpResponseRedirect(self.target_url() if self.may_see_target() else self.request.path)
 
     # --- The page ---
@@ -159,7 +159,7 @@ class StaffAction(ABC, Generic[Target]):
         return page_url(name_of(self.target), self.target.pk)
 
     def back_url(self) -> str:
-        """Return where leaving the form leads."""
+        """Return the URL for leaving the form."""
         return self.target_url() if self.may_see_target() else reverse("admin:index")
 
     def may_see_target(self) -> bool:
@@ -168,5 +168,5 @@ class StaffAction(ABC, Generic[Target]):
 
 
 def links_to(actions: Iterable[type[StaffAction[Any]]], viewer: Any, target: Model) -> Links:
-    """Return the address and label of each action that this member of the staff may do to this object now."""
+    """Return the URL and label of each action that this member of staff may do to this object now."""
     return [(action.url(target), action.label(target)) for action in actions if action.is_offered(viewer, target)]

@@ -1,4 +1,4 @@
-"""Moments as staff read them."""
+"""Times as staff read them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from config.backoffice.credits import NOTHING
 
 
 def shown_at(moment: dt.datetime | None) -> str:
-    """Print a moment in UTC, to the minute, so that a row fits a telephone; a dash when there is none."""
+    """Return a time in UTC, to the minute, so that a row fits a phone; a dash for None."""
     return NOTHING if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}"

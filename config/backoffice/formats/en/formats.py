@@ -1,4 +1,4 @@
-"""How pages print moments: in UTC, year first, to the second, as logs and the API do (FORMAT_MODULE_PATH)."""
+"""Date formats of pages: UTC, year first, to the second, as in logs and the API (FORMAT_MODULE_PATH)."""
 
 from __future__ import annotations
 
