@@ -125,7 +125,7 @@ def _tell(
         "endpoint_id": endpoint_id,
         "type": type,
         "key": key,
-        "data": exact_json(_plainly(data)),
+        "data": exact_json(_without_trailing_zeros(data)),
         "subject": None if subject is None else " ".join(subject.split())[:LONGEST_SUBJECT],
         "body": body,
         "email_to": email.to,
@@ -182,13 +182,13 @@ def _send(notice: Notice, now: dt.datetime) -> None:
     send_email(to=notice.email_to or notice.user.email, subject=notice.subject or "", body=body)
 
 
-def _plainly(value: Any) -> Any:
+def _without_trailing_zeros(value: Any) -> Any:
     """Return a value with its numbers as the API writes them: without trailing zeros."""
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, Mapping):
-        return {name: _plainly(each) for name, each in value.items()}
-    return [_plainly(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: _without_trailing_zeros(each) for name, each in value.items()}
+    return [_without_trailing_zeros(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _claim(notice_id: int, now: dt.datetime) -> Notice | None:

@@ -48,7 +48,7 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
         """Call the service for a valid form; `once` contains the actor and the idempotency key."""
 
     @abstractmethod
-    def foresee(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
+    def preview_outcome(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
         """Call `perform` and return its outcome and the consequences to show. All of it is rolled back."""
 
     @abstractmethod
@@ -56,14 +56,14 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
         """Return the objects and messages for the staff log."""
 
     @abstractmethod
-    def said(self, done: Done) -> str:
+    def summary(self, done: Done) -> str:
         """Return in a few words what was done."""
 
     def success(self, done: Done) -> str:
-        return f"{self.said(done)}."
+        return f"{self.summary(done)}."
 
     def repetition(self, done: Done) -> str:
-        return f"This form was sent before ({self.said(done)}); nothing was {self.verb} again."
+        return f"This form was sent before ({self.summary(done)}); nothing was {self.verb} again."
 
     def reasons(self, form: Any) -> list[tuple[str, str | Promise]]:
         """Return the texts of the form to show again in the preview."""
@@ -77,7 +77,7 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
             return self.page(form)
         step = self.request.POST.get("step")
         if step not in (PREVIEW, CONFIRM):
-            return self.page(self.form_class(initial=form.typed(), **self.form_options()))
+            return self.page(self.form_class(initial=form.submitted(), **self.form_options()))
         try:
             return self.preview(form) if step == PREVIEW else self.do(form)
         except self.key_reused:
@@ -89,7 +89,7 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
     def preview(self, form: Any) -> HttpResponse:
         """Show what confirming does, or that this form was confirmed before."""
         with transaction.atomic():
-            done, lines = self.foresee(lambda: self._perform(form))
+            done, lines = self.preview_outcome(lambda: self._perform(form))
             transaction.set_rollback(True)
         if done.is_replay:
             return self._say(done)

@@ -45,13 +45,13 @@ class OnceForm(forms.Form):
         if self.has_error("form_key"):
             self.renew_key()
 
-    def typed(self) -> dict[str, Any]:
+    def submitted(self) -> dict[str, Any]:
         """Return the submitted value of each field, valid or not."""
         return {name: self[name].value() for name in self.fields}
 
     def renew_key(self) -> None:
         """Replace the key, so that the same values are a new operation."""
-        self.data = {**self.typed(), "form_key": new_form_key()}
+        self.data = {**self.submitted(), "form_key": new_form_key()}
 
     def idempotency_key(self) -> str:
         return f"form-{self.cleaned_data['form_key']}"

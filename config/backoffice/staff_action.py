@@ -67,7 +67,7 @@ class StaffAction(ABC, Generic[Target]):
         """Return whether this member of staff may do it to this object, given the permission."""
 
     @classmethod
-    def fits(cls, target: Target) -> bool:  # noqa: ARG003
+    def applies_to(cls, target: Target) -> bool:  # noqa: ARG003
         """Return whether the action applies to this object; only then the link is shown."""
         return True
 
@@ -82,7 +82,7 @@ class StaffAction(ABC, Generic[Target]):
 
     @classmethod
     def is_offered(cls, viewer: Any, target: Target) -> bool:
-        return bool(viewer.has_perm(cls.permission)) and cls.may_touch(viewer, target) and cls.fits(target)
+        return bool(viewer.has_perm(cls.permission)) and cls.may_touch(viewer, target) and cls.applies_to(target)
 
     # --- The texts and the form ---
 

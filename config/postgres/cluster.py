@@ -124,12 +124,12 @@ class Cluster:
         :raises NoPostgresFound: if there is no PostgreSQL to run
         :raises EmbeddedPostgresError: if it does not start
         """
-        if self._answers(APP_ROLE, DATABASE):
+        if self._responds(APP_ROLE, DATABASE):
             return
         with self._alone() as account:
-            if self._answers(APP_ROLE, DATABASE):
+            if self._responds(APP_ROLE, DATABASE):
                 return
-            if not self._answers(SUPERUSER, SUPERUSER):
+            if not self._responds(SUPERUSER, SUPERUSER):
                 binaries = find_binaries(account)
                 self._start(binaries, self._initialised(binaries, account), account)
             self._provision()
@@ -157,7 +157,7 @@ class Cluster:
     def status(self) -> Status:
         """Return whether the server responds, and its version."""
         version = None
-        if self._answers(APP_ROLE, DATABASE):
+        if self._responds(APP_ROLE, DATABASE):
             with self._connect(APP_ROLE, DATABASE) as connection:
                 version = connection.info.parameter_status("server_version")
         return Status(version is not None, version, self.home, self.socket_dir)
@@ -169,7 +169,7 @@ class Cluster:
         dsn = make_conninfo(self.dsn(user=user, dbname=dbname), connect_timeout=10, options="")
         return psycopg.connect(dsn, autocommit=True)
 
-    def _answers(self, user: str, dbname: str) -> bool:
+    def _responds(self, user: str, dbname: str) -> bool:
         if not _is_private(self.socket_dir, server_account(self.home)):
             return False
         try:
@@ -292,7 +292,7 @@ class Cluster:
         """
         began = time.monotonic()
         pid, log_size = None, 0
-        while not self._answers(SUPERUSER, SUPERUSER):
+        while not self._responds(SUPERUSER, SUPERUSER):
             waited = time.monotonic() - began
             if waited > START_SECONDS:
                 raise EmbeddedPostgresError(f"PostgreSQL did not answer for {START_SECONDS} s: see {self.log_file}.")

@@ -33,7 +33,7 @@ class ChangeLimits(StaffAction[ApiKey]):
         return may_touch_key(viewer, target)
 
     @classmethod
-    def fits(cls, target: ApiKey) -> bool:
+    def applies_to(cls, target: ApiKey) -> bool:
         return target.revoked_at is None
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002
@@ -69,11 +69,11 @@ class ChangeLimits(StaffAction[ApiKey]):
 def _differences(before: KeyLimits, after: KeyLimits) -> list[str]:
     was, now = asdict(before), asdict(after)
     return [
-        f"{KeyLimitsForm.base_fields[name].label} {_said(was[name])} → {_said(now[name])}"
+        f"{KeyLimitsForm.base_fields[name].label} {_limit_text(was[name])} → {_limit_text(now[name])}"
         for name in was
         if was[name] != now[name]
     ]
 
 
-def _said(limit: Decimal | int | None) -> str:
+def _limit_text(limit: Decimal | int | None) -> str:
     return "none" if limit is None else shown(Decimal(limit))

@@ -25,7 +25,7 @@ class SwitchOff(CustomerAction[AutoReload]):
     form_class = ReasonForm
 
     @classmethod
-    def fits(cls, target: AutoReload) -> bool:
+    def applies_to(cls, target: AutoReload) -> bool:
         return target.enabled
 
     @classmethod

@@ -40,7 +40,7 @@ class AdjustCredits(LedgerAction[Posted]):
         reason = AdjustmentReason(asked["reason"])
         return adjust_credits(amount=asked["amount"], reason=reason, note=asked["note"], **once)
 
-    def foresee(self, perform: Callable[[], Posted]) -> tuple[Posted, Lines]:
+    def preview_outcome(self, perform: Callable[[], Posted]) -> tuple[Posted, Lines]:
         posted = perform()
         change, after = posted.entry.amount, balance_of(user_id=self.target.pk)
         return posted, [
@@ -62,7 +62,7 @@ class AdjustCredits(LedgerAction[Posted]):
             (self.target, f"Adjusted credits: entry {entry.pk}."),
         ]
 
-    def said(self, done: Posted) -> str:
+    def summary(self, done: Posted) -> str:
         entry = done.entry
         named: Any = f"entry {entry.pk}"
         if self.request.user.has_perm("ledger.view_entry"):
@@ -71,7 +71,7 @@ class AdjustCredits(LedgerAction[Posted]):
         return format_html("{} ({} credits, balance after it {})", named, shown_signed(entry.amount), balance_after)
 
     def success(self, done: Posted) -> str:
-        return format_html("Credits adjusted: {}.", self.said(done))
+        return format_html("Credits adjusted: {}.", self.summary(done))
 
     def repetition(self, done: Posted) -> str:
-        return format_html("This form was already posted as {}; nothing was posted again.", self.said(done))
+        return format_html("This form was already posted as {}; nothing was posted again.", self.summary(done))

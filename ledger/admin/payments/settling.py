@@ -24,7 +24,7 @@ class Settle(CustomerAction[Payment]):
     title = button = "Ask the provider"
 
     @classmethod
-    def fits(cls, target: Payment) -> bool:
+    def applies_to(cls, target: Payment) -> bool:
         return target.state in OPEN_STATES
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002

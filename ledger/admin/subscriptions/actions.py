@@ -69,7 +69,7 @@ class SubscriptionAction(LedgerAction[Done]):
             ("Period ends", shown_at(subscription.current_period_end)),
         ]
 
-    def foresee(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
+    def preview_outcome(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
         customer = self.target.pk
         before = balance_of(user_id=customer).available
         latest = Grant.objects.of(customer).newest_first().values_list("pk", flat=True).first() or 0
@@ -84,7 +84,7 @@ class SubscriptionAction(LedgerAction[Done]):
             (self.target, f"{self.title}: change of subscription {change.pk}."),
         ]
 
-    def said(self, done: Done) -> str:
+    def summary(self, done: Done) -> str:
         return description_of(done.change)
 
 

@@ -47,7 +47,7 @@ class TermsAction(LedgerAction[Changed]):
             ("Frozen since", shown_at(terms.frozen_at)),
         ]
 
-    def foresee(self, perform: Callable[[], Changed]) -> tuple[Changed, Lines]:
+    def preview_outcome(self, perform: Callable[[], Changed]) -> tuple[Changed, Lines]:
         before = self.terms()
         changed = perform()
         return changed, self.lines(before, self.terms(), balance_of(user_id=self.target.pk))
@@ -60,7 +60,7 @@ class TermsAction(LedgerAction[Changed]):
             (self.target, f"{change.get_kind_display()}: change of terms {change.pk}."),
         ]
 
-    def said(self, done: Changed) -> str:
+    def summary(self, done: Changed) -> str:
         return description_of(done.change)
 
 
