@@ -134,7 +134,7 @@ def test_credits_that_expire_before_they_are_burnt_do_not_count(now):
     forecast = outlook_of(user_id=alice.pk, now=now).forecast
 
     assert forecast.available == 160
-    assert forecast.days_left == Decimal("8.00")  # two of the lot that is lost then, six of what stays
+    assert forecast.days_left == Decimal("8.00")  # two of the grant that is lost then, six of what stays
     assert forecast.expiring_soon == 100
     assert abs(forecast.expiring_unspent - 80) < Decimal("0.01")
     assert abs(forecast.next_expiry_at - (now + 2 * DAY)) < dt.timedelta(seconds=10)

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.http.fields import CreditsField, InstantField
-from usage.services.forecasts.outlook import Coming, Outlook
+from usage.services.forecasts.outlook import Outlook, UpcomingCredits
 from usage.services.forecasts.selectors import SOON_DAYS
 
 
@@ -25,7 +25,7 @@ class ExpiringSoonSerializer(serializers.Serializer[Any]):
         return SOON_DAYS
 
 
-class ComingSerializer(serializers.Serializer[Coming]):
+class ComingSerializer(serializers.Serializer[UpcomingCredits]):
     """Credits that are known to come."""
 
     credits = CreditsField(help_text="What the subscription's next period brings.")

@@ -1,4 +1,4 @@
-"""Alerts: what customers want to be told of, and telling them once when it happens.
+"""Alerts: the conditions that customers want to hear of, and one notice for each time they occur.
 
 Above it stand views and `send_alerts`; below it forecasts, and the thresholds and grants of the ledger.
 """

@@ -1,7 +1,7 @@
-"""Alerts as customers set them: made, changed, switched off, removed; each with its threshold in the ledger.
+"""Create, change, switch off and remove customers' alerts, each with its threshold in the ledger.
 
-A customer's alerts are made one after another: whoever makes one holds the customer's row first. Whoever changes one
-holds that alert; the balance, for its threshold, comes last.
+A customer's alerts are created one after another: creating one locks the customer's row first. Changing one locks that
+alert. The balance, for its threshold, is locked last.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _UNITS = {
 
 
 def alerts_of(*, user_id: int, now: dt.datetime) -> AlertQuerySet:
-    """Give a customer's alerts, newest first; those that everybody has are made when they are first looked for."""
+    """Return a customer's alerts, newest first. The usual alerts are created when they are first read."""
     make_default_alerts(user_id=user_id, now=now)
     return Alert.objects.of(user_id).newest_first()
 
 
 def make_default_alerts(*, user_id: int, now: dt.datetime) -> None:
-    """Make the alerts that everybody has, if they are not there: nothing left, and a grant that expires in a week.
+    """Create the customer's missing usual alerts: no credits left, and a grant that expires within a week.
 
-    The first is armed by `send_alerts`, once there is something that can come to an end.
+    `send_alerts` arms the first one, once the customer has had credits.
     """
     wanted = dict.fromkeys(DEFAULT_KINDS) | {AlertKind.GRANT_EXPIRING: USUAL_DAYS_BEFORE_EXPIRY}
     found = set(Alert.objects.of(user_id).filter(kind__in=DEFAULT_KINDS).values_list("kind", flat=True))
@@ -60,12 +60,12 @@ def create_alert(
     is_enabled: bool = True,
     by_email: bool = True,
 ) -> Alert:
-    """Make an alert on fewer available credits, or fewer days of credit, than `threshold`.
+    """Create an alert on fewer available credits, or fewer days of credit, than `threshold`.
 
-    If it is so already, that is told.
+    If the condition holds already, the customer is notified.
 
-    :raises AlertExists: if the customer has the same
-    :raises TooManyAlerts: if they have as many as anybody may have
+    :raises AlertExists: if the customer has the same alert
+    :raises TooManyAlerts: if the customer has MOST_ALERTS already
     """
     User.objects.select_for_update(no_key=True).get(pk=user_id)
     make_default_alerts(user_id=user_id, now=now)
@@ -80,13 +80,13 @@ def create_alert(
 
 @transaction.atomic
 def change_alert(*, user_id: int, alert_id: int, changes: Mapping[str, Any]) -> Alert:
-    """Change an alert's `credits` or `days`, `is_enabled` or `by_email`; what is not named stays.
+    """Change an alert's `credits` or `days`, `is_enabled` or `by_email`; fields not named stay.
 
-    Another threshold, or switching it on or off, begins anew: what was told before is not taken back.
+    Another threshold, or switching it on or off, starts over: an earlier notice is not taken back.
 
     :raises AlertNotFound: if the customer has no such alert
     :raises AlertRefused: naming a threshold that this kind does not have
-    :raises AlertExists: if another of theirs is the same then
+    :raises AlertExists: if it would equal another of the customer's alerts
     """
     alert = Alert.objects.of(user_id).filter(pk=alert_id).select_for_update(no_key=True).first()
     if alert is None:
@@ -112,7 +112,7 @@ def remove_alert(*, user_id: int, alert_id: int) -> None:
     """Remove an alert.
 
     :raises AlertNotFound: if the customer has no such alert
-    :raises AlertStays: if it is one that everybody has
+    :raises AlertStays: if it is one of the usual alerts
     """
     alert = Alert.objects.of(user_id).filter(pk=alert_id).select_for_update().first()
     if alert is None:
@@ -135,7 +135,7 @@ def _save(alert: Alert) -> None:
 
 
 def _watch(alert: Alert) -> None:
-    """Bring the ledger's threshold in line. That of `depleted` is set by `send_alerts` alone, and taken away here."""
+    """Update the ledger's threshold. That of `depleted` is set only by `send_alerts`, and removed here."""
     if alert.kind == AlertKind.BALANCE_BELOW or (alert.kind == AlertKind.DEPLETED and not alert.is_enabled):
         below = alert.below if alert.is_enabled else None
         watch_available(user_id=alert.user_id, name=alert.threshold_name, below=below)

@@ -1,10 +1,10 @@
-"""Reconciliation of alerts: the ledger watches what customers want to be told of, and nothing else."""
+"""Reconciliation of alerts: the ledger watches exactly the thresholds of enabled alerts."""
 
 from __future__ import annotations
 
 from ledger.services.reconciliation.checks import Check
 
-# Nothing is armed for `depleted` before there was something that could come to an end.
+# `depleted` is not armed before the customer has had credits.
 ALERT_CHECKS = (
     Check(
         "alert_is_watched",

@@ -1,7 +1,7 @@
-"""Telling customers that their available credits fell below a threshold, and that they are back.
+"""Notify customers that their available credits fell below a threshold, and that they are back.
 
-The move itself notes a crossing (docs/decisions/0032). What the customer was told of last stands in the alert; where
-the two differ, something is to be told. So each crossing is told once whoever looks, and whenever they are killed.
+The move itself records a crossing (docs/decisions/0032). The alert records the crossing that was last announced; where
+the two differ, a notice is due. So each crossing is announced once, however many runs look and whenever one is killed.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _DUE = f"""
         AND a.crossed_at IS DISTINCT FROM t.crossed_at
     ORDER BY 1
 """
-_UNTOLD = f"""
+_UNNOTIFIED = f"""
     SELECT count(*) FROM ledger_threshold t JOIN usage_alert a ON a.user_id = t.user_id AND t.name = {_NAME}
     WHERE t.name LIKE 'alert-%%' AND t.crossed_at < %s AND a.is_enabled AND a.crossed_at IS DISTINCT FROM t.crossed_at
 """
-# Whose thresholds may be armed again: `rearm` decides, once what has expired is settled.
+# Customers whose thresholds may be armed again: `rearm` decides, once expired grants and holds are settled.
 _BACK = """
     SELECT DISTINCT t.user_id FROM ledger_threshold t JOIN ledger_balance b ON b.user_id = t.user_id
     WHERE t.name LIKE 'alert-%%' AND t.crossed_at IS NOT NULL
         AND (b.balance - b.reserved >= t.below OR b.next_expiry_at <= %s)
     ORDER BY 1
 """
-_TOLD_AND_BACK = f"""
+_NOTIFIED_AND_BACK = f"""
     SELECT count(*) FROM ledger_threshold t JOIN ledger_balance b ON b.user_id = t.user_id
     JOIN usage_alert a ON a.user_id = t.user_id AND t.name = {_NAME}
     WHERE t.name LIKE 'alert-%%' AND t.crossed_at IS NOT NULL AND b.balance - b.reserved >= t.below
@@ -66,35 +66,35 @@ _UNWATCHED = """
 """
 
 
-class Due(NamedTuple):
-    """An alert of which there is something to tell: that it is so, that it was and is over, or both."""
+class DueAlert(NamedTuple):
+    """An alert with a notice due: that its threshold is crossed, that an announced crossing is over, or both."""
 
     alert_id: int
     user_id: int
     kind: str
     is_crossed: bool
-    was_told: bool
+    was_notified: bool
 
 
-def crossings_due() -> list[Due]:
-    """List the alerts whose crossing, or return, was not told. Their number is that of customers who run low."""
-    return [Due(*row) for row in read_prepared(_DUE, [])]
+def crossings_due() -> list[DueAlert]:
+    """List the alerts whose crossing, or return, was not announced. They are as many as customers who run low."""
+    return [DueAlert(*row) for row in read_prepared(_DUE, [])]
 
 
 def count_unnotified(*, before: dt.datetime) -> int:
-    """Count the crossings from before a moment that nobody was told of."""
-    ((untold,),) = read_prepared(_UNTOLD, [before])
-    return int(untold)
+    """Count the crossings from before a time that were not announced."""
+    ((unnotified,),) = read_prepared(_UNNOTIFIED, [before])
+    return int(unnotified)
 
 
 def unwatched(*, now: dt.datetime) -> list[int]:
-    """Name the customers who have credits, or had some within a day, and would not be told when nothing is left."""
+    """Return the ids of customers who have, or had within a day, credits and no armed alert for depletion."""
     return [user_id for (user_id,) in read_prepared(_UNWATCHED, [now - RECENTLY])]
 
 
 @transaction.atomic
 def watch_depletion(*, user_id: int, now: dt.datetime) -> None:
-    """Make a customer's usual alerts and arm the one for nothing left. Repetition changes nothing."""
+    """Create a customer's usual alerts and arm the one for depletion. Repetition changes nothing."""
     make_default_alerts(user_id=user_id, now=now)
     alert = Alert.objects.of(user_id).select_for_update(no_key=True).get(kind=AlertKind.DEPLETED)
     if alert.is_enabled:
@@ -102,29 +102,29 @@ def watch_depletion(*, user_id: int, now: dt.datetime) -> None:
 
 
 def arm_returned(customers: Round, *, now: dt.datetime) -> None:
-    """Arm again the thresholds of those whose available credits are back; the alert tells it next."""
+    """Arm the thresholds of customers whose available credits are back; the notice follows."""
     for (user_id,) in read_prepared(_BACK, [now]):
         with customers.turn(user_id):
             rearm(user_id=user_id)
 
 
 def count_crossings() -> Counter[str]:
-    """Count what would be told."""
+    """Count the notices that are due, by type."""
     counted: Counter[str] = Counter()
     for due in crossings_due():
         counted[TYPE_BY_KIND[AlertKind(due.kind)]] += due.is_crossed
-        counted[RECOVERED] += due.was_told
-    ((back,),) = read_prepared(_TOLD_AND_BACK, [])
+        counted[RECOVERED] += due.was_notified
+    ((back,),) = read_prepared(_NOTIFIED_AND_BACK, [])
     counted[RECOVERED] += back
     return counted
 
 
 def notify_crossings(customers: Round, *, now: dt.datetime) -> Counter[str]:
-    """Tell what is due, each alert in a turn and a transaction of its own; counts the notices of each type.
+    """Send the notices that are due, each alert in a turn and a transaction of its own, and count them by type.
 
-    Customers who have failed in this round are left to the next.
+    Customers whose turn failed in this round are left to the next.
     """
-    told: Counter[str] = Counter()
+    sent: Counter[str] = Counter()
     due = crossings_due()
     for first in range(0, len(due), ALERTS_AT_ONCE):
         batch = [one for one in due[first : first + ALERTS_AT_ONCE] if one.user_id not in customers.failed]
@@ -133,15 +133,15 @@ def notify_crossings(customers: Round, *, now: dt.datetime) -> Counter[str]:
             if one.user_id in customers.failed:
                 continue
             with customers.turn(one.user_id):
-                told.update(notify_crossing(alert_id=one.alert_id, forecast=forecasts[one.user_id], now=now))
-    return told
+                sent.update(notify_crossing(alert_id=one.alert_id, forecast=forecasts[one.user_id], now=now))
+    return sent
 
 
 @transaction.atomic
 def notify_crossing(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
-    """Bring what a customer was told in line with what the ledger has noted; answers the types of notices.
+    """Send the notices of an alert whose crossing the ledger has recorded, and return their types.
 
-    The alert's row is held: of several who do this one tells it.
+    The alert's row is locked, so of several concurrent calls one sends them.
     """
     alert = (
         Alert.objects.select_related("user").select_for_update(no_key=True, of=("self",)).filter(pk=alert_id).first()
@@ -152,12 +152,12 @@ def notify_crossing(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> l
     crossed_at = thresholds.values_list("crossed_at", flat=True).first()
     if crossed_at == alert.crossed_at:
         return []
-    told = []
+    sent = []
     if alert.crossed_at is not None:
-        told.append(notify_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now))
+        sent.append(notify_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now))
     if crossed_at is not None:
         is_over = forecast.available >= alert.below
-        told.append(notify_crossed(alert, crossed_at=crossed_at, forecast=forecast, is_over=is_over, now=now))
+        sent.append(notify_crossed(alert, crossed_at=crossed_at, forecast=forecast, is_over=is_over, now=now))
     alert.crossed_at = crossed_at
     alert.save(update_fields=["crossed_at"])
-    return [type_ for type_ in told if type_ is not None]
+    return [type_ for type_ in sent if type_ is not None]

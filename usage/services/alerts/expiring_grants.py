@@ -1,4 +1,4 @@
-"""Telling customers that what is left of a lot will expire."""
+"""Notify customers of grants that will expire with something left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ledger.services.grants import settle_grants
 from usage.models import Alert, AlertKind
 from usage.services.alerts.notices import notify_expiring
 
-# As they were last settled: what was spent of them since is found before anything is told.
+# As of their last settlement: each is settled before a notice is sent.
 _EXPIRING = """
     SELECT g.user_id, g.entry_id
     FROM ledger_grant g
@@ -29,34 +29,34 @@ _EXPIRING = """
 
 
 def grants_expiring(*, now: dt.datetime) -> list[tuple[int, int]]:
-    """List the lots, by customer and entry, that expire within the days of their customer's alert and were not told."""
+    """List the grants, by customer and entry, that expire within the days of their customer's alert, unannounced."""
     return [(user_id, entry_id) for user_id, entry_id in read_prepared(_EXPIRING, [now, now])]
 
 
 def notify_expiring_grants(customers: Round, *, now: dt.datetime) -> Counter[str]:
-    """Tell of each grant that will expire with something left, once for each; returns how many notices were news.
+    """Announce each grant that will expire with something left, once, and return the number of new notices.
 
-    Each customer has a turn of their own; those who have failed in this round are left to the next.
+    Each customer has a turn of their own; those whose turn failed in this round are left to the next.
     """
-    told: Counter[str] = Counter()
-    lots: dict[int, list[int]] = {}
+    sent: Counter[str] = Counter()
+    grants: dict[int, list[int]] = {}
     for user_id, entry_id in grants_expiring(now=now):
-        lots.setdefault(user_id, []).append(entry_id)
-    for user_id, entry_ids in lots.items():
+        grants.setdefault(user_id, []).append(entry_id)
+    for user_id, entry_ids in grants.items():
         if user_id not in customers.failed:
             with customers.turn(user_id):
                 settle_grants(user_id=user_id)
-                told.update(_tell(user_id, entry_ids, now))
-    return told
+                sent.update(_notify(user_id, entry_ids, now))
+    return sent
 
 
 @transaction.atomic
-def _tell(user_id: int, entry_ids: list[int], now: dt.datetime) -> list[str]:
+def _notify(user_id: int, entry_ids: list[int], now: dt.datetime) -> list[str]:
     alerts = Alert.objects.of(user_id).select_related("user").filter(kind=AlertKind.GRANT_EXPIRING, is_enabled=True)
     alert = alerts.select_for_update(no_key=True, of=("self",)).first()
     if alert is None:
         return []
     available = balance_of(user_id=user_id).available
     left = Grant.objects.of(user_id).filter(pk__in=entry_ids, remaining__gt=0).order_by("expires_at", "pk")
-    told = [notify_expiring(alert, grant, available=available, now=now) for grant in left if available > 0]
-    return [type_ for type_ in told if type_ is not None]
+    sent = [notify_expiring(alert, grant, available=available, now=now) for grant in left if available > 0]
+    return [type_ for type_ in sent if type_ is not None]

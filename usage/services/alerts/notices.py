@@ -1,4 +1,4 @@
-"""What an alert says, in an email's words and in a webhook's data."""
+"""The notices of alerts: the text of their emails and the data of their webhooks."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TYPE_BY_KIND = {
 def notify_crossed(
     alert: Alert, *, crossed_at: dt.datetime, forecast: Forecast, is_over: bool, now: dt.datetime
 ) -> str | None:
-    """Tell that an alert's threshold was crossed; answers the type of notice if that is news.
+    """Send the notice that an alert's threshold was crossed; return its type, or None if it was sent before.
 
-    What is over already goes out by webhook alone: nobody needs an email about what no longer is.
+    A crossing that is over already is sent by webhook only, without an email.
     """
     type_ = TYPE_BY_KIND[AlertKind(alert.kind)]
     subject = {
@@ -40,20 +40,22 @@ def notify_crossed(
         DEPLETED: "No credits left",
         RUNWAY_LOW: f"Your credits last {_days_left(forecast)}",
     }[type_]
-    return _tell(alert, type_, _key(alert, crossed_at), subject, crossed_at, forecast, is_over=is_over, now=now)
+    return _send_crossing(
+        alert, type_, _key(alert, crossed_at), subject, crossed_at, forecast, is_over=is_over, now=now
+    )
 
 
 def notify_recovered(alert: Alert, *, crossed_at: dt.datetime, forecast: Forecast, now: dt.datetime) -> str | None:
-    """Tell that what was told of a crossing is over; answers the type of notice if that is news."""
+    """Send the notice that an announced crossing is over; return its type, or None if it was sent before."""
     key = _key(alert, crossed_at)
-    told = Notice.objects.of(alert.user_id).filter(type=TYPE_BY_KIND[AlertKind(alert.kind)], key=key)
-    was_emailed = told.filter(subject__isnull=False).exists()
+    announced = Notice.objects.of(alert.user_id).filter(type=TYPE_BY_KIND[AlertKind(alert.kind)], key=key)
+    was_emailed = announced.filter(subject__isnull=False).exists()
     subject = f"Credits are back: {_credits(forecast.available)} available"
-    return _tell(alert, RECOVERED, key, subject, crossed_at, forecast, is_over=not was_emailed, now=now)
+    return _send_crossing(alert, RECOVERED, key, subject, crossed_at, forecast, is_over=not was_emailed, now=now)
 
 
 def notify_expiring(alert: Alert, grant: Grant, *, available: Decimal, now: dt.datetime) -> str | None:
-    """Tell that what is left of a lot will expire, once for each lot; answers the type of notice if that is news."""
+    """Send the notice that the rest of a grant will expire; return its type, or None if it was sent before."""
     expires_at = grant.expires_at or now
     expiring = min(grant.remaining, available)
     data = {
@@ -73,7 +75,7 @@ def notify_expiring(alert: Alert, grant: Grant, *, available: Decimal, now: dt.d
     return _send(alert, EXPIRING, f"grant-{grant.pk}", data, subject, words, now=now)
 
 
-def _tell(
+def _send_crossing(
     alert: Alert,
     type_: str,
     key: str,

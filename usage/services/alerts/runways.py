@@ -1,4 +1,4 @@
-"""Telling customers that their credits last fewer days than they want to know of, and that they last longer again."""
+"""Notify customers that their credits last fewer days than their alert's threshold, and that they last longer again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _A_TENTH_MORE, _A_DAY_MORE = Decimal("1.1"), 1
 
 
 def needs_notice(alert: Alert, forecast: Forecast) -> bool:
-    """Say whether a runway has become short, or long again, since the customer was told.
+    """Return whether a runway has become short, or long again, since the last notice.
 
     It is short below the alert's days, and long again only from a tenth and at least a day above them, so that a rate
-    that wavers around the threshold is told once. Where nothing burns, nothing becomes short.
+    that wavers around the threshold is announced once. Without usage no runway becomes short.
     """
     days = Decimal(alert.days or 0)
     left = forecast.days_left
@@ -34,11 +34,11 @@ def needs_notice(alert: Alert, forecast: Forecast) -> bool:
 
 
 def notify_runways(customers: Round, *, now: dt.datetime) -> Counter[str]:
-    """Tell what has changed, each alert in a turn and a transaction of its own; returns how many notices were news.
+    """Send the notices that are due, each alert in a turn and a transaction of its own, and return their number.
 
-    Only customers with such an alert are looked at, some hundreds in one statement.
+    Only customers with such an alert are read, some hundreds in one statement.
     """
-    told: Counter[str] = Counter()
+    sent: Counter[str] = Counter()
 
     def settled(user_ids: Collection[int]) -> Mapping[int, Forecast]:
         return settled_forecasts_of(user_ids, now=now, customers=customers)
@@ -46,12 +46,12 @@ def notify_runways(customers: Round, *, now: dt.datetime) -> Counter[str]:
     for alert, forecast in list(_changed(settled)):
         if alert.user_id not in customers.failed:
             with customers.turn(alert.user_id):
-                told.update(_tell(alert_id=alert.pk, forecast=forecast, now=now))
-    return told
+                sent.update(_notify(alert_id=alert.pk, forecast=forecast, now=now))
+    return sent
 
 
 def count_runways(*, now: dt.datetime) -> Counter[str]:
-    """Count what would be told."""
+    """Count the notices that are due."""
     changed = _changed(lambda user_ids: forecasts_of(user_ids, now=now))
     return Counter(RUNWAY_LOW if alert.crossed_at is None else RECOVERED for alert, _ in changed)
 
@@ -72,7 +72,7 @@ def _changed(forecasting: Forecasting) -> Iterator[tuple[Alert, Forecast]]:
 
 
 @transaction.atomic
-def _tell(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
+def _notify(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
     alert = (
         Alert.objects.select_related("user").select_for_update(no_key=True, of=("self",)).filter(pk=alert_id).first()
     )
@@ -80,9 +80,9 @@ def _tell(*, alert_id: int, forecast: Forecast, now: dt.datetime) -> list[str]:
         return []
     if alert.crossed_at is None:
         alert.crossed_at = now
-        told = notify_crossed(alert, crossed_at=now, forecast=forecast, is_over=False, now=now)
+        sent = notify_crossed(alert, crossed_at=now, forecast=forecast, is_over=False, now=now)
     else:
-        told = notify_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now)
+        sent = notify_recovered(alert, crossed_at=alert.crossed_at, forecast=forecast, now=now)
         alert.crossed_at = None
     alert.save(update_fields=["crossed_at"])
-    return [] if told is None else [told]
+    return [] if sent is None else [sent]

@@ -1,4 +1,4 @@
-"""What a customer is told about the days ahead."""
+"""The outlook of a customer: their forecast, and the next credits of their subscription."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BRING_CREDITS = (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE)
 
 
 @dataclass(frozen=True)
-class Coming:
+class UpcomingCredits:
     """Credits that a running subscription will bring, and when."""
 
     credits: Decimal
@@ -31,16 +31,16 @@ class Coming:
 
 @dataclass(frozen=True)
 class Outlook:
-    """How long the credits last, and what is known to come; of one moment."""
+    """The forecast and the next credits of a subscription, read on one snapshot."""
 
     forecast: Forecast
-    coming: Coming | None
+    coming: UpcomingCredits | None
 
 
 def outlook_of(*, user_id: int, now: dt.datetime) -> Outlook:
-    """Give a customer's outlook, as of one snapshot.
+    """Return a customer's outlook, read on one snapshot.
 
-    What is due is settled first, and what is left of lots reckoned for those who have credits that expire.
+    Expired grants and holds, and the remainders of grants that will expire, are settled first.
     """
     for due in _customers_to_settle([user_id], now):
         settle_grants(user_id=due)
@@ -49,9 +49,9 @@ def outlook_of(*, user_id: int, now: dt.datetime) -> Outlook:
 
 
 def settled_forecasts_of(user_ids: Collection[int], *, now: dt.datetime, customers: Round) -> dict[int, Forecast]:
-    """Forecast for many customers in one statement, once the grants of those who need it are settled.
+    """Return the forecasts of many customers, read in one statement once their grants are settled where needed.
 
-    Each is settled in a turn of its own: those whose turn fails have no forecast.
+    Each customer is settled in a turn of their own; those whose turn fails have no forecast.
     """
     for user_id in _customers_to_settle(user_ids, now):
         with customers.turn(user_id):
@@ -59,7 +59,7 @@ def settled_forecasts_of(user_ids: Collection[int], *, now: dt.datetime, custome
     served = [user_id for user_id in user_ids if user_id not in customers.failed]
     try:
         return forecasts_of(served, now=now)
-    except Error:  # of one of them: the others have theirs
+    except Error:  # caused by one of them: the others still get theirs
         forecasts: dict[int, Forecast] = {}
         for user_id in served:
             with customers.turn(user_id):
@@ -68,14 +68,14 @@ def settled_forecasts_of(user_ids: Collection[int], *, now: dt.datetime, custome
 
 
 def _customers_to_settle(user_ids: Collection[int], now: dt.datetime) -> list[int]:
-    """Name those of these customers of whom something is due, or who have credits that are to expire."""
+    """Return the ids of those customers with a settlement due, or with credits that will expire."""
     expiring = Grant.objects.filter(user_id=OuterRef("user_id"), expires_at__gt=now, remaining__gt=0)
     due = Balance.objects.filter(Q(next_expiry_at__lte=now) | Exists(expiring), user_id__in=user_ids)
     return list(due.order_by("user_id").values_list("user_id", flat=True))
 
 
-def _coming(user_id: int, now: dt.datetime) -> Coming | None:
-    """Tell what the next period of a subscription brings, if it is known to begin."""
+def _coming(user_id: int, now: dt.datetime) -> UpcomingCredits | None:
+    """Return the credits of a subscription's next period, if that is certain to start."""
     subscription = live_subscription_of(user_id=user_id)
     if subscription is None or subscription.anchor_at is None or subscription.status not in _BRING_CREDITS:
         return None
@@ -84,7 +84,7 @@ def _coming(user_id: int, now: dt.datetime) -> Coming | None:
         return None
     waiting = subscription.pending_credits
     credits = subscription.credits_per_period if waiting is None else waiting
-    return Coming(credits, at) if credits else None
+    return UpcomingCredits(credits, at) if credits else None
 
 
 def _ends_before(subscription: Subscription, at: dt.datetime) -> bool:

@@ -1,6 +1,6 @@
-"""How long credits last at a steady rate, when some of them expire before they are burnt: exact, and nothing but sums.
+"""Compute exactly how long credits last at a steady rate, when some of them expire before they are used.
 
-Times are days from now, as fractions, so that no step of it rounds.
+Times are days from now, as fractions, so that no step rounds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ZERO = Decimal(0)
 
 
 class GrantAhead(NamedTuple):
-    """What is left of one lot, and in how many days that is gone; None: never."""
+    """What is left of one grant, and the days until it expires; None: never."""
 
     credits: Decimal
     expires_in_days: Fraction | None = None
@@ -23,40 +23,42 @@ class GrantAhead(NamedTuple):
 
 @dataclass(frozen=True)
 class Runway:
-    """How it goes on at that rate: `days` until nothing is left (None: nothing burns), and what expires unspent.
+    """The future at a steady rate: `days` until nothing is left (None: the rate is 0), and what expires unspent.
 
-    `unspent` has the days and credits of each loss, the first one first.
+    `unspent` lists the time, in days from now, and the credits of each loss, the earliest first.
     """
 
     days: Fraction | None
     unspent: tuple[tuple[Fraction, Fraction], ...] = ()
 
     def unspent_within(self, days: int) -> Fraction:
-        """Add up what expires unspent in the next so many days, in credits."""
+        """Return the credits that expire unspent within this number of days."""
         return sum((credits for at, credits in self.unspent if at <= days), Fraction(0))
 
 
-def spend(lots: Sequence[GrantAhead], credits: Decimal) -> list[GrantAhead]:
-    """Take credits from lots in their order; those that are used up are not in the answer."""
+def spend(grants: Sequence[GrantAhead], credits: Decimal) -> list[GrantAhead]:
+    """Spend credits from grants in their order, and return those that are not used up."""
     left = []
-    for lot in lots:
-        part = min(lot.credits, credits)
+    for grant in grants:
+        part = min(grant.credits, credits)
         credits -= part
-        if lot.credits > part:
-            left.append(lot._replace(credits=lot.credits - part))
+        if grant.credits > part:
+            left.append(grant._replace(credits=grant.credits - part))
     return left
 
 
-def runway_of(lots: Sequence[GrantAhead], rate: Decimal) -> Runway:
-    """Burn lots in their order at `rate` credits a day; what is left of one at its end is lost.
+def runway_of(grants: Sequence[GrantAhead], rate: Decimal) -> Runway:
+    """Use up grants in their order at `rate` credits a day; what is left of one at its expiry is lost.
 
-    A lot whose time is now, or was, is lost at once.
+    A grant that expires now, or has expired, is lost at once.
     """
     burning = Fraction(rate)
-    left = [Fraction(lot.credits) for lot in lots]
+    left = [Fraction(grant.credits) for grant in grants]
     total, at, first = sum(left, Fraction(0)), Fraction(0), 0
     unspent: list[tuple[Fraction, Fraction]] = []
-    ends = sorted((lot.expires_in_days, place) for place, lot in enumerate(lots) if lot.expires_in_days is not None)
+    ends = sorted(
+        (grant.expires_in_days, place) for place, grant in enumerate(grants) if grant.expires_in_days is not None
+    )
     for end, place in ends:
         span = max(end - at, Fraction(0))
         if rate > 0 and total <= burning * span:
@@ -73,7 +75,7 @@ def runway_of(lots: Sequence[GrantAhead], rate: Decimal) -> Runway:
 
 
 def _burn(left: list[Fraction], first: int, credits: Fraction) -> tuple[int, Fraction]:
-    """Take credits from the front of what is left; answers where the front is now, and how much was there to take."""
+    """Spend credits from index `first` on; return the index of the first grant left, and how much was spent."""
     burnt = Fraction(0)
     while first < len(left):
         part = min(left[first], credits - burnt)

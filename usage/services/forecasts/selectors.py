@@ -1,4 +1,4 @@
-"""How long customers' credits last, at the rate at which they were burnt of late: reads only."""
+"""Forecasts: how long customers' credits last at the rate of their recent usage. Reads only."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ledger.selectors import BALANCE_QUERY
 from usage.services.forecasts.runway import GrantAhead, Runway, runway_of, spend
 
 RATE_DAYS = 7
-"""Full days, besides today, whose usage makes the burn rate."""
+"""Full days, besides today, over which the burn rate is measured."""
 SOON_DAYS = 30
 FARTHEST_DAYS = 36_500
-"""Beyond a hundred years is never, as far as anybody cares."""
+"""A forecast beyond a hundred years counts as never."""
 _DAY = dt.timedelta(days=1)
 _MICROSECONDS_A_DAY = 86_400_000_000
 
-# Lots as they were last settled, in the order in which they are spent; those that have run out are kept for holds and
-# come first. Nobody without credits that expire has any looked at.
+# Grants as of their last settlement, in the order of burn-down; expired ones that are kept for holds come first.
+# The grants of customers without expiring credits are not read.
 _FORECASTS = f"""
-    SELECT u.id, u.created_at, credits.balance - credits.reserved, burnt.credits, burnt.first_day, lots.remaining,
-        lots.expires_at
+    SELECT u.id, u.created_at, credits.balance - credits.reserved, burnt.credits, burnt.first_day, grants.remaining,
+        grants.expires_at
     FROM unnest(%s::bigint[]) AS asked(user_id)
     JOIN accounts_user u ON u.id = asked.user_id
     CROSS JOIN LATERAL ({BALANCE_QUERY % "asked.user_id"}) credits
@@ -42,23 +42,23 @@ _FORECASTS = f"""
                 g.effective_at, g.entry_id) AS expires_at
         FROM ledger_grant g WHERE g.user_id = asked.user_id AND g.remaining > 0 AND EXISTS (
             SELECT FROM ledger_grant e WHERE e.user_id = asked.user_id AND e.expires_at > %s AND e.remaining > 0)
-    ) lots
+    ) grants
     ORDER BY u.id
 """
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """How long one customer's credits last if usage goes on as it was since `burn_rate_since`.
+    """How long one customer's credits last if usage continues as it was since `burn_rate_since`.
 
-    The rate is what was used in the last 7 full UTC days and today so far, less refunds, divided by that time to the
-    microsecond, and rounded half-up to 6 places. For an account that is younger, or whose first use lies within these
-    days and before it was made (an import), the time is its own, but never less than a day. All else is reckoned
-    from the rounded rate.
+    The rate is the usage of the last 7 full UTC days and today so far, less refunds, divided by that time to the
+    microsecond, and rounded half-up to 6 places. For a younger account, or one whose first use lies within these days
+    and before it was created (an import), the time is its own, but never less than a day. All other figures are
+    computed from the rounded rate.
 
-    `days_left` is rounded down to 2 places: null when nothing burns or it would take more than a hundred years, 0 when
-    nothing is available. Lots are burnt in the order of the ledger, and what a lot still has when it expires is lost.
-    What holds reserve is taken to be spent from the first lots. Credits that are still to come are not counted.
+    `days_left` is rounded down to 2 places: null when the rate is 0 or it would take more than a hundred years, 0 when
+    nothing is available. Grants are used up in the ledger's burn-down order, and what is left of one at its expiry is
+    lost. Reserved credits count as spent from the first grants. Future credits are not counted.
     """
 
     user_id: int
@@ -73,13 +73,13 @@ class Forecast:
 
 
 def forecast_of(*, user_id: int, now: dt.datetime) -> Forecast:
-    """Say how long a customer's credits last, in one statement."""
+    """Return a customer's forecast, read in one statement."""
     (forecast,) = forecasts_of([user_id], now=now).values()
     return forecast
 
 
 def forecasts_of(user_ids: Collection[int], *, now: dt.datetime) -> dict[int, Forecast]:
-    """Say for each of these customers how long their credits last, all in one statement."""
+    """Return the forecast of each of these customers, all read in one statement."""
     now = now.astimezone(dt.UTC)
     today = now.date()
     values = [plain_array(user_ids), today - RATE_DAYS * _DAY, today, now]
@@ -89,7 +89,7 @@ def forecasts_of(user_ids: Collection[int], *, now: dt.datetime) -> dict[int, Fo
 def burn_rate(
     credits: Decimal, *, created_at: dt.datetime, first_day: dt.date | None, now: dt.datetime
 ) -> tuple[Decimal, dt.datetime]:
-    """Give the rate by the rule that `Forecast` states, in credits a day, and since when it was measured."""
+    """Return the rate by the rule that `Forecast` states, in credits a day, and the start of its measurement."""
     since = _midnight(now.date() - RATE_DAYS * _DAY)
     young_since = created_at.astimezone(dt.UTC)
     if first_day is not None:
@@ -110,17 +110,19 @@ def _forecast(
     now: dt.datetime,
 ) -> Forecast:
     rate, since = burn_rate(credits, created_at=created_at, first_day=first_day, now=now)
-    lots = _ahead(available, remaining or (), expires_at or (), now)
-    runway = runway_of(lots, rate)
-    expiring = [lot for lot in lots if lot.expires_in_days is not None]
-    next_expiry = min((lot.expires_in_days for lot in expiring), default=None)  # type: ignore[type-var]
+    grants = _ahead(available, remaining or (), expires_at or (), now)
+    runway = runway_of(grants, rate)
+    expiring = [grant for grant in grants if grant.expires_in_days is not None]
+    next_expiry = min((grant.expires_in_days for grant in expiring), default=None)  # type: ignore[type-var]
     return Forecast(
         user_id=user_id,
         available=available,
         burn_rate_per_day=rate,
         burn_rate_since=since,
         **_end(available, runway, now),
-        expiring_soon=sum((lot.credits for lot in expiring if (lot.expires_in_days or 0) <= SOON_DAYS), Decimal(0)),
+        expiring_soon=sum(
+            (grant.credits for grant in expiring if (grant.expires_in_days or 0) <= SOON_DAYS), Decimal(0)
+        ),
         expiring_unspent=_half_up(runway.unspent_within(SOON_DAYS)),
         next_expiry_at=None if next_expiry is None else _after(now, next_expiry),
     )
@@ -129,16 +131,20 @@ def _forecast(
 def _ahead(
     available: Decimal, remaining: Sequence[Decimal], expires_at: Sequence[dt.datetime | None], now: dt.datetime
 ) -> list[GrantAhead]:
-    """Turn lots as they were settled into what is available of them: the rest is reserved, or spent since."""
-    lots = [
+    """Return the available part of grants as of their last settlement: the rest is reserved, or spent since."""
+    grants = [
         GrantAhead(credits, None if end is None else _days(end - now))
         for credits, end in zip(remaining, expires_at, strict=True)
     ]
     known = sum(remaining, Decimal(0))
     if known < available:  # all of it, for those without credits that expire
-        lots.append(GrantAhead(available - known))
-        return lots
-    return [lot for lot in spend(lots, known - available) if lot.expires_in_days is None or lot.expires_in_days > 0]
+        grants.append(GrantAhead(available - known))
+        return grants
+    return [
+        grant
+        for grant in spend(grants, known - available)
+        if grant.expires_in_days is None or grant.expires_in_days > 0
+    ]
 
 
 def _end(available: Decimal, runway: Runway, now: dt.datetime) -> dict[str, Any]:

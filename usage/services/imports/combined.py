@@ -13,7 +13,7 @@ from config.values.times import NotAnInstant
 from usage.services.imports.reported import LineParser, LineRejected, ReportedRequest, reported
 from usage.services.imports.times import common_log_time
 
-# Quoted fields escape " and \ by a backslash, and what is not printable as \xHH.
+# Quoted fields escape " and \ by a backslash, and unprintable characters as \xHH.
 _COMBINED = re.compile(
     r"(?P<host>\S+) (?P<identity>\S+) (?P<user>.+?) \[(?P<time>[^\]]+)\] "
     r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?:\d+|-)'
@@ -28,10 +28,10 @@ _LONGEST_FRONT = 500
 
 
 def combined_parser(customer_field: str) -> LineParser:
-    """Give a parser of the combined log format, whose customer is the `host` or the `user`.
+    """Return a parser of the combined log format, whose customer is the `host` or the `user`.
 
-    A line in which something stands before the host is rejected: a site (vhost_combined), addresses of proxies, what
-    syslog or a container's log puts before each line. Taken as it stands, that would be the customer.
+    A line with anything before the host is rejected: a site (vhost_combined), addresses of proxies, the prefix of
+    syslog or of a container's log. It would be read as the customer.
 
     :raises ValueError: if the format has no such field
     """
@@ -60,10 +60,10 @@ def combined_parser(customer_field: str) -> LineParser:
 
 
 def _refuse_columns_before_the_host(form: re.Match[str]) -> None:
-    """Refuse a line whose identity or user can be none.
+    """Refuse a line whose identity or user is impossible.
 
-    Hardly anybody logs an identity (RFC 1413), and then it is one word; a user may have blanks, but neither an address
-    nor a lone hyphen within.
+    An identity (RFC 1413) is rarely logged, and is one word; a user may contain blanks, but neither an address nor a
+    lone hyphen.
     """
     words = form["user"].split(" ")
     is_identity = form["identity"] == "-" or (len(words) == 1 and read_address(form["identity"]) is None)
@@ -85,9 +85,9 @@ def _why_not(line: str) -> str:
 
 
 def read_request_line(request: str) -> tuple[str, str]:
-    """Give method and path of a request line, in which a client may write any number of blanks.
+    """Return the method and path of a request line, in which a client may write any number of blanks.
 
-    What is no request line, such as a TLS handshake on the wrong port, is a path as a whole.
+    Text that is not a request line, such as a TLS handshake on the wrong port, is returned whole as the path.
     """
     method, blank, rest = request.partition(" ")
     target, is_parted, version = rest.strip(" ").rpartition(" ")

@@ -1,4 +1,4 @@
-"""Customers of logs: whom a host, a user name, a key or an email in a line stands for."""
+"""Customers of logs: find the customer that a host, user name, key or email in a line stands for."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LONGEST_EMAIL = 254
 
 
 class CustomerMapRefused(ValueError):
-    """An operator's map of customers means nothing certain; the sentence says where."""
+    """An operator's map of customers is invalid or ambiguous; the message says where."""
 
 
 class Customer(NamedTuple):
-    """Whose requests these are, and by which of their keys, when that named them."""
+    """The customer of a line, and the key that named them, if one did."""
 
     user_id: int
     api_key_id: int | None = None
@@ -32,8 +32,8 @@ class Customer(NamedTuple):
 class Customers:
     """Finds the customer that a line names, each name once.
 
-    First the operator's own map, then by what the field is; hosts and user names stand for the customers
-    that an earlier run made of them, or with `create` for new ones.
+    It looks in the operator's map first, then by the kind of the field; hosts and user names stand for the customers
+    that an earlier run created for them, or with `create` for new ones.
     """
 
     def __init__(self, *, customer_field: str, source: str, create: bool, named: dict[str, str]) -> None:
@@ -45,7 +45,7 @@ class Customers:
         self._unknown: dict[str, str] = {}
 
     def _in_one_spelling(self, named: dict[str, str]) -> dict[str, str]:
-        """Let each spelling of a mapped name stand for its customer.
+        """Map each spelling of a name to its customer.
 
         :raises CustomerMapRefused: if two spellings of one name are mapped to two customers
         """
@@ -56,9 +56,9 @@ class Customers:
         return found
 
     def find(self, value: str) -> Customer:
-        """Find (or make) the customer.
+        """Find (or create) the customer.
 
-        :raises LineRejected: if there is none
+        :raises LineRejected: if the value names no customer
         """
         if value in self._unknown:
             raise LineRejected(self._unknown[value])
@@ -87,7 +87,7 @@ class Customers:
             raise LineRejected(f"there is no customer {self._named.get(value, value)!r}") from None
 
     def _one_spelling(self, value: str) -> str:
-        """Write a host or a user name as the row of its customer has it; others stay as they are."""
+        """Return a host or a user name in the spelling that is stored; other values unchanged."""
         if self._field == "host":
             return host_in_one_spelling(value)
         return value.strip().lower() if self._field == "user" else value
@@ -103,7 +103,7 @@ class Customers:
         return Customer(row.user_id if row is not None else self._entered(value).pk)
 
     def _entered(self, value: str) -> User:
-        """Enter under this name the customer whom an operator made for it, or a new one."""
+        """Store this name for the customer whom an operator created for it, or for a new one."""
         email = f"{value}@{self._source}.invalid"
         user = User.objects.with_email(email).first()
         if user is None and not self._create:
@@ -114,16 +114,16 @@ class Customers:
         if user is None:
             try:
                 with transaction.atomic():
-                    # Not a person's registration: an address such as ::1@gateway.invalid is a name, never a mailbox.
+                    # Not registered by a person: an address such as ::1@gateway.invalid is a name, never a mailbox.
                     user = User.objects.create_user(email)
-            except IntegrityError:  # an operator has just entered them
+            except IntegrityError:  # an operator has just created them
                 user = User.objects.with_email(email).get()
         row, _ = ImportedCustomer.objects.get_or_create(source=self._source, value=value, defaults={"user": user})
         return row.user
 
 
 def host_in_one_spelling(host: str) -> str:
-    """Write an address as proxies and listeners mean it, without port or zone, and a host name in lower case.
+    """Return an address in canonical form, without port or zone, and a host name in lower case.
 
     `::ffff:203.0.113.7`, `203.0.113.7:51234` and `203.0.113.7` are one client, and so are all spellings of one IPv6
     address (RFC 5952).
@@ -136,9 +136,9 @@ def host_in_one_spelling(host: str) -> str:
 def read_customer_map(path: Path) -> dict[str, str]:
     """Read a CSV of two columns: the value in the log, and the customer's email or id.
 
-    Commas, semicolons or tabs part them, as spreadsheets save them.
+    Commas, semicolons or tabs separate them, as spreadsheets save them.
 
-    :raises CustomerMapRefused: naming the line that has not two values, or names another customer for a value
+    :raises CustomerMapRefused: naming the line that does not have two values, or maps a value to a second customer
     """
     named: dict[str, str] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:

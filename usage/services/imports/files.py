@@ -1,4 +1,4 @@
-"""Files of logs: opened whatever they were packed with, and read line by line in bounded memory."""
+"""Log files: open them, compressed or not, and read them line by line in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-LONGEST_LINE = 1_048_576  # bytes; what follows in the line is passed over
+LONGEST_LINE = 1_048_576  # bytes; the rest of the line is skipped
 STDIN = Path("-")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 131_072
@@ -36,24 +36,24 @@ _LONGEST_MAGIC = 6
 
 
 class UnreadableLog(Exception):
-    """This file cannot be read as a log; the sentence says why."""
+    """This file cannot be read as a log; the message says why."""
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """An open log. `lines` come with their ends; without one, a last line may still be in the making."""
+    """An open log. `lines` include their line breaks; a last line without one may still be being written."""
 
     lines: Iterator[bytes]
-    is_packed: bool  # so nobody writes to it any more
+    is_packed: bool  # so it is no longer being written
     size: int | None  # in bytes of `lines`; None: not known beforehand
 
 
 @contextmanager
 def open_log(path: Path) -> Iterator[LogFile]:
-    """Open a log; `-` is standard input. gzip, bzip2 and xz are unpacked on the way.
+    """Open a log; `-` is standard input. gzip, bzip2 and xz are decompressed.
 
     :raises OSError: if it cannot be read
-    :raises UnreadableLog: if it is packed in another way, or is no text in UTF-8
+    :raises UnreadableLog: if it is compressed in another way, or is not text in UTF-8
     """
     with contextlib.ExitStack() as opened:
         file: IO[bytes] = sys.stdin.buffer if path == STDIN else opened.enter_context(path.open("rb"))
@@ -98,9 +98,9 @@ class _Rejoined(io.RawIOBase):
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Give the lines; of one that is too long, its beginning.
+    """Yield the lines; of one that is too long, its beginning.
 
-    :raises UnreadableLog: if what was packed is damaged, or ends in the middle
+    :raises UnreadableLog: if the compressed data is damaged or truncated
     """
     try:
         while line := file.readline(LONGEST_LINE):
@@ -118,7 +118,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _end_of_line(file: IO[bytes]) -> bytes:
-    """Pass over the rest of a line; give its end if it has one."""
+    """Skip the rest of a line, and return its line break if it has one."""
     while rest := file.readline(LONGEST_LINE):
         if rest.endswith(b"\n"):
             return b"\n"

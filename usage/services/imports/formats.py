@@ -17,9 +17,9 @@ from usage.services.imports.reported import LineParser
 class Format:
     """How the lines of a log are read.
 
-    `parser` takes the customer field, the places of fields that are not under their own names, and the log's lines, of
-    which it reads the first `header_lines`; it raises ValueError if the log has no such field. `has_named_fields`: the
-    operator may name such places. `proves_its_end`: a line that can be parsed is whole, even without a line break.
+    `parser` accepts the customer field, the places of fields that are not under their own names, and the log's lines,
+    of which it reads the first `header_lines`; it raises ValueError if the log has no such field. `has_named_fields`:
+    the operator may name such places. `proves_its_end`: a line that can be parsed is whole, even without a line break.
     """
 
     parser: Callable[[str, Mapping[str, str], Iterator[bytes]], LineParser]

@@ -1,4 +1,4 @@
-"""Recording: requests that already happened, logged and counted in batches, and paid if asked."""
+"""Recording: requests that already happened are logged and counted in batches, and charged on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from usage.services.partitions import with_partition
 
 
 class Line(NamedTuple):
-    """One reported request and the key that its line is known by (SHA-256)."""
+    """One reported request and the key that identifies its line (SHA-256)."""
 
     key: bytes
     request: ReportedRequest
@@ -24,7 +24,7 @@ class Line(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What came of a batch. `rejected` are places in the batch that no price names; `credits` were debited.
+    """The result of a batch. `rejected` are places in the batch without a price; `credits` were debited.
 
     `uncharged` are duplicates that an earlier call recorded without `charge`, though they have a price: they stay free.
     """
@@ -41,8 +41,8 @@ class Recorded(NamedTuple):
 def record_lines(*, user_id: int, source: str, lines: Sequence[Line], charge: bool) -> Recorded:
     """Log one customer's requests; with `charge`, debit them with one entry for the batch.
 
-    What the available credits do not cover is logged as unpaid. Repetition adds nothing: lines that are in
-    already count as duplicates.
+    Requests that the available credits do not cover are logged as unpaid. Repetition adds nothing: lines that are
+    recorded already count as duplicates.
     """
     rows = [
         {

@@ -16,7 +16,7 @@ from usage.services.imports.reported import LineParser, LineRejected, ReportedRe
 from usage.services.imports.times import log_time
 
 CUSTOMER_FIELDS = ("host", "user", "api_key_prefix", "user_id", "email")
-# How many milliseconds one of each is.
+# Milliseconds in one of each unit.
 _LATENCIES = {
     "latency_ms": Decimal(1),
     "latency_s": Decimal(1_000),
@@ -32,9 +32,9 @@ def jsonl_parser(customer_field: str, places: Mapping[str, str] | None = None) -
     """Return a parser of JSON objects, one a line.
 
     Fields: the customer field, `time`, `endpoint` (or `path`), `method`, `status`, `units`, `latency_ms`,
-    `reference`; the customer, time, endpoint and status are required, others may be absent or null. An odd method,
-    latency or reference is left out: it is no reason to lose the request. `places` says where a field is when it is
-    not under its own name, such as `request.uri` for the member `uri` of the member `request`.
+    `reference`; the customer, time, endpoint and status are required, others may be absent or null. An invalid method,
+    latency or reference is left out, so that the request is not lost. `places` says where a field is when it is not
+    under its own name, such as `request.uri` for the member `uri` of the member `request`.
     """
     steps = {name: (place, place.split(".")) for name, place in (places or {}).items()}
 
@@ -94,7 +94,7 @@ def csv_parser(customer_field: str, header: str, places: Mapping[str, str] | Non
 
 
 def _columns(names: list[str], wanted: Mapping[str, str]) -> dict[str, int]:
-    """Find the fields' columns by their names; one that is spelt exactly so comes before one in another case."""
+    """Find the fields' columns by their names; an exact spelling takes precedence over one in another case."""
     exactly = {name.strip(): at for at, name in enumerate(names)}
     loosely = {name.strip().lower(): at for at, name in reversed(list(enumerate(names)))}
     found = {field: exactly.get(name, loosely.get(name.lower())) for field, name in wanted.items()}

@@ -1,4 +1,4 @@
-"""What a line of a log becomes: one reported request, or a reason why not."""
+"""Reported requests: what a line of a log is parsed into, or the reason why it is rejected."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _METHOD = re.compile(r"[A-Za-z]{1,10}", re.ASCII)
 
 
 class LineRejected(ValueError):
-    """This line is no request that can be recorded; the text says why."""
+    """This line is not a request that can be recorded; the message says why."""
 
 
 @dataclass(frozen=True)
 class ReportedRequest:
-    """One request as a log tells it. `customer` is the raw value of the field that names the customer."""
+    """One request as a log reports it. `customer` is the raw value of the field that names the customer."""
 
     customer: str
     path: str
@@ -39,9 +39,9 @@ LineParser = Callable[[str], ReportedRequest]
 def reported(
     customer: str, *, path: str, method: object, status: int, occurred_at: dt.datetime, **rest: Any
 ) -> ReportedRequest:
-    """Make a request of what a log says of it.
+    """Build a request from the fields of a line.
 
-    :raises LineRejected: if it could not be stored, or is of a time that nobody means
+    :raises LineRejected: if it could not be stored, or its time is implausible
     """
     if is_invalid_text(customer) or is_invalid_text(path):
         raise LineRejected(INVALID_TEXT)

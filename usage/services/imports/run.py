@@ -1,4 +1,4 @@
-"""Importing: a gateway's own log, line by line, each line exactly once however often it is read."""
+"""Import a gateway's own log, each line exactly once however often it is read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ REJECTIONS_KEPT = 20
 
 @dataclass
 class Report:
-    """What came of an import; `accepted + duplicates + rejected + failed` is `read`, `unpaid` is part of `accepted`.
+    """The result of an import; `accepted + duplicates + rejected + failed` is `read`, `unpaid` is part of `accepted`.
 
-    `unreadable` is part of `rejected`: lines that are no requests at all. `incomplete` is no part of `read`: a last
-    line without an end, which waits for it. `uncharged` is part of `duplicates`: lines that an earlier run recorded
-    without charging them, though they have a price; `uncharged_credits` is what they would have cost.
-    Lines that `failed` are good, but could not be recorded now: the next run of the same file takes them.
+    `unreadable` is part of `rejected`: lines that are not requests at all. `incomplete` is not part of `read`: a last
+    line without a line break, left for a later run. `uncharged` is part of `duplicates`: lines that an earlier run
+    recorded without charging them, though they have a price; `uncharged_credits` is what they would have cost.
+    Lines that `failed` are valid, but could not be recorded now: the next run of the same file records them.
     """
 
     read: int = 0
@@ -52,9 +52,9 @@ class Report:
 
 
 class Ordinals:
-    """Counts, for each line, which of its equals in the file it is; in bounded memory, however long the file.
+    """Counts the ordinal of each line among identical lines, in bounded memory, however long the file.
 
-    SQLite serves as nothing but a hash table that spills to a private temporary file.
+    SQLite serves only as a hash table that spills to a private temporary file.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Ordinals:
 
 
 def line_key(text: bytes, ordinals: Ordinals) -> bytes:
-    """Give the key of a line: SHA-256 of its full text and its ordinal among identical lines so far."""
+    """Return the key of a line: SHA-256 of its full text and its ordinal among identical lines so far."""
     digest = hashlib.sha256(text).digest()
     return hashlib.sha256(digest + ordinals.of(digest).to_bytes(8, "big")).digest()
 
@@ -81,14 +81,14 @@ def line_key(text: bytes, ordinals: Ordinals) -> bytes:
 class Import:
     """One run over one log: every line is recorded, and with `charge` debited.
 
-    Each chunk of lines is handed on one customer at a time, each such batch all or nothing, so a run that dies
-    is simply run again. Each such batch is a turn of `customers_served`: a customer whose turn fails keeps nobody else
-    waiting, and the rest of their lines is left to the next run. Rejected lines are named by their place in the file,
-    behind `lines_before`, such as a header.
+    Each chunk of lines is recorded one customer at a time, each such batch all or nothing, so a run that is killed
+    can be run again. Each such batch is a turn of `customers_served`: a customer whose turn fails does not delay the
+    others, and the rest of their lines is left to the next run. Rejected lines are named by their place in the file,
+    after `lines_before`, such as a header.
 
-    A last line without an end may still be in the making: it would be another text once it is whole, and count again.
-    It is left for a later run, unless `is_complete` says that nobody writes any more, or, with `proves_its_end`, a line
-    that can be read is whole (JSON).
+    A last line without a line break may still be being written: its text would change once it is whole, and count
+    again. It is left for a later run, unless `is_complete` says that the log is no longer written, or, with
+    `proves_its_end`, a line that can be read is whole (JSON).
     """
 
     source: str
@@ -110,7 +110,7 @@ class Import:
         return self.report
 
     def rehearse(self, lines: Iterable[bytes]) -> Report:
-        """Do all of it in one transaction, and take it back."""
+        """Do the whole run in one transaction, and roll it back."""
         with transaction.atomic():
             self.run(lines)
             transaction.set_rollback(True)

@@ -13,16 +13,16 @@ _COMMON = re.compile(r"(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) (
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNIX = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,12})?", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# Of the years 2000 to 2100 no two of these units have a number in common.
+# In the years 2000 to 2100 no two of these units have a number in common.
 _UNITS = ((Decimal(10) ** 10, 6), (Decimal(10) ** 13, 3), (Decimal(10) ** 16, 0), (Decimal(10) ** 19, -3))
 
 
 def log_time(value: object) -> dt.datetime:
-    """Read a time in any form that logs have, in UTC. What is finer than a microsecond is cut.
+    """Parse a time in any form that logs have, in UTC. Digits finer than a microsecond are cut.
 
-    A number is a Unix time, in seconds, milliseconds, microseconds or nanoseconds: whichever lies in our century.
+    A number is a Unix time, in seconds, milliseconds, microseconds or nanoseconds: whichever lies in this century.
 
-    :raises NotAnInstant: if it is no time
+    :raises NotAnInstant: if it is not a time
     """
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         value = (
@@ -42,9 +42,9 @@ def _unix_time(number: Decimal) -> dt.datetime:
 
 
 def common_log_time(text: str) -> dt.datetime:
-    """Read a time as the common log format writes it, in UTC.
+    """Parse a time of the common log format, in UTC.
 
-    :raises NotAnInstant: if it has another form, or there is no such time
+    :raises NotAnInstant: if it has another form, or does not exist
     """
     form = _COMMON.fullmatch(text)
     if form is None or form[2] not in _MONTHS:

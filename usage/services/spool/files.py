@@ -1,7 +1,7 @@
-"""The spool: metered requests that wait on the local disk while the database is away.
+"""The files of the spool: metered requests that wait on the local disk while the database is unavailable.
 
-A folder with one file of JSON lines for each process. A line is on the disk before its answer goes out, all files
-together never exceed a bound, and whoever appends or replays holds the folder's lock, which dies with its holder.
+A folder with one file of JSON lines for each process. A line is on the disk before its response is sent, and all files
+together never exceed a bound. Appending and replaying take the folder's lock, which ends with its process.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _names: dict[int, str] = {}
 
 
 class SpoolFull(Exception):
-    """What waits already leaves no room for another line."""
+    """The waiting lines leave no room for another one."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"The spool {folder} is full: replay it with manage.py replay_spool.")
 
 
 class SpoolMissing(Exception):
-    """The settings name no folder."""
+    """METERING_SPOOL is not set."""
 
     def __init__(self) -> None:
         super().__init__("METERING_SPOOL names no folder for what cannot be settled now.")
@@ -44,7 +44,7 @@ class Spool:
         self.max_bytes = max_bytes
 
     def size(self) -> int:
-        """Give the bytes that wait."""
+        """Return the size of all waiting lines, in bytes."""
         size = 0
         for path in self.files():
             with suppress(FileNotFoundError):  # just replayed
@@ -52,11 +52,11 @@ class Spool:
         return size
 
     def has_room_for(self, line: bytes) -> bool:
-        """Tell whether this line could be written now."""
+        """Return whether this line could be written now."""
         return self.size() + len(line) <= self.max_bytes
 
     def append(self, line: bytes) -> None:
-        """Write a line, with its end, so that it survives a crash from here on.
+        """Write a line, including its line break, to the disk, so that it survives a crash.
 
         :raises SpoolFull: if there is no room for it
         :raises OSError: if it cannot be written
@@ -75,11 +75,11 @@ class Spool:
                 self._sync_folder()
 
     def files(self) -> list[Path]:
-        """Name the files with waiting lines, those first that an earlier replay has begun."""
+        """Return the files with waiting lines; those that an earlier replay has started come first."""
         return [*sorted(self.folder.glob(f"*{CLAIMED}")), *sorted(self.folder.glob(f"*{GROWING}"))]
 
     def claim(self) -> list[Path]:
-        """Take all files out of the way of those who append, and name them; they wait until `keep` is told."""
+        """Rename all files, so that nothing more is appended to them, and return them; `keep` ends the claim."""
         if not self.folder.is_dir():
             return []
         with self._locked():
@@ -89,7 +89,7 @@ class Spool:
         return self.files()
 
     def keep(self, path: Path, lines: Sequence[bytes]) -> None:
-        """Let only these lines of a claimed file wait on; none: remove it."""
+        """Keep only these lines of a claimed file; without lines, remove it."""
         with self._locked():
             if lines:
                 rest = path.with_suffix(".rest")
@@ -118,7 +118,7 @@ class Spool:
 
 
 def configured_spool() -> Spool | None:
-    """Give the spool of the settings, if they name one."""
+    """Return the spool that METERING_SPOOL names, or None."""
     if not settings.METERING_SPOOL:
         return None
     return Spool(Path(settings.METERING_SPOOL), max_bytes=settings.METERING_SPOOL_BYTES)
@@ -127,7 +127,7 @@ def configured_spool() -> Spool | None:
 def put_down(line: bytes) -> None:
     """Append a line to the spool of the settings.
 
-    :raises SpoolMissing: if they name none
+    :raises SpoolMissing: if they do not name one
     :raises SpoolFull: if there is no room for it
     :raises OSError: if it cannot be written
     """
@@ -138,7 +138,7 @@ def put_down(line: bytes) -> None:
 
 
 def _write(file: int, line: bytes) -> None:
-    """Write a line whole or not at all, on a line of its own even behind one that a crash has torn."""
+    """Write a line whole or not at all, on a line of its own even after one that a crash has cut off."""
     before = os.fstat(file).st_size
     if before and os.pread(file, 1, before - 1) != b"\n":
         line = b"\n" + line
@@ -157,7 +157,7 @@ def _write_whole(file: int, line: bytes) -> None:
 
 
 def _own_name() -> str:
-    """Name this process's file: a fork gets another, and so does a process that is given an old one's number."""
+    """Return the name of this process's file; a fork gets another, and so does a process with a reused process id."""
     pid = os.getpid()
     if pid not in _names:
         _names[pid] = f"{socket.gethostname()}-{pid}-{secrets.token_hex(4)}{GROWING}"

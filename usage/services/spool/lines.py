@@ -1,4 +1,4 @@
-"""What stands in a line of the spool: one metered request whose work is done and which was not settled."""
+"""Lines of the spool: each is one metered request whose work is done and which was not settled."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VERSION = 1
 
 
 class NotASpooledRequest(ValueError):
-    """This line is none of ours, or was torn by a crash."""
+    """This line was not written by the spool, or was cut off by a crash."""
 
     def __init__(self) -> None:
         super().__init__("it cannot be read: a crash has torn it, or it is none of ours")
 
 
 class SpooledRequest(NamedTuple):
-    """A request, what came of it and when; `hold` None: the database was away before one could be opened."""
+    """A request, its outcome and time; `hold` None: the database became unavailable before one was opened."""
 
     announced: Announced
     outcome: Outcome
@@ -31,7 +31,7 @@ class SpooledRequest(NamedTuple):
 
 
 def to_line(request: SpooledRequest) -> bytes:
-    """Write a request as one line of JSON, with its end. Of a customer's key it has the SHA-256 alone."""
+    """Return a request as one line of JSON, with its line break. A customer's key is stored as its SHA-256 only."""
     announced = request.announced._asdict()
     announced["key_hash"] = request.announced.key_hash.hex() if request.announced.key_hash else None
     hold = request.hold
@@ -47,9 +47,9 @@ def to_line(request: SpooledRequest) -> bytes:
 
 
 def from_line(line: bytes) -> SpooledRequest:
-    """Read a line.
+    """Parse a line.
 
-    :raises NotASpooledRequest: if it is no whole line of the spool
+    :raises NotASpooledRequest: if it is not a whole line of the spool
     """
     try:
         record = json.loads(line)

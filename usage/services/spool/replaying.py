@@ -1,4 +1,4 @@
-"""Replaying a spool: each request that waited is settled as it would have been when it happened."""
+"""Replay a spool: settle each waiting request as it would have been settled when it happened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from usage.services.spool.lines import NotASpooledRequest, SpooledRequest, from_
 
 @dataclass
 class Replay:
-    """What came of a run. `kept` lines wait on: file, number of the line in it, and why."""
+    """The result of a run. `kept` lines stay in the spool: file, line number, and reason."""
 
     read: int = 0
     settled: int = 0
@@ -31,10 +31,10 @@ class Replay:
 
 
 def replay_spool(spool: Spool, customers: Round) -> Replay:
-    """Settle what waits, a file at a time.
+    """Settle the waiting requests, a file at a time.
 
-    What cannot be settled or read waits on; so does all that follows of a customer whose turn fails. A run that is
-    killed is simply run again: a line that was settled before is known by its own key, or by its hold.
+    Lines that cannot be settled or read stay, and so do all later ones of a customer whose turn fails. A run that is
+    killed can be run again: a line that was settled before is recognised by its own key, or by its hold.
     """
     replay = Replay()
     for path in spool.claim():
@@ -43,7 +43,7 @@ def replay_spool(spool: Spool, customers: Round) -> Replay:
 
 
 def rehearse_replay(spool: Spool, customers: Round) -> Replay:
-    """Do all of it in one transaction, and take it back; the files stay as they are."""
+    """Replay in one transaction, and roll it back; the files stay unchanged."""
     replay = Replay()
     with transaction.atomic():
         for path in spool.files():
@@ -53,7 +53,7 @@ def rehearse_replay(spool: Spool, customers: Round) -> Replay:
 
 
 def _replay_file(path: Path, replay: Replay, customers: Round) -> list[bytes]:
-    """Settle a file's lines and return those that were not."""
+    """Settle a file's lines, and return those that were not settled."""
     kept = []
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -73,11 +73,11 @@ def _replay_file(path: Path, replay: Replay, customers: Round) -> list[bytes]:
 
 
 class _TurnFailed(Exception):
-    """Something went wrong for this customer that is no refusal: their requests are left to the next run."""
+    """A turn of this customer failed otherwise than by a refusal: their requests are left to the next run."""
 
 
 def _settle_in_turn(spooled: SpooledRequest, customers: Round) -> Settled:
-    """Settle a request as its customer's turn, unless one of theirs has failed in this run.
+    """Settle a request in a turn of its customer, unless an earlier turn of theirs has failed in this run.
 
     :raises LedgerRefusal, UsageRefusal: as `_settle`
     :raises _TurnFailed: if the turn fails, or one before it has
@@ -98,7 +98,7 @@ def _settle_in_turn(spooled: SpooledRequest, customers: Round) -> Settled:
 
 
 def _customer_of(spooled: SpooledRequest) -> object:
-    """Name the customer: by their id, else by their key, of which the prefix is all that may be told."""
+    """Return the name of the customer: their id, or the prefix of their key."""
     if spooled.hold is not None:
         return spooled.hold.user_id
     if spooled.announced.user_id is not None:
@@ -123,9 +123,9 @@ def _settle(spooled: SpooledRequest) -> Settled:
 
 
 def _owner_then(spooled: SpooledRequest) -> int:
-    """Find whose key it was if it was good when the request happened, though it no longer is.
+    """Return the id of the customer whose key was live when the request happened, even if it has ended since.
 
-    :raises CustomerKeyInvalid: if it was not
+    :raises CustomerKeyInvalid: if it was not live then
     """
     api_key = ApiKey.objects.filter(key_hash=spooled.announced.key_hash, user__isnull=False).first()
     at = spooled.occurred_at
