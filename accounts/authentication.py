@@ -15,7 +15,7 @@ from accounts.services.signing_in import sessions
 
 
 def caller_id(request: Request) -> int:
-    """Give the id of the person who calls, where a view demands one."""
+    """Return the id of the calling person, in views that require one."""
     return cast(User, request.user).pk
 
 

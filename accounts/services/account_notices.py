@@ -21,7 +21,7 @@ _NOT_YOU = "If this was not you, answer to this email or write to our support at
 
 
 def notify_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: bool, now: dt.datetime) -> None:
-    """Note, in the caller's transaction, that a person's password was changed."""
+    """Notify a person, in the caller's transaction, that the password was changed."""
     by = "by our staff " if is_by_staff else ""
     keys = f" {revoked_keys} API keys were revoked with it." if revoked_keys else ""
     _tell(
@@ -35,7 +35,7 @@ def notify_password_changed(*, user_id: int, revoked_keys: int, is_by_staff: boo
 
 
 def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.datetime) -> None:
-    """Note that a person's email was changed, for both the new address and the old one."""
+    """Notify a person, at the new address and at the old one, that the email was changed."""
     by = "by our staff " if is_by_staff else ""
     subject, data = "The email of your account was changed", {"by_staff": is_by_staff}
     said = f"The email address of your account was changed {by}at {_shown(now)}."
@@ -44,7 +44,7 @@ def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.d
 
 
 def notify_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) -> None:
-    """Note that a customer has a new key; nothing is noted for service keys."""
+    """Notify a customer of a new key; does nothing for service keys."""
     if api_key.user_id is None:
         return
     by = "by our staff " if is_by_staff else ""
@@ -59,7 +59,7 @@ def notify_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) 
 
 
 def notify_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *, now: dt.datetime) -> None:
-    """Note that a customer's endpoint was turned off.
+    """Notify a customer that an endpoint was turned off.
 
     The URL is the customer's own text. The email names its host if the customer's address is verified; otherwise it
     names the endpoint by its id.
@@ -81,7 +81,7 @@ def notify_webhook_disabled(endpoint: WebhookEndpoint, reason: DisabledReason, *
 
 
 def send_reset_link(*, user: User, now: dt.datetime) -> None:
-    """Note that a person is to be sent a link to set a new password; the link is made when the email is sent.
+    """Queue an email with a link to set a new password; the link is made when the email is sent.
 
     So the link is never stored: staff who may read notices cannot use it.
     """

@@ -54,7 +54,7 @@ class BackOfficeAdmin(ModelAdmin):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
         try:
             return super().changelist_view(request, extra_context)
-        except (DataError, IncorrectLookupParameters):  # an address typed by hand
+        except (DataError, IncorrectLookupParameters):  # a URL typed by hand
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
     def changeform_view(

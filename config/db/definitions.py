@@ -71,7 +71,7 @@ Definitions = Mapping[Key, Definition]
 
 
 def current_definitions(folder: Path) -> dict[Key, Definition]:
-    """Read the definitions in force.
+    """Return the definitions in force.
 
     :raises InvalidDefinition: if a file holds anything else, or one is there twice
     """

@@ -19,7 +19,7 @@ from config.http.fields import NotPlain
 
 
 def validated(serializer: type[serializers.BaseSerializer[Any]], data: Any) -> dict[str, Any]:
-    """Give the values of a body by its serializer alone: for calls that are not frequent.
+    """Return the values of a body, validated by its serializer only: for calls that are not hot.
 
     :raises ValidationError: naming every invalid field
     """

@@ -36,13 +36,13 @@ def id_parameter(description: str, *, name: str = "id") -> OpenApiParameter:
 
 
 class ChoiceParameter(OpenApiParameter):
-    """A query parameter that is one of a few words, or not given: the document and the view know the same words."""
+    """An optional query parameter with a few allowed words, declared once for the document and the view."""
 
     def __init__(self, name: str, words: Sequence[str], description: str) -> None:
         super().__init__(name, str, enum=words, description=description)
 
     def read(self, request: HasQuery) -> str | None:
-        """Give the word that was sent.
+        """Return the word that was sent; None if none was.
 
         :raises ValidationError: naming the parameter and the words
         """

@@ -135,7 +135,7 @@ class LeanListViewSet(LeanViewSet, GenericViewSet[Any]):
     """A lean viewset with a list that is printed from rows; filters and pagination are declared as in DRF."""
 
     def page_of(self, request: LeanRequest, source: PageSource, rows: PrintedRows) -> LeanAnswer:
-        """Answer the page that was asked for.
+        """Return the requested page.
 
         :raises ValidationError: naming `limit`, `offset` or `cursor`
         """

@@ -27,8 +27,8 @@ Column = Sequence[str | None]
 Row = tuple[Any, ...]
 
 # jsonb as PostgreSQL writes it, where only its blanks have to be removed: no text with a blank, an escape or
-# a line separator in it, and no number with a fraction, whose zeros Python would not keep. All of it is possessive:
-# a text that does not match must not be tried in every other way, whose number doubles with each letter.
+# a line separator in it, and no number with a fraction, whose zeros Python would not keep. All quantifiers are
+# possessive: backtracking on a text that does not match would double with each letter.
 _ONLY_SPACED = re.compile(r'(?:[{}\[\],: truefalsn0-9-]++|"[^"\\ \u2028\u2029]*+")*+').fullmatch
 
 

@@ -22,7 +22,7 @@ from accounts.services.signing_in.login_guard import (
 )
 
 LONGEST_NEW_PASSWORD = 128
-LONGEST_PASSWORD = 4096  # checked up to this length: passwords set elsewhere may be longer
+LONGEST_PASSWORD = 4096  # the longest that is checked: longer than a new one may be, for passwords set elsewhere
 _NO_PASSWORD = hashers.UNUSABLE_PASSWORD_PREFIX
 
 

@@ -177,7 +177,7 @@ def _checked_types(event_types: Collection[str]) -> list[str]:
 
 
 def _lock_customer(user_id: int) -> None:
-    # Not FOR UPDATE: rows that refer to the customer may still be inserted meanwhile.
+    # Not FOR UPDATE: rows that refer to the customer can still be inserted.
     if User.objects.select_for_update(no_key=True).filter(pk=user_id, is_active=True).first() is None:
         raise TokenInvalid
 

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("app", metavar="APP", help="ledger or usage")
         parser.add_argument("name", metavar="NNNN_name", help="the migration's name: the next number, and words")
         parser.add_argument(
-            "--again", action="store_true", help="write the newest one anew, as long as nobody else has run it"
+            "--again", action="store_true", help="rewrite the newest one, while nobody else has run it"
         )
 
     def handle(self, *, app: str, name: str, again: bool, **_options: Any) -> None:
