@@ -65,7 +65,7 @@ _connection = {
     # PgBouncer in transaction mode runs each transaction on any server connection: no cursor outlives one.
     "DISABLE_SERVER_SIDE_CURSORS": True,
 }
-# Lets config/db/calls.py prepare; Django's own cursors never do. Beside the options of the address: TLS, hosts, limits.
+# Lets config/db/calls.py prepare; Django's own cursors never do. Besides the options of the URL: TLS, hosts, limits.
 _OPTIONS = {"prepare_threshold": 0}
 DATABASE_PREPARED_STATEMENTS = env.flag("DATABASE_PREPARED_STATEMENTS", default=True)
 DATABASES = {

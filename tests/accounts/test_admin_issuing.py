@@ -106,7 +106,7 @@ def test_the_page_with_the_key_is_not_cached(client, customer):
         assert "no-store" in answer.headers["Cache-Control"]
 
 
-def test_it_is_on_record_by_the_keys_public_part(client, customer):
+def test_issuing_is_in_the_staff_log_by_the_keys_public_part(client, customer):
     client.post(address(customer), sent(name="Laptop"))
 
     noted = list(LogEntry.objects.order_by("id"))

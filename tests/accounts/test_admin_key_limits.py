@@ -41,15 +41,15 @@ def test_the_page_of_a_key_shows_its_limits_and_leads_to_changing_them(client, k
 @pytest.mark.parametrize(
     ("make", "said"), [(ApiKeyFactory, "the site&#x27;s default"), (ServiceKeyFactory, "as many as it likes")]
 )
-def test_a_key_without_a_rate_of_its_own_says_what_holds(client, make, said):
+def test_a_key_without_a_rate_of_its_own_shows_the_sites_default(client, make, said):
     assert said in client.get(page_of("accounts_apikey", make().api_key.pk)).content.decode()
 
 
-def test_the_form_begins_with_what_holds_now(client, key):
+def test_the_form_begins_with_the_current_limits(client, key):
     assert client.get(limits_of(key)).context["form"]["rate_limit_per_minute"].value() == 50
 
 
-def test_limits_are_changed_and_that_is_on_record(client, key):
+def test_changed_limits_are_in_the_staff_log(client, key):
     answer = client.post(limits_of(key), form(rate_limit_per_minute="9000"), follow=True)
 
     key.refresh_from_db()
@@ -85,7 +85,7 @@ def test_a_service_key_has_no_spending_limit_to_change(client):
     assert (service.rate_limit_per_minute, service.spending_limit) == (5, None)
 
 
-def test_an_empty_field_takes_a_limit_away(client, key):
+def test_an_empty_field_removes_a_limit(client, key):
     client.post(limits_of(key), form())
 
     key.refresh_from_db()

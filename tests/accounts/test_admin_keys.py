@@ -69,7 +69,7 @@ def test_the_status_says_whether_a_key_works(client, key, change, status):
     assert listed == {name: [key] if name == status.lower() else [] for name in listed}
 
 
-def test_a_key_of_a_deactivated_owner_is_said_to_be_so(client, key):
+def test_a_key_of_a_deactivated_owner_is_shown_as_such(client, key):
     key.user.is_active = False
     key.user.save()
 
@@ -86,7 +86,7 @@ def test_revoking_asks_first(client, key):
     assert key.revoked_at is None
 
 
-def test_a_confirmed_revocation_is_final_and_on_record(client, key):
+def test_a_confirmed_revocation_is_final_and_in_the_staff_log(client, key):
     other = ApiKeyFactory().api_key
 
     answer = client.post(LIST, revoke(key, confirmed="yes"), follow=True)
@@ -128,7 +128,7 @@ def test_revoking_is_refused_when_staff_may_only_view(key):
     assert key.revoked_at is None
 
 
-def test_the_page_of_a_key_offers_to_revoke_it_while_that_makes_sense(client, key):
+def test_the_page_of_a_key_offers_to_revoke_it_while_it_works(client, key):
     address = page_of("accounts_apikey", key.pk)
 
     before = client.get(address).content.decode()

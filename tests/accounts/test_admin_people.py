@@ -64,7 +64,7 @@ def test_a_pasted_key_never_stands_in_an_address_or_on_the_page(client):
 
 
 @pytest.mark.parametrize("change", [lambda key: key[:-1], lambda key: key + "x", lambda key: key[:40] + "é\0"])
-def test_a_key_that_is_not_quite_one_is_said_to_be_none(client, change):
+def test_a_mistyped_key_is_reported_as_no_key(client, change):
     issued = ApiKeyFactory()
 
     answer = search(client, change(issued.raw))
@@ -87,7 +87,7 @@ def test_no_search_is_a_server_error(client, term):
     assert search(client, term).status_code == 200
 
 
-def test_a_search_needs_the_permission_to_look():
+def test_a_search_needs_the_permission_to_view():
     assert signed_in(StaffFactory()).post(LIST, {"q": "alice"}, follow=True).status_code == 403
 
 
@@ -100,7 +100,7 @@ def test_the_search_form_is_guarded_against_other_sites(client):
 # --- Entering and changing ------------------------------------------------------------------------------
 
 
-def test_a_person_entered_here_can_sign_in(client):
+def test_a_person_created_here_can_sign_in(client):
     answer = client.post(
         reverse("admin:accounts_user_add"),
         {"email": "new@example.com", "full_name": "New", "usable_password": "true",
@@ -146,7 +146,7 @@ def test_a_new_person_gets_no_rights_by_a_crafted_form(client):
     assert (made.is_staff, made.is_superuser) == (False, False)
 
 
-def test_a_customer_is_renamed_and_deactivated_and_that_is_on_record(client):
+def test_a_customer_is_renamed_and_deactivated_with_a_line_in_the_staff_log(client):
     alice = UserFactory(email="alice@example.com")
 
     client.post(page_of("accounts_user", alice.pk), person_form(alice, full_name="Alice L.", is_active=""))
@@ -283,5 +283,5 @@ def test_people_cannot_be_deleted_even_by_a_superuser(crafted):
 
 
 @pytest.mark.parametrize("lookup", ["password", "password__startswith", "groups__name", "api_keys__key_hash"])
-def test_no_address_filters_by_what_it_should_not(client, lookup):
+def test_no_url_filters_by_hashes_or_other_tables(client, lookup):
     assert client.get(LIST, {lookup: "x"}).status_code in (302, 400)

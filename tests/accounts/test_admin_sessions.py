@@ -48,7 +48,7 @@ def test_a_session_in_constant_use_ends_after_twelve_hours(client):
     assert page(client, NOON + 12 * HOUR) == 302
 
 
-def test_the_settings_say_when(client, settings):
+def test_the_settings_choose_when_sessions_end(client, settings):
     settings.ADMIN_IDLE_MINUTES = 5
 
     assert page(client, NOON + 6 * MINUTE) == 302
@@ -63,7 +63,7 @@ def test_the_cookie_lives_no_longer_than_the_session(settings):
     assert answer.cookies["sessionid"]["httponly"]
 
 
-def test_signing_in_again_begins_anew(client):
+def test_signing_in_again_starts_a_new_session(client):
     assert page(client, NOON + HOUR) == 302
     with time_machine.travel(NOON + HOUR, tick=False):
         client.post("/admin/login/", {"username": "staff@example.com", "password": PASSWORD})

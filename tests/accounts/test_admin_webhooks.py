@@ -56,7 +56,7 @@ def test_staff_send_a_delivery_again_by_a_button_that_asks_first(failed):
     assert LogEntry.objects.filter(change_message__contains="Sent again.").count() == 1
 
 
-def test_many_are_sent_again_together_and_what_cannot_be_is_said(failed):
+def test_many_are_sent_again_together_and_failures_are_reported(failed):
     off = webhook_tried(UserFactory())
     WebhookDelivery.objects.update(state="failed", next_attempt_at=None)
     turn_off(off)
@@ -104,7 +104,7 @@ def test_deliveries_are_found_by_id_email_state_and_endpoint(failed):
     assert found(endpoint="x") == set()
 
 
-def test_no_secret_is_shown_or_felt_for(alice, failed):
+def test_no_secret_is_shown_or_found_by_filters(alice, failed):
     endpoint = WebhookEndpoint.objects.get()
     rotate_secret(user_id=alice.pk, endpoint_id=endpoint.pk, now=NOW)
     endpoint.refresh_from_db()
@@ -133,7 +133,7 @@ def test_an_endpoint_leads_to_its_deliveries_and_is_found_by_its_address(alice):
     assert rows_of(client.get(list_of(ENDPOINT), {"q": "alice.example"})) == [endpoint]
 
 
-def test_notices_are_found_by_key_type_and_what_became_of_their_email(alice):
+def test_notices_are_found_by_key_type_and_state_of_their_email(alice):
     tell(alice, "grant.expiring")
     told = {"type": "balance.low", "key": "k-1", "data": {"available": 4}, "subject": "Low", "body": "Few are left."}
     notify_customer(user_id=alice.pk, now=NOW, **told)

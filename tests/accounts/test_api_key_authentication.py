@@ -67,7 +67,7 @@ def test_expired_revoked_and_deactivated_look_alike():
 
 
 @pytest.mark.parametrize(("factory", "path"), [(ApiKeyFactory, "/meter"), (ServiceKeyFactory, "/read")])
-def test_a_key_that_is_not_good_for_this_is_refused(factory, path):
+def test_a_key_without_the_scope_is_refused(factory, path):
     answer = call(path, factory().raw)
 
     assert answer.status_code == 403

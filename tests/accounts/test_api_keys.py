@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 SECOND = dt.timedelta(seconds=1)
 
 
-def test_a_new_key_is_stored_as_its_hash_alone(now):
+def test_only_the_hash_of_a_new_key_is_stored(now):
     user = UserFactory()
 
     issued = issue_api_key(user=user, name=" laptop ", scopes=["account:read"], now=now)

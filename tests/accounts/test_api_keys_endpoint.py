@@ -133,7 +133,7 @@ def test_a_key_may_end_at_a_moment_or_in_days(alice):
     assert never["expires_at"] is None
 
 
-def test_a_key_may_be_held_to_fewer_calls_than_the_site_allows_but_not_let_make_more(alice, settings):
+def test_a_key_may_have_a_lower_rate_than_the_sites_but_not_a_higher_one(alice, settings):
     settings.RATE_LIMIT_PER_KEY = 100
 
     made = [created(alice, rate_limit_per_minute=calls)["rate_limit_per_minute"] for calls in (1, 100, None)]
@@ -232,7 +232,7 @@ def test_a_revoked_key_is_refused_at_once_and_revoking_again_changes_nothing(ali
     assert ApiKey.objects.get().revoked_at == first_time
 
 
-def test_everybody_sees_and_revokes_their_own_keys_only(alice):
+def test_customers_see_and_revoke_their_own_keys_only(alice):
     made = created(alice)
     service = ServiceKeyFactory().api_key
 

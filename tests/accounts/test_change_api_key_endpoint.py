@@ -120,7 +120,7 @@ def test_an_invalid_value_is_refused_by_field_and_changes_nothing(alice, key, fi
     assert shown(alice) == before
 
 
-def test_a_rate_that_staff_gave_stays_but_is_not_to_be_had_again(alice, settings):
+def test_a_rate_set_by_staff_stays_but_cannot_be_set_again_by_the_customer(alice, settings):
     settings.RATE_LIMIT_PER_KEY = 100
     key = ApiKeyFactory(user=alice, limits=KeyLimits(rate_limit_per_minute=500))
 
@@ -136,7 +136,7 @@ def test_a_rate_that_staff_gave_stays_but_is_not_to_be_had_again(alice, settings
     assert shown(alice)["rate_limit_per_minute"] == 100
 
 
-def test_a_key_that_works_no_more_stays_as_it_is(alice, key):
+def test_a_key_that_no_longer_works_is_not_changed(alice, key):
     now = timezone.now()
     ended = ApiKeyFactory(user=alice, now=now - dt.timedelta(days=1), expires_at=now)
     revoke_api_key(prefix=key.api_key.prefix, now=now)

@@ -104,7 +104,7 @@ def test_a_failure_is_tried_again_under_the_same_id_when_its_time_has_come(alice
     assert [(attempt.status, attempt.answer) for attempt in log] == [(503, "thanks"), (200, "thanks")]
 
 
-def test_an_address_that_is_not_public_is_never_talked_to(alice, settings):
+def test_an_address_that_is_not_public_is_never_contacted(alice, settings):
     with receiving() as receiver:
         endpoint = endpoint_of(alice, receiver.url(host="localhost"))
         tell(alice)
@@ -147,7 +147,7 @@ def test_a_round_begins_nothing_when_its_time_is_over(alice):
     assert WebhookDelivery.objects.filter(claim=None, state="pending").count() == 3
 
 
-def test_a_mistake_of_ours_in_one_delivery_does_not_keep_the_others(alice):
+def test_a_bug_in_one_delivery_does_not_stop_the_others(alice):
     def send(prepared, now):
         raise ZeroDivisionError
 

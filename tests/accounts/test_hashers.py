@@ -52,7 +52,7 @@ def test_a_hash_takes_one_core_and_as_much_work_as_djangos():
     assert hashers.Argon2.__mro__[1] is Argon2PasswordHasher
 
 
-def test_a_hash_of_djangos_own_still_fits_and_is_renewed():
+def test_a_hash_of_djangos_own_hasher_still_matches_and_is_renewed():
     renewed = []
     stored = Argon2PasswordHasher().encode("secret", "salt-of-some-length")
 
@@ -90,19 +90,19 @@ class TestWhileOthersHaveAllTurns:
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
 
-    def test_the_sign_in_page_says_so(self):
+    def test_the_sign_in_page_shows_the_refusal_when_hashing_is_busy(self):
         page = Client().post("/admin/login/", {"username": "a@example.com", "password": "x"})
 
         assert page.status_code == 429
         assert "Please try again" in page.content.decode()
 
-    def test_no_attempt_is_counted(self):
+    def test_no_attempt_is_counted_when_hashing_is_busy(self):
         APIClient().post("/auth/login", {"email": "a@example.com", "password": "x"})
 
         assert not LoginAttempt.objects.exists()
 
 
-def test_a_change_of_password_gives_its_place_back_too(busy, settings):
+def test_a_change_of_password_returns_its_place_too(busy, settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     user = UserFactory()
     client = APIClient()

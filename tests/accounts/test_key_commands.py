@@ -137,7 +137,7 @@ def test_an_invalid_key_is_refused_in_a_sentence(arguments, code, sentence):
 
 
 @pytest.mark.parametrize("start", ["", "tb_live_"])
-def test_a_key_is_withdrawn_by_its_prefix(start):
+def test_a_key_is_revoked_by_its_prefix(start):
     api_key = ApiKeyFactory().api_key
     other = ApiKeyFactory().api_key
 
@@ -151,7 +151,7 @@ def test_a_key_is_withdrawn_by_its_prefix(start):
     assert other.revoked_at is None
 
 
-def test_withdrawing_twice_changes_nothing():
+def test_revoking_twice_changes_nothing():
     api_key = ApiKeyFactory().api_key
 
     outcomes = [run("revoke_api_key", api_key.prefix, "--json") for _ in range(2)]

@@ -55,7 +55,7 @@ def test_a_known_address_has_ten_guesses_like_any_other(alice, now):
         sign_in(now)
 
 
-def test_a_known_address_of_one_person_is_none_of_anothers(alice, now):
+def test_a_known_address_of_one_person_is_unknown_for_another(alice, now):
     UserFactory(email="mallory@example.com")
     check_credentials(email="mallory@example.com", password=PASSWORD, address=OTHER, now=now)
     guess_from_everywhere(now)
@@ -87,7 +87,7 @@ def test_signing_in_often_from_one_address_is_noted_once_a_day(alice, now):
     assert (place.address, place.last_used_at) == ("2001:db8::", now + dt.timedelta(hours=25))
 
 
-def test_a_device_has_guesses_of_its_own_and_is_for_its_owner_alone(alice, now):
+def test_a_device_has_its_own_guesses_for_its_owner_only(alice, now):
     token = new_device_token(alice)
     for _ in range(10):
         reserve_attempt(email="alice@example.com", address=ADDRESS, now=now)

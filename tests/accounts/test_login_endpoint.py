@@ -34,7 +34,7 @@ def test_the_right_password_brings_a_pair_of_tokens():
     ],
     ids=["unknown", "no address", "wrong", "inactive", "without a password"],
 )
-def test_every_failure_is_answered_alike(arranged, changed):
+def test_every_failure_returns_the_same_error(arranged, changed):
     UserFactory(email="alice@example.com", **arranged)
 
     answer = login(**changed)
@@ -111,7 +111,7 @@ def test_an_incomplete_body_is_refused_per_field(client, body):
     assert set(answer.json()["errors"]) <= {"email", "password"}
 
 
-def test_bad_credentials_that_come_along_do_not_matter(client):
+def test_other_credentials_in_the_call_are_ignored(client):
     UserFactory(email="alice@example.com")
 
     answer = client.post(

@@ -175,7 +175,7 @@ def test_concurrent_guesses_on_many_accounts_stop_at_the_limit_of_the_address(no
     assert len(hashings) == 5
 
 
-def test_a_refusal_asks_the_database_the_same_whether_the_account_is_there(now):
+def test_a_refusal_runs_the_same_queries_whether_the_account_exists(now):
     UserFactory(email="alice@example.com")
     asked = []
     for email in ("alice@example.com", "unknown@example.com"):

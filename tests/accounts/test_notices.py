@@ -69,7 +69,7 @@ def test_a_notice_keeps_numbers_and_instants_as_the_api_writes_them(alice):
 
 
 @pytest.mark.parametrize("type", sorted(NOTICE_TYPES))
-def test_every_type_is_explained_to_receivers(type):
+def test_every_type_is_documented_for_receivers(type):
     assert f"`{type}`" in (Path(settings.BASE_DIR) / "docs" / "webhooks.md").read_text(encoding="utf-8")
 
 
@@ -166,7 +166,7 @@ def test_a_round_ends_at_the_first_error_of_the_server_itself(alice, monkeypatch
         ValueError(),
     ],
 )
-def test_an_email_that_is_refused_itself_does_not_keep_the_others(alice, monkeypatch, error):
+def test_a_refused_email_does_not_stop_the_others(alice, monkeypatch, error):
     for number in range(2):
         tell(alice, key=str(number))
     refuse_all(monkeypatch, error)
@@ -177,7 +177,7 @@ def test_an_email_that_is_refused_itself_does_not_keep_the_others(alice, monkeyp
 
 
 @pytest.mark.parametrize("email", CANNOT_BE_MAILED)
-def test_an_email_that_can_never_be_made_is_given_up_and_does_not_keep_the_others(alice, email):
+def test_an_email_that_cannot_be_encoded_is_given_up_and_does_not_stop_the_others(alice, email):
     broken = UserFactory(email=email.replace("\udcff", "é" * 60))
     tell(broken)
     tell(alice)

@@ -26,7 +26,7 @@ def test_only_the_change_of_password_needs_a_token(document):
     assert needing == ["password"]
 
 
-def test_passwords_stand_in_no_answer(document):
+def test_passwords_are_in_no_response(document):
     answers = [
         answer for name in SUCCESS for answer in document["paths"][f"/auth/{name}"]["post"]["responses"].values()
     ]

@@ -73,7 +73,7 @@ def test_the_old_access_token_lives_on_after_a_refresh(pair, user, now):
     assert sessions.user_of_access_token(pair.access) == user
 
 
-def test_a_spent_token_within_the_grace_is_refused_and_that_is_all(pair, now):
+def test_a_spent_token_within_the_grace_is_only_refused(pair, now):
     new = refresh(pair, now)
 
     with pytest.raises(RefreshTokenSpent):
@@ -83,7 +83,7 @@ def test_a_spent_token_within_the_grace_is_refused_and_that_is_all(pair, now):
     assert refresh(new, now + 10 * SECOND).access
 
 
-def test_a_spent_token_later_takes_its_whole_family_along(pair, now):
+def test_a_spent_token_after_the_grace_revokes_its_whole_family(pair, now):
     new = refresh(pair, now)
 
     with pytest.raises(RefreshTokenSpent):
@@ -97,7 +97,7 @@ def test_a_spent_token_later_takes_its_whole_family_along(pair, now):
             sessions.user_of_access_token(token.access)
 
 
-def test_another_sign_in_of_the_person_survives_that(pair, now):
+def test_another_sign_in_of_the_person_survives_the_reuse_of_a_token(pair, now):
     other = sessions.sign_in(email="alice@example.com", password=PASSWORD, address=ADDRESS, now=now)
     refresh(pair, now)
 
@@ -120,7 +120,7 @@ def test_one_of_eight_concurrent_exchanges_wins(now):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refresh_that_meets_a_sign_out_leaves_no_living_token(now):
+def test_a_refresh_concurrent_with_a_sign_out_leaves_no_valid_token(now):
     UserFactory(email="alice@example.com")
 
     for _ in range(5):
@@ -138,7 +138,7 @@ def test_a_refresh_that_meets_a_sign_out_leaves_no_living_token(now):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_familys_end_survives_the_refusal(now):
+def test_the_revocation_of_a_family_survives_the_refusal(now):
     UserFactory(email="alice@example.com")
     pair = sessions.sign_in(email="alice@example.com", password=PASSWORD, address=ADDRESS, now=now)
     refresh(pair, now)
@@ -159,7 +159,7 @@ def test_the_familys_end_survives_the_refusal(now):
     ],
     ids=["password", "no password", "deactivation", "deletion"],
 )
-def test_tokens_die_with_what_they_were_made_for(pair, now, change):
+def test_tokens_end_when_their_user_or_password_changes(pair, now, change):
     change(User.objects.all())
 
     with pytest.raises(TokenInvalid):
@@ -168,7 +168,7 @@ def test_tokens_die_with_what_they_were_made_for(pair, now, change):
         sessions.user_of_access_token(pair.access)
 
 
-def test_setting_a_password_by_hand_kills_the_tokens(pair, user, now):
+def test_setting_a_password_by_hand_revokes_the_tokens(pair, user, now):
     user.set_password(PASSWORD)  # even the same one
     user.save()
 

@@ -75,7 +75,7 @@ def test_a_text_that_is_no_address_is_refused(email):
         "acme@gateway.invalid.",
     ],
 )
-def test_an_address_that_imports_name_customers_by_is_refused(email):
+def test_an_address_of_imported_customers_is_refused(email):
     answer = register(email=email)
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["email"])
@@ -165,7 +165,7 @@ def test_the_path_with_a_slash_is_not_found(client):
     assert client.post("/auth/register/", BODY).status_code == 404
 
 
-def test_an_address_makes_so_many_accounts_a_minute_and_no_more(settings):
+def test_registrations_of_an_address_are_limited_per_minute(settings):
     settings.REGISTRATIONS_PER_ADDRESS = 2
 
     def register(n, address="198.51.100.1", **changes):

@@ -105,7 +105,7 @@ def test_a_key_is_rotated_once_and_then_its_successor_is(alice, key):
     assert ApiKey.objects.count() == 3
 
 
-def test_a_key_that_works_no_more_has_no_successor(alice, key):
+def test_a_key_that_no_longer_works_has_no_successor(alice, key):
     now = timezone.now()
     ended = ApiKeyFactory(user=alice, now=now - DAY, expires_at=now)
     revoke_api_key(prefix=key.api_key.prefix, now=now)
@@ -130,7 +130,7 @@ def test_at_the_limit_a_key_is_rotated_without_grace_only(alice, key, settings):
 
 
 @pytest.mark.parametrize("grace", [-1, 604_801, "60", 1.5, True, None, [], "", 10**99])
-def test_a_grace_that_cannot_be_is_refused_by_name(alice, key, grace):
+def test_an_invalid_grace_is_refused_by_name(alice, key, grace):
     answer = rotate(alice, key, grace_period_seconds=grace)
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["grace_period_seconds"])

@@ -84,7 +84,7 @@ def test_a_success_leaves_no_attempt_behind(now):
     ],
     ids=["unknown", "wrong", "overlong", "inactive", "inactive-wrong", "no-password", "long-email", "nul", "empty"],
 )
-def test_every_failure_hashes_once_and_says_the_same(now, hashings, arranged, email, password):
+def test_every_failure_hashes_once_with_the_same_error(now, hashings, arranged, email, password):
     UserFactory(email="alice@example.com", **arranged)
     hashings.clear()
 
@@ -104,7 +104,7 @@ def test_a_success_hashes_once(now, hashings):
     assert len(hashings) == 1
 
 
-def test_a_locked_account_is_refused_without_a_look_at_the_right_password(now, hashings):
+def test_a_locked_account_is_refused_without_checking_the_password(now, hashings):
     UserFactory(email="alice@example.com")
     for _ in range(10):
         with pytest.raises(InvalidCredentials):

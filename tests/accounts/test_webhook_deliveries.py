@@ -162,7 +162,7 @@ def test_an_endpoint_is_turned_off_and_its_owner_told_after_five_days_of_failure
     ]
 
 
-def test_one_success_starts_the_five_days_anew(alice, endpoint):
+def test_one_success_restarts_the_five_days(alice, endpoint):
     tell(alice)
     try_until_given_up(endpoint)
     assert WebhookEndpoint.objects.get().failing_since == NOW
@@ -238,7 +238,7 @@ def test_both_secrets_sign_for_a_day_after_a_change(alice, endpoint):
     assert (first.secrets, second.secrets) == ((new, old), (new,))
 
 
-def test_deliveries_go_after_thirty_days_with_what_was_kept_for_them_alone(alice, endpoint):
+def test_deliveries_are_deleted_after_thirty_days_with_rows_kept_only_for_them(alice, endpoint):
     deleted = endpoint_of(alice)
     send_test(user_id=alice.pk, endpoint_id=deleted.pk, now=NOW)
     tell(alice)

@@ -116,7 +116,7 @@ def test_sending_again_makes_it_due_now_with_the_whole_schedule_before_it(alice,
     assert (again.failures, again.attempts) == (0, 5)
 
 
-def test_one_delivery_sent_again_and_again_goes_out_every_ten_seconds_at_most(alice, endpoint):
+def test_one_delivery_is_sent_again_every_ten_seconds_at_most(alice, endpoint):
     tell(alice)
     path = f"{path_of(endpoint)}/{delivery_of(endpoint).pk}/resend"
 
@@ -130,7 +130,7 @@ def test_one_delivery_sent_again_and_again_goes_out_every_ten_seconds_at_most(al
     assert due == [dt.timedelta(seconds=seconds) for seconds in (0, 10, 20)]
 
 
-def test_a_customer_has_sixty_deliveries_sent_again_a_minute_and_not_more(alice, endpoint):
+def test_resending_is_limited_to_sixty_deliveries_a_minute(alice, endpoint):
     for _ in range(61):
         tell(alice)
     client = client_of(alice)

@@ -99,7 +99,7 @@ def test_an_error_of_the_resolver_is_raised_to_every_waiting_caller(name_server)
 
 
 @pytest.mark.django_db
-def test_a_round_ends_and_delivers_to_others_when_a_host_is_not_answered_for(name_server, monkeypatch):
+def test_a_round_delivers_to_others_and_ends_when_a_name_server_is_silent(name_server, monkeypatch):
     def post_soon(url, **asked):
         return post(url, **asked, within_seconds=0.2 if "silent" in url else 5)
 

@@ -68,7 +68,7 @@ def test_an_address_that_is_not_public_is_refused(address):
         "2003::1",
     ],
 )
-def test_a_public_address_will_do(address):
+def test_a_public_address_is_accepted(address):
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -103,7 +103,7 @@ def test_a_host_without_an_address_is_refused():
     assert sent("http://nowhere.example/", resolver=lambda *_: []).error == "The host has no address."
 
 
-def test_the_name_is_looked_up_once_and_the_connection_goes_to_that_very_address(settings):
+def test_the_name_is_looked_up_once_and_the_connection_goes_to_that_address(settings):
     """A second look-up could lead elsewhere: DNS rebinding."""
     looked_up = []
 
@@ -169,7 +169,7 @@ def test_an_error_is_a_failure_with_its_status(status):
 @pytest.mark.parametrize(
     "piece", [b"", b"X-A: b\r\n", b"X", b"Content-Length: 99999\r\n\r\n", b"\r\na", b"HTTP/1.1 100 Continue\r\n\r\n"]
 )
-def test_an_answer_that_drips_ends_in_time(piece):
+def test_a_slow_response_ends_in_time(piece):
     began = time.monotonic()
     with receiving(answer=drip(piece, seconds=0.02)) as receiver:
         outcome = sent(receiver.url(), within_seconds=0.4)

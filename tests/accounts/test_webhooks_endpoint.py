@@ -136,7 +136,7 @@ def test_an_endpoint_is_turned_off_and_on(alice):
 
 
 @pytest.mark.parametrize("body", [{"url": "https://localhost:25"}, {"event_types": ["x"]}, {"is_active": "yes"}])
-def test_a_change_to_what_no_endpoint_may_be_is_refused(alice, body):
+def test_an_invalid_change_is_refused(alice, body):
     answer = client_of(alice).patch(f"{PATH}/{made(alice)['id']}", body)
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, list(body))
@@ -178,7 +178,7 @@ def test_a_test_is_queued_whatever_the_types_are_and_for_this_endpoint_alone(ali
     assert client_of(alice).get(f"{PATH}/{other['id']}/deliveries").json()["count"] == 0
 
 
-def test_a_customers_endpoints_are_tried_out_ten_times_a_minute_together_deleted_ones_too(alice):
+def test_tests_of_all_endpoints_are_limited_to_ten_a_minute_deleted_ones_included(alice):
     client = client_of(alice)
     first, second = made(alice)["id"], made(alice)["id"]
     codes = [client.post(f"{PATH}/{id}/test").status_code for id in [first, second] * 5]
@@ -194,7 +194,7 @@ def test_a_customers_endpoints_are_tried_out_ten_times_a_minute_together_deleted
     assert client_of(other).post(f"{PATH}/{made(other)['id']}/test").status_code == 202
 
 
-def test_a_customers_endpoints_are_tried_out_two_hundred_times_a_day_and_not_more(alice):
+def test_tests_of_all_endpoints_are_limited_to_two_hundred_a_day(alice):
     endpoint = endpoint_of(alice)
     start = timezone.now() - dt.timedelta(hours=23)
     for number in range(200):
@@ -206,7 +206,7 @@ def test_a_customers_endpoints_are_tried_out_two_hundred_times_a_day_and_not_mor
     assert 3500 < int(answer["Retry-After"]) <= 3600
 
 
-def test_endpoints_are_not_made_and_deleted_without_end(alice, settings):
+def test_creating_and_deleting_endpoints_is_limited(alice, settings):
     settings.WEBHOOKS_PER_CUSTOMER = 2
     client = client_of(alice)
     for _ in range(10):
@@ -219,7 +219,7 @@ def test_endpoints_are_not_made_and_deleted_without_end(alice, settings):
     assert WebhookEndpoint.objects.count() == 10
 
 
-def test_an_endpoint_is_tried_out_ten_times_a_minute_and_not_more(alice):
+def test_tests_of_an_endpoint_are_limited_to_ten_a_minute(alice):
     path = f"{PATH}/{made(alice)['id']}/test"
     client = client_of(alice)
 

@@ -64,7 +64,7 @@ def test_a_unix_socket_is_a_proxy_when_it_is_trusted(settings, forwarded, addres
     assert client_address(request("", forwarded)) == address
 
 
-def test_trust_in_a_unix_socket_is_none_in_machines_without_a_name(settings):
+def test_a_caller_with_an_address_is_not_trusted_when_the_unix_socket_is(settings):
     settings.TRUST_UNIX_SOCKET = True
 
     assert client_address(request("203.0.113.9", "198.51.100.1")) == "203.0.113.9"

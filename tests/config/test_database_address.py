@@ -123,7 +123,7 @@ def test_the_options_of_an_address_are_kept(monkeypatch):
         ("db", "must look like"),
     ],
 )
-def test_an_address_that_promises_what_it_cannot_hold_is_refused(monkeypatch, url, named):
+def test_a_malformed_address_is_refused(monkeypatch, url, named):
     monkeypatch.setenv("DATABASE_URL", url)
 
     with pytest.raises(ImproperlyConfigured, match=named) as refused:
@@ -275,7 +275,7 @@ def test_psql_gets_every_option_and_the_password_by_its_environment():
         (Link("DATABASE_URL", "db", "10.0.0.5", True, "verify-full"), ""),
     ],
 )
-def test_a_connection_over_a_network_in_clear_is_found(link, found):
+def test_an_unencrypted_connection_over_a_network_is_found(link, found):
     details = [finding.detail for finding in link.findings()]
 
     assert len(details) == bool(found)

@@ -196,7 +196,7 @@ def test_a_connection_that_is_lost_in_a_transaction_is_not_replaced(stumbling):
     assert call(name, p_word="yes").tries == 1
 
 
-def test_two_who_wait_for_each_other_both_get_through():
+def test_two_deadlocked_calls_both_succeed():
     with owner_connection(autocommit=True) as owner:
         owner.execute("CREATE TABLE rendezvous (place integer PRIMARY KEY, visits integer NOT NULL)")
         owner.execute("INSERT INTO rendezvous VALUES (1, 0), (2, 0)")
@@ -289,7 +289,7 @@ def test_every_error_of_a_lost_server_is_retried_on_a_new_connection(stumbling, 
 @pytest.mark.parametrize(
     "error", [psycopg.ProgrammingError("2 parameters were expected"), psycopg.DataError("out of range")]
 )
-def test_a_mistake_that_has_no_sqlstate_either_is_raised(stumbling, monkeypatch, error):
+def test_a_bug_without_sqlstate_is_raised(stumbling, monkeypatch, error):
     name = stumbling("40001", 0)
     failing_once(monkeypatch, error)
 

@@ -32,7 +32,7 @@ class Outer(serializers.Serializer):
 @pytest.mark.parametrize(
     "inner", [None, SimpleNamespace(code="a", left=None), SimpleNamespace(code="", left=Decimal(3))]
 )
-def test_an_answer_is_what_its_serializer_says(inner):
+def test_a_declared_response_equals_its_serializers(inner):
     shown = SimpleNamespace(
         named=SimpleNamespace(pk=7),
         credits=Decimal("12.500000"),
@@ -82,7 +82,7 @@ def test_a_given_value_stands_in_its_place_and_is_shown_as_its_field_shows_it():
         Answer(Inner, given=["left"]).of(shown)
 
 
-def test_a_field_that_computes_has_no_place_in_it():
+def test_a_computed_field_is_refused():
     class Computing(serializers.Serializer):
         twice = serializers.SerializerMethodField()
 

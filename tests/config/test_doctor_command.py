@@ -52,7 +52,7 @@ def details(check):
     return [finding.detail for finding in check()]
 
 
-def test_a_sound_installation_has_no_findings_but_what_tests_do_without():
+def test_a_sound_installation_has_only_the_findings_of_a_test_server():
     ran = run("doctor", "--json")
 
     durable = connection.cursor().execute("SHOW fsync").fetchone() == ("on",)

@@ -70,7 +70,7 @@ def test_a_body_that_inflates_beyond_the_limit_is_a_413(edge):
     assert (beyond.status_code, beyond.json()["code"]) == (413, "body_too_large")
 
 
-def test_a_bomb_is_stopped_at_its_first_byte_too_many():
+def test_a_gzip_bomb_is_stopped_at_the_first_byte_above_the_limit():
     packing = zlib.compressobj(9, wbits=31)
     bomb = b"".join(packing.compress(bytes(LIMIT)) for _ in range(100)) + packing.flush()
 

@@ -227,7 +227,7 @@ class TestTheState:
         assert value(page, "tollbook_disputes_open") == 1
         assert value(page, "tollbook_payments_owing") == 1
 
-    def test_a_database_that_is_away_is_a_number_and_no_error(self, edge, monkeypatch):
+    def test_an_unreachable_database_is_a_metric_and_not_an_error(self, edge, monkeypatch):
         def fail(*_args, **_kwargs):
             raise OperationalError("away")
 

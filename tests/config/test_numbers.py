@@ -27,7 +27,7 @@ D = Decimal
         (999_999_999, "999999999"),
     ],
 )
-def test_an_exact_decimal_is_taken_by_its_value(value, amount):
+def test_an_exact_decimal_is_accepted_by_its_value(value, amount):
     assert str(parse_credits(value)) == amount
 
 

@@ -27,11 +27,11 @@ def test_a_page_finds_its_session_its_person_and_its_messages():
 
 
 @pytest.mark.parametrize("path", ["/v2/charges", "/auth/login", "/no/such/path"])
-def test_a_call_of_the_api_passes_all_of_them_by(path):
+def test_an_api_call_skips_every_page_layer(path):
     assert led(path) == set()
 
 
-def test_an_error_inside_a_layer_is_an_answer_for_those_around_it(monkeypatch):
+def test_an_error_inside_a_layer_is_a_response_for_the_outer_ones(monkeypatch):
     answered = []
     monkeypatch.setattr("config.http.pages.end_stale_session", lambda request: 1 / 0)
     finish = SessionMiddleware.process_response

@@ -161,7 +161,7 @@ def test_a_path_that_a_server_decoded_is_never_cut_nor_decoded_again(text):
 
 
 @pytest.mark.parametrize("piece", ["/", "/..", "/.", "%", "%41", "a/", "/a%", "http://", "@", "?", "é", "//@"])
-def test_a_long_text_takes_no_long_time(piece):
+def test_a_long_text_is_normalized_quickly(piece):
     started = time.perf_counter()
 
     normal_endpoint("/" + piece * 100_000)

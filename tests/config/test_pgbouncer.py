@@ -170,7 +170,7 @@ def test_a_worker_runs_what_is_due(bouncer):
     assert ReconciliationRun.objects.count() == 1
 
 
-def test_a_snapshot_sees_one_moment_while_others_write(bouncer):
+def test_a_snapshot_is_consistent_while_others_write(bouncer):
     alice = customer_with(10)
     writer = threading.Thread(target=lambda: (post(alice, 1), connections.close_all()))
 
@@ -196,7 +196,7 @@ def test_settings_of_one_transaction_do_not_reach_the_next(bouncer):
     assert set(at_once(8, seen)) == {"30s"}
 
 
-def test_commands_import_reconcile_and_look_around(bouncer, tmp_path):
+def test_commands_work_through_pgbouncer(bouncer, tmp_path):
     price("search", 1)
     alice = customer_with(1000, email="alice@example.com")
     file = tmp_path / "log.jsonl"
@@ -243,7 +243,7 @@ def test_a_server_behind_it_that_is_stopped_under_load_drops_nothing_acknowledge
     assert code == 0
 
 
-def test_prepared_statements_are_the_one_thing_that_an_old_one_cannot_do(bouncer, settings):
+def test_an_old_pgbouncer_only_lacks_prepared_statements(bouncer, settings):
     if version() >= KNOWS_PREPARED:
         pytest.skip("this PgBouncer knows prepared statements")
     settings.DATABASE_PREPARED_STATEMENTS = True

@@ -43,7 +43,7 @@ def test_a_read_with_credentials_is_refused_as_well(client, credentials):
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/"), ("GET", "/admin/login/"), ("POST", "/admin/login/"), ("GET", "/api/docs")]
 )
-def test_pages_are_sent_on(client, method, path):
+def test_pages_are_redirected(client, method, path):
     answer = client.generic(method, path)
 
     assert (answer.status_code, answer.headers["Location"]) == (301, f"https://testserver{path}")

@@ -27,7 +27,7 @@ from config.values.times import NotAnInstant, NotARange, TimeRange, parse_instan
         ("2028-02-29", "2028-02-29T00:00:00"),
     ],
 )
-def test_a_moment_is_read_in_utc(text, instant):
+def test_a_timestamp_is_read_in_utc(text, instant):
     assert parse_instant(text) == dt.datetime.fromisoformat(instant).replace(tzinfo=dt.UTC)
 
 

@@ -9,13 +9,13 @@ from config.values.request_ids import RequestIdFilter, current_request_id, is_in
 
 
 @pytest.mark.parametrize("sent", ["a", "x" * 128, "A-b_c.d:e/f~!", "two words", "12345"])
-def test_a_printable_id_is_taken_over(edge, sent):
+def test_a_printable_id_is_kept(edge, sent):
     assert edge.get("/livez", HTTP_X_REQUEST_ID=sent).headers["X-Request-Id"] == sent
 
 
 @pytest.mark.parametrize("sent", [None, "", " ", "x" * 129, "tab\there", "é", "\x7f", "line\nbreak"])
 @pytest.mark.parametrize("path", ["/livez", "/nope", "/", "/admin/plain/bug"])
-def test_otherwise_one_is_made_that_sorts_by_time(edge, sent, path):
+def test_any_other_id_is_replaced_by_one_that_sorts_by_time(edge, sent, path):
     extra = {} if sent is None else {"HTTP_X_REQUEST_ID": sent}
 
     made = uuid.UUID(edge.get(path, **extra).headers["X-Request-Id"])

@@ -54,7 +54,7 @@ def test_a_round_names_the_first_twenty_when_more_fail():
     assert round_.failure.endswith(", 19 and 5 more.")
 
 
-def test_an_accident_of_ours_is_logged_with_its_traceback(caplog):
+def test_a_bug_is_logged_with_its_traceback(caplog):
     with caplog.at_level(logging.ERROR, "tollbook.rounds"):
         run(Round(say=lambda _: None), {7: KeyError("x"), 8: IntegrityError("refused")})
 

@@ -24,9 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("app", metavar="APP", help="ledger or usage")
         parser.add_argument("name", metavar="NNNN_name", help="the migration's name: the next number, and words")
-        parser.add_argument(
-            "--again", action="store_true", help="rewrite the newest one, while nobody else has run it"
-        )
+        parser.add_argument("--again", action="store_true", help="rewrite the newest one, while nobody else has run it")
 
     def handle(self, *, app: str, name: str, again: bool, **_options: Any) -> None:
         with_sql = {config.label: config for config in apps.get_app_configs() if _sql_of(config).current.is_dir()}
