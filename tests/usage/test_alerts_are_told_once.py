@@ -233,7 +233,7 @@ def test_each_crossing_and_each_return_between_is_announced_whatever_the_balance
 
 
 @pytest.mark.django_db
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=25, deadline=None, database=None)
 @given(steps=st.lists(st.integers(-60, 60).filter(bool), max_size=15))
 def test_a_wavering_runway_is_announced_short_and_long_in_turn(steps):
     alice = customer_with(1_000)
