@@ -32,7 +32,7 @@ SLOW = {
     ),
     "every page, route or promise in turn": (
         "journeys/test_access_matrix", "usage/test_admin_access", "usage/test_admin_dashboard",
-        "usage/test_admin_lists", "usage/test_admin_statements", "usage/test_admin_touching", "usage/test_reconcile",
+        "usage/test_admin_lists", "usage/test_admin_statements", "usage/test_admin_acting", "usage/test_reconcile",
         "usage/test_respelled_endpoints", "ledger/test_rollover", "ledger/test_reload_checks", "ledger/test_anchors",
     ),
     "many callers at once": (

@@ -54,7 +54,7 @@ class StaffAction(ABC, Generic[Target]):
             raise PermissionDenied
         if target is None:
             raise Http404
-        if not cls.may_touch(request.user, target):
+        if not cls.may_act_on(request.user, target):
             raise PermissionDenied
         action = cls(request, target=target, site=site)
         return action.take() if request.method == "POST" else action.page(action.first_form())
@@ -63,7 +63,7 @@ class StaffAction(ABC, Generic[Target]):
 
     @classmethod
     @abstractmethod
-    def may_touch(cls, viewer: Any, target: Target) -> bool:
+    def may_act_on(cls, viewer: Any, target: Target) -> bool:
         """Return whether this member of staff may do it to this object, given the permission."""
 
     @classmethod
@@ -82,7 +82,7 @@ class StaffAction(ABC, Generic[Target]):
 
     @classmethod
     def is_offered(cls, viewer: Any, target: Target) -> bool:
-        return bool(viewer.has_perm(cls.permission)) and cls.may_touch(viewer, target) and cls.applies_to(target)
+        return bool(viewer.has_perm(cls.permission)) and cls.may_act_on(viewer, target) and cls.applies_to(target)
 
     # --- The texts and the form ---
 

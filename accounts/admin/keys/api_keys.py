@@ -14,10 +14,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from accounts.admin.access import may_act_on_key, require_access_to_keys
 from accounts.admin.keys.issuing import IssueServiceKey
 from accounts.admin.keys.limiting import ChangeLimits
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
-from accounts.admin.touching import may_touch_key, require_touch_of_keys
 from accounts.models import ApiKey, User
 from accounts.services.keys.api_keys import revoke_api_key
 from config.backoffice.acting import Acting
@@ -137,15 +137,15 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
     ) -> HttpResponse:
         key = context.get("original")
-        may_touch = isinstance(key, ApiKey) and may_touch_key(request.user, key)
-        context["may_revoke"] = may_touch and self.has_revoke_permission(request)
+        may_act_on = isinstance(key, ApiKey) and may_act_on_key(request.user, key)
+        context["may_revoke"] = may_act_on and self.has_revoke_permission(request)
         context["action_checkbox_name"] = ACTION_CHECKBOX_NAME
         return super().render_change_form(request, context, *args, **named)
 
     @admin.action(description="Revoke selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         """Ask for confirmation, then revoke the keys permanently, all or none."""
-        require_touch_of_keys(request, queryset.select_related("user"))
+        require_access_to_keys(request, queryset.select_related("user"))
         if "confirmed" not in request.POST:
             context = {
                 **self.admin_site.each_context(request),

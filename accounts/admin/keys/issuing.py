@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.debug import sensitive_variables
 
+from accounts.admin.access import SERVICE_KEYS
 from accounts.admin.customer_action import CustomerAction
-from accounts.admin.touching import SERVICE_KEYS
 from accounts.errors import ApiKeyRefused
 from accounts.forms import IssueKeyForm
 from accounts.models import ApiKey, User
@@ -125,7 +125,7 @@ class IssueServiceKey(_Issue[ApiKey]):
     title = "Issue service key"
 
     @classmethod
-    def may_touch(cls, viewer: Any, target: ApiKey) -> bool:  # noqa: ARG003
+    def may_act_on(cls, viewer: Any, target: ApiKey) -> bool:  # noqa: ARG003
         return True
 
     def named(self) -> str:

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
 
-from accounts.admin.touching import may_touch_key
+from accounts.admin.access import may_act_on_key
 from accounts.errors import ApiKeyRefused
 from accounts.forms import KeyLimitsForm
 from accounts.models import ApiKey
@@ -29,8 +29,8 @@ class ChangeLimits(StaffAction[ApiKey]):
     form_class = KeyLimitsForm
 
     @classmethod
-    def may_touch(cls, viewer: Any, target: ApiKey) -> bool:
-        return may_touch_key(viewer, target)
+    def may_act_on(cls, viewer: Any, target: ApiKey) -> bool:
+        return may_act_on_key(viewer, target)
 
     @classmethod
     def applies_to(cls, target: ApiKey) -> bool:

@@ -12,9 +12,9 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from accounts.admin.access import may_act_on
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.admin.people.resetting import SendResetLink
-from accounts.admin.touching import may_touch
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from accounts.services.people import change_email
@@ -31,7 +31,7 @@ CHANGING_EMAILS, SETTING_PASSWORDS = "accounts.change_email", "accounts.set_pass
 class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
     """People, found by email, name, id or key. Only superusers grant rights; credits cannot be edited here.
 
-    `may_touch` decides who may change whom: staff cannot change their own account here.
+    `may_act_on` decides who may change whom: staff cannot change their own account here.
     """
 
     staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink,)
@@ -67,7 +67,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        if obj is not None and not may_touch(request.user, obj):
+        if obj is not None and not may_act_on(request.user, obj):
             return False
         return super().has_change_permission(request, obj)
 

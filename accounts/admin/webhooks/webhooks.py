@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin.touching import require_touch
+from accounts.admin.access import require_access
 from accounts.admin.webhooks.resending import Resend, send_again
 from accounts.models import WebhookDelivery, WebhookEndpoint
 from accounts.services.webhooks.deliveries import message_name
@@ -96,7 +96,7 @@ class WebhookDeliveryAdmin(Acting, ByDate, IdSearch, OfCustomers, ReadOnlyAdmin)
     @admin.action(description="Send selected deliveries again", permissions=["resend"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
         deliveries = list(queryset)
-        require_touch(request, [delivery.user for delivery in deliveries])
+        require_access(request, [delivery.user for delivery in deliveries])
         send_again(request, deliveries)
 
     @admin.display(description="endpoint")

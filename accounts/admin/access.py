@@ -13,7 +13,7 @@ from accounts.models import ApiKey, User
 SERVICE_KEYS = "accounts.issue_service_key"
 
 
-def may_touch(viewer: Any, customer: User) -> bool:
+def may_act_on(viewer: Any, customer: User) -> bool:
     """Return whether this member of staff may act on this customer's account, given the permission.
 
     Staff cannot act on their own account, not even superusers: crediting oneself needs a second person. Accounts
@@ -24,28 +24,28 @@ def may_touch(viewer: Any, customer: User) -> bool:
     return bool(viewer.is_superuser) or not (customer.is_staff or customer.is_superuser)
 
 
-def may_touch_key(viewer: Any, key: ApiKey) -> bool:
+def may_act_on_key(viewer: Any, key: ApiKey) -> bool:
     """Return whether this member of staff may revoke or change this key, given the permission.
 
     A service key serves every customer's requests, so it requires the permission to issue service keys.
     """
-    return bool(viewer.has_perm(SERVICE_KEYS)) if key.user is None else may_touch(viewer, key.user)
+    return bool(viewer.has_perm(SERVICE_KEYS)) if key.user is None else may_act_on(viewer, key.user)
 
 
-def require_touch(request: HttpRequest, customers: User | Iterable[User]) -> None:
+def require_access(request: HttpRequest, customers: User | Iterable[User]) -> None:
     """Require that the viewer may act on all of these customers.
 
     :raises PermissionDenied: if one of them may not be acted on
     """
     for customer in (customers,) if isinstance(customers, User) else customers:
-        if not may_touch(request.user, customer):
+        if not may_act_on(request.user, customer):
             raise PermissionDenied
 
 
-def require_touch_of_keys(request: HttpRequest, keys: Iterable[ApiKey]) -> None:
+def require_access_to_keys(request: HttpRequest, keys: Iterable[ApiKey]) -> None:
     """Require that the viewer may act on all of these keys.
 
     :raises PermissionDenied: if one of them may not be acted on
     """
-    if not all(may_touch_key(request.user, key) for key in keys):
+    if not all(may_act_on_key(request.user, key) for key in keys):
         raise PermissionDenied

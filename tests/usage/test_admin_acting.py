@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.urls import URLPattern, reverse
 
-from accounts.admin.touching import may_touch, may_touch_key
+from accounts.admin.access import may_act_on, may_act_on_key
 from accounts.models import ApiKey, User
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.subscriptions.actions import ACTIONS
@@ -109,10 +109,10 @@ def made(pair: str) -> tuple[User, User]:
 
 
 @pytest.mark.parametrize(("pair", "allowed"), pairs())
-def test_may_touch_knows_oneself_and_staff(pair, allowed):
+def test_may_act_on_refuses_oneself_and_staff(pair, allowed):
     viewer, customer = made(pair)
 
-    assert may_touch(viewer, customer) is allowed
+    assert may_act_on(viewer, customer) is allowed
 
 
 @pytest.mark.parametrize(("pair", "allowed"), pairs())
@@ -195,7 +195,7 @@ def test_a_service_key_is_revoked_and_throttled_only_by_who_may_issue_one(permis
     ]
 
     key.refresh_from_db()
-    assert may_touch_key(viewer, key) is allowed
+    assert may_act_on_key(viewer, key) is allowed
     assert codes == ([200, 302, 302] if allowed else [403, 403, 403])
     assert (key.rate_limit_per_minute, key.revoked_at is not None) == ((1, True) if allowed else (None, False))
     assert ("Revoke…" in page, "Change limits" in page) == (allowed, allowed)
