@@ -1,4 +1,4 @@
-"""Pages about requests and prices, and those that join apps: the front page, the pages of a customer and of a key."""
+"""Pages for requests and prices, and those that join apps: the front page, the pages of a customer and of a key."""
 
 from usage.admin.alerts import AlertAdmin
 from usage.admin.api_keys import SpendingKeyAdmin

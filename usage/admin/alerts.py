@@ -1,4 +1,4 @@
-"""What customers want to be told, to be looked at: they set it themselves."""
+"""The read-only list of alerts, which customers set themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of an API key, with what was spent by it: `accounts` knows the limit, and nothing of spending."""
+"""The page of an API key, with what was spent by it: `accounts` knows the limit, but not the spending."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from usage.selectors import spending_of_key
 
 @admin.register(ApiKey)
 class SpendingKeyAdmin(ApiKeyAdmin):
-    """Keys; whoever may see requests sees what they have spent of their limits."""
+    """API keys. What a key has spent of its limit is shown to staff who may view requests."""
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         fields = super().get_fields(request, obj)

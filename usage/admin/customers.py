@@ -1,6 +1,6 @@
-"""The page of a customer: who they are, what they have, and the way to adjust it.
+"""The page of a customer: their account, their credits, and the actions on them.
 
-It stands in the topmost app, since it joins all three; `accounts` and `ledger` give their parts of it.
+It is in the topmost app, since it joins all three; `accounts` and `ledger` provide their parts of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class CustomerExport(PersonExport):
 
 @admin.register(User)
 class CustomerAdmin(Exportable, PersonAdmin):
-    """People with what they can spend."""
+    """Customers and staff, with the credits that they can spend."""
 
     staff_actions = (AdjustCredits, IssueKey, Freeze, SetOverdraftLimit, *PersonAdmin.staff_actions)
 

@@ -1,4 +1,4 @@
-"""The front page of the back office: the few numbers that matter, each leading to its list."""
+"""The front page of the back office: key figures, each linked to its list."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NONE = Decimal(0)
 
 @dataclass(frozen=True)
 class Figures:
-    """What is counted over all customers, as of one moment."""
+    """Figures over all customers, as of one time."""
 
     at: dt.datetime
     customers: int
@@ -72,7 +72,7 @@ class Tile:
 
 
 def front_page(request: HttpRequest) -> dict[str, Any]:
-    """Give the front page the figures that this person may see."""
+    """Render the front page with the figures that this member of staff may see."""
     figures = figures_now()
     return {"tiles": tiles_for(request.user, figures), "figures_at": figures.at, "kept_seconds": KEPT_SECONDS}
 
@@ -81,7 +81,7 @@ cast(BackOfficeSite, admin.site).front_page = front_page
 
 
 def figures_now() -> Figures:
-    """Give the figures, at most KEPT_SECONDS old: each process counts them at most that often."""
+    """Return the figures, at most KEPT_SECONDS old: each process counts them at most that often."""
     figures: Figures | None = cache.get(_CACHE_KEY)
     if figures is None:
         figures = _count(timezone.now())
@@ -90,12 +90,12 @@ def figures_now() -> Figures:
 
 
 def forget_figures() -> None:
-    """Count anew at the next look."""
+    """Discard the cached figures, so that the next call counts again."""
     cache.delete(_CACHE_KEY)
 
 
 def _count(now: dt.datetime) -> Figures:
-    """Count, a statement a table. Over requests only their daily sums are read, and what an index has."""
+    """Count the figures, one statement a table. Of requests only the daily sums and an index are read."""
     today = now.astimezone(dt.UTC).date()
     balances = Balance.objects.aggregate(
         outstanding=Coalesce(Sum(F("balance") - expired_credits()), _NONE),
@@ -139,7 +139,7 @@ def _count(now: dt.datetime) -> Figures:
 
 
 def tiles_for(viewer: Any, figures: Figures) -> list[Tile]:
-    """Give the numbers whose lists this person may see."""
+    """Return the tiles whose lists this member of staff may see."""
     day = figures.at.astimezone(dt.UTC).date()
     this_month = {"occurred_at__year": day.year, "occurred_at__month": day.month}
     today = {**this_month, "occurred_at__day": day.day}

@@ -1,4 +1,4 @@
-"""Names in imported logs, to be looked at: whom a host or user name stands for, whatever their email is by now."""
+"""The read-only list of names in imported logs: the customer that a host or user name stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything about one customer that this member of the staff may see, for the head of the customer's page."""
+"""The overview of one customer, as far as this member of staff may see it, for the head of the customer's page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LISTS = (
 
 @dataclass
 class Overview:
-    """Figures, tables and links; what this person may not see is None or absent."""
+    """Figures, tables and links; what this member of staff may not see is None or absent."""
 
     actions: Links
     figures: list[tuple[str, str]] | None = None
@@ -49,7 +49,7 @@ class Overview:
 
 @dataclass
 class Table:
-    """A few rows of one kind: each a link's address, then its cells."""
+    """A few rows of one kind: each is the address of a link, followed by the cells."""
 
     title: str
     columns: tuple[str, ...]
@@ -60,7 +60,7 @@ class Table:
 
 
 def overview_of(customer: User, *, viewer: Any, actions: Links) -> Overview:
-    """Gather it, a statement a part."""
+    """Read the overview, one statement for each part."""
     overview = Overview(actions)
     if viewer.has_perm("ledger.view_balance"):
         overview.figures = _figures(customer)
@@ -80,7 +80,7 @@ def overview_of(customer: User, *, viewer: Any, actions: Links) -> Overview:
 
 
 def _figures(customer: User) -> list[tuple[str, str]]:
-    """Give what there is, and of the rest what is not as usual."""
+    """Return the usual figures, and those of the others that are not at their default."""
     credits, terms = balance_of(user_id=customer.pk), terms_of(user_id=customer.pk)
     figures = [
         ("Available", shown(credits.available)),

@@ -35,17 +35,17 @@ class NewPriceForm(forms.ModelForm):  # type: ignore[type-arg]
         return method
 
     def clean_minimum(self) -> Decimal:
-        """Read an empty field as none: 0."""
+        """Return 0 for an empty field."""
         return Decimal(self.cleaned_data["minimum"] or 0)
 
     def clean(self) -> dict[str, Any]:
-        """Refuse another price for the same moment; the same price again is a form that was sent twice."""
+        """Refuse another price for the same time; the same price again is a form that was sent twice."""
         cleaned = super().clean() or {}
         asked = {name: cleaned.get(name) for name in ("endpoint", "method", "effective_from")}
         there = None if None in asked.values() else Price.objects.filter(**asked).first()
         values = [cleaned.get(name) for name in ("credits", "minimum", "charge_failures")]
         if there is not None and [there.credits, there.minimum, there.charge_failures] == values:
-            self.instance = there  # so that it is not found to stand in its own way
+            self.instance = there  # so that it does not conflict with itself
         elif there is not None:
             self.add_error("effective_from", str(PriceExists()))
         return cleaned

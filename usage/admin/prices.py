@@ -1,4 +1,4 @@
-"""The price book: versions to be looked at, and a form for the next one."""
+"""The price book: a read-only list of versions, and a form for the next one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PriceExport(Resource):
 
 @admin.register(Price)
 class PriceAdmin(Exportable, ByDate, ReadOnlyAdmin):
-    """A price is never changed: a new one takes over from a moment on."""
+    """A price is never changed: a new version replaces it from a time on."""
 
     form = NewPriceForm
     list_display = (
@@ -63,7 +63,7 @@ class PriceAdmin(Exportable, ByDate, ReadOnlyAdmin):
         return self.fields if obj is not None else NewPriceForm.Meta.fields
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Fill in the moment: sent twice, the form then means one price, not two."""
+        """Fill in the time, so that a form sent twice means one price, not two."""
         return {"effective_from": timezone.now().replace(microsecond=0), **super().get_changeform_initial_data(request)}
 
     def add_view(

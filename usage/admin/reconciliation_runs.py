@@ -1,4 +1,4 @@
-"""Runs of `reconcile`, and what each found, to be looked at."""
+"""The read-only list of runs of `reconcile`, and what each found."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReconciliationRunAdmin(ByDate, ReadOnlyAdmin):
 
     @admin.display(description="first findings")
     def shown_findings(self, run: ReconciliationRun) -> SafeString | str:
-        """Tell of each which promise is broken, of whom, what was found, and the facts behind it."""
+        """Show for each finding the broken promise, the customer, the message, and the facts behind it."""
         findings = run.report.get("findings", [])
         if not findings:
             return "none"

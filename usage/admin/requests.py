@@ -1,4 +1,4 @@
-"""The request log, to be looked at."""
+"""The read-only list of the request log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from usage.models import RequestLog
 from usage.models.outcomes import REJECTED_STATUSES
 from usage.services.partitions import kept_months
 
-_HAS_FAILED = Q(status__gte=400)  # said as the index of failed requests says it
+_HAS_FAILED = Q(status__gte=400)  # written as in the condition of the index of failed requests
 
 
 class OutcomeFilter(ConditionFilter):
@@ -85,7 +85,7 @@ class RequestLogAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmi
     )  # fmt: skip
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Newest first, by the index that serves what is asked: one customer's requests have their own."""
+        """Order by the newest first, by the index that serves the query: one customer's requests have their own."""
         by_time = (
             CustomerFilter.parameter_name in request.GET
             or request.GET.get(OutcomeFilter.parameter_name) in ("failed", "rejected", "unpaid")
@@ -94,7 +94,7 @@ class RequestLogAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmi
         return ("-occurred_at", "-id") if by_time else ("-id",)
 
     def date_bounds(self) -> Bounds | None:
-        """Take the months that the log is kept for."""
+        """Return the bounds of the months for which the log is kept."""
         months = kept_months()
         return (dt.datetime.combine(months[0], dt.time(), dt.UTC), timezone.now()) if months else None
 
@@ -102,7 +102,7 @@ class RequestLogAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmi
         return [*super().found_by_index(term, customers), *charges_with_reference(term, customers)]
 
     def latest(self, rows: QuerySet[Any], customers: Collection[int] | None) -> QuerySet[Any]:
-        """Narrow to the latest requests of these customers, too: one of them may have made most of the log."""
+        """Narrow to the latest requests of these customers too: one of them may have most of the log."""
         if customers is None:
             return super().latest(rows, customers)
         times = RequestLog.objects.filter(user_id__in=customers).order_by("-occurred_at")

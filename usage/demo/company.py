@@ -1,7 +1,7 @@
 """The demo company: a translation API with staff, customers, prices, keys and three months of requests.
 
-Everything is drawn from fixed seeds and named by fixed keys, so a second run finds what the first one made, and
-a run that was broken off is completed by the next.
+All data is drawn from fixed seeds and named by fixed keys, so a second run finds what the first one created, and
+completes a run that was interrupted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ENDPOINTS = (
     ("GET", "/v1/languages", 4),
     ("GET", "/logo.png", 2),
 )
-# See customers and all of theirs, take lists out, help with credits and keys; neither prices nor service keys.
+# View customers and their data, export lists, help with credits and keys; neither prices nor service keys.
 SUPPORT_MAY = (
     "view_user", "view_apikey", "view_balance", "view_entry", "view_hold", "view_grant", "view_termschange",
     "view_requestlog", "view_alert", "view_importedcustomer", "send_password_reset",
@@ -88,7 +88,7 @@ CUSTOMERS = (
 
 @dataclass(frozen=True)
 class DemoCompany:
-    """What somebody who tries the demo needs: who may sign in, and which keys there are."""
+    """The sign-ins and keys that are needed to try the demo."""
 
     staff: tuple[User, User]
     customers: dict[str, User]
@@ -97,7 +97,7 @@ class DemoCompany:
 
 
 def seed(*, now: dt.datetime) -> DemoCompany:
-    """Make the demo company, or what is still missing of it."""
+    """Create the demo company, or what is still missing of it."""
     staff = (
         _person("admin@demo.example", "Ada Admin", is_staff=True, is_superuser=True),
         _person("support@demo.example", "Sam Support", is_staff=True),
@@ -154,7 +154,7 @@ def _history_of(customer: DemoCustomer, user: User, now: dt.datetime) -> None:
 
 
 def _lines(customer: DemoCustomer, now: dt.datetime) -> list[Line]:
-    """Draw a customer's requests; their keys do not hang on the day, so that none is recorded twice."""
+    """Draw a customer's requests; their keys do not depend on the day, so that none is recorded twice."""
     draw = random.Random(customer.email)  # noqa: S311  the same requests on every machine, on purpose
     ages = sorted((draw.random() ** 1.3 * DAYS_OF_HISTORY * 86_400 for _ in range(customer.requests)), reverse=True)
     lines = []
@@ -193,7 +193,7 @@ def _today(alice: User, bob: User, support: User, now: dt.datetime) -> None:
             idempotency_key=f"demo: hold {now:%Y-%m-%d}",
         )  # fmt: skip
     except InsufficientCredits:
-        return  # somebody has spent the demo's credits: that is what they are for
+        return  # the demo's credits have been spent, as they may be
 
 
 def _alerts(alice: User, bob: User, now: dt.datetime) -> None:
@@ -207,7 +207,7 @@ def _alerts(alice: User, bob: User, now: dt.datetime) -> None:
 
 
 def _key(label: str, *, user: User | None, name: str, scope: Scope, now: dt.datetime) -> str:
-    """Give a key that is the same on every machine, so that a second run can show it again."""
+    """Return a key that is the same on every machine, so that a second run can show it again."""
     draw = random.Random(f"{SOURCE} {label}")  # noqa: S311  a demo's key is no secret
     raw = key_format.make_key(choose=draw.choice)
     if not ApiKey.objects.filter(prefix=key_format.prefix_of(raw)).exists():
@@ -218,5 +218,5 @@ def _key(label: str, *, user: User | None, name: str, scope: Scope, now: dt.date
                 else:
                     issue_api_key(user=user, name=name, scopes=[scope], now=now, raw=raw)
         except IntegrityError:
-            pass  # another run has just made it
+            pass  # another run has just created it
     return raw

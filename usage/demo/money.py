@@ -1,4 +1,4 @@
-"""What the demo company's customers paid, or tried to, and what they were given for a while."""
+"""The payments of the demo company's customers, failed ones too, and their expiring grants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ledger.services.payments.cards import remember_card, remove_card
 from ledger.services.payments.reversals import note_dispute
 from ledger.services.payments.top_ups import start_top_up
 
-# One whose card is good, one whose is not, and one whose bank wants to be asked each time.
+# One with a good card, one with a declined card, and one whose bank asks for authentication each time.
 CARDS = {"alice": fake.APPROVE, "bob": fake.DECLINE, "dora": fake.AUTHENTICATE}
 PROVIDER = fake.FakeProvider.name
 WELCOME_CREDITS = Decimal(200)
@@ -27,7 +27,7 @@ WELCOME_DAYS = 10
 
 
 def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
-    """Save the cards, buy with each, and give a welcome that expires; a second run does nothing more."""
+    """Save the cards, buy with each, and post a welcome grant that expires; a second run does nothing more."""
     for name, kind in CARDS.items():
         user = people[name]
         card = remember_card(user_id=user.pk, provider_name=PROVIDER, method_id=f"{kind}:{name}")
@@ -48,7 +48,7 @@ def seed_money(people: Mapping[str, User], *, now: dt.datetime) -> None:
 
 
 def _dispute(alice: User, now: dt.datetime) -> None:
-    """Let one purchase be disputed, by a card that is used no more, so that staff have something to look into."""
+    """Let one purchase be disputed, by a card that is no longer used, so that staff have a case to look into."""
     card = remember_card(user_id=alice.pk, provider_name=PROVIDER, method_id=f"{fake.APPROVE}:alice-before")
     if card is None or settings.PAYMENT_PROVIDER != PROVIDER:
         return

@@ -10,7 +10,7 @@ from accounts.models import BillingInterval, Plan, Subscription, User
 from ledger.services.subscriptions.actions import cancel_subscription, change_plan, start_subscription
 from ledger.services.subscriptions.periods import month_of
 
-# Credits a month and a year, and how many stay when a period ends; None: all.
+# Credits a month and a year, and how many roll over when a period ends; None: all.
 PLANS = (
     ("starter", "Starter", 1_000, None, 200),
     ("growth", "Growth", 10_000, 120_000, 2_000),

@@ -1,4 +1,4 @@
-"""What for: the requests that were made, what each cost, and their sums."""
+"""The models of usage: requests, their prices, and their sums."""
 
 from usage.models.alert import Alert, AlertKind
 from usage.models.daily_usage import DailyUsage

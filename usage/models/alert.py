@@ -1,4 +1,4 @@
-"""Alerts: what a customer wants to be told about their credits."""
+"""Alerts: conditions on a customer's credits of which they are notified."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class AlertKind(models.TextChoices):
 
 
 WATCHED_KINDS = (AlertKind.BALANCE_BELOW, AlertKind.DEPLETED)
-"""Those that fall by a move of the balance, and so have a threshold in the ledger."""
+"""Kinds that a move of the balance can trigger, and so have a threshold in the ledger."""
 DEFAULT_KINDS = (AlertKind.DEPLETED, AlertKind.GRANT_EXPIRING)
-"""Those that everybody has one of: switched off rather than removed."""
+"""Kinds that every customer has one of: switched off rather than removed."""
 LEAST_CREDITS = Decimal("0.000001")
-"""Whoever has less than this has nothing."""
+"""The smallest amount of credits: less than this is nothing."""
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -37,7 +37,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
 
 class Alert(models.Model):
-    """One thing that a customer wants to be told, and whether it is so now, as far as they were told."""
+    """One condition of which a customer is notified, and whether it was last announced as true."""
 
     user = customer_key(related_name="alerts")
     kind = models.CharField(max_length=14, choices=AlertKind.choices, help_text="What it looks at.")
@@ -90,10 +90,10 @@ class Alert(models.Model):
 
     @property
     def threshold_name(self) -> str:
-        """Name its threshold in the ledger; of WATCHED_KINDS only."""
+        """Return the name of its threshold in the ledger; of WATCHED_KINDS only."""
         return "alert-depleted" if self.kind == AlertKind.DEPLETED else f"alert-{self.pk}"
 
     @property
     def below(self) -> Decimal:
-        """Give the credits that available is watched against; of WATCHED_KINDS only."""
+        """Return the credits below which it applies; of WATCHED_KINDS only."""
         return LEAST_CREDITS if self.credits is None else self.credits

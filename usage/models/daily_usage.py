@@ -1,4 +1,4 @@
-"""Sums that make statistics quick and exact."""
+"""Daily sums of requests, from which statistics are read."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from django.db import models
 class DroppedMonth(models.Model):
     """One month of the request log that was dropped; what was in it remains in the daily sums only.
 
-    Written by the owner's `usage_drop_month` alone. A month may be begun again by a late import and dropped
-    again later: the row then tells of all that was dropped.
+    Written only by the owner's `usage_drop_month`. A month may be started again by a late import and dropped
+    again later: the row then describes all that was dropped.
     """
 
     month = models.DateField(primary_key=True, help_text="Its first day.")

@@ -1,4 +1,4 @@
-"""Which events are in already."""
+"""The keys of recorded events."""
 
 from __future__ import annotations
 

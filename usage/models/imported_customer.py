@@ -1,4 +1,4 @@
-"""Whom the names in logs stand for."""
+"""The customers that names in logs stand for."""
 
 from __future__ import annotations
 

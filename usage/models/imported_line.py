@@ -1,4 +1,4 @@
-"""Which lines of which logs are in already."""
+"""The keys of imported lines."""
 
 from __future__ import annotations
 

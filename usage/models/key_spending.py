@@ -1,4 +1,4 @@
-"""How much was spent by keys that have a limit, or had one."""
+"""The spending of keys that have a limit, or had one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from accounts.models.customer_key import customer_key
 
 
 class KeySpending(models.Model):
-    """What was spent since one day by one key and those that rotations put in its place; kept by SQL functions alone.
+    """What was spent since one day by one key and those that rotations put in its place; written by SQL functions only.
 
-    It is there from the moment on when a limit is set, or first used since the count began anew; what is spent from the
-    next such day on is counted in it, too.
+    The row exists from the time at which a limit is set, or first used since the last reset; spending from the next
+    reset day on is counted in it, too.
     """
 
     pk = models.CompositePrimaryKey("user", "api_key", "began_on")

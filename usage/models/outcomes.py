@@ -1,4 +1,4 @@
-"""What came of a request, by its HTTP status: said here for Python, and by `usage_is_rejected` in SQL."""
+"""The outcome of a request, by its HTTP status: defined here for Python, and by `usage_is_rejected` in SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HAS_FAILED = f"status >= 400 AND status NOT IN {REJECTED_STATUSES}"
 
 
 class Outcome(models.TextChoices):
-    """What came of a request."""
+    """The outcome of a request."""
 
     SUCCESSFUL = "successful", "Successful"
     FAILED = "failed", "Failed"
@@ -22,12 +22,12 @@ class Outcome(models.TextChoices):
 
 
 def is_rejected(status: int) -> bool:
-    """Tell whether a request was refused before any work."""
+    """Return whether a request was refused before any work."""
     return status in REJECTED_STATUSES
 
 
 def outcome_of(status: int) -> Outcome:
-    """Tell what came of a request by its HTTP status."""
+    """Return the outcome of a request by its HTTP status."""
     if status < 400:
         return Outcome.SUCCESSFUL
     return Outcome.REJECTED if is_rejected(status) else Outcome.FAILED

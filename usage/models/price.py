@@ -1,4 +1,4 @@
-"""What a request costs."""
+"""Prices: versions of what a request costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reconciliation has found so far."""
+"""The runs of reconciliation."""
 
 from __future__ import annotations
 

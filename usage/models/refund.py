@@ -1,4 +1,4 @@
-"""What was given back."""
+"""Refunds of requests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ledger.models import Entry
 
 
 class Refund(models.Model):
-    """One refund of one request, at the moment and endpoint of that request: what its statistics were lowered by.
+    """One refund of one request, at the time and endpoint of that request: it is deducted from their statistics.
 
-    Written by SQL functions alone, never altered. It outlives the request's row in the log.
+    Written only by SQL functions, never altered. It outlives the request's row in the log.
     """
 
     entry = models.OneToOneField(

@@ -1,4 +1,4 @@
-"""Every request that was reported."""
+"""The request log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from usage.models.price import Price
 class RequestLog(models.Model):
     """One request of one customer, as it happened; never altered, dropped only by whole months.
 
-    The table is partitioned by month of `occurred_at` and made in SQL; partitions come on demand. Foreign
+    The table is partitioned by month of `occurred_at` and created in SQL; partitions are created on demand. Foreign
     keys are not enforced by the database, as in the ledger's entries (docs/decisions/0002).
     """
 

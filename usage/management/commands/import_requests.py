@@ -22,18 +22,18 @@ from usage.services.imports.run import Import, Report
 
 _SOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
 _ALWAYS = ("read", "accepted", "duplicates", "rejected", "credits_charged", "unpaid")
-_SOMETIMES = ("failed", "incomplete", "uncharged", "uncharged_credits")  # shown where there is something to tell
+_SOMETIMES = ("failed", "incomplete", "uncharged", "uncharged_credits")  # shown when not 0
 
 
 def source_argument(text: str) -> str:
-    """Read the log's name, which also ends the addresses of the customers made from it."""
+    """Parse the log's name, which is also the domain of the addresses of customers created from it."""
     if not _SOURCE.fullmatch(text):
         raise ArgumentTypeError("A source is a name of letters, digits, dots and hyphens, such as gateway-1.")
     return text
 
 
 def place_argument(text: str) -> tuple[str, str]:
-    """Read which field stands where."""
+    """Parse which field is in which place."""
     name, _, place = text.partition("=")
     if name not in {*CUSTOMER_FIELDS, *FIELDS} or not place:
         raise ArgumentTypeError(f"Write NAME=PLACE; a name is one of {', '.join((*CUSTOMER_FIELDS, *FIELDS))}.")
@@ -65,9 +65,9 @@ class Command(OperatorCommand):
         parser.add_argument("--create-customers", action="store_true", help="<value>@<source>.invalid for unknown ones")
         parser.add_argument("--charge", action="store_true", help="price and debit the requests")
         parser.add_argument(
-            "--complete", action="store_true", help="nobody writes the log any more: take a last line without an end"
+            "--complete", action="store_true", help="the log is complete: accept a last line without a line break"
         )
-        parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and keep nothing")
+        parser.add_argument("--dry-run", action="store_true", help="print the result, and keep nothing")
 
     @prints_result
     def handle(self, *args: Any, **options: Any) -> Result:

@@ -1,4 +1,4 @@
-"""`manage.py maintain_partitions`: months of the request log, made ahead and dropped in time."""
+"""`manage.py maintain_partitions`: create months of the request log ahead, and drop old ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py rebuild_usage`: the daily sums, made anew from the log."""
+"""`manage.py rebuild_usage`: rebuild the daily sums from the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py reconcile`: every promise, proven on the rows themselves."""
+"""`manage.py reconcile`: check every promise against the rows themselves."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Command(OperatorCommand):
         return Result(data, text=text, findings=len(findings), failure=customers.failure)
 
     def _anchored(self, checked: dict[str, int]) -> list[Finding]:
-        """Hold the ledgers against the anchor before, and take the next one unless that would hide what is wrong."""
+        """Compare the ledgers with the last anchor, and store the next one unless that would hide a fault."""
         if not settings.ANCHOR_KEYS:
             self.say("The ends of the ledgers were not noted: ANCHOR_KEYS is not set.")
             return []
@@ -77,7 +77,7 @@ class Command(OperatorCommand):
         return before.findings
 
     def _at_providers(self, scope: Scope, checked: dict[str, int]) -> Iterator[Finding]:
-        """Hold payments against the providers' books; one that does not answer spoils nothing else."""
+        """Compare payments with the providers' books; an unreachable provider does not stop the other checks."""
         now = timezone.now()
         for name in providers_used(scope, now=now):
             try:

@@ -1,4 +1,4 @@
-"""`manage.py replay_spool`: what metered services put down while the database was away."""
+"""`manage.py replay_spool`: settle what metered services spooled while the database was unavailable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from config.values.credits import plain
 from usage.services.spool.files import Spool
 from usage.services.spool.replaying import rehearse_replay, replay_spool
 
-TOLD = 20  # lines that wait on are named on stderr, up to so many
+TOLD = 20  # at most this many lines that stay are named on stderr
 
 
 class Command(OperatorCommand):
@@ -30,7 +30,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help="default: METERING_SPOOL")
-        parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="print the result, and change nothing")
 
     @prints_result
     def handle(self, *args: Any, **options: Any) -> Result:

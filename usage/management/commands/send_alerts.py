@@ -1,4 +1,4 @@
-"""`manage.py send_alerts`: tell customers what they want to know about their credits."""
+"""`manage.py send_alerts`: notify customers about their credits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only count what would be told")
+        parser.add_argument("--dry-run", action="store_true", help="only count the notices that are due")
 
     @prints_result
     def handle(self, *args: Any, **options: Any) -> Result:
@@ -50,7 +50,7 @@ class Command(OperatorCommand):
         return _result(told, watched, emails, customers, dry_run=False)
 
     def _watch(self, customers: Round, now: dt.datetime) -> int:
-        """Arm the alert that everybody has, of those who have had credits since the last run."""
+        """Arm the alert on depletion of customers who have had credits since the last run."""
         due, watched = unwatched(now=now), 0
         with self.progress("Watching", total=len(due)) as step:
             for user_id in due:
