@@ -1,4 +1,4 @@
-"""Metering for the company's own services (docs/metering.md): what they import."""
+"""Metering for the company's own services (docs/metering.md): the names that they import."""
 
 from usage.metering.asgi import MeteredAsgi
 from usage.metering.decorator import metered

@@ -1,4 +1,4 @@
-"""`MeteredAsgi`: a whole ASGI application whose requests are paid for.
+"""`MeteredAsgi`: charge for the requests of a whole ASGI application.
 
 app.add_middleware(MeteredAsgi, endpoint="translate")
 """
@@ -29,7 +29,7 @@ Send = Callable[[Any], Awaitable[None]]
 class MeteredAsgi:
     """Holds credits for each HTTP request, runs the application, and takes what the request cost when it is done.
 
-    The terms are those of `metered`; functions among them are given the scope. The ledger is asked in threads.
+    The terms are those of `metered`; functions among them are called with the scope. The ledger is called in threads.
     """
 
     def __init__(self, app: Any, endpoint: str | Asked | None = None, **terms: Any) -> None:
@@ -57,7 +57,7 @@ class MeteredAsgi:
         await self._run(scope, receive, send, metering)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, metering: Metering) -> None:
-        status = 500  # until the application says another
+        status = 500  # until the application sends another
 
         async def sent(message: Any) -> None:
             nonlocal status
@@ -77,7 +77,7 @@ class MeteredAsgi:
 
 
 def _in_thread(function: Any) -> Any:
-    """Let many requests ask the ledger at once: each thread has a connection of its own."""
+    """Call the ledger in a thread, so that many requests can at once: each thread has a connection of its own."""
     return sync_to_async(function, thread_sensitive=False)
 
 
@@ -99,7 +99,7 @@ def _meta(scope: Scope) -> dict[str, str]:
 
 
 async def _buffered(receive: Receive) -> tuple[bytes, Receive]:
-    """Read the body, and give a `receive` that starts with it."""
+    """Read the body, and return it with a `receive` that starts with it."""
     body, message = b"", {"more_body": True}
     while message.get("more_body"):
         message = await receive()

@@ -1,4 +1,4 @@
-"""`@metered`: a view of Django or DRF whose requests are paid for.
+"""`@metered`: charge for the requests of a view of Django or DRF.
 
 class TranslateView(APIView):
     @metered("translate", units=lambda request: len(request.data["text"]))
@@ -39,13 +39,13 @@ def metered(
     most_repeats: int = 10,
     fail_open: bool = False,
 ) -> Callable[[View], View]:
-    """Let only those requests reach a view that can be paid, and take what they cost when it has answered.
+    """Hold the credits of a request before a view is called, and charge its cost when the view has responded.
 
-    For a function, or a method of a class-based view, APIView or ViewSet, plain or asynchronous. The view finds
-    its Metering as `request.metering`. What it raises, and every answer from 400 on, costs nothing unless the
-    price charges failures. docs/metering.md has the rest.
+    For a function, or a method of a class-based view, APIView or ViewSet, plain or asynchronous. A request that cannot
+    be paid does not reach the view. The view finds its Metering as `request.metering`. An exception, and every response
+    with a status from 400 on, costs nothing unless the price charges failures. docs/metering.md has the rest.
 
-    :raises ImproperlyConfigured: if no request could ever be charged so
+    :raises ImproperlyConfigured: if no request could ever be charged on these terms
     """
     terms = Terms(
         endpoint=endpoint,
@@ -102,12 +102,12 @@ def _asynchronous(view: Callable[..., Any], terms: Terms) -> Callable[..., Any]:
 
 
 def _request_among(args: tuple[Any, ...]) -> Any:
-    """Find the request: the first argument of a function, the second of a method."""
+    """Return the request: the first argument of a function, the second of a method."""
     return next(argument for argument in args[:2] if hasattr(argument, "META"))
 
 
 def _plain_request(request: Any) -> HttpRequest:
-    """Give Django's own request, also of one that DRF has wrapped."""
+    """Return Django's own request, also if DRF has wrapped it."""
     found: HttpRequest = getattr(request, "_request", request)
     return found
 
@@ -133,7 +133,7 @@ def _incoming(request: Any) -> Incoming:
 def _body_of(plain: HttpRequest) -> bytes:
     """Read the body.
 
-    :raises BadRequest: if its length is none that Django can read
+    :raises BadRequest: if Django cannot read its length
     """
     try:
         return plain.body
@@ -142,7 +142,7 @@ def _body_of(plain: HttpRequest) -> bytes:
 
 
 def _end(request: Any, metering: Metering, answer: Any) -> Any:
-    """Settle the request now, or, when its answer is a stream, once that has been closed."""
+    """Settle the request now, or, when its response is a stream, once that has been closed."""
     status = getattr(answer, "status_code", None) or answer.status  # the latter: of a lean view
     if metering.is_repeat:
         answer.headers[REPLAYED] = "true"
@@ -160,7 +160,7 @@ def _end(request: Any, metering: Metering, answer: Any) -> Any:
 
 
 def _answered(request: Any, refusal: Exception) -> HttpResponse:
-    """Answer a refusal; one from within DRF goes on to its exception handler, which counts it too."""
+    """Return the response to a refusal; within DRF, raise it for the exception handler, which counts it too."""
     if not isinstance(request, HttpRequest):
         raise refusal
     return refusal_answer(refusal)

@@ -1,4 +1,4 @@
-"""A request as metering sees it, whichever framework it came through."""
+"""A request in a form that is independent of its framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_METHOD = 10
 
 @dataclass(frozen=True)
 class Incoming:
-    """`request` is what the terms' functions are given; `body` reads the whole body, and only once it is asked.
+    """A request. `request` is passed to the terms' functions; `body` reads the whole body, and only when called.
 
     `is_counted`: a throttle has counted it among the calls a minute of its key.
     """
@@ -31,7 +31,7 @@ class Incoming:
     is_counted: bool = False
 
     def digest(self) -> str:
-        """Tell this request from any other: SHA-256 of method, address and body."""
+        """Return a digest that identifies the request: SHA-256 of method, address and body."""
         digest = hashlib.sha256(f"{self.method}\n{self.path}\n{self.query}\n".encode(errors="replace"))
         digest.update(self.body())
         return digest.hexdigest()
@@ -46,7 +46,7 @@ def incoming(
     request_id: str | None = None,
     is_counted: bool = False,
 ) -> Incoming:
-    """Read what matters from a CGI-like environment, as WSGI's and Django's `META` are; `path` is the decoded one."""
+    """Build an Incoming from a CGI-like environment, as WSGI's and Django's `META` are; `path` is the decoded one."""
     method = str(meta.get("REQUEST_METHOD", "")).upper()
     is_method = method.isascii() and method.isalpha() and len(method) <= LONGEST_METHOD
     return Incoming(

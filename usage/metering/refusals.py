@@ -1,4 +1,4 @@
-"""What metering refuses, over HTTP: for views and applications that DRF's exception handler does not look after."""
+"""Metering's refusals over HTTP, for views and applications outside of DRF's exception handler."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from usage.errors import (
     UsageRefusal,
 )
 
-# The part of config/api.py's table that `begin` and `end` can raise; a test holds them against each other.
+# The part of config/api.py's table that `begin` and `end` can raise; a test compares the two.
 STATUS_BY_REFUSAL: dict[type[Exception], tuple[int, str]] = {
     ApiKeyMissing: (401, "api_key_missing"),
     ApiKeyInvalid: (401, "api_key_invalid"),
@@ -48,7 +48,7 @@ _STATUS_BY_ERROR: dict[type[BaseException], int] = {
 
 
 def refusal_answer(refusal: Exception) -> HttpResponse:
-    """Answer what `begin` or `end` refused, as the API does everywhere."""
+    """Return the response to a refusal of `begin` or `end`, in the form of the API."""
     status, code = STATUS_BY_REFUSAL[type(refusal)]
     extra = {
         name: plain(value) if isinstance(value, Decimal) else value
@@ -65,7 +65,7 @@ def refusal_answer(refusal: Exception) -> HttpResponse:
 
 
 def status_of_failure(error: BaseException) -> int:
-    """Tell what a request will be answered whose work raised this; 500 for all that nobody foresaw."""
+    """Return the status of the response to a request whose work raised this; 500 for an unexpected exception."""
     if isinstance(error, APIException):
         return error.status_code
     for kind in type(error).__mro__:

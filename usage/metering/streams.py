@@ -1,11 +1,11 @@
-"""Bodies that are sent piece by piece: the request ends when the server closes them."""
+"""Streamed bodies: the request ends when the server closes them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-Ended = Callable[[bool], None]  # told whether the body broke off
+Ended = Callable[[bool], None]  # called with whether the body broke off
 
 
 class _Ending:
@@ -24,7 +24,7 @@ class _Ending:
 
 
 class Stream(_Ending):
-    """A body of WSGI, or a streaming answer of Django."""
+    """A body of WSGI, or a streaming response of Django."""
 
     def __iter__(self) -> Iterator[Any]:
         try:
@@ -35,7 +35,7 @@ class Stream(_Ending):
 
 
 class AsyncStream(_Ending):
-    """A streaming answer of Django whose pieces come asynchronously."""
+    """A streaming response of Django whose chunks are asynchronous."""
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         try:

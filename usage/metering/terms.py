@@ -17,21 +17,21 @@ MOST_SECONDS = 86_400
 LONGEST_ENDPOINT = 200
 MOST_REPEATS = 100
 
-Asked = Callable[[Any], Any]  # given the request, as its framework has it
+Asked = Callable[[Any], Any]  # called with the framework's own request
 Amount = Decimal | int | str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """Said once where the work is declared; each may also be a function of the request, but for times and policy.
+    """Declared once, with the work; each except times and policy may also be a function of the request.
 
-    :raises ImproperlyConfigured: if no request could ever be charged so
+    :raises ImproperlyConfigured: if no request could ever be charged on these terms
     """
 
     endpoint: str | Asked | None = None  # None: the request's path
     units: Amount | Asked = 1
     credits: Amount | Asked | None = None  # instead of the endpoint's price
-    customer: Asked | None = None  # gives a user's id, or the SHA-256 of a key; None: the header X-API-KEY
+    customer: Asked | None = None  # returns a user's id, or the SHA-256 of a key; None: the header X-API-KEY
     expires_in_seconds: int = 900
     repeat_seconds: int = 600
     most_repeats: int = 10
@@ -54,22 +54,22 @@ class Terms:
             raise ImproperlyConfigured("fail_open needs METERING_SPOOL, a folder for what is charged later.")
 
     def endpoint_of(self, request: Any, path: str) -> str:
-        """Give the endpoint of a request, in its normal form, whose path is already encoded."""
+        """Return the endpoint of a request, in its normal form; `path` is already encoded."""
         if self.endpoint is None:
             return normal_endpoint(path)
         return normal_endpoint(str(self.endpoint(request)) if callable(self.endpoint) else self.endpoint)
 
     def units_of(self, request: Any) -> Decimal:
-        """Give the units that a request may use at most; 0 is possible.
+        """Return the units that a request may use at most; 0 is possible.
 
-        :raises NotACreditAmount: if the function gave no exact amount
+        :raises NotACreditAmount: if the function did not return an exact amount
         """
         return _amount("units", self.units(request) if callable(self.units) else self.units)
 
     def credits_of(self, request: Any) -> Decimal | None:
-        """Give the credits that a request may cost at most, when its price does not say it.
+        """Return the credits that a request may cost at most, or None if its price decides.
 
-        :raises NotACreditAmount: if the function gave no exact amount
+        :raises NotACreditAmount: if the function did not return an exact amount
         """
         asked = self.credits(request) if callable(self.credits) else self.credits
         return None if asked is None else _amount("credits", asked)

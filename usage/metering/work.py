@@ -1,4 +1,4 @@
-"""One request's metering, from the hold before the work to what it cost after it."""
+"""The metering of one request, from the hold before the work to its cost after it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ logger = logging.getLogger(__name__)
 
 
 class Metering:
-    """What the work is told of its own request, and tells of it: `request.metering`.
+    """The metering of a request, as the work finds it in `request.metering`.
 
-    `hold` is None while the database is away and the terms let the work run all the same.
+    `hold` is None while the database is unavailable and the terms let the work run all the same.
     """
 
     def __init__(self, announced: Announced, opened: Opened | None, *, reference: str) -> None:
@@ -55,20 +55,20 @@ class Metering:
 
     @property
     def user_id(self) -> int | None:
-        """Who pays; None when only their key is known."""
+        """Return the id of the customer who pays; None when only their key is known."""
         return self.hold.user_id if self.hold else self._announced.user_id
 
     @property
     def held(self) -> Decimal:
-        """The most that this request will cost, in credits."""
+        """Return the most that this request will cost, in credits."""
         return self.hold.credits if self.hold else Decimal(0)
 
     def use(self, *, units: Decimal | int | str | None = None, credits: Decimal | int | str | None = None) -> None:
-        """Say what the work used in the end, in units of its price or in credits; the last word counts.
+        """Set what the work used, in units of its price or in credits; the last call counts.
 
-        More than was held is not taken. What fails costs nothing all the same, unless its price charges failures.
+        More than was held is not charged. A failure costs nothing all the same, unless its price charges failures.
 
-        :raises NotACreditAmount: if it is no exact amount
+        :raises NotACreditAmount: if it is not an exact amount
         """
         if units is not None:
             self._units = parse_credits(units, allow_zero=True, noun="units")
@@ -76,9 +76,9 @@ class Metering:
             self._credits = parse_credits(credits, allow_zero=True)
 
     def extend(self, seconds: int) -> None:
-        """Keep the credits held for so many seconds from now, and never shorter than before.
+        """Keep the credits held for this many seconds from now, and never shorter than before.
 
-        :raises HoldExpired: if they are held no longer
+        :raises HoldExpired: if they are no longer held
         """
         if self.hold is not None and not self.is_repeat:
             self.hold.expires_at = extend_hold(
@@ -86,9 +86,9 @@ class Metering:
             ).hold.expires_at
 
     def end(self, status: int) -> None:
-        """Settle the request, once, by the status that it is answered with.
+        """Settle the request, once, by the status of its response.
 
-        :raises MeteringUnavailable: if what it cost can be put down nowhere
+        :raises MeteringUnavailable: if its cost can neither be charged nor spooled
         """
         if self._has_ended:
             return
@@ -110,9 +110,9 @@ class Metering:
             logger.error("Hold %s ran out before its work, which stays unpaid: %s", self.hold.pk, refusal)  # noqa: TRY400
 
     def _log_repeat(self, outcome: Outcome, opened: Opened) -> None:
-        """Log a request that another one has paid for; it owes nothing, so its log row is all that can be lost."""
+        """Log a request that another one has paid for; it owes nothing, so only its log row can be lost."""
         if not self._announced.is_shared:
-            return  # nobody else could have paid: the first answer to its settling was lost, that is all
+            return  # no other request could have paid: only the first result of its own settlement was lost
         try:
             log_repeat(self._announced, outcome, opened)
         except Error as error:
@@ -122,9 +122,9 @@ class Metering:
             logger.error("A repeated request to %s could not be logged: %s", self._announced.endpoint, error)  # noqa: TRY400
 
     def spooled(self, outcome: Outcome) -> SpooledRequest:
-        """Put the request into the form in which it can wait."""
+        """Return the request in the form in which it is spooled."""
         announced = self._announced
-        if self.hold is None and outcome.status >= 400:  # what failed does not stand for its repetition
+        if self.hold is None and outcome.status >= 400:  # a failure is not replayed to a repetition
             announced = announced._replace(key=str(uuid.uuid4()), is_shared=False)
         return SpooledRequest(announced, outcome, self.hold, timezone.now())
 
@@ -140,11 +140,11 @@ class Metering:
 def begin(terms: Terms, call: Incoming) -> Metering:
     """Hold what a request may cost, before any work is done for it.
 
-    :raises ApiKeyMissing, ApiKeyInvalid: if nobody is there to pay
-    :raises CustomerInactive, UnknownCustomer: if whom `customer` named may not be charged
+    :raises ApiKeyMissing, ApiKeyInvalid: if no customer is named
+    :raises CustomerInactive, UnknownCustomer: if the customer that `customer` named may not be charged
     :raises InsufficientCredits: if less is available
     :raises CustomerKeyRateLimited: if the key has made all its calls of this minute
-    :raises IdempotencyKeyRefused, IdempotencyKeyReused, IdempotencyKeySpent: if the request is no repetition
+    :raises IdempotencyKeyRefused, IdempotencyKeyReused, IdempotencyKeySpent: if its idempotency key cannot be used
     :raises MeteringUnavailable: if it cannot be charged now
     """
     announced = _announced(terms, call)
@@ -168,7 +168,7 @@ def begin(terms: Terms, call: Incoming) -> Metering:
 
 
 def end_for_good(metering: Metering, status: int) -> None:
-    """Settle a request whose answer can no longer be changed: what goes wrong is on record, and that is all."""
+    """Settle a request whose response can no longer be changed: an error is only logged."""
     try:
         metering.end(status)
     except Exception:
@@ -176,7 +176,7 @@ def end_for_good(metering: Metering, status: int) -> None:
 
 
 def _announced(terms: Terms, call: Incoming) -> Announced:
-    key, digest = _key(call)  # before the terms' functions: they may read the body so that nobody can read it again
+    key, digest = _key(call)  # before the terms' functions: after they have read the body, it cannot be read again
     user_id, key_hash = _customer(terms, call)
     units, credits = terms.units_of(call.request), terms.credits_of(call.request)
     return Announced(
@@ -218,7 +218,7 @@ def _customer(terms: Terms, call: Incoming) -> tuple[int | None, bytes | None]:
 
 
 def _without_database(terms: Terms, announced: Announced, call: Incoming, error: Error) -> Metering:
-    """Let the work run if the terms say so and it can be put down for later."""
+    """Let the work run if the terms allow it and the request can be spooled."""
     metering = Metering(announced, None, reference=call.request_id)
     if terms.fail_open:
         spool = configured_spool()

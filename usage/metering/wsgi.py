@@ -1,4 +1,4 @@
-"""`MeteredWsgi`: a whole WSGI application whose requests are paid for.
+"""`MeteredWsgi`: charge for the requests of a whole WSGI application.
 
 app.wsgi_app = MeteredWsgi(app.wsgi_app, "translate")
 """
@@ -27,13 +27,13 @@ METERING = "tollbook.metering"  # where the application finds its Metering, in t
 
 
 class BodyTooLong(Exception):
-    """A repetition is known by its whole body, and this one is longer than may be kept in memory."""
+    """A repetition is recognised by its whole body, and this one is longer than may be kept in memory."""
 
 
 class MeteredWsgi:
     """Holds credits for each request, runs the application, and takes what the request cost when its body is closed.
 
-    The terms are those of `metered`; functions among them are given the environment.
+    The terms are those of `metered`; functions among them are called with the environment.
     """
 
     def __init__(self, application: Any, endpoint: str | Asked | None = None, **terms: Any) -> None:
@@ -49,7 +49,7 @@ class MeteredWsgi:
             return _send(refusal_answer(refusal), call.request_id, start_response)
         except BodyTooLong:
             return _send(error_answer(413), call.request_id, start_response)
-        statuses = [500]  # until the application says another
+        statuses = [500]  # until the application sends another
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             statuses.append(int(status.split(" ", 1)[0]))
