@@ -17,7 +17,7 @@ class UsageConfig(AppConfig):
     )
     sql_constraints = ("request_is_plausible",)
 
-    # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
+    # Written only by SQL functions; the application's role may only read them (config/db/roles.py).
     guarded_tables = (
         "usage_requestlog",
         "usage_dailyusage",
@@ -27,7 +27,7 @@ class UsageConfig(AppConfig):
         "usage_keyspending",
         "usage_refund",
     )
-    # Old versions of a price stay as they were, what an audit found, and whom a name in a log stands for.
+    # Never changed: versions of a price, the findings of an audit, and the customers of names in logs.
     insert_only_tables = ("usage_price", "usage_reconciliationrun", "usage_importedcustomer")
     # The SQL functions that the application's role may call.
     doors = (

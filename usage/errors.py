@@ -1,4 +1,4 @@
-"""What metering refuses, and why."""
+"""The refusals of usage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PriceUnknown(UsageRefusal):
 
 
 class PriceNotUnderstood(UsageRefusal):
-    """An endpoint that is no code, route template, suffix glob or *."""
+    """An endpoint that is not a code, route template, suffix glob or *."""
 
 
 class PriceExists(UsageRefusal):
@@ -31,9 +31,9 @@ class CustomerKeyInvalid(UsageRefusal):
 
 
 class CustomerKeyRateLimited(UsageRefusal):
-    """The customer's key has made all the calls that it may make in this minute; the call costs nothing.
+    """The customer's key has made all its allowed calls of this minute; the call costs nothing.
 
-    `reset_at` is in Unix seconds, as the answer's headers say it.
+    `reset_at` is in Unix seconds, as in the response's headers.
     """
 
     def __init__(self, *, limit: int, reset_at: int, reset_seconds: int) -> None:
@@ -54,7 +54,7 @@ class CustomerInactive(UsageRefusal):
 
 
 class LogIsGone(UsageRefusal):
-    """Sums were to be made anew from a log that was dropped; `months` are the first days of what is gone."""
+    """Sums cannot be rebuilt from a log that was dropped; `months` are the first days of the dropped months."""
 
     def __init__(self, months: list[dt.date]) -> None:
         named = ", ".join(f"{month:%Y-%m}" for month in months)
@@ -68,7 +68,7 @@ class AlertNotFound(UsageRefusal):
 
 
 class AlertRefused(UsageRefusal):
-    """An alert cannot be like this; `extra` names the field."""
+    """An alert is invalid; `extra` names the field."""
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -92,7 +92,7 @@ class TooManyAlerts(UsageRefusal):
 
 
 class EventsRejected(UsageRefusal):
-    """Some events of a batch were rejected; `extra` says what became of each. The others are recorded."""
+    """Some events of a batch were rejected; `extra` has the result of each. The others are recorded."""
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         super().__init__(f"{answer['rejected']} of {len(answer['results'])} events were rejected.")
@@ -110,7 +110,7 @@ class EventsUnavailable(EventsRejected):
 
 
 class IdempotencyKeyRefused(UsageRefusal):
-    """What was sent as an idempotency key is none."""
+    """The idempotency key is invalid."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)

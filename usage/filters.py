@@ -1,4 +1,4 @@
-"""What the request log can be narrowed by."""
+"""Filters of the request log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a request with a customer's key would be charged: a look, and nothing more."""
+"""Verdicts on keys: whether a request with a customer's key would be charged. Reads only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of a key. Nobody has it when `user_id` is None; `credits_required` is None without a price."""
+    """The verdict on a key. `user_id` is None for an unknown key; `credits_required` is None without a price."""
 
     code: Code
     user_id: int | None
@@ -42,9 +42,9 @@ class Verdict:
         return self.code == Code.VALID
 
 
-# Where a key stands, as `usage_key_left` and `usage_take_call` would find it, but without noting or settling anything.
-# Inside CASE, since a function in a lateral join is called before the join's condition is looked at: of a key without a
-# limit nothing must be counted, which could read all of the customer's log.
+# The state of a key, as `usage_key_left` and `usage_take_call` would find it, but without writing or settling.
+# Inside CASE, since a function in a lateral join is called before the join's condition is evaluated: nothing may be
+# counted for a key without a limit, which could read all of the customer's log.
 _LIMITS = """
     SELECT CASE WHEN key.spending_limit IS NOT NULL THEN usage_key_standing(
             key.user_id, coalesce(key.original_id, key.id), key.spending_limit, key.spending_reset_day, asked.at) END
@@ -55,8 +55,8 @@ _LIMITS = """
                 AND taken >= key.rate_limit_per_minute) END AS has_no_call_left
     OFFSET 0
 """
-# A service's key is no customer's. What a charge would look at is looked at here: the same price, the same cost of a
-# request that succeeds, and the same bounds.
+# A service's key is not a customer's. This reads what a charge would: the same price, the same cost of a request that
+# succeeds, and the same bounds.
 _FACTS = f"""
     SELECT key.user_id, key.scopes, price.cost, funds.available, limits.standing::text,
         CASE
@@ -93,11 +93,10 @@ _FACTS = f"""
 
 
 def verdict_on(*, key_hash: bytes | None, endpoint: str | None, method: str, units: Decimal) -> Verdict:
-    """Tell whether `units` of an endpoint could be charged by the key with this SHA-256, which has a customer and may
-    have a limit of its own.
+    """Return whether `units` of an endpoint could be charged by the key with this SHA-256.
 
-    Without an endpoint only the key, its customer and its calls a minute are judged. One statement; nothing is noted,
-    settled or counted.
+    Without an endpoint only the key, its customer and its calls a minute are checked. One statement; nothing is
+    written, settled or counted.
     """
     endpoint = None if endpoint is None else normal_endpoint(endpoint)
     rows = read_prepared(_FACTS, [key_hash, endpoint, method, units])

@@ -1,4 +1,4 @@
-"""The Account API's request log, printed from rows: what its serializer declares, of what its pages find."""
+"""The Account API's request log, printed from the rows of its pages by the fields of its serializer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUESTS = PrintedRows(RequestSerializer, derived={"outcome": ("status", _outcom
 
 
 class RequestRows(RequestPages):
-    """The same pages as rows for REQUESTS, whose own texts say its place in the log."""
+    """The same pages as rows for REQUESTS, whose own values give its position in the log."""
 
     def _rows(self, asked: dict[str, Any]) -> list[Any]:
         return _statement(self._where).read(asked)

@@ -14,12 +14,12 @@ from usage.models import Outcome, RequestLog
 from usage.models.outcomes import HAS_FAILED, IS_REJECTED
 from usage.selectors import DAY, cover
 
-# What a count may read at most; a customer with more requests in the window is not counted by key.
+# The most that a count may read; a customer with more requests in the window is not counted by key.
 COUNTABLE = 100_000
 _FIRST, _END = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2101, 1, 1, tzinfo=dt.UTC)
 
-# How many requests each day of the window has: by the sums and, at its edges, the log. The sums of a month that was
-# dropped stay, though nothing is left to list but what was reported since: of these months the log alone counts.
+# The number of requests of each day of the window: by the sums and, at its edges, the log. The sums of a dropped month
+# stay, though only later reports are left to list: for these months only the log counts.
 _DAYS = """
     SELECT day, sum(n)::bigint FROM (
         SELECT day, n FROM (
@@ -52,8 +52,8 @@ _COUNT = """
     SELECT count(*) FROM usage_requestlog log
     WHERE user_id = %(user)s AND occurred_at >= %(start)s AND occurred_at < %(end)s {where}
 """
-# Newest first: of each run at most a page. The comparison of pairs is the place in the index to start from, the
-# one before it lets PostgreSQL leave out partitions.
+# Newest first: at most a page of each run. The comparison of pairs is the position in the index to start from, the
+# one before it lets PostgreSQL skip partitions.
 _PAGE = """
     SELECT {columns}
     FROM unnest(
@@ -70,7 +70,7 @@ _PAGE = """
 """
 _ALL_COLUMNS = "found.*, key.prefix AS api_key_prefix"
 _BY_ENDPOINT = " AND endpoint = %(endpoint)s"
-# Another customer's key finds nothing, and an unknown one is noticed before the log is looked at.
+# Another customer's key finds nothing, and an unknown one is detected before the log is read.
 _KEY = "(SELECT k.id FROM accounts_apikey k WHERE k.user_id = %(user)s AND k.prefix = %(api_key)s)"
 _BY_KEY = f" AND {_KEY} IS NOT NULL AND log.api_key_id = {_KEY}"
 _BY_OUTCOME = {
@@ -81,7 +81,7 @@ _BY_OUTCOME = {
 
 
 class _Run(NamedTuple):
-    """A stretch of the log, read from its end: places before (`end`, `below`), the newest `skip` left out."""
+    """A range of the log, read from its end: positions before (`end`, `below`), without the newest `skip`."""
 
     start: dt.datetime
     end: dt.datetime
@@ -90,7 +90,7 @@ class _Run(NamedTuple):
 
 
 class _Day(NamedTuple):
-    """A day that has `n` of the wanted requests."""
+    """A day with `n` matching requests."""
 
     day: dt.date
     n: int
@@ -98,11 +98,11 @@ class _Day(NamedTuple):
 
 @dataclass(frozen=True)
 class RequestPages:
-    """A customer's requests that occurred in `[start, end)`, newest first, narrowed by what was asked.
+    """A customer's requests that occurred in `[start, end)`, newest first, narrowed by filters.
 
-    The daily sums say how many requests of an endpoint and outcome each day has. So the total is theirs, an
-    offset leaves out whole days unread, and a page reads only days that have what is wanted. `api_key` is the
-    prefix of a key; there are no sums by key, so the log itself is read for it.
+    The daily sums give the number of requests of an endpoint and outcome for each day. So the total comes from them,
+    an offset skips whole days unread, and a page reads only days with matching requests. `api_key` is the prefix of a
+    key; there are no sums by key, so the log itself is read for it.
     """
 
     user_id: int
@@ -114,7 +114,7 @@ class RequestPages:
     end: dt.datetime | None = None
 
     def count(self) -> int | None:
-        """Count the requests, exactly; None by key where more than COUNTABLE requests would have to be read."""
+        """Count the requests exactly; return None by key if more than COUNTABLE requests would have to be read."""
         if self.api_key is None:
             return self._in_all
         if self._in_all > COUNTABLE:
@@ -123,7 +123,7 @@ class RequestPages:
         return int(count)
 
     def page(self, *, limit: int, offset: int) -> list[Any]:
-        """Give `limit` requests after the `offset` newest; by key, the cost grows with the offset."""
+        """Return `limit` requests after the `offset` newest; by key, the cost grows with the offset."""
         if self.api_key is not None:
             return self._read([_Run(self._start, self._end, skip=offset)], limit) if self._days else []
         skip = offset
@@ -135,14 +135,14 @@ class RequestPages:
         return []
 
     def after(self, position: list[Any], *, limit: int) -> list[Any]:
-        """Give `limit` requests older than the one at a position; the cost does not grow with depth.
+        """Return `limit` requests older than the one at a position; the cost does not grow with depth.
 
-        :raises BrokenCursor: if this is no position in a request log
+        :raises BrokenCursor: if this is not a position in a request log
         """
         at, below = _read_position(position)
         if self.api_key is not None:
             return self._read(_before([_Run(self._start, self._end)], at, below), limit)
-        # How many of its own day lie behind the position is not known: they are read besides.
+        # The number of requests of its own day after the position is unknown: they are read in addition.
         own = [_Day(day, 0) for day, _ in self._days if day == at.date()]
         earlier = [each for each in self._days if each.day < at.date()]
         return self._read(_before(self._runs([*own, *earlier], wanted=limit), at, below), limit)
@@ -152,7 +152,7 @@ class RequestPages:
 
     @cached_property
     def _days(self) -> list[_Day]:
-        """Days that have any of the wanted requests, newest first, as of the first look; by key, of any requests."""
+        """Days with matching requests, newest first, as of the first read; by key, days with any requests."""
         first_day, day_after, slices = cover(self._start, self._end, self.now)
         parameters = {**self._asked, "first_day": first_day, "day_after": day_after}
         for i, part in enumerate(slices):
@@ -199,9 +199,9 @@ class RequestPages:
         )
 
     def _runs(self, days: list[_Day], *, wanted: int) -> list[_Run]:
-        """Cut as many of these days as have `wanted` requests out of the log, neighbours together.
+        """Return the ranges of the log for as many of these days as have `wanted` requests; neighbours are joined.
 
-        Days between them have no requests that are wanted; where all are wanted they are empty, and stay in.
+        Days between them have no matching requests; without filters they are empty, and stay in the range.
         """
         takes_all = self.endpoint is None and self.outcome is None
         runs: list[_Run] = []
@@ -230,7 +230,7 @@ class RequestPages:
 
 
 def page_query(columns: str, *, where: str) -> str:
-    """Write the query of a page: of each request, `found`, and its `key` so much."""
+    """Return the query of a page that selects these columns under this condition."""
     return _PAGE.format(columns=columns, where=where)
 
 
@@ -240,7 +240,7 @@ def _statement(text: str) -> Statement:
 
 
 def _before(runs: list[_Run], at: dt.datetime, below: int) -> list[_Run]:
-    """Cut off whatever is not older than a position."""
+    """Return the part of a run that is older than a position."""
     return [run if run.end <= at else run._replace(end=at, below=below) for run in runs if run.start <= at]
 
 

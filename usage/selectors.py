@@ -1,4 +1,4 @@
-"""What customers used, summed exactly for any window: reads only."""
+"""Selectors of usage: what customers used, summed exactly for any window. Reads only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from usage.models import DroppedMonth, ReconciliationRun, RequestLog
 from usage.models.outcomes import HAS_FAILED
 
 DAY = dt.timedelta(days=1)
-# How far ahead of the clock a request may be reported (events, contract §4): no log row lies further ahead.
+# How far ahead of the clock a request may be reported (events, contract §4): no log row is further ahead.
 EARLIEST = dt.timedelta(minutes=5)
 
 
@@ -49,7 +49,7 @@ class Usage:
     failed: int = 0
     credits: Decimal = Decimal(0)
     by_endpoint: dict[str, int] = field(default_factory=dict)
-    widened_to: tuple[dt.datetime, dt.datetime] | None = None  # the whole days summed where the exact log is gone
+    widened_to: tuple[dt.datetime, dt.datetime] | None = None  # whole days, if the exact log is gone
 
     @property
     def total(self) -> int:
@@ -58,7 +58,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class _Slice:
-    """A stretch of the log that is added to the sums (+1) or taken from them (-1)."""
+    """A range of the log that is added to the sums (+1) or subtracted from them (-1)."""
 
     start: dt.datetime
     end: dt.datetime
@@ -70,9 +70,9 @@ def _midnight(at: dt.datetime) -> dt.datetime:
 
 
 def cover(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[dt.date, dt.date, list[_Slice]]:
-    """Cut a window into whole UTC days, for the roll-up, and stretches of the log that make its edges exact.
+    """Cut a window into whole UTC days, read from the sums, and ranges of the log that make its edges exact.
 
-    An edge inside a day is either added from the log or, when that is less to read, taken away from the whole
+    An edge inside a day is either added from the log or, when that is less to read, subtracted from the whole
     day: "this month until now" reads the sums and the (empty) rest of today.
     """
     start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
@@ -123,15 +123,15 @@ _SLICE = f"""
 """
 
 
-# Added, as the last row, when the log is read: how many of the months that the edges lie in are gone.
+# Added, as the last row, when the log is read: the number of dropped months among those of the edges.
 _GONE = "UNION ALL SELECT NULL, count(*), 0, 0 FROM usage_droppedmonth WHERE month = ANY(%s)"
 
 
 def usage_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Usage:
     """Sum a customer's requests that occurred in `[start, end)`, in one statement, exactly.
 
-    Credits are what those requests cost, less what was given back for them. An edge inside a day whose log was
-    dropped cannot be exact: then the window is widened to that whole day, and the answer says so.
+    Credits are the cost of those requests, less their refunds. An edge inside a day whose log was dropped cannot be
+    exact: then the window is widened to that whole day, as the result shows.
     """
     usage = _usage_in(user_id, start, end, now)
     if usage is not None:
@@ -139,28 +139,28 @@ def usage_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.date
     gone = set(DroppedMonth.objects.values_list("month", flat=True))
     start, end = _to_whole_days(start, end, gone)
     usage = _usage_in(user_id, start, end, now)
-    if usage is None:  # another month was dropped meanwhile: of whole days nothing is asked that could be gone
+    if usage is None:  # another month was dropped meanwhile: whole days need no log that could be gone
         start, end = _midnight(start), _day_after(end)
         usage = _usage_in(user_id, start, end, now) or Usage()
     return replace(usage, widened_to=(start, end))
 
 
 def _usage_in(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Usage | None:
-    """Sum a window; None when log is needed that is gone."""
+    """Sum a window; return None if it needs log that is gone."""
     sums = _sums_of(user_id, start, end, now)
     return sums.usage(read_prepared(sums.query, sums.parameters))
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """The statement that sums a window, and what its rows mean."""
+    """The statement that sums a window, and the reader of its rows."""
 
     query: str
     parameters: list[Any]
     reads_log: bool
 
     def usage(self, rows: list[tuple[str, int, int, Decimal]]) -> Usage | None:
-        """Read its rows; None when log is needed that is gone."""
+        """Return the usage from its rows; None if it needs log that is gone."""
         if self.reads_log and rows.pop()[1]:
             return None
         return _usage(rows)
@@ -179,7 +179,7 @@ def _sums_of(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetim
 
 
 def _to_whole_days(start: dt.datetime, end: dt.datetime, gone: Collection[dt.date]) -> tuple[dt.datetime, dt.datetime]:
-    """Move those edges outward to midnight that lie in months whose log is gone."""
+    """Move the edges that lie in months whose log is gone outward to midnight."""
     start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
     is_first_day_gone = start.date().replace(day=1) in gone
     is_last_day_gone = (end - dt.timedelta(microseconds=1)).date().replace(day=1) in gone
@@ -191,7 +191,7 @@ def _day_after(end: dt.datetime) -> dt.datetime:
 
 
 def log_months() -> list[dt.date]:
-    """Name the months that the log has partitions for, by their first days, oldest first."""
+    """Return the first days of the months for which the log has partitions, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT to_date(substring(c.relname FROM '[0-9]{4}_[0-9]{2}$'), 'YYYY_MM')"
@@ -202,7 +202,7 @@ def log_months() -> list[dt.date]:
 
 
 def requests_of_month(month: dt.date) -> tuple[int, dt.datetime | None]:
-    """Count the requests that the log has of a month; and when the last of them was recorded."""
+    """Return the number of requests that the log has of a month, and when the last of them was recorded."""
     start = dt.datetime.combine(month, dt.time(), tzinfo=dt.UTC)
     end = (start + dt.timedelta(days=31)).replace(day=1)
     found = RequestLog.objects.filter(occurred_at__gte=start, occurred_at__lt=end)
@@ -211,7 +211,7 @@ def requests_of_month(month: dt.date) -> tuple[int, dt.datetime | None]:
 
 
 def months_gone(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> list[dt.date]:
-    """Name the months of `[first_day, day_after)` of which log was dropped, or sums stand without any log."""
+    """Return the months of `[first_day, day_after)` whose log was dropped, or that have sums without any log."""
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT month FROM usage_droppedmonth
@@ -236,8 +236,8 @@ LIFE_QUERY = f"""
 
 
 @dataclass(frozen=True)
-class Life:
-    """What a customer has, and all they ever asked for, at one moment."""
+class LifetimeTotals:
+    """A customer's credits and the totals of all their requests, read at one time."""
 
     credits: CreditBalance
     successful_requests: int
@@ -249,29 +249,29 @@ class Life:
 
     @property
     def success_rate(self) -> Decimal:
-        """Successful of all requests, in percent."""
+        """Return the share of successful requests, in percent."""
         return percentage(self.successful_requests, self.total_requests)
 
 
-def life_of(*, user_id: int) -> Life:
-    """Give a customer's credits and the number of their requests since the beginning, in one statement."""
+def lifetime_totals_of(*, user_id: int) -> LifetimeTotals:
+    """Return a customer's credits and the totals of all their requests, read in one statement."""
     return _life(user_id, read_with_names(LIFE_QUERY, [user_id, user_id]).only())
 
 
-def _life(user_id: int, row: Mapping[str, Any]) -> Life:
-    return Life(credit_balance(user_id, row), row["successful"], row["failed"])
+def _life(user_id: int, row: Mapping[str, Any]) -> LifetimeTotals:
+    return LifetimeTotals(credit_balance(user_id, row), row["successful"], row["failed"])
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What a customer has and used, in a window and in all, and on which plan, at one moment."""
+    """A customer's credits, usage in a window, totals and plan, read at one time."""
 
-    life: Life
+    life: LifetimeTotals
     usage: Usage
     subscription: Subscription | None
 
 
-# The sums of a window have a row an endpoint: here they come as columns. A query for the plan is put beside them.
+# The sums of a window have a row an endpoint: here they are columns, and the query for the plan is joined.
 _OVERVIEW = f"""
     SELECT life.*, window_sums.*, running.* FROM ({LIFE_QUERY}) life, (
         SELECT array_agg(endpoint) AS endpoints, array_agg(successful) AS successes, array_agg(failed) AS failures,
@@ -282,9 +282,9 @@ _OVERVIEW = f"""
 
 
 def overview_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Overview:
-    """Give `life_of`, `usage_of` and `live_subscription_of` of one moment, in one statement.
+    """Return `lifetime_totals_of`, `usage_of` and `live_subscription_of`, read in one statement.
 
-    Where log is gone that the window's edges would need, in one snapshot, with a window that is widened.
+    If log that the window's edges need is gone, they are read on one snapshot, with the window widened.
     """
     sums = _sums_of(user_id, start, end, now)
     running = live_subscription_statement()
@@ -296,7 +296,7 @@ def overview_of(*, user_id: int, start: dt.datetime, end: dt.datetime, now: dt.d
     if usage is None:
         with snapshot():
             return Overview(
-                life_of(user_id=user_id),
+                lifetime_totals_of(user_id=user_id),
                 usage_of(user_id=user_id, start=start, end=end, now=now),
                 live_subscription_of(user_id=user_id),
             )
@@ -313,16 +313,16 @@ def _usage(rows: list[tuple[str, int, int, Decimal]]) -> Usage:
 
 
 class KeyOwner(NamedTuple):
-    """Whose key it is, and whether a charge by it could be let in at all."""
+    """The customer of a key, and whether a charge by it could be admitted at all."""
 
     user_id: int
     is_live: bool
 
 
 def owner_of_key(*, key_hash: bytes, now: dt.datetime) -> KeyOwner:
-    """Tell whose key has this SHA-256, also of one that has ended.
+    """Return the owner of the key with this SHA-256, even if it has ended.
 
-    :raises CustomerKeyInvalid: if it is no customer's
+    :raises CustomerKeyInvalid: if it is not a customer's key
     """
     keys = ApiKey.objects.filter(key_hash=key_hash, user__isnull=False)
     live = ApiKey.objects.working(now).filter(pk=OuterRef("pk"), user__is_active=True)
@@ -333,7 +333,7 @@ def owner_of_key(*, key_hash: bytes, now: dt.datetime) -> KeyOwner:
 
 
 class KeySpent(NamedTuple):
-    """Credits spent by a key since the UTC day on which its count began; on `resets_on` it begins anew."""
+    """Credits spent by a key since the UTC day on which its count began; it is reset on `resets_on`."""
 
     credits: Decimal
     began_on: dt.date
@@ -341,7 +341,7 @@ class KeySpent(NamedTuple):
 
 
 def spending_of_key(api_key: ApiKey, *, now: dt.datetime) -> KeySpent:
-    """Tell what was spent by a customer's key since its count began.
+    """Return what was spent by a customer's key since its count began.
 
     Keys that rotations put in each other's place spend as one.
     """
@@ -357,7 +357,7 @@ def spending_of_key(api_key: ApiKey, *, now: dt.datetime) -> KeySpent:
 
 
 def with_spending(keys: ApiKeyQuerySet, *, now: dt.datetime) -> ApiKeyQuerySet:
-    """Add `spent`, in credits, and `resets_at` to keys that have a limit; of others nothing is counted."""
+    """Add `spent`, in credits, and `resets_at` to keys that have a limit; other keys are not counted."""
     began_on = Func(F("spending_reset_day"), Value(now), function="usage_spending_began", output_field=DateField())
     spent = Func(
         F("user_id"),
@@ -380,5 +380,5 @@ def with_spending(keys: ApiKeyQuerySet, *, now: dt.datetime) -> ApiKeyQuerySet:
 
 
 def last_full_audit() -> ReconciliationRun | None:
-    """Give the latest `reconcile` that looked at everything."""
+    """Return the latest full run of `reconcile`."""
     return ReconciliationRun.objects.filter(is_full=True).order_by("-finished_at").first()

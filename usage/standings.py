@@ -1,4 +1,4 @@
-"""What the SQL functions say of a key's limits, in the domain's words."""
+"""The limits of a key: results of the SQL functions as the domain's types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usage.errors import CustomerKeyRateLimited
 
 
 def budget_of(standing: dict[str, Any] | str | None) -> Budget | None:
-    """Read what `usage_key_standing` says: what a key may spend, and when that begins anew (UTC)."""
+    """Return the budget that `usage_key_standing` describes: what a key may spend, and when it is reset (UTC)."""
     if standing is None:
         return None
     said = json.loads(standing) if isinstance(standing, str) else standing
@@ -28,7 +28,7 @@ def budget_of(standing: dict[str, Any] | str | None) -> Budget | None:
 
 
 def rate_limited(limits: dict[str, Any] | str) -> CustomerKeyRateLimited:
-    """Make the refusal of what `usage_take_call` would not let pass."""
+    """Return the error for a call that `usage_take_call` did not admit."""
     said = json.loads(limits) if isinstance(limits, str) else limits
     return CustomerKeyRateLimited(
         limit=said["limit"], reset_at=said["reset_at"], reset_seconds=int(said["reset_seconds"])

@@ -1,4 +1,4 @@
-"""Included at the root: metering, statistics and summaries. The busiest come first, since they are tried in order."""
+"""Included at the root: metering, statistics and summaries. The busiest come first: they are tried in order."""
 
 from django.conf import settings
 from django.urls import path

@@ -1,4 +1,4 @@
-"""Which window a caller of the statistics means."""
+"""The windows of statistics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PERIODS = ("daily", "monthly", "yearly")
 
 
 def start_of_period(period: str, now: dt.datetime) -> dt.datetime:
-    """Give the start of the current UTC day, month or year."""
+    """Return the start of the current UTC day, month or year."""
     midnight = now.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     match period:
         case "daily":

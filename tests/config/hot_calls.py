@@ -27,7 +27,7 @@ from tests.usage.batches import asked
 from usage.key_verdicts import verdict_on
 from usage.listings import RequestRows
 from usage.request_pages import RequestPages
-from usage.selectors import life_of, overview_of, spending_of_key, usage_of
+from usage.selectors import lifetime_totals_of, overview_of, spending_of_key, usage_of
 from usage.services.charges.calls import AskedCharge, charge_together
 from usage.services.charges.charge import charge_request
 from usage.services.charges.refunds import refund_charge
@@ -197,7 +197,7 @@ def spent(account: Account) -> Any:
 
 CALLS = {
     "balance": Call(lambda account: balance_of(user_id=account.id)),
-    "life": Call(lambda account: life_of(user_id=account.id)),
+    "life": Call(lambda account: lifetime_totals_of(user_id=account.id)),
     "usage of this month": Call(
         lambda account: usage_of(user_id=account.id, start=start_of_period("monthly", NOW), end=NOW, now=NOW)
     ),

@@ -31,7 +31,7 @@ def asked(monkeypatch):
 
 
 def test_a_life_is_read_from_a_column_for_each_name(asked):
-    selectors.life_of(user_id=UserFactory().pk)
+    selectors.lifetime_totals_of(user_id=UserFactory().pk)
 
     assert [sorted(columns) for columns in asked] == [sorted(LIFE)]
 

@@ -12,7 +12,7 @@ from ledger.errors import InsufficientCredits
 from tests.factories import UserFactory, customer_with, give
 from tests.ledger.posting import hold, post
 from tests.usage.metering import charge, price, report, request_at
-from usage.selectors import life_of, usage_of
+from usage.selectors import lifetime_totals_of, usage_of
 
 pytestmark = pytest.mark.django_db
 DAY = dt.timedelta(days=1)
@@ -125,7 +125,7 @@ def test_a_refused_request_is_in_no_total(prices):
         charge(user)
 
     assert usage_of(user_id=user.pk, start=now - DAY, end=now + DAY, now=now).total == 0
-    assert life_of(user_id=user.pk).total_requests == 0
+    assert lifetime_totals_of(user_id=user.pk).total_requests == 0
 
 
 def test_a_window_is_read_in_one_statement(prices, django_assert_num_queries):
@@ -159,7 +159,7 @@ def test_a_life_is_all_that_was_asked_for_and_all_that_is_there(prices):
     hold(user, 20, seconds=0)
     post(user, -5)
 
-    life = life_of(user_id=user.pk)
+    life = lifetime_totals_of(user_id=user.pk)
 
     assert (life.successful_requests, life.failed_requests, life.total_requests) == (6, 6, 12)
     assert (life.credits.balance, life.credits.reserved, life.credits.available) == (86, 10, 76)
@@ -170,7 +170,7 @@ def test_a_new_customer_has_a_short_life(django_assert_num_queries):
     user = UserFactory()
 
     with django_assert_num_queries(1):
-        life = life_of(user_id=user.pk)
+        life = lifetime_totals_of(user_id=user.pk)
 
     assert (life.total_requests, life.credits.balance, life.credits.last_updated) == (0, 0, user.created_at)
 
@@ -180,5 +180,5 @@ def test_lives_do_not_mix(prices):
     charge(alice)
     give(bob, 1)
 
-    assert life_of(user_id=bob.pk).total_requests == 0
-    assert life_of(user_id=alice.pk).credits.balance == Decimal("8.5")
+    assert lifetime_totals_of(user_id=bob.pk).total_requests == 0
+    assert lifetime_totals_of(user_id=alice.pk).credits.balance == Decimal("8.5")

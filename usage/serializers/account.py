@@ -16,7 +16,7 @@ from config.http.fields import CreditsField, InstantField, PercentageField
 from config.values.credits import percentage
 from ledger.serializers.account import CreditBalanceSerializer
 from usage.models import Outcome, RequestLog
-from usage.selectors import Life, Overview, Usage
+from usage.selectors import LifetimeTotals, Overview, Usage
 from usage.windows import PERIODS
 
 
@@ -107,7 +107,7 @@ class KeySummary:
     """An account in whole credits: remaining is what can really be spent, and whatever is not remaining is used."""
 
     user: User
-    life: Life
+    life: LifetimeTotals
 
     @cached_property
     def credits_remaining(self) -> int:
@@ -130,7 +130,7 @@ def _whole(credits: Decimal) -> int:
     return int(credits.to_integral_value(ROUND_FLOOR))
 
 
-class RequestTotalsSerializer(serializers.Serializer[Life]):
+class RequestTotalsSerializer(serializers.Serializer[LifetimeTotals]):
     """All requests of the account's life."""
 
     total_requests = serializers.IntegerField()

@@ -1,4 +1,4 @@
-"""Counting what a key has spent: before its limit is asked, never while its customer's balance is held."""
+"""Count what a key has spent: before its limit is checked, never while its customer's balance is locked."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NOT_COUNTED = "TB002"  # raised by usage_key_left
 
 
 def with_count(key_hash: bytes | None, write: Callable[[], T]) -> T:
-    """Write; if nothing is known of what the key with this SHA-256 has spent, count that first, and write again.
+    """Write; if the spending of the key with this SHA-256 is not counted yet, count it and write again.
 
-    It is known from the moment on when a limit is set, so this is for a key that was not used for longer than a period
-    while one that a rotation put in its place was, without a limit.
+    It is counted from the time at which a limit is set, so this is for a key that was not used for longer than a
+    period while the key that a rotation put in its place was, without a limit.
     """
     try:
         return write()

@@ -1,4 +1,4 @@
-"""Whether a customer may be charged: what the SQL functions say of it, in the domain's words."""
+"""Whether a customer may be charged: outcomes of the SQL functions as the domain's errors."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ _REFUSALS: dict[str, type[Exception]] = {
 
 
 def raise_customer_refusal(outcome: str) -> None:
-    """Let any other outcome pass.
+    """Raise the refusal that an outcome stands for; return on any other outcome.
 
-    :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if it is one of these
+    :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the outcome is one of these
     """
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome]
 
 
 def customer_of_key(*, key_hash: bytes, operation: str, idempotency_key: str, now: dt.datetime) -> int:
-    """Tell whose key has this SHA-256, to name a customer by it for an operation.
+    """Return the id of the customer whose key has this SHA-256.
 
-    One that has ended names its customer still for what was done under the idempotency key before: that has its replay.
+    A key that has ended still names its customer for an operation done under the idempotency key before: that is
+    replayed.
 
-    :raises CustomerKeyInvalid: if it is no customer's, or not live: what a charge by it would refuse too
+    :raises CustomerKeyInvalid: if it is not a customer's key, or not live: a charge by it would be refused too
     """
     owner = owner_of_key(key_hash=key_hash, now=now)
     if owner.is_live:
@@ -43,7 +44,7 @@ def customer_of_key(*, key_hash: bytes, operation: str, idempotency_key: str, no
 
 
 def refuse_ended(*, user_id: int | None, key_hash: bytes | None, now: dt.datetime) -> None:
-    """Let only those pass for whom new work may be done.
+    """Refuse new work for a customer whose key has ended or who was deactivated.
 
     :raises CustomerKeyInvalid, CustomerInactive: if the key has ended, or the customer was deactivated
     """

@@ -1,4 +1,4 @@
-"""Events: requests that already happened, reported by whoever served them, each counted once."""
+"""Events: requests that already happened, reported by the services that served them, each counted once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from usage.services.partitions import with_partition
 LATEST: Final = dt.timedelta(days=35)
 LARGEST_BATCH: Final = 1_000
 MOST_FAILING_SECONDS: Final = 30
-"""So long failures may take in one call: beyond it the customers who were not tried yet are left to a repetition."""
+"""How long failures may take in one call; beyond it the customers not tried yet are left to a repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one event: accepted, duplicate, or rejected; an accepted one may be `unpaid`."""
+    """The result of one event: accepted, duplicate, or rejected; an accepted one may be `unpaid`."""
 
     status: str
     code: str | None = None
@@ -64,7 +64,7 @@ UNAVAILABLE = Result(
 )
 INTERNAL_ERROR = Result("rejected", *WORDS_BY_STATUS[500])
 UNRECORDED: Final = frozenset({UNAVAILABLE, INTERNAL_ERROR})
-"""Events that are good, and that no turn has recorded: sent again, they may well be accepted."""
+"""Valid events that no turn has recorded: sent again, they may be accepted."""
 
 
 def rejected(code: str, detail: str) -> Result:
@@ -72,13 +72,13 @@ def rejected(code: str, detail: str) -> Result:
 
 
 def record_events(events: Sequence[Event], *, now: dt.datetime) -> list[Result]:
-    """Log, price and debit requests that already happened; answers what became of each, in their order.
+    """Log, price and debit requests that already happened, and return the result of each, in their order.
 
-    Each customer's events are one batch: one debit, all or nothing. An event is known by its source and id, for ever,
-    whatever its time; so repeating a call, wholly or in part, adds nothing. A rejected one is not remembered.
+    Each customer's events are one batch: one debit, all or nothing. An event is identified by its source and id, for
+    ever, whatever its time; so repeating a call, wholly or in part, adds nothing. A rejected one is not remembered.
 
-    What the database refuses to one customer keeps no other waiting: their events are rejected as `unavailable`, or as
-    `internal_error`, and may be sent again.
+    A database error for one customer does not affect the others: that customer's events are rejected as `unavailable`,
+    or as `internal_error`, and may be sent again.
 
     :raises django.db.Error: if no customer's events could be recorded
     """
@@ -110,9 +110,9 @@ Batch = Sequence[tuple[int, Event, int | None]]  # places in the call, and the k
 
 
 def _recorded_in_turn(batches: Mapping[int, Batch], now: dt.datetime) -> dict[int, Result]:
-    """Record each customer's events as a turn of their own.
+    """Record each customer's events in a turn of their own.
 
-    :raises Exception: the first failure, if there is nobody else whose events are recorded
+    :raises Exception: the first failure, if no other customer's events are recorded
     """
     results: dict[int, Result] = {}
     round_ = Round()
@@ -152,7 +152,7 @@ Customer = tuple[int, int | None]  # the user's id, and that of the key that nam
 
 
 def _customers_named(subjects: Collection[str], now: dt.datetime) -> dict[str, Customer | Result]:
-    """Find out whom each subject means, by one query for each way of naming."""
+    """Find the customer of each subject, with one query for each way of naming one."""
     unknown = rejected("customer_not_found", "There is no such customer.")
     found: dict[str, Customer | Result] = dict.fromkeys(subjects, unknown)
     by_id = {s: int(s) for s in subjects if s.isascii() and s.isdigit() and int(s[:20]) <= LARGEST_ID and len(s) < 20}

@@ -1,7 +1,7 @@
 """Metered requests: credits are held before the work, and taken for what it turned out to cost.
 
 The same steps serve a request as it happens and one that waited in a spool (usage/services/spool/files.py) while the
-database was away: whichever comes first pays, and the other finds that it has been paid.
+database was unavailable: whichever comes first pays, and the other finds that it has been paid.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 class Announced(NamedTuple):
-    """What is known of a request before the work: who pays, what to hold, and under which key.
+    """A request before its work: who pays, what to hold, and under which key.
 
     `credits` None: what `units` of the endpoint cost. A key is shared when the caller sent it: then it names every
-    repetition of this request, and `digest` (SHA-256, hex) tells whether one is the same request.
+    repetition of this request, and `digest` (SHA-256, hex) identifies the same request.
     """
 
     user_id: int | None
@@ -47,11 +47,11 @@ class Announced(NamedTuple):
     key: str
     is_shared: bool = False
     digest: str | None = None
-    is_admitted: bool = False  # was counted among the calls a minute of its key already
+    is_admitted: bool = False  # counted among the calls a minute of its key already
 
 
 class Outcome(NamedTuple):
-    """What came of the work. Without `units` and `credits` it used what was announced; in credits, 0 or more."""
+    """The outcome of the work. Without `units` and `credits` it used what was announced; in credits, 0 or more."""
 
     status: int
     units: Decimal | None
@@ -81,9 +81,9 @@ class Settled(NamedTuple):
 def open_request(announced: Announced, *, now: dt.datetime, most_repeats: int | None = None) -> Opened:
     """Hold what the request may cost at most.
 
-    A shared key finds the hold of the earlier request. Had that failed, or had its hold run out unpaid, this one is
-    another attempt, with a hold of its own. With `most_repeats` no more requests than that share one hold beyond the
-    first, over all processes: each is work that is not paid again.
+    A shared key finds the hold of the earlier request. If that failed, or its hold expired unpaid, this one is another
+    attempt, with a hold of its own. At most `most_repeats` requests share one hold beyond the first, over all
+    processes: each is work that is not paid again.
 
     :raises InsufficientCredits: if less is available
     :raises PriceUnknown: if no price names the endpoint, and no credits were announced
@@ -94,7 +94,7 @@ def open_request(announced: Announced, *, now: dt.datetime, most_repeats: int | 
     first = _hold(announced, attempt=1)
     if not (announced.is_shared and first.is_replay):
         return Opened(first.hold, is_repeat=False)
-    refuse_ended(user_id=announced.user_id, key_hash=announced.key_hash, now=now)  # it is work, and no stored answer
+    refuse_ended(user_id=announced.user_id, key_hash=announced.key_hash, now=now)  # it is work, not a stored response
     keys = [_hold_key(announced, attempt) for attempt in range(1, MOST_ATTEMPTS + 1)]
     attempts = list(Hold.objects.filter(user_id=first.hold.user_id, idempotency_key__in=keys).order_by("id"))
     last = attempts[-1]
@@ -110,10 +110,10 @@ def open_request(announced: Announced, *, now: dt.datetime, most_repeats: int | 
 def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metadata: dict[str, Any]) -> Settled:
     """Take what the work cost out of its hold, at most all that was held, and log the request.
 
-    Where the hold has run out meanwhile, or went to a twin of the request that failed, the same is charged from what
-    is available. Repetition finds what was done.
+    If the hold has expired meanwhile, or went to a twin of the request that failed, the same is charged from what is
+    available. Repetition returns what was done.
 
-    :raises InsufficientCredits: if the hold has run out, and less is available by now
+    :raises InsufficientCredits: if the hold has expired, and less is available now
     """
     key = _outcome_key(hold, outcome)
     used = outcome.units is not None or outcome.credits is not None
@@ -135,15 +135,15 @@ def settle_request(announced: Announced, outcome: Outcome, hold: Hold, *, metada
 
 
 def log_repeat(announced: Announced, outcome: Outcome, opened: Opened) -> None:
-    """Log a request that was worked on and that another one with its key has paid for; it costs nothing, and counts."""
+    """Log a request that was worked on while another one with its key paid: it is counted, and costs nothing."""
     key = _key_of(opened.hold, f"repeat {opened.number}")
     _charge(announced, opened.hold, _asked_charge(announced, outcome, credits=Decimal(0), key=key))
 
 
 def _number(hold: Hold, most_repeats: int | None) -> int:
-    """Give the request its number among those that share the hold.
+    """Return the request's number among those that share the hold.
 
-    :raises IdempotencyKeySpent: if there are as many as may be
+    :raises IdempotencyKeySpent: if as many as allowed share it already
     """
     if most_repeats is None:
         return 0
@@ -156,7 +156,7 @@ def _number(hold: Hold, most_repeats: int | None) -> int:
 
 
 def has_ended_well(hold: Hold) -> bool:
-    """Tell whether a request that succeeded was settled for this hold: from it, or by a charge in its place."""
+    """Return whether a request that succeeded was settled for this hold: from it, or by a charge in its place."""
     named = {"user_id": hold.user_id, "operation__in": _PAYING, "idempotency_key": _key_of(hold, "done")}
     return Entry.objects.filter(**named).exists() or OperationKey.objects.filter(**named).exists()
 
@@ -176,7 +176,7 @@ def _asked_charge(announced: Announced, outcome: Outcome, *, credits: Decimal, k
 
 
 def _charge(announced: Announced, hold: Hold, asked: AskedCharge) -> Charge:
-    """Charge by the key that the request came with, whose limit it counts against, or by id where that has ended."""
+    """Charge by the key that the request came with, whose limit it counts against, or by id if that has ended."""
     if announced.key_hash is not None:
         with suppress(CustomerKeyInvalid):
             return charge_request(asked._replace(key_hash=announced.key_hash))
@@ -216,7 +216,7 @@ def _has_run_out(hold: Hold) -> bool:
 
 
 def _cost(announced: Announced, outcome: Outcome, hold: Hold) -> Decimal:
-    """Give what is owed for the work, in credits: never more than was held for it."""
+    """Return what is owed for the work, in credits: never more than was held for it."""
     if is_rejected(outcome.status):
         return Decimal(0)
     units = announced.units if outcome.units is None else outcome.units
@@ -241,7 +241,7 @@ def _cost(announced: Announced, outcome: Outcome, hold: Hold) -> Decimal:
 
 
 def _price_of(announced: Announced, units: Decimal, at: dt.datetime) -> tuple[bool, Decimal | None]:
-    """Tell whether the endpoint's price charges failures, and what so many units of it cost."""
+    """Return whether the endpoint's price charges failures, and the cost of these units."""
     rows = read_prepared(
         "SELECT found.charge_failures, usage_cost(found, NULL, %s::numeric, 200)"
         " FROM usage_find_price(%s::text, %s::text, %s::timestamptz) found WHERE found.id IS NOT NULL",

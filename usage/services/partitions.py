@@ -17,14 +17,14 @@ Answer = TypeVar("Answer")
 
 
 def ensure_partition(at: dt.datetime) -> None:
-    """Make the partition of the month of `at`; where it is there already, nothing happens."""
+    """Create the partition of the month of `at`, if it does not exist."""
     call("usage_ensure_partition", p_at=at)
 
 
 def with_partition(moments: set[dt.datetime], write: Callable[[], Answer]) -> Answer:
-    """Run a write to the log; should a moment of its rows have no partition yet, make that and run it again.
+    """Run a write to the log; if the time of one of its rows has no partition yet, create it and run the write again.
 
-    Asking first would cost every charge a round trip for what happens once a month.
+    Checking first would cost every charge a round trip for what happens once a month.
     """
     try:
         with transaction.atomic() if connection.in_atomic_block else nullcontext():
@@ -38,13 +38,13 @@ def with_partition(moments: set[dt.datetime], write: Callable[[], Answer]) -> An
 
 
 def months_around(now: dt.datetime) -> set[dt.datetime]:
-    """Give the months that the database may find itself in: its clock is not quite ours."""
+    """Return the months that it may be by the database's clock, which can differ from ours."""
     hour = dt.timedelta(hours=1)
     return {now - hour, now + hour}
 
 
 def kept_months() -> list[dt.date]:
-    """Give the months that the log has partitions of, as their first days, oldest first."""
+    """Return the first days of the months for which the log has partitions, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT to_date(substring(c.relname FROM '[0-9]{4}_[0-9]{2}$'), 'YYYY_MM') AS month

@@ -19,7 +19,7 @@ _METHOD = re.compile(r"[A-Za-z]{1,10}")
 
 
 class PriceForm(NamedTuple):
-    """How an endpoint is matched; the fields of `Price` that are made from it."""
+    """How an endpoint is matched: the fields of `Price` that are derived from it."""
 
     kind: PriceKind
     pattern: str
@@ -28,10 +28,10 @@ class PriceForm(NamedTuple):
 
 
 def read_endpoint(endpoint: str) -> PriceForm:
-    """Tell what form an endpoint has: a code or path, `/v1/items/{id}`, `*.png`, or `*`.
+    """Return the form of an endpoint: a code or path, `/v1/items/{id}`, `*.png`, or `*`.
 
-    A template's placeholder stands for one path segment that is not empty. As a LIKE pattern `_%` could run
-    over slashes; since path and template must have equally many, it cannot.
+    A template's placeholder stands for one path segment that is not empty. As a LIKE pattern `_%` could match
+    slashes; since path and template must have equally many, it cannot.
 
     :raises PriceNotUnderstood: with a sentence that says what is wrong
     """
@@ -51,7 +51,7 @@ def read_endpoint(endpoint: str) -> PriceForm:
 
 
 def normal_price_endpoint(endpoint: str) -> str:
-    """Write an endpoint as requests for it are written when their price is looked for.
+    """Return an endpoint in the spelling in which the price of a request is looked up.
 
     :raises PriceNotUnderstood: with a sentence that says what is wrong
     """
@@ -97,13 +97,13 @@ def set_price(
     charge_failures: bool = False,
     created_by_id: int | None = None,
 ) -> Price:
-    """Add a version of an endpoint's price, `credits` a unit (0 is free), from a moment on; old versions stay.
+    """Add a version of an endpoint's price, `credits` a unit (0 is free), from a time on; old versions stay.
 
-    A request costs at least `minimum` credits, unless how it ended makes it free; nothing is free by a price of 0
-    whose minimum is not 0. Setting the same price for the same moment again answers with what is there.
+    A request costs at least `minimum` credits, unless its outcome makes it free; a price of 0 with a minimum above 0
+    is not free. Setting the same price for the same time again returns the stored one.
 
     :raises PriceNotUnderstood: if the endpoint or method has no known form
-    :raises PriceExists: if that moment already has another price
+    :raises PriceExists: if that time already has another price
     """
     endpoint = normal_price_endpoint(endpoint)
     form = read_endpoint(endpoint)

@@ -30,8 +30,8 @@ from usage.services.alerts.checks import ALERT_CHECKS
 FINDINGS_KEPT = 100
 DAY = dt.timedelta(days=1)
 
-# Only days whose month of log is still kept, and kept whole, can be compared with it: a late import may have begun
-# a dropped month again.
+# Only days whose month of log is kept, and kept whole, can be compared with it: a late import may have started a
+# dropped month again.
 _DROPPED_MONTHS = "SELECT to_char(month, 'YYYY_MM') FROM usage_droppedmonth"
 _KEPT_MONTHS = f"""
     SELECT substring(c.relname FROM '[0-9]{{4}}_[0-9]{{2}}$') AS month
@@ -158,7 +158,7 @@ ALL_CHECKS = (
 
 
 def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
-    """Check every promise on one snapshot; answers how much was looked at, and what was found."""
+    """Run every check on one snapshot, and return the sizes of what was read and the findings."""
     with snapshot():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
@@ -175,7 +175,7 @@ def remember_run(
     started_at: dt.datetime,
     finished_at: dt.datetime,
 ) -> ReconciliationRun:
-    """Keep what a run has found, for the health check and the back office."""
+    """Store what a run has found, for the health check and the back office."""
     first = [finding.as_dict() for finding in findings[:FINDINGS_KEPT]]
     return ReconciliationRun.objects.create(
         started_at=started_at,
@@ -200,7 +200,7 @@ def _usage_sizes(scope: Scope) -> dict[str, int]:
 
 
 def mend_sums(findings: Sequence[Finding], customers: Round) -> int:
-    """Make the daily sums that were found wrong anew from the log; answers how many rows changed.
+    """Rebuild the daily sums that were found wrong from the log, and return the number of changed rows.
 
     Each customer's days are a turn; repetition changes nothing more.
     """
@@ -216,9 +216,9 @@ def mend_sums(findings: Sequence[Finding], customers: Round) -> int:
 
 
 def rebuild_day(*, user_id: int | None, day: dt.date, customers: Round, dry_run: bool = False) -> int:
-    """Make the sums of one day anew from the log; returns how many were wrong.
+    """Rebuild the sums of one day from the log, and return the number that were wrong.
 
-    Without `user_id` all customers' at once; where that fails, each of them in a turn of their own.
+    Without `user_id`, all customers at once; if that fails, each of them in a turn of their own.
     """
     asked: dict[str, Any] = {"first_day": day, "day_after": day + DAY, "dry_run": dry_run}
     changed = 0
@@ -235,7 +235,7 @@ def rebuild_day(*, user_id: int | None, day: dt.date, customers: Round, dry_run:
 
 
 def _customers_on(day: dt.date) -> list[int]:
-    """Name the customers who have requests or sums on a day."""
+    """Return the ids of the customers who have requests or sums on a day."""
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT user_id FROM usage_requestlog WHERE occurred_at >= %s AND occurred_at < %s
@@ -250,7 +250,7 @@ def _midnight(day: dt.date) -> dt.datetime:
 
 
 def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date, dry_run: bool = False) -> int:
-    """Make the daily sums of `[first_day, day_after)` anew from the log; answers how many were wrong.
+    """Rebuild the daily sums of `[first_day, day_after)` from the log, and return the number that were wrong.
 
     Repetition changes nothing more, and a dry run nothing at all.
 
@@ -266,9 +266,9 @@ def rebuild_sums(*, user_id: int | None, first_day: dt.date, day_after: dt.date,
 
 
 def days_to_rebuild(*, user_id: int | None, first_day: dt.date, day_after: dt.date) -> list[dt.date]:
-    """Name the days of `[first_day, day_after)` of which there may be log.
+    """Return the days of `[first_day, day_after)` for which the log may have rows.
 
-    :raises LogIsGone: if there was more, and it was dropped
+    :raises LogIsGone: if some of their log was dropped
     """
     gone = months_gone(user_id=user_id, first_day=first_day, day_after=day_after)
     if gone:

@@ -1,4 +1,4 @@
-"""Retention: months of the request log are made ahead of time, and dropped when they have been kept long enough."""
+"""Retention: create months of the request log ahead of time, and drop them when they have been kept long enough."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BUSY = {"55P03", "40P01"}  # the lock was not free in time; a deadlock was brok
 
 @dataclass(frozen=True)
 class Maintained:
-    """What was done, or would be: first days of months, those dropped with the number of their requests."""
+    """What was done, or would be: the first days of months; dropped ones with the number of their requests."""
 
     made: list[dt.date] = field(default_factory=list)
     dropped: dict[dt.date, int] = field(default_factory=dict)
@@ -29,9 +29,9 @@ class Maintained:
 
 
 def make_months_ahead(*, now: dt.datetime, ahead: int, dry_run: bool = False) -> list[dt.date]:
-    """Make the partitions of this month and the next `ahead` ones; answers those that were missing.
+    """Create the partitions of this month and the next `ahead` ones, and return those that were missing.
 
-    Charges make a missing one themselves, so this only spares the first of a month that trouble.
+    Charges create a missing one themselves; this spares the first charge of a month the delay.
     """
     there = set(log_months())
     missing = [month for month in _months_from(now, ahead + 1) if month not in there]
@@ -43,7 +43,7 @@ def make_months_ahead(*, now: dt.datetime, ahead: int, dry_run: bool = False) ->
 def drop_old_months(*, now: dt.datetime, keep_months: int, dry_run: bool = False) -> Maintained:
     """Drop the log of each month all of whose requests were recorded more than `keep_months` months ago.
 
-    Their daily sums, and the keys by which reported requests are known again, stay. Each month is a transaction
+    Their daily sums, and the keys that identify reported requests, stay. Each month is a transaction
     of its own; repetition finds nothing more.
 
     :raises django.db.OperationalError: if the log was in use at every try
@@ -66,7 +66,7 @@ def drop_old_months(*, now: dt.datetime, keep_months: int, dry_run: bool = False
 
 
 def months_earlier(at: dt.datetime | dt.date, months: int) -> dt.datetime:
-    """Go back so many calendar months; the day is lowered to the month's last when it has no such day."""
+    """Return the time this many calendar months earlier; the day is at most the last one of the month."""
     moment = at if isinstance(at, dt.datetime) else _midnight(at)
     month = moment.year * 12 + moment.month - 1 - months
     first = moment.replace(year=month // 12, month=month % 12 + 1, day=1)
@@ -85,7 +85,7 @@ def _drop_month(month: dt.date, before: dt.datetime) -> tuple[bool, int]:
                 raise
         else:
             return outcome == "dropped", requests or 0
-        time.sleep(random.uniform(0.5, 1.5) * attempt)  # noqa: S311  jitter: whoever reads the log may end meanwhile
+        time.sleep(random.uniform(0.5, 1.5) * attempt)  # noqa: S311  jitter: a reader of the log may end meanwhile
     raise AssertionError("unreachable")
 
 

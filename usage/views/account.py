@@ -26,7 +26,7 @@ from usage.filters import RequestFilter
 from usage.listings import REQUESTS, RequestRows
 from usage.models import RequestLog
 from usage.request_pages import RequestPages
-from usage.selectors import Usage, life_of, overview_of, usage_of
+from usage.selectors import Usage, lifetime_totals_of, overview_of, usage_of
 from usage.serializers.account import (
     KEY_SUMMARY,
     SUMMARY,
@@ -182,4 +182,4 @@ class KeySummaryViewSet(LeanViewSet):
         responses={200: KeySummarySerializer, **REFUSALS, 403: ErrorSerializer},
     )
     def retrieve(self, request: LeanRequest) -> LeanAnswer:
-        return LeanAnswer(KEY_SUMMARY.of(KeySummary(request.user, life_of(user_id=request.user.pk))))
+        return LeanAnswer(KEY_SUMMARY.of(KeySummary(request.user, lifetime_totals_of(user_id=request.user.pk))))
