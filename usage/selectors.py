@@ -170,8 +170,8 @@ def _sums_of(user_id: int, start: dt.datetime, end: dt.datetime, now: dt.datetim
     first_day, day_after, slices = cover(start, end, now)
     parameters: list[Any] = [user_id, first_day, day_after]
     for part in slices:
-        stretch = [user_id, part.start, part.end]
-        parameters += [part.sign, part.sign, part.sign, *stretch, -part.sign, *stretch]
+        span = [user_id, part.start, part.end]
+        parameters += [part.sign, part.sign, part.sign, *span, -part.sign, *span]
     if slices:
         parameters.append([part.start.date().replace(day=1) for part in slices])
     query = _SUMS.format(slices=_SLICE * len(slices), gone=_GONE if slices else "")

@@ -24,7 +24,7 @@ from usage.standings import budget_of, rate_limited
 
 
 class AskedHold(NamedTuple):
-    """Credits to be set aside of a customer, named by id or by the SHA-256 of one of their keys."""
+    """Credits of a customer to be set aside; the customer is named by id or by the SHA-256 of one of their keys."""
 
     idempotency_key: str
     user_id: int | None = None
@@ -70,7 +70,7 @@ class AskedCapture(NamedTuple):
 
 
 def _arguments(asked: dict[str, Any], *, not_compared: Collection[str], **compared: Any) -> dict[str, Any]:
-    """Name what is asked as the SQL functions do, with the fingerprint of what a repetition has to agree in."""
+    """Return the fields as the SQL functions name them, with the fingerprint that a repetition must have in common."""
     asked["metadata"] = asked["metadata"] or {}
     compared |= {name: value for name, value in asked.items() if name not in not_compared}
     endpoint = asked["endpoint"]
@@ -93,9 +93,9 @@ class Captured(NamedTuple):
 def hold_for_request(asked: AskedHold) -> HoldChange:
     """Set credits of a customer aside for `expires_in_seconds`.
 
-    How many: `credits` (positive), or else what `units` of the endpoint cost now. Endpoint, method and units are
-    remembered for the capture. It is one of the calls a minute of a key, unless it `is_admitted`: was counted before.
-    Repeating the call with its key answers with the hold opened then, also when the customer or their key has ended.
+    The amount is `credits` (positive), or else the cost of `units` of the endpoint now. Endpoint, method and units are
+    stored for the capture. It is one of the calls a minute of a key, unless it `is_admitted`: counted before.
+    Repeating the call with its key returns the hold opened then, also when the customer or their key has ended.
 
     :raises InsufficientCredits: if less is available
     :raises CustomerKeyRateLimited: if the key has made all its calls of this minute
@@ -118,11 +118,11 @@ def hold_for_request(asked: AskedHold) -> HoldChange:
 def capture_hold(asked: AskedCapture) -> Captured:
     """Turn held credits into one debit, and log the request that they paid for.
 
-    `credits` is positive; None takes all that is left. With `final` the rest is given back; without it stays held.
-    A request that was rejected (401, 402, 429) takes nothing, nor does one that failed, unless `credits` says how
-    much or its price charges failures; a hold of which nothing was ever taken ends as released. What is not said of
-    the request is as it was when the hold was opened. Repeating the call with its key answers with what it did. With
-    `user_id`, only a hold of that customer is there at all.
+    `credits` is positive; None captures all that is left. With `final` the rest is released; without, it stays held.
+    A request that was rejected (401, 402, 429) costs nothing, nor does one that failed, unless `credits` is given or
+    its price charges failures; a hold of which nothing was ever captured ends as released. Fields of the request that
+    are not given are as they were when the hold was opened. Repeating the call with its key returns the same capture.
+    With `user_id`, only a hold of that customer is found.
 
     :raises HoldNotFound: if there is no such hold
     :raises HoldCaptured, HoldReleased, HoldExpired: if the hold is settled

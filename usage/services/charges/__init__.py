@@ -1,4 +1,4 @@
-"""Charges: one request priced, paid, logged and counted in a call, and given back by a refund.
+"""Charges: one request is priced, paid, logged and counted in a call; a refund returns its credits.
 
 Above it stand metered requests and views; below it counting and partitions, and the entries of the ledger.
 """

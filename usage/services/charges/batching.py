@@ -1,11 +1,11 @@
-"""Calls for one busy name go together: whoever comes while a call is under way goes along with the next.
+"""Batch concurrent calls for one busy name: callers that come during a call share the next one.
 
-Leader and followers, without a thread of its own. The first caller for a name leads, and calls at once. Who comes
-meanwhile waits; when the leader is done, the one who has waited longest leads, and takes the others along in one call.
-A name that nobody else is calling costs a look into a table, no more.
+Leader and followers, without a thread of its own. The first caller for a name leads, and calls at once. Later callers
+wait; when the leader is done, the one that has waited longest leads, and calls once for all the others. A name without
+concurrent callers costs only a lookup in a table.
 
-Whatever becomes of a leader, each of the others is answered or calls alone: what was done for it already must be safe
-to repeat. Nobody waits longer than `patience_seconds`.
+If a leader fails or dies, each of the others gets its result or calls alone: what was done for it already must be safe
+to repeat. No caller waits longer than `patience_seconds`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 
 
 class _Turn(Enum):
-    """What a caller has been told to do, or is waiting to be told."""
+    """The state of a caller: waiting, or what it does next."""
 
     WAITS = auto()
     LEADS = auto()
-    RIDES = auto()  # in a batch that is under way
+    IS_IN_A_BATCH = auto()  # in a batch that is under way
     IS_ANSWERED = auto()
     GOES_ALONE = auto()
 
 
 class _Caller:
-    """One caller and its turn; `queue` is where it waits, or who waits for it. The bell ends its waiting."""
+    """One caller and its turn; `queue` is where it waits, or its followers. The bell ends its waiting."""
 
     __slots__ = ("answer", "bell", "item", "key", "leads", "queue", "turn")
 
@@ -56,10 +56,10 @@ class _Caller:
 
 
 class Batcher(Generic[Item, Answer]):
-    """Calls `one` with an item, or `together` with several of one name; `together` answers each, in their order.
+    """Calls `one` with an item, or `together` with several of one name, which returns a result each, in their order.
 
-    Both must be safe to repeat for an item. Where `together` raises, its items are called one by one, each by its own
-    caller: so a bad one never fails its neighbours, and gets the error that it would have got alone.
+    Both must be safe to repeat for an item. If `together` raises, its items are called one by one, each by its own
+    caller: so an invalid one never fails the others, and gets the error that it would have got alone.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Batcher(Generic[Item, Answer]):
         self._one, self._together = one, together
         self._most_together, self._patience_seconds = most_together, patience_seconds
         self._mutex = threading.Lock()
-        # Who waits for each name. A name stands here as long as somebody leads it.
+        # The callers that wait for each name. A name is in here as long as it has a leader.
         self._queues: dict[Hashable, deque[_Caller]] = {}
 
     def call(self, name: Hashable, key: Hashable, item: Item) -> Answer:
-        """Answer as `one` does, at once or in company; of two items with one key, the second waits for the first."""
+        """Return the result of `one`, called alone or in a batch; of two items with one key, the second waits."""
         me = _Caller(key, item)
         try:
             self._join(name, me)
@@ -104,59 +104,59 @@ class Batcher(Generic[Item, Answer]):
             return me.turn
         with self._mutex:
             if me.turn is _Turn.WAITS:
-                self._break_up(name, me)
-            if me.turn in {_Turn.WAITS, _Turn.RIDES}:
+                self._send_alone(name, me)
+            if me.turn in {_Turn.WAITS, _Turn.IS_IN_A_BATCH}:
                 me.turn = _Turn.GOES_ALONE
             return me.turn
 
-    def _break_up(self, name: Hashable, me: _Caller) -> None:
-        """Let all go alone who wait behind a leader that is stuck or dead; the next caller for the name leads anew."""
+    def _send_alone(self, name: Hashable, me: _Caller) -> None:
+        """Let all callers behind a stuck or dead leader go alone; the next caller for the name leads."""
         if self._queues.get(name) is me.queue:
             del self._queues[name]
         while me.queue:
             me.queue.popleft().tell(_Turn.GOES_ALONE)
 
     def _lead(self, me: _Caller) -> _Turn:
-        """Call for all who wait; answers what that makes of the leader's own turn."""
-        batch = self._board(me)
+        """Call for all waiting callers, and return the leader's own turn after that."""
+        batch = self._next_batch(me)
         if len(batch) == 1:
             return _Turn.GOES_ALONE
-        me.turn = _Turn.RIDES
+        me.turn = _Turn.IS_IN_A_BATCH
         try:
             answers = self._together([caller.item for caller in batch])
             for caller, answer in zip(batch, answers, strict=True):
                 caller.answer = answer
                 caller.tell(_Turn.IS_ANSWERED)
-        except Exception as error:  # noqa: BLE001  whatever it was, each finds out alone
+        except Exception as error:  # noqa: BLE001  each caller gets its own error alone
             logger.warning("%s calls go one by one, since together they met a %s.", len(batch), type(error).__name__)
         finally:
             for caller in batch:
-                if caller.turn is _Turn.RIDES:
+                if caller.turn is _Turn.IS_IN_A_BATCH:
                     caller.tell(_Turn.GOES_ALONE)
         return me.turn
 
-    def _board(self, me: _Caller) -> list[_Caller]:
-        """Take those along who have waited longest, no key twice: the second of a twin waits for the next batch."""
+    def _next_batch(self, me: _Caller) -> list[_Caller]:
+        """Return the callers that have waited longest, no key twice: the second of a twin waits for the next batch."""
         with self._mutex:
             batch = {me.key: me}
             for caller in me.queue:
                 if len(batch) == self._most_together:
                     break
                 batch.setdefault(caller.key, caller)
-            riders = list(batch.values())
-            for caller in riders[1:]:
+            members = list(batch.values())
+            for caller in members[1:]:
                 me.queue.remove(caller)
-                caller.turn = _Turn.RIDES
-            return riders
+                caller.turn = _Turn.IS_IN_A_BATCH
+            return members
 
     def _leave(self, name: Hashable, me: _Caller) -> None:
-        """Pass the lead on; whoever was interrupted while waiting waits no more."""
+        """Pass the lead on, or leave the queue if the caller was interrupted while it waited."""
         with self._mutex:
             if me.leads and self._queues.get(name) is me.queue:
                 if me.queue:
-                    heir = me.queue.popleft()
-                    heir.leads = True
-                    heir.tell(_Turn.LEADS)
+                    successor = me.queue.popleft()
+                    successor.leads = True
+                    successor.tell(_Turn.LEADS)
                 else:
                     del self._queues[name]
             elif me.turn is _Turn.WAITS and me in me.queue:

@@ -24,7 +24,7 @@ class AskedCharge(NamedTuple):
     """One request to be charged to a customer, named by id or by the SHA-256 of one of their keys.
 
     Its fields are the arguments of `usage_charge`, whose names begin with `p_`, and the entries of a batch.
-    What `is_admitted` does not count among the calls a minute of its key again. `signed` fills the fingerprint.
+    With `is_admitted` it is not counted among the calls a minute of its key again. `signed` sets the fingerprint.
     """
 
     endpoint: str
@@ -43,7 +43,7 @@ class AskedCharge(NamedTuple):
     fingerprint: bytes = b""
 
     def signed(self) -> AskedCharge:
-        """Return it as the database keeps it, with the SHA-256 of what a repetition has to agree in."""
+        """Return it as the database stores it, with the SHA-256 of the fields that a repetition must have in common."""
         compared = self._asdict()
         compared["metadata"] = metadata = self.metadata or {}
         for name in _NOT_COMPARED:
@@ -61,16 +61,16 @@ _ARGUMENTS = tuple(f"p_{name}" for name in AskedCharge._fields)
 
 
 def charge_one(asked: AskedCharge) -> Any:
-    """Charge in one round trip; answers a row of `usage_charge_outcome`."""
+    """Charge in one round trip, and return a row of `usage_charge_outcome`."""
     arguments: dict[str, Any] = dict(zip(_ARGUMENTS, asked, strict=True))
     arguments["p_metadata"] = Jsonb(asked.metadata)
     return _written(asked.key_hash, lambda: call("usage_charge", **arguments))
 
 
 def charge_together(many: Sequence[AskedCharge]) -> list[Any]:
-    """Charge one customer for all of them, in their order and in one round trip; answers a row for each.
+    """Charge one customer for several requests, in their order and in one round trip, and return a row for each.
 
-    They name the customer in the same way, and no idempotency key stands among them twice.
+    They must name the customer in the same way, and have different idempotency keys.
     """
     items = exact_json([_item(asked) for asked in many])
     user_id, key_hash = many[0].user_id, many[0].key_hash
@@ -85,7 +85,7 @@ def _written(key_hash: bytes | None, write: Callable[[], T]) -> T:
 
 
 def _item(asked: AskedCharge) -> dict[str, Any]:
-    """Return a charge as an entry of a batch; amounts are texts, since JSON has no word for those that are refused."""
+    """Return a charge as an entry of a batch; amounts are texts, since JSON cannot express those that are refused."""
     item = {name: str(value) if isinstance(value, Decimal) else value for name, value in asked._asdict().items()}
     for name in ("user_id", "key_hash"):
         del item[name]

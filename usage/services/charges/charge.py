@@ -40,9 +40,9 @@ def charge_request(asked: AskedCharge) -> Charge:
     """Charge a customer for one request.
 
     `credits` (positive) overrides the price; otherwise the price of the endpoint in force applies, times
-    `units`. What failed costs nothing unless its price says so or `credits` is given; 401, 402 and 429 never
-    cost, nor do they count among the calls a minute of a key, nor does what `is_admitted`: it settles what was held by
-    the key. 0 units cost the minimum of the price. Repeating the call with its key answers with the charge made then,
+    `units`. A failed request costs nothing unless its price says so or `credits` is given; 401, 402 and 429 never
+    cost, nor do they count among the calls a minute of a key, nor does a charge that `is_admitted`: it settles a hold
+    of the key. 0 units cost the minimum of the price. Repeating the call with its key returns the charge made then,
     also when the customer or their key has ended since.
 
     :raises InsufficientCredits: if less is available; the request is logged as rejected
@@ -82,7 +82,7 @@ _busy_customers: Batcher[AskedCharge, Any] = Batcher(one=charge_one, together=ch
 
 
 def _outcome_of(asked: AskedCharge) -> Any:
-    """Charge together with others who charge this customer now; in a transaction of the caller's own, alone."""
+    """Charge in a batch with concurrent charges of this customer; in a transaction of the caller's own, alone."""
     if not settings.CHARGE_BATCHING or connection.in_atomic_block:
         return charge_one(asked)
     return _busy_customers.call((asked.user_id, asked.key_hash), asked.idempotency_key, asked)

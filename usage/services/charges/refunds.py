@@ -1,4 +1,4 @@
-"""Refunds: a charge or a capture is given back, wholly or in part."""
+"""Refund charges and captures, wholly or in part."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def refund_charge(
     credits: Decimal | None = None,
     user_id: int | None = None,
 ) -> Posted:
-    """Give back what a charge or a capture cost, by an entry that is linked to its debit.
+    """Return the cost of a charge or a capture, by an entry that is linked to its debit.
 
-    `credits` is positive; None gives back all that is left. The statistics of the request's own day are lowered by as
-    much. Works for ever, also after the request's log is gone. Repeating the call with its key answers with the entry
-    made then. With `user_id`, only a charge of that customer is there at all.
+    `credits` is positive; None refunds all that is left. The statistics of the request's own day are lowered by as
+    much. Works for ever, also after the request's log is gone. Repeating the call with its key returns the entry made
+    then. With `user_id`, only a charge of that customer is found.
 
     :raises ChargeNotFound: if there is no such charge
     :raises RefundExceedsCharge: if more is asked than is left, or nothing is left
