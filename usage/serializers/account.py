@@ -1,4 +1,4 @@
-"""What the Account API says of usage, and the summaries that join all."""
+"""Usage in the Account API, and the summaries that join credits, plan and usage."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SubscriptionSerializer(serializers.Serializer[Subscription]):
 
 @dataclass(frozen=True)
 class AccountSummary:
-    """A customer, what they have and used at one moment, and their usage of the running month."""
+    """A customer with their credits and totals at one time, and their usage of the running month."""
 
     user: User
     overview: Overview

@@ -1,4 +1,4 @@
-"""What the API says of alerts."""
+"""Alerts, as the API shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo company's own API takes and gives."""
+"""Requests and responses of the demo company's own API."""
 
 from __future__ import annotations
 

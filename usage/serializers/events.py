@@ -1,4 +1,4 @@
-"""Events as gateways and CloudEvents clients send them, one by one judged: a bad one does not spoil its batch."""
+"""Events as gateways and CloudEvents clients send them, validated one by one: an invalid one is rejected alone."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class DocumentedEventSerializer(EventSerializer):
 
 
 class NamedResult(NamedTuple):
-    """What became of one event, and the id that it was sent with, if any."""
+    """The result of one event, and the id that it was sent with, if any."""
 
     id: str | None
     result: Result
 
 
 class Report(NamedTuple):
-    """What became of all events of a call, and how many of them were accepted, known before, or rejected."""
+    """The results of all events of a call, and how many of them were accepted, duplicates, or rejected."""
 
     accepted: int
     duplicates: int
@@ -89,7 +89,7 @@ _EVENT, _DATA = Body(EventSerializer), Body(EventDataSerializer)
 
 
 def read_event(sent: Any, *, is_cloud_event: bool) -> Event | Result:
-    """Read one event, or tell why it is none."""
+    """Parse one event, or return the reason why it is rejected."""
     if not isinstance(sent, Mapping):
         return rejected("invalid", "An event is a JSON object.")
     try:
@@ -108,7 +108,7 @@ def read_event(sent: Any, *, is_cloud_event: bool) -> Event | Result:
 
 
 def _refuse_other_events(sent: Mapping[str, Any], *, is_cloud_event: bool) -> None:
-    """Refuse what is no CloudEvent with JSON in it, where one was promised or pretended."""
+    """Refuse an item that is not a CloudEvent with JSON data, where the media type or the item says that it is one."""
     version = sent.get("specversion", None if is_cloud_event else _CLOUD_EVENTS)
     if version != _CLOUD_EVENTS:
         raise serializers.ValidationError({"specversion": ["Only CloudEvents 1.0 are understood."]})

@@ -1,4 +1,4 @@
-"""What the Account API says of the days ahead."""
+"""Forecasts, as the Account API shows them."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ _CAPTURED = Answer(CaptureSerializer, given=["status", "entry_id"])
 
 
 def captured_answer(captured: Captured, now: dt.datetime) -> dict[str, Any]:
-    """Give a hold as it is now, and the entry of the capture."""
+    """Return a hold as it is now, with the entry of the capture."""
     return _CAPTURED.of(captured.hold, status=captured.hold.status_at(now), entry_id=captured.entry_id)
 
 

@@ -1,4 +1,4 @@
-"""What bodies of metering calls have in common: the customer, and how a request went."""
+"""Fields that bodies of metering calls share: the customer, and the outcome of a request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _METHOD = RegexValidator(_METHOD_FORM, "A method is a word of at most 10 letters
 
 
 class KeyField(serializers.CharField):
-    """The text of an API key. Whatever it is, it is taken: what is no key is answered like one that nobody has."""
+    """The text of an API key. Every text is accepted: an invalid key is answered like an unknown one."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_blank=True, trim_whitespace=False, **kwargs)
@@ -58,9 +58,9 @@ class MethodField(TextField):
 
 
 class MetadataField(ObjectField):
-    """Whatever the caller wants to keep; its entry keeps it as it is.
+    """The caller's own data, which the entry keeps unchanged.
 
-    Names of ours stand beside it, and those that the caller uses get `tollbook_` put before them.
+    Our own names are stored beside it; one that the caller uses too is stored with the prefix `tollbook_`.
     """
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def units_field(**kwargs: Any) -> UnitsField:
 
 
 def method_field() -> MethodField:
-    # The default is made, so that the document does not show one that nobody may send.
+    # The default is a function, so that the document does not show one that a client may not send.
     return MethodField(default=str, help_text="HTTP method; some prices are for one method only.")
 
 

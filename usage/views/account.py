@@ -45,17 +45,17 @@ RESOLUTION = "X-Usage-Resolution"
 
 
 def usage_stats(user_id: int, period: str, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> UsageStats:
-    """Sum a window and put its usage together with what was asked."""
+    """Sum a window, and return its usage with the requested period."""
     return stats_of(user_id, period, start, end, usage_of(user_id=user_id, start=start, end=end, now=now))
 
 
 def stats_of(user_id: int, period: str, start: dt.datetime, end: dt.datetime, usage: Usage) -> UsageStats:
-    """Put a window's usage together with what was asked; a window that had to be widened is answered as such."""
+    """Return a window's usage with the requested period; if the window was widened, with the wider one."""
     return UsageStats(user_id, period, usage, *(usage.widened_to or (start, end)))
 
 
 class UsageViewSet(LeanViewSet):
-    """How much the customer used."""
+    """The customer's usage."""
 
     @extend_schema(
         operation_id="usage",
@@ -113,7 +113,7 @@ class RequestsViewSet(LeanListViewSet):
     serializer_class = RequestSerializer
     filterset_class = RequestFilter
     pagination_class = LongListPagination
-    queryset = RequestLog.objects.none()  # the pages come from a selector that reads only days that have any
+    queryset = RequestLog.objects.none()  # the pages come from a selector that reads only days with matching requests
 
     @extend_schema(
         operation_id="requests",

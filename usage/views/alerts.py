@@ -1,4 +1,4 @@
-"""What the customer wants to be told about their credits."""
+"""The customer's alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The customer's API keys with what was spent by them: `accounts` knows the limit, and nothing of spending."""
+"""The customer's API keys with what was spent by them: `accounts` knows the limit, but not the spending."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHANGE_REFUSALS = {404: ErrorSerializer, 409: ErrorSerializer, 400: FieldErrors
     partial_update=extend_schema(responses={200: SpendingKeySerializer, **_CHANGE_REFUSALS}),
 )
 class SpendingKeyViewSet(ApiKeyViewSet):
-    """Keys; each with a limit says what was spent of it, and when it begins anew."""
+    """API keys. A key with a limit shows what was spent of it, and when it is reset."""
 
     serializer_class = SpendingKeySerializer
     sheet = sheet_of_keys("spent", "resets_at")

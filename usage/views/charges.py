@@ -1,4 +1,4 @@
-"""Charges: requests paid for as they happen, and what is given back of them."""
+"""Charges, for requests as they happen, and their refunds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo company's product: a service that charges where it works (docs/metering.md). Not there in production."""
+"""The demo company's product: a service that charges for its work (docs/metering.md). Not routed in production."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TURN = str.maketrans(_UPRIGHT, _TURNED)
 
 
 def units_of(request: Request) -> int:
-    """Count a unit for every 100 characters that a text has begun.
+    """Return one unit for every 100 characters, or part of them, of a text.
 
     :raises ValidationError: naming what is wrong with the body
     """
@@ -34,10 +34,10 @@ def units_of(request: Request) -> int:
 
 
 class TranslationViewSet(ViewSet):
-    """Texts, translated for credits."""
+    """Translations, paid with credits."""
 
     authentication_classes = (ApiKeyAuthentication,)
-    permission_classes: Any = ()  # any live key of a customer: `metered` looks
+    permission_classes: Any = ()  # any live key of a customer: `metered` checks it
 
     @extend_schema(
         operation_id="demo_translate",

@@ -65,7 +65,7 @@ EVENTS_OR_ONE = {
 
 
 class EventsViewSet(MeteringViewSet):
-    """What gateways report afterwards."""
+    """Requests that gateways report afterwards."""
 
     parser_classes = (EventsParser, CloudEventParser, CloudEventsBatchParser)
 
@@ -88,7 +88,7 @@ class EventsViewSet(MeteringViewSet):
 
 
 class OpenMeterEventsViewSet(EventsViewSet):
-    """The same for clients of OpenMeter's kind, which want to be answered nothing."""
+    """The same for clients of OpenMeter, which expect an empty response."""
 
     authentication_classes = (BearerKeyAuthentication,)
 
@@ -112,7 +112,7 @@ class OpenMeterEventsViewSet(EventsViewSet):
 
 
 def reported(request: LeanRequest) -> dict[str, Any]:
-    """Record what was sent, and tell what became of each event.
+    """Record the events of a call, and return the result of each.
 
     :raises ValidationError: if there are too many
     """

@@ -1,4 +1,4 @@
-"""How long the customer's credits last."""
+"""The forecast of the customer's credits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from usage.services.forecasts.outlook import outlook_of
 
 
 class ForecastViewSet(ViewSet):
-    """The days ahead."""
+    """Forecasts of credits."""
 
     @extend_schema(
         operation_id="credits_forecast",

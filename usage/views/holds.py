@@ -1,4 +1,4 @@
-"""Holds: credits set aside while services work, and paid or given back when they are done."""
+"""Holds: credits set aside while services work, and captured or released when they are done."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from usage.views.metering import (
 
 HOLD_ID = id_parameter("The hold's id.")
 CHANGE = {"tags": ["metering"], "parameters": [HOLD_ID, IDEMPOTENCY_KEY, replayed_header(200)]}
-# What a change of a hold may be refused with: not there, settled, and what its state cannot take.
+# The refusals of a change of a hold: not found, settled, or not possible in its state.
 HOLD_REFUSALS: dict[Any, Any] = dict.fromkeys((404, 409, 422), ErrorSerializer) | METERING_REFUSALS
 
 

@@ -1,4 +1,4 @@
-"""Keys: whether a customer's key would do."""
+"""Verdicts on customers' keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usage.views.metering import METERING_REFUSALS, MeteringViewSet
 
 
 class KeyVerdictsViewSet(MeteringViewSet):
-    """What a charge by a key would come to."""
+    """The verdict on a charge by a key."""
 
     @extend_schema(
         operation_id="verify_key",

@@ -1,4 +1,4 @@
-"""What the calls of gateways and services have in common."""
+"""The base of the calls of gateways and services."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ledger.serializers.account import InsufficientCreditsSerializer
 from usage.errors import CustomerKeyInvalid
 from usage.services.customers import customer_of_key
 
-# What every metering call may answer besides its own answers.
+# The responses that every metering call may return besides its own.
 METERING_REFUSALS: dict[Any, Any] = {**REFUSALS, 400: FieldErrorsSerializer, 403: ErrorSerializer}
-# And what a call may answer that takes credits or sets them aside.
+# The responses of a call that charges or holds credits.
 SPENDING_REFUSALS: dict[Any, Any] = {
     402: InsufficientCreditsSerializer,
     404: ErrorSerializer,
@@ -39,16 +39,16 @@ class MeteringViewSet(LeanViewSet):
 
 
 class Customer(TypedDict, total=False):
-    """A customer as the services that charge want one named; empty when none was."""
+    """A customer as the charging services accept one; empty when none was named."""
 
     user_id: int
     key_hash: bytes
 
 
 def take_customer(asked: dict[str, Any]) -> Customer:
-    """Take who was meant out of what was asked, without asking the database.
+    """Remove the customer from the fields of a request, and return it without a query.
 
-    :raises CustomerKeyInvalid: if the key cannot be one of ours
+    :raises CustomerKeyInvalid: if the key does not have the form of an API key
     """
     user_id, api_key = asked.pop("user_id"), asked.pop("api_key")
     if user_id is not None:
@@ -61,7 +61,7 @@ def take_customer(asked: dict[str, Any]) -> Customer:
 
 
 def take_customer_id(asked: dict[str, Any], *, operation: str, idempotency_key: str) -> int | None:
-    """Take who was meant out of what was asked, and find their id, if anybody was.
+    """Remove the customer from the fields of a request, and return their id, if one was named.
 
     :raises CustomerKeyInvalid: if the key is not live, and this operation was not done under the idempotency key before
     """
@@ -74,7 +74,7 @@ def take_customer_id(asked: dict[str, Any], *, operation: str, idempotency_key: 
 
 
 def number_of(id: str, missing: type[Exception]) -> int:
-    """Read an id from the path; what could be no id is answered like one that nothing has."""
+    """Parse an id from the path; an invalid id is refused like an unknown one."""
     try:
         return path_number(id)
     except NotFound:
@@ -82,5 +82,5 @@ def number_of(id: str, missing: type[Exception]) -> int:
 
 
 def done(data: Mapping[str, Any], *, status: int, is_replay: bool) -> LeanAnswer:
-    """Answer with what was done, now or by an earlier call."""
+    """Return the response to an operation that was done now or is replayed."""
     return LeanAnswer(data, status=status, headers={REPLAYED: "true"} if is_replay else {})
