@@ -3,7 +3,7 @@
 -- Promises that a hold that has run out, a grant that has ended and a period that has begun count from their own times
 -- on, whichever call writes them down, and that readers see the same before it is done.
 -- Called by ledger_lock_balance (balances.sql) and by whatever restores credits; from Python, for readers,
--- ledger/selectors.py:BALANCE_QUERY and ledger/admin/credits/available.py:_Lapsed (ledger_expired_credits).
+-- ledger/selectors.py:BALANCE_QUERY and ledger/admin/credits/available.py:_ExpiredCredits (ledger_expired_credits).
 -- Locks: ledger_balance, locked by the caller; then holds, entries, grants, the subscription, and payments that owe.
 
 -- The grants of a customer as they stand at `p_now`, once the history is settled; `skips`: without a part of the past,
