@@ -89,7 +89,7 @@ class Bench:
         return [self._paired(row, self._charging("hold", 8), self._charging("twice", 8))]
 
     def hot_account(self) -> list[Row]:
-        """One account, 32 callers: by pgbench, and in 2 processes, together or each for itself."""
+        """One account, 32 callers: by pgbench, and in 2 processes, batched or not."""
         limit = Row("hot_vs_limit", "one hot account, 32 threads / pgbench, 32 clients", ">= 4", "charges/s")
         p99 = Row("hot_p99", "slowest hundredth, batching / without it", "<= 0.25", "ms")
         for _ in range(self.pairs):
@@ -159,7 +159,7 @@ class Bench:
         return measured(pairs=self.pairs, seconds=self.seconds / 8)
 
     def beside(self) -> list[Row]:
-        """A charge while others are slow, or wait for somebody who is."""
+        """A charge while other calls are slow, or wait for a slow peer."""
         from tests.bench.beside import Beside
 
         return Beside(self.cluster, pairs=self.pairs, seconds=self.seconds).rows()

@@ -1,7 +1,7 @@
 """Time the pages of the back office on a large installation: `python -m tests.bench.back_office`.
 
 It makes a PostgreSQL of its own in the temp folder, fills it (two minutes), asks for each page five times as a
-superuser, and prints a table in Markdown: statements, the median and the slowest of the five in milliseconds.
+superuser, and prints a Markdown table: statements, the median and the slowest of the five in milliseconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A large installation for measurements: one customer with a million entries and requests, and 10,000 others.
 
-Written by the owner with plain SQL, since the doors would take an hour; seals are only of the right length.
+Written by the owner with plain SQL, since the services would take an hour; seals are only of the right length.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _STATEMENTS = (
 
 
 def load(owner_dsn: str, *, rows: int, customers: int) -> None:
-    """Fill an empty, migrated database, and let it look at what it has, as autovacuum would."""
+    """Fill an empty, migrated database, and analyze it, as autovacuum would."""
     with psycopg.connect(owner_dsn, autocommit=True) as owner:
         for statement in _STATEMENTS:
             owner.execute(statement, {"rows": rows, "customers": customers, "days": DAYS})

@@ -1,4 +1,4 @@
-"""A charge beside others' trouble: slow clients, a provider and a mail server that say nothing, many registrations."""
+"""A charge under adverse load: slow clients, a silent provider, a silent mail server, many registrations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.ledger.silent import Silent
 from tests.ledger.stripes import KEY
 
 CLIENTS = 64
-CHARGED = 5_000  # somebody who does nothing else
+CHARGED = 5_000  # an account without other calls
 TROUBLED = range(1, 9)
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
@@ -31,7 +31,7 @@ Disturbance = Callable[[int], Any]
 
 
 class Beside:
-    """One worker with four threads; charges one after the other, without and with the trouble, in turn."""
+    """One worker with four threads; charges one after the other, without and with the adverse load, in turn."""
 
     def __init__(self, cluster: Cluster, *, pairs: int, seconds: float) -> None:
         self.pairs, self.seconds = pairs, seconds
@@ -84,7 +84,7 @@ class Beside:
         yield from (*medians.values(), *worst.values())
 
     def _taken(self, port: int, calls: tuple[str, ...], seconds: float) -> dict[str, list[float]]:
-        """Make calls in turn for so long, each on a connection of its own; gives the milliseconds each took."""
+        """Make calls one after another for a time, each on its own connection, and return the milliseconds of each."""
         taken: dict[str, list[float]] = {call: [] for call in calls}
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -155,7 +155,7 @@ class Beside:
 
 @contextmanager
 def over_and_over(act: Callable[[int], None], *, callers: int, pause_seconds: float) -> Iterator[None]:
-    """Let so many threads do something again and again, each with a pause after it, until the end."""
+    """Repeat an action in this many threads, each with a pause after it, until the end."""
     over = threading.Event()
 
     def go_on(n: int) -> None:

@@ -1,4 +1,4 @@
-"""Somebody to ask as: a token and a key of a benchmark's account."""
+"""Credentials of a benchmark's accounts: tokens and keys."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ PASSWORD = "a long phrase of the bench"
 
 
 def token_of(user_id: int) -> str:
-    """Sign an account in; gives its access token."""
+    """Sign an account in, and return its access token."""
     User.objects.filter(pk=user_id).update(password=make_password(PASSWORD))
     user = User.objects.get(pk=user_id)
     return sign_in(email=user.email, password=PASSWORD, address=None, now=timezone.now()).access
 
 
 def key_of(user_id: int) -> str:
-    """Issue a key to an account."""
+    """Return a new key of an account."""
     user = User.objects.get(pk=user_id)
     return issue_api_key(user=user, name="bench", scopes=[Scope.ACCOUNT_READ], now=timezone.now()).raw
 
 
 def service_key() -> str:
-    """Issue a key to a gateway."""
+    """Return a new service key."""
     return issue_service_key(name="bench", scopes=[Scope.METERING], now=timezone.now()).raw

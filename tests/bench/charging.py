@@ -19,7 +19,7 @@ SETTING_UP_SECONDS = 8.0  # eight processes import Django on two cores
 
 
 def charges_a_second(way: str, *, processes: int, seconds: float, accounts: int = ACCOUNTS) -> float:
-    """Let so many processes charge, all between the same two moments; answers charges a second in all."""
+    """Charge from this many processes over the same span of time, and return the total charges a second."""
     start = time.time() + SETTING_UP_SECONDS
     workers = [
         subprocess.Popen(
@@ -35,7 +35,7 @@ def charges_a_second(way: str, *, processes: int, seconds: float, accounts: int 
 
 
 def way_of_charging(way: str) -> Callable[..., Any]:
-    """Give the function that charges `user_id` under `idempotency_key`: `service`, `twice`, by a `hold`, or `naive`."""
+    """Return a function that charges `user_id` once a key: `service`, `twice`, by a `hold`, or `naive`."""
     if way == "hold":
         return _hold_and_capture
     if way == "naive":

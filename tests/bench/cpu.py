@@ -1,8 +1,8 @@
-"""CPU time of one call: of this process, which makes it in a WSGI loop, and of the database's process that it asks.
+"""CPU time of one call: of this process, which makes it in a WSGI loop, and of its database process.
 
-Requests a second depend on all that runs on the machine; the time that a processor spent on a call does so far less. It
-still does, since others throw out of its caches what a call had there. So each call is made in turn with the empty
-view, which suffers from that alike, and a figure is that of the cheapest fifth.
+Requests a second depend on everything that runs on the machine; the CPU time of a call does so far less, but still
+does, since other processes evict its data from the caches. So each call is made in turn with the empty view, which is
+affected alike, and a figure is that of the cheapest fifth.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Call:
     application: Application = field(repr=False, default=lambda: None)
 
     def make(self) -> None:
-        """Make it once. A post comes under a key of its own each time.
+        """Make the call once. A POST has a new idempotency key each time.
 
-        :raises RuntimeError: if it is answered by anything but a 200 or 201
+        :raises RuntimeError: if the status is not 200 or 201
         """
         path, _, query = self.path.partition("?")
         sent = json.dumps(self.body).encode() if self.body is not None else b""
@@ -86,7 +86,7 @@ class Call:
             raise RuntimeError(f"{self.path}: {statuses[0]} {body[:300]!r}")
 
 
-# How many empty views a call may cost, in this process and in the database; and of what the rows are about.
+# The number of empty views that a call may cost, in this process and in the database, and the subject of its rows.
 _BARS = {
     "livez": (4, 0.1, "GET /livez"),
     "credits": (8, 2.5, "GET /auth/account/credits"),
@@ -103,7 +103,7 @@ _BESIDE_CREDITS = {"ledger": 2.5, "requests": 2.5, "holds": 2.5, "grants": 2.5, 
 
 
 def measured(*, pairs: int, seconds: float) -> list[Row]:
-    """Measure every call so many times, each beside the empty view."""
+    """Measure every call this many times, each in turn with the empty view."""
     made, empty = calls(), empty_view()
     web = {
         name: Row(f"cpu_{name}", f"{what} / the empty view", f"<= {bar}", "µs")
@@ -131,7 +131,7 @@ def measured(*, pairs: int, seconds: float) -> list[Row]:
 
 
 def cost_of(call: Call, empty: Call, *, seconds: float) -> Cost:
-    """Make a call and the empty one in turn, over and over; gives the CPU time of both, here and in the database."""
+    """Make a call and the empty one repeatedly in turn, and return the CPU time of both, here and in the database."""
     for _ in range(5):
         call.make()
         empty.make()
@@ -158,13 +158,13 @@ class _EmptyHandler(WSGIHandler):
 
 
 def empty_view() -> Call:
-    """Give the call to compare with: Django's own way to a view that does nothing, without middleware."""
+    """Return the call to compare with: Django's own way to a view that does nothing, without middleware."""
     with override_settings(MIDDLEWARE=[]):
         return Call("/empty", {}, application=_EmptyHandler())
 
 
 def calls() -> dict[str, Call]:
-    """Give the calls to measure, by the names of their rows, all about a customer who has a page of everything."""
+    """Return the calls to measure, by the names of their rows, for a customer who has a full page of every list."""
     _fill(_CUSTOMER)
     bearer = {"HTTP_AUTHORIZATION": f"Bearer {token_of(_CUSTOMER)}"}
     key, service = {"HTTP_X_API_KEY": key_of(_CUSTOMER)}, {"HTTP_X_API_KEY": service_key()}
@@ -188,7 +188,7 @@ def calls() -> dict[str, Call]:
 
 
 def _fill(user_id: int) -> None:
-    """Give a customer enough of everything for a page of each list."""
+    """Create rows for a full page of each list of a customer."""
     from ledger.models import EntryReason
     from ledger.services.grants import GrantTerms, grant_credits
     from ledger.services.holds import open_hold
@@ -214,5 +214,5 @@ def _database_process() -> Path:
 
 
 def _seconds_of(process: Path) -> float:
-    """Read how long a process was on a processor (Linux: the first figure of schedstat, in nanoseconds)."""
+    """Return how long a process was on a processor (Linux: the first figure of schedstat, in nanoseconds)."""
     return int(process.read_text(encoding="ascii").split()[0]) / 1e9

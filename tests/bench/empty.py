@@ -1,4 +1,4 @@
-"""The empty view as a site of its own, without middleware. What all our layers cost is measured against it."""
+"""The empty view as a site of its own, without middleware. The cost of our layers is measured against it."""
 
 from __future__ import annotations
 

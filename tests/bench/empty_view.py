@@ -1,4 +1,4 @@
-"""The least that Django can serve: one view, which answers two bytes."""
+"""The least that Django can serve: one view, which returns two bytes."""
 
 from __future__ import annotations
 

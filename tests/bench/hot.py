@@ -1,6 +1,6 @@
 """Charges of one hot account from many threads, by several processes at once.
 
-Each is `python -m tests.bench.hot THREADS START SECONDS`; CHARGE_BATCHING says whether they go together.
+Each is `python -m tests.bench.hot THREADS START SECONDS`; CHARGE_BATCHING sets whether they are batched.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ HOT_ACCOUNT = 1
 
 
 class Charged(NamedTuple):
-    """Charges a second in all, and how long the slowest hundredth of them took at least."""
+    """Total charges a second, and the 99th percentile of their duration."""
 
     a_second: float
     p99_milliseconds: float
 
 
 def charge_hot_account(*, batching: bool, processes: int, threads: int, seconds: float) -> Charged:
-    """Let so many threads of so many processes charge the same account, all between the same two moments."""
+    """Charge one account from this many threads of this many processes over the same span of time."""
     start = time.time() + SETTING_UP_SECONDS
     workers = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The way a typical team writes it: lock the row, look, compute in Python, save, create."""
+"""The naive implementation: lock the row, read, compute in Python, save, create."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Request(models.Model):
 
 
 def charge(*, user_id: int, endpoint: str, idempotency_key: str) -> Any:
-    """Charge one request, the naive way."""
+    """Charge one request naively."""
     with transaction.atomic():
         balance = Balance.objects.select_for_update().get(pk=user_id)
         made = Entry.objects.filter(user_id=user_id, idempotency_key=idempotency_key).first()

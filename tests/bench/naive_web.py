@@ -1,4 +1,4 @@
-"""The naive way over HTTP: an ordinary DRF view with serializers, Django's usual middleware, the ORM for everything."""
+"""The naive implementation over HTTP: a DRF view with serializers, Django's usual middleware, the ORM."""
 
 from __future__ import annotations
 

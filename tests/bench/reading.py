@@ -1,4 +1,4 @@
-"""Reads at size: how long a selector takes on a big account beside a small one, or deep in a list beside its start."""
+"""Reads at size: the time of a selector on a large account against a small one, or deep in a list against its start."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ledger_dates() -> Callable[[], Any]:
 
 
 def milliseconds(read: Callable[[], Any]) -> float:
-    """Give the median time of a read, in milliseconds."""
+    """Return the median time of a read, in milliseconds."""
     times = []
     for _ in range(CALLS):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a benchmark prints and keeps."""
+"""The report of a benchmark: printed, and stored in bench.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Table
 
 @dataclass
 class Row:
-    """One ratio: what was measured, against what, and the bar it has to reach (`<` or `>` it)."""
+    """One ratio: the figure, its reference, and the limit it has to keep (`<` or `>`)."""
 
     name: str
     what: str
@@ -28,7 +28,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """The median of the pairs' own ratios, so that a machine whose speed drifts misleads least."""
+        """Return the median of the pairs' ratios, on which a drift of the machine's speed has the least effect."""
         return statistics.median(a / b for a, b in zip(self.ours, self.others, strict=True))
 
     @property
@@ -38,7 +38,7 @@ class Row:
 
 
 def paired(row: Row, ours: Callable[[], float], other: Callable[[], float], *, pairs: int) -> Row:
-    """Measure both in turn, so many times: first the one first, then the other."""
+    """Measure both in turn, this many times, alternating which is first."""
     for pair in range(pairs):
         if pair % 2:
             row.others.append(other())
@@ -61,7 +61,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def keep(rows: Sequence[Row], path: Path) -> None:
-    """Write bench.json: every single measurement, and where and when it was made."""
+    """Write bench.json: every measurement, with its place and time."""
     kept = {
         "machine": {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()},
         "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

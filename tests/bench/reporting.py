@@ -1,4 +1,4 @@
-"""Events of one customer, a thousand at a time, beside COPY of the same rows into a table like the log."""
+"""Events of one customer, a thousand at a time, against COPY of the same rows into a table like the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COPY = """COPY copy_log (user_id, endpoint, path, method, status, units, credit
 
 
 def events_a_second(seconds: float) -> float:
-    """Report batches of new events for so long: deduplicated, priced, debited, logged and counted."""
+    """Report batches of new events for this long: deduplicated, priced, debited, logged and counted."""
 
     def report(events: list[Event]) -> None:
         results = record_events(events, now=timezone.now())
@@ -63,7 +63,7 @@ def _row_of(event: Event) -> str:
 
 
 def _rows_a_second(write: Callable[[Any], None], make: Callable[[], Any], seconds: float) -> float:
-    """Write batch after batch for so long, in a transaction each; making them is not counted."""
+    """Write batches for this long, in a transaction each; the time to build them is not counted."""
     for _ in range(7):  # connect, prepare, warm up: PL/pgSQL settles on its plans at the sixth time
         write(make())
     took, batches = 0.0, 0

@@ -1,4 +1,4 @@
-"""The stage of a benchmark: a throw-away PostgreSQL with durability on, and accounts to charge."""
+"""The stage of a benchmark: a temporary PostgreSQL with durability on, and accounts to charge."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def stage() -> Iterator[Cluster]:
 
 
 def environment(cluster: Cluster) -> dict[str, str]:
-    """Give the settings under which Django works on the stage."""
+    """Return the environment variables with which Django runs on the stage."""
     return {
         "TOLLBOOK_ENV": "development",
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -70,14 +70,14 @@ def run_sql(cluster: Cluster, name: str, **values: object) -> None:
 
 
 def settle(cluster: Cluster) -> None:
-    """Bring statistics and visibility up to date, and write everything out, so that runs start alike."""
+    """Vacuum, analyze and checkpoint, so that runs start alike."""
     with psycopg.connect(cluster.dsn(user="postgres"), autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
 
 
 def pgbench(cluster: Cluster, script: str, *, clients: int, seconds: float, database: str = "tollbook") -> float:
-    """Run a script of `sql/` with pgbench, prepared; answers transactions a second."""
+    """Run a script of `sql/` with pgbench, prepared, and return transactions a second."""
     program = find_binaries(server_account(cluster.home)).program("pgbench")
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""Requests over HTTP: our server, and a client whose sixteen connections are always waiting for an answer."""
+"""Requests over HTTP: our server, and a client with sixteen connections that always await a response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OURS = "config.wsgi:application"
 
 @contextmanager
 def serving(application: str, workers: int = 2, **environment: str) -> Iterator[int]:
-    """Serve ours as `make serve` does, and others by granian itself; gives the port."""
+    """Serve our site as `make serve` does, and others by granian itself, and yield the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -42,13 +42,13 @@ def serving(application: str, workers: int = 2, **environment: str) -> Iterator[
 
 
 def requests_a_second(port: int, path: str, headers: dict[str, str], *, seconds: float) -> float:
-    """Ask one question over and over; answers requests a second, all of them answered by 200."""
+    """Repeat one request, and return requests a second; all responses must be 200."""
     question = _written("GET", port, path, headers)
     return _answers_a_second(port, repeat(question), b"200", seconds=seconds)
 
 
 def posts_a_second(port: int, path: str, headers: dict[str, str], bodies: Sequence[bytes], *, seconds: float) -> float:
-    """Post the bodies in turn, each time under a new idempotency key; all of them are answered by 201."""
+    """Post the bodies in turn, each under a new idempotency key, and return requests a second; all must be 201."""
 
     def questions() -> Iterator[bytes]:
         for n, body in enumerate(cycle(bodies)):
@@ -69,7 +69,7 @@ def _written(method: str, port: int, path: str, headers: dict[str, str]) -> byte
 
 
 def _answers_a_second(port: int, questions: Iterator[bytes], status: bytes, *, seconds: float) -> float:
-    """Keep sixteen connections waiting for an answer; answers how many came a second."""
+    """Keep a request open on each of sixteen connections, and return responses a second."""
     waiting = selectors.DefaultSelector()
     for _ in range(CONNECTIONS):
         connection = socket.create_connection(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""One posting by a peer, over and over; run by the peers' own Python, which knows nothing of Tollbook.
+"""Postings by a peer, repeated; run by the peers' own Python, which does not import Tollbook.
 
 `python posting.py hordak|django_ledger HOST PORT USER DATABASE SECONDS` migrates the database, posts, and prints
 postings a second.

@@ -16,7 +16,7 @@ ENVIRONMENT = ROOT / ".peers"  # kept, as `.venv` is
 
 
 def installed() -> bool:
-    """Install the peers, if that was not done yet; False where the package index cannot be reached."""
+    """Install the peers, if they are not installed; return False if the package index cannot be reached."""
     done = ENVIRONMENT / "installed"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
@@ -28,7 +28,7 @@ def installed() -> bool:
 
 
 def postings_a_second(cluster: Cluster, peer: str, *, seconds: float) -> float:
-    """Let a peer post from one process for so long, in a new database."""
+    """Post with a peer from one process for this long, in a new database."""
     name = f"peer_{peer}"
     with psycopg.connect(cluster.dsn(user="postgres", dbname="postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name}")
