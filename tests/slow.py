@@ -27,7 +27,7 @@ SLOW = {
         "config/test_encodings", "config/test_parsers_never_fail", "journeys/test_invalid_input",
         "journeys/test_openapi_conformance", "ledger/test_auto_reload_for_thirty_days", "ledger/test_burn_down",
         "ledger/test_money_as_a_machine", "ledger/test_rules_as_a_machine", "ledger/test_subscriptions_at_random",
-        "usage/test_alerts_are_told_once", "usage/test_charge_batches", "usage/test_metering_bodies",
+        "usage/test_alerts_are_announced_once", "usage/test_charge_batches", "usage/test_metering_bodies",
         "usage/test_runway",
     ),
     "every page, route or promise in turn": (

@@ -9,7 +9,7 @@ from tests.growth.cases import Case
 from tests.journeys.access_table import TABLE, World
 from tests.journeys.routes import Route
 
-# Ways to ask for a list, besides the plain one.
+# Filters and pages of lists, besides the plain list.
 NARROWED: dict[str, tuple[str, ...]] = {
     "/auth/account/ledger": (
         "type=debit", "type=credit", "reference=request-7", "offset=400", "from=2020-01-01",
@@ -20,7 +20,7 @@ NARROWED: dict[str, tuple[str, ...]] = {
     "/auth/account/usage": ("period=daily", "period=yearly", "from=2020-01-01"),
 }  # fmt: skip
 
-# Calls that may take more for a long history: how much at most, and why.
+# Calls that may cost more for a long history: how much at most, and why.
 _COUNTED = {"most": 1_100, "why": "Up to 1,000 are counted, each of which may lie in a page of its own."}
 _SIGN_INS = {
     "most": 500,
@@ -39,7 +39,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
 
 
 def call(route: Route, query: str, world: World) -> int:
-    """Make the call as whoever makes it with success, and see that it is."""
+    """Make the call as a caller who is allowed to, and check that it succeeds."""
     row = TABLE[route]
     body = {} if row.body is None else {"data": row.body(world)}
     path = route.path.format(**row.path_ids(world)) + (f"?{query}" if query else "")
@@ -50,7 +50,7 @@ def call(route: Route, query: str, world: World) -> int:
 
 
 def api_cases(routes: list[Route]) -> dict[str, Case]:
-    """Give a case for each of these routes, and one for each way to narrow its list."""
+    """Return a case for each of these routes, and one for each filter of its list."""
     cases = {}
     for route in routes:
         for query in ("", *(NARROWED.get(route.path, ()) if route.method == "GET" else ())):

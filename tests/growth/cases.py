@@ -1,7 +1,7 @@
-"""Every call there is, for a customer with whatever history: the API's routes, the back office's pages, the commands.
+"""A case for every call about a customer: the API's routes, the back office's pages, the commands.
 
-A route or command that is new gets its case here; one that costs more for a long history is mended, or says how much
-it may read at most and why.
+A new route or command gets its case here; one that costs more for a long history is improved, or states how much it
+may read at most and why.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tests.growth.measuring import cost_of
 from tests.journeys.access_table import World
 
 MOST = 1_000
-"""Buffers that any call may read, however short the history and however many rows all customers have together."""
+"""Buffers that any call may read, however short the history and however many rows all customers have in total."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One call, and what has to be so before it.
+    """One call, and its preparation.
 
     Usually it reads at most MOST buffers, and for a customer with a long history at most twice the buffers, by at most
     twice the statements, of one with a short one. Where it may read more, `most` says how many buffers at most,
@@ -49,6 +49,6 @@ class Case:
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """A route or command that has nothing to do with a customer's history."""
+    """A route or command that does not depend on a customer's history."""
 
     why: str

@@ -1,4 +1,4 @@
-"""The commands: each with something to do for the customer, and nothing for anybody else."""
+"""Cases of the commands: each has work to do for the customer, and none for others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OURS = ("accounts", "config", "ledger", "usage")
 
 
 def done(*arguments: Callable[[World], object] | object, codes: tuple[int, ...] = (0,)) -> Callable[[World], None]:
-    """Run a command about the customer, and see that it ends well."""
+    """Run a command about the customer, and check that it succeeds."""
 
     def call(world: World) -> None:
         ran = run(*(each(world) if callable(each) else each for each in arguments))
@@ -55,7 +55,7 @@ def key(_: World) -> str:
 
 
 def execute(statement: str, world: World) -> None:
-    """Do what time would, past the guards."""
+    """Run SQL as the owner, past the triggers, in place of the passage of time."""
     with without_triggers(), connection.cursor() as cursor:
         cursor.execute(statement, {"user": world.owner.pk})
 
@@ -225,5 +225,5 @@ COMMANDS: dict[str, Case | NotMeasured] = {
 
 
 def our_commands() -> list[str]:
-    """Name every command of this project."""
+    """Return the names of all commands of this project."""
     return sorted(name for name, app in get_commands().items() if str(app).split(".")[0] in OURS)

@@ -18,5 +18,5 @@ CASES_OF_PATHS = {re.sub(r"\?[a-z]+=.*", "", name) for name in _ALL if name not 
 
 
 def measured() -> list[str]:
-    """Name every call that is measured."""
+    """Return the names of all calls that are measured."""
     return sorted(CASES)

@@ -1,4 +1,4 @@
-"""Two customers beside each other: one with a long history, one with a short one, written past the doors in seconds.
+"""Two customers, one with a long history and one with a short one, written by SQL rather than services.
 
 Everything is done by the owner in one transaction, which is rolled back. The seals are empty.
 """
@@ -39,7 +39,7 @@ _TABLES = (
 
 @contextmanager
 def two_customers(*, rows: int) -> Iterator[tuple[World, World]]:
-    """Let Django speak as the owner, in a transaction with a customer of SHORT and one of so many entries and requests.
+    """Connect Django as the owner, in a transaction with a customer of SHORT and one of `rows` entries and requests.
 
     Of holds, grants, payments, notices and the like the short history has a thousand too, the long one a tenth of its
     rows; of rarer things a tenth of that, and a thousand at most. Plans of prepared statements are the generic ones, as

@@ -1,4 +1,4 @@
-"""What a call costs the database: the buffers of our own tables and indexes that it reads, and its statements."""
+"""The cost of a call for the database: the buffers of our own tables and indexes that it reads, and its statements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
 
 def cost_of(call: Callable[[], Any], *, prepare: Callable[[], Any] = lambda: None) -> Cost:
-    """Make a call and count; what it and its preparation did is undone."""
+    """Make a call and count its cost; it and its preparation are rolled back."""
     before_all = transaction.savepoint()
     try:
         prepare()
@@ -45,7 +45,7 @@ def cost_of(call: Callable[[], Any], *, prepare: Callable[[], Any] = lambda: Non
         buffers = sum(statement.buffers for statement in statements)
         return Cost(buffers, len(statements), sorted(statements, reverse=True)[:3])
     finally:
-        transaction.set_rollback(False)  # whatever the call made of it
+        transaction.set_rollback(False)  # whatever state the call left
         transaction.savepoint_rollback(before_all)
 
 
@@ -77,7 +77,7 @@ def _counted(ours: list[int]) -> Iterator[list[Statement]]:
 
 
 def _ours() -> list[int]:
-    """Name our tables and indexes, by their oids."""
+    """Return our tables and indexes, by their oids."""
     with connection.connection.cursor() as cursor:  # psycopg's own: it is no statement of the call
         (oids,) = cursor.execute(_OURS).fetchone()
     return list(oids)

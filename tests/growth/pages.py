@@ -1,4 +1,4 @@
-"""The back office's pages: each as a superuser sees it who looks at one customer."""
+"""Cases of the back office's pages, as a superuser sees them for one customer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
 
 
 def page_cases() -> dict[str, Case | NotMeasured]:
-    """Give a case for each page; lists and exports as they are, and as they are searched for a customer."""
+    """Return a case for each page; lists and exports both unfiltered and searched for a customer."""
     cases: dict[str, Case | NotMeasured] = dict(NOT_MEASURED)
     for pattern, _ in admin_patterns():
         if pattern in NOT_MEASURED:
@@ -92,7 +92,7 @@ def find(pattern: str, world: World) -> None:
 
 
 def look(pattern: str, query: str, world: World) -> int:
-    """Open a page about the customer, and see that there is one."""
+    """Open a page about the customer, and check that it exists."""
     asked = f"?{query.format(email=world.owner.email)}" if query else ""
     answer = _found["client"].get(_found["path"] + asked)
     if answer.streaming:
@@ -102,7 +102,7 @@ def look(pattern: str, query: str, world: World) -> int:
 
 
 def _object(model: Any, pattern: str, world: World) -> Any:
-    """Name the customer's latest row of the model a page is about, or any where customers have none."""
+    """Return the customer's latest row of the page's model, or any row where customers have none."""
     if model is User:
         return world.owner.pk
     if model is LogEntry:

@@ -1,4 +1,4 @@
-"""What writes a long history: a statement a table. `rows` entries and requests, `many` (a tenth) and `some` others."""
+"""The statements that write a long history, one a table: `rows`, `many` (a tenth) or `some` rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENTRIES = """
         now() - interval '1 day' * %(days)s * (1 - g / %(entries)s::float8), ''
     FROM generate_series(1, %(entries)s) g
 """
-# The last forty have something left, and expire in a month or two; the others are spent.
+# The last forty have credits left, and expire in a month or two; the others are spent.
 _GRANTS = """
     INSERT INTO ledger_grant (entry_id, user_id, seq, amount, remaining, category, priority, effective_at, expires_at,
                               has_run_out, ran_out_seq, created_at)
@@ -32,7 +32,7 @@ _PROGRESS = """
     INSERT INTO ledger_grantprogress (user_id, seq, overdrawn) VALUES (%(user)s, %(seq)s + %(entries)s, 0)
     ON CONFLICT (user_id) DO UPDATE SET seq = excluded.seq
 """
-# The last fifty are open still; of the others one in four was given back.
+# The last fifty are still open; of the others one in four was released.
 _HOLDS = """
     INSERT INTO ledger_hold (
         user_id, api_key_id, credits, captured, status, expires_at, settled_at, idempotency_key, fingerprint,

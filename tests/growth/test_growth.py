@@ -1,4 +1,4 @@
-"""What any call reads does not grow with the history of its customer: here 50,000 requests and entries against 1,000.
+"""The cost of a call does not grow with its customer's history: 50,000 requests and entries against 1,000.
 
 With 1,000,000: tests/torture/test_growth_of_a_million.py.
 """

@@ -1,4 +1,4 @@
-"""Writing past the guards, in the owner's own transaction."""
+"""Write past the triggers, in the owner's own transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GUARDED = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinterna
 
 @contextmanager
 def without_triggers() -> Iterator[None]:
-    """Take every trigger of ours down while the block runs; the connection must be the owner's."""
+    """Disable all our triggers while the block runs; the connection must be the owner's."""
     _switch("DISABLE")
     try:
         yield

@@ -1,4 +1,4 @@
-"""Who may make which call, and what they are answered: a row for every route of the API.
+"""The access table: which caller may make which call, and the expected status; a row for every route of the API.
 
 A new route gets its row here. Callers come with all they have: the owner with a token and a key, the staff
 (who are customers like any other, outside the back office) with a token, programs and services with a key, and all with
@@ -40,7 +40,7 @@ from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
 
-MARK = "belongs-to-alice"  # stands in everything of the owner's that an answer could give away
+MARK = "belongs-to-alice"  # part of everything of the owner's that a response could disclose
 CALLERS = (
     "anonymous", "owner", "stranger", "inactive", "revoked key", "service", "staff without permission", "staff",
     "staff by cookie",
@@ -49,7 +49,7 @@ CALLERS = (
 
 @dataclass
 class World:
-    """The owner's account with something in every list, and everybody who might want to see it."""
+    """The owner's account with a row in every list, and all callers who might try to see it."""
 
     owner: User
     ids: dict[str, int]
@@ -58,7 +58,7 @@ class World:
     clients: dict[str, APIClient]
 
     def copy(self) -> World:
-        """Give one test a world of its own over the same rows; the clients share their loaded middleware."""
+        """Return a world of its own for one test, over the same rows; the clients share their loaded middleware."""
         return World(
             User.objects.get(pk=self.owner.pk),
             dict(self.ids),
@@ -69,7 +69,7 @@ class World:
 
 
 def build_world() -> World:
-    """Make the owner, their things and every caller."""
+    """Create the owner, their objects and every caller."""
     world = owners_world()
     revoked = ApiKeyFactory(user=world.owner, name="revoked")
     revoked.api_key.revoked_at = timezone.now()
@@ -92,7 +92,7 @@ def build_world() -> World:
 
 
 def owners_world() -> World:
-    """Make the owner and their things, the company's own service, and nobody else."""
+    """Create the owner and their objects, and the company's own service only."""
     now = timezone.now()
     owner = SubscriptionFactory(user=UserFactory(email=f"{MARK}@example.com", full_name=MARK)).user
     give(owner, 50, reference=MARK)
@@ -127,7 +127,7 @@ def _webhook(owner: User) -> dict[str, int]:
 
 
 def unlimited(settings: Any) -> None:
-    """Let any number of calls and failures pass."""
+    """Lift all limits on calls and failures."""
     for name in ("RATE_LIMIT_PER_KEY", "RATE_LIMIT_PER_USER", "RATE_LIMIT_PER_ADDRESS"):
         setattr(settings, name, 10**9)
     for name in ("LOGIN_FAILURES_PER_ACCOUNT", "LOGIN_FAILURES_PER_ADDRESS", "LOGIN_FAILURES_EVERYWHERE"):
@@ -155,34 +155,34 @@ Body = Callable[[World], dict[str, Any]]
 
 
 def anybody(status: int) -> Access:
-    """Say that everybody is answered alike."""
+    """Expect the same status for all callers."""
     return dict.fromkeys(CALLERS, status)
 
 
 def by_token(status: int) -> Access:
-    """Say that whoever has signed in is answered about themselves."""
+    """Expect success for each signed-in caller, about themselves."""
     signed = ("owner", "stranger", "staff without permission", "staff")
     return anybody(401) | dict.fromkeys(signed, status)
 
 
 def owner_alone(status: int) -> Access:
-    """Say that the thing is the owner's, and not there for anybody else."""
+    """Expect success for the owner, and 404 for other signed-in callers."""
     return by_token(404) | {"owner": status}
 
 
 def by_key(status: int) -> Access:
-    """Say that a customer's good key is answered about its customer."""
+    """Expect success for a customer's live key, about its customer."""
     return anybody(401) | {"owner": status, "stranger": status, "service": 403}
 
 
 def by_service(status: int) -> Access:
-    """Say that a service may act for any customer, and a customer's own key for nobody."""
+    """Expect success for a service, for any customer, and a refusal for customers' own keys."""
     return anybody(401) | {"owner": 403, "stranger": 403, "service": status}
 
 
 @dataclass(frozen=True)
 class Row:
-    """What each caller is answered; `of` names the thing whose id stands in the path, `within` what it belongs to."""
+    """The expected status by caller; `of` names the object whose id is in the path, `within` its parent."""
 
     access: Access
     body: Body | None = None
@@ -190,7 +190,7 @@ class Row:
     within: str | None = None
 
     def path_ids(self, world: World, id: object = None) -> dict[str, object]:
-        """Give the ids in the path: the owner's, or another one of the thing itself."""
+        """Return the ids in the path: the owner's, or another one for the object itself."""
         if self.of is None:
             return {}
         own = world.ids[self.of] if id is None else id
@@ -198,12 +198,12 @@ class Row:
 
     @property
     def caller(self) -> str:
-        """Name who makes this call with success."""
+        """Return the caller who makes this call with success."""
         return "owner" if self.access["owner"] < 400 else "service"
 
 
 def caller_of(path: str) -> str:
-    """Name who makes the calls of a path with success."""
+    """Return the caller who makes the calls of a path with success."""
     return next((row.caller for route, row in TABLE.items() if route.path == path), "owner")
 
 

@@ -1,4 +1,4 @@
-"""Calls made from the API's document, and what is checked of each answer."""
+"""Calls generated from the API's document, and the checks of each response."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def credentials(world: World, caller: str = "owner") -> dict[str, str]:
 
 
 def signing(world: World, caller: str) -> AuthStorage:
-    """Make the hook that gives each call the caller's token and key."""
+    """Return the hook that adds the caller's token and key to each call."""
 
     class Signed:
         def get(self, case: schemathesis.Case, context: AuthContext) -> dict[str, str]:
@@ -84,7 +84,7 @@ def signing(world: World, caller: str) -> AuthStorage:
 
 
 def answer_to(case: schemathesis.Case) -> Any:
-    """Make the call; nothing of it is kept."""
+    """Make the call, and roll it back."""
     before = transaction.savepoint()
     answer = case.call()
     transaction.savepoint_rollback(before)
@@ -92,12 +92,12 @@ def answer_to(case: schemathesis.Case) -> Any:
 
 
 def check_calls(world: World, schema: Any, route: Route, mode: GenerationMode, *, cases: int) -> None:
-    """Make that many calls of an operation from the document, and see that each is answered as it says."""
+    """Make this many calls of an operation from the document, and check each response against it."""
     row = TABLE[route]
     operation = schema[route.path][route.method]
     asked = {"generation_mode": mode, "auth_storage": signing(world, row.caller)}
     made = operation.as_strategy(**asked)
-    if row.of is not None and mode is POSITIVE:  # hardly any other id is one that there is
+    if row.of is not None and mode is POSITIVE:  # hardly any other id exists
         made |= operation.as_strategy(**asked, path_parameters=row.path_ids(world))
 
     @settings(

@@ -41,14 +41,14 @@ BODIES: dict[str, tuple[bytes, str, int | None]] = {
     "unknown charset": (b"{}", "application/json; charset=klingon", 415),
 }
 
-# What one field of a body may be given.
+# Values of one field of a body.
 FIELD_VALUES: list[Any] = [
     None, True, "", " ", "\t\n", "1_000", "１２３", "٣", "1e5", "NaN", "-0", "+1", "0x10", -1, 0, 10**30, 2**63,
     -(2**63), 1.5, [], {}, [[]], {"a": {"b": 1}}, "a" * 5_000, "é" * 300, "\u202e\ufeff", "😀", "' OR 1=1 --", "%00",
     "2026-01-01T00:00:00+18:02", "2026-13-45T99:99:99Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00",
 ]  # fmt: skip
 
-# What one query parameter may be given, percent-encoded, and its status where it is known (None: whatever is no 5xx).
+# Values of one query parameter, percent-encoded, and the status where it is known (None: any but 5xx).
 QUERY_VALUES: dict[str, int | None] = {
     "": 400,
     "%20": 400,
@@ -79,7 +79,7 @@ QUERY_VALUES: dict[str, int | None] = {
     "%F0%9F%98%80": None,
     "eyJhbGciOiJub25lIn0": None,
 }
-# What must not be read as anything but a refusal, by the name of the parameter.
+# Values that must be refused, by the name of the parameter.
 QUERY_REFUSALS: dict[str, tuple[str, ...]] = {
     "limit": ("1_000", "%EF%BC%91%EF%BC%92", "NaN", "-1", "0", "101", "1e3", "1.0", "+5", "9" * 5_000),
     "offset": ("1_000", "%EF%BC%91%EF%BC%92", "NaN", "-1", "2147483648", "1e3", "9" * 5_000),
@@ -126,7 +126,7 @@ HEADERS: dict[str, tuple[dict[str, str], int | None]] = {
     "languages": ({"HTTP_ACCEPT_LANGUAGE": "x" * 10_000 + ",\xff"}, None),
 }
 
-# Credentials that are none: the status where some are needed is 401.
+# Invalid credentials: the status where some are needed is 401.
 CREDENTIALS: dict[str, dict[str, str]] = {
     "bearer beyond ASCII": {"HTTP_AUTHORIZATION": "Bearer \xff\xfe\xe9"},
     "bearer of 100 kB": {"HTTP_AUTHORIZATION": "Bearer " + "a" * 100_000},

@@ -1,4 +1,4 @@
-"""Every route and method that the site answers, read from its URL configuration."""
+"""Every route and method of the site, read from its URL configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ADMIN = "/admin"
-_PAGES = ("/reset-password/{token}/",)  # HTML for people: each is tested by itself
+_PAGES = ("/reset-password/{token}/",)  # HTML for people: each has tests of its own
 
 
 class Route(NamedTuple):
@@ -26,7 +26,7 @@ class Route(NamedTuple):
 
 
 def routes() -> list[Route]:
-    """Name every route but the back office's."""
+    """Return all routes but the back office's."""
     return [
         Route(method, path)
         for path, pattern in _walk(get_resolver().url_patterns, "/")
@@ -37,18 +37,18 @@ def routes() -> list[Route]:
 
 @cache
 def document() -> dict[str, Any]:
-    """Give the API's own description, OpenAPI."""
+    """Return the API's OpenAPI document."""
     made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return made
 
 
 def api_paths() -> list[str]:
-    """Name every path that speaks JSON, or says its errors in it."""
+    """Return all paths that respond in JSON, or with errors in it."""
     return sorted({route.path for route in routes()} - {"/"})
 
 
 def admin_patterns() -> list[tuple[str, URLPattern]]:
-    """Give every route of the back office by its path, whose variable parts stay as Django writes them."""
+    """Return the routes of the back office by path, with variable parts as Django writes them."""
     resolver = next(each for each in get_resolver().url_patterns if getattr(each, "app_name", None) == "admin")
     return list(_walk(resolver.url_patterns, f"{_ADMIN}/"))
 
@@ -64,7 +64,7 @@ def _walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[tup
 
 def _methods(pattern: URLPattern) -> list[str]:
     view: Any = pattern.callback
-    if hasattr(view, "actions"):  # of a ViewSet: it names its methods when it is put on a route
+    if hasattr(view, "actions"):  # of a ViewSet: its methods are named on the route
         return [method for method in VERBS if method.lower() in view.actions]
     kind = getattr(view, "cls", None) or view.view_class
     return [

@@ -1,4 +1,4 @@
-"""Whole stories over HTTP and the command line, each with the books checked at its end."""
+"""Whole journeys over HTTP and the command line; `reconcile` is silent at the end of each."""
 
 from __future__ import annotations
 

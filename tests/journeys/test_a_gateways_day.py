@@ -1,4 +1,4 @@
-"""A gateway meters a customer over HTTP, who then reads all of it; and the books are right."""
+"""A gateway meters a customer over HTTP, who then reads all of it; `reconcile` is silent."""
 
 from __future__ import annotations
 

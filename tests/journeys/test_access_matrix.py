@@ -1,4 +1,4 @@
-"""Every route for every caller: nobody sees or does what is another's, and what is another's is not even there."""
+"""Every route for every caller: another customer's objects cannot be seen or changed, and are answered as missing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(world: World, caller: str, route: Route, row: Row, *, id: object = None)
     sent = {"data": json.dumps(row.body(world)), "content_type": "application/json"} if row.body else {}
     before = transaction.savepoint()
     answer = world.clients[caller].generic(route.method, path, **sent)
-    transaction.savepoint_rollback(before)  # the next caller finds all as it was
+    transaction.savepoint_rollback(before)  # rolled back before the next caller
     return answer
 
 
@@ -118,7 +118,7 @@ def test_every_other_method_is_a_405_that_names_the_ones_there_are(world):
 
 
 def back_office() -> list[str]:
-    """Name every address of the back office, as if each thing had the id 1."""
+    """Return all addresses of the back office, with 1 as the id of each object."""
     addresses = set()
     for path, _ in admin_patterns():
         path = re.sub(r"\(\?P\{app_label\}(\w+)[^)]*\)", r"\1", path)

@@ -1,4 +1,4 @@
-"""Clients that others have written report usage to the real server."""
+"""Third-party clients report usage to the real server."""
 
 import datetime as dt
 import json

@@ -89,7 +89,7 @@ def send(
 
 
 def ask(world: World, route: Route, body: bytes | None = None, *, path: str = "", **environment: str) -> Any:
-    """Make the call of a route, with its usual body unless another is given, as somebody who may."""
+    """Make the call of a route as a caller who may, with its usual body unless another is passed."""
     sent = body_of(world, route) if body is None else body
     return send(world, route.method, path or path_of(world, route), sent, by=TABLE[route].caller, **environment)
 
@@ -104,7 +104,7 @@ def body_of(world: World, route: Route) -> bytes:
 
 
 def wrong(answer: Any, path: str, status: int | None = None) -> Iterator[str]:
-    """Tell everything about an answer that no answer may be."""
+    """Return all that is wrong with a response."""
     kind = answer.headers.get("Content-Type", "")
     if answer.status_code >= 500:
         yield f"{answer.status_code}"
@@ -129,7 +129,7 @@ def is_error(body: Any) -> bool:
 
 @pytest.fixture
 def found() -> Iterator[list[str]]:
-    """Gather what is wrong; the test fails with all of it."""
+    """Collect what is wrong; the test fails with all of it."""
     problems: list[str] = []
     yield problems
     assert problems == []

@@ -1,4 +1,4 @@
-"""The API's document, taken at its word: some 400 calls made from it, each answered as it says (torture: 10,000)."""
+"""The API conforms to its document: some 400 calls generated from it are answered as it says (torture: 10,000)."""
 
 from __future__ import annotations
 

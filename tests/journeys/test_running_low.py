@@ -1,4 +1,4 @@
-"""A customer agrees to auto-reload over HTTP, a gateway spends their credits, the command buys, all of it is told."""
+"""A customer agrees to auto-reload over HTTP, a gateway spends their credits, the command buys, notices are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo company prints can be done as printed."""
+"""The calls that the demo company prints work as printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same charges one after the other and together, and what either way leaves behind."""
+"""The same charges one after the other and in batches, and the rows that either leaves."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ledger.models import Balance, Entry, OperationKey
 from usage.models import KeySpending, RequestLog
 from usage.services.charges.calls import AskedCharge, charge_one, charge_together
 
-# Ids differ from run to run, as do moments; everything else may not.
+# Ids and times differ from run to run; nothing else may.
 _OUTCOME = ("outcome", "credits", "balance_after", "reserved", "available", "reason", "request_id")
 
 
 def asked(endpoint: str = "search", *, user: User | None = None, key: ApiKey | None = None, **fields: Any) -> Any:
-    """Ask for a charge under a new key, unless one is given."""
+    """Return a charge to ask for, under a new key unless one is passed."""
     named = {"user_id": user.pk if user else None, "key_hash": bytes(key.key_hash) if key else None}
     idempotency_key = fields.pop("idempotency_key", None) or uuid.uuid4().hex
     return AskedCharge(endpoint=endpoint, idempotency_key=idempotency_key, **named | fields).signed()
 
 
 def of(many: Sequence[AskedCharge], *, user: User | None = None, key: ApiKey | None = None) -> list[AskedCharge]:
-    """The same charges, of somebody else."""
+    """Return the same charges for another customer."""
     named = {"user_id": user.pk if user else None, "key_hash": bytes(key.key_hash) if key else None}
     return [one._replace(**named) for one in many]
 
@@ -35,7 +35,7 @@ def one_by_one(many: Sequence[AskedCharge]) -> list[Any]:
 
 
 def in_batches(many: Sequence[AskedCharge]) -> list[Any]:
-    """Charge in as few batches as there can be: a key that stands twice begins the next."""
+    """Charge in as few batches as possible: a repeated key starts the next one."""
     batches: list[list[AskedCharge]] = [[]]
     for one in many:
         if any(one.idempotency_key == other.idempotency_key for other in batches[-1]):
@@ -45,7 +45,7 @@ def in_batches(many: Sequence[AskedCharge]) -> list[Any]:
 
 
 def comparable(rows: Sequence[Any], user: User) -> list[Any]:
-    """Say what was answered, with ids told only by whether they are there and of whom."""
+    """Return a result without ids, except whether they are present and whose they are."""
     return [
         (
             *(getattr(row, name) for name in _OUTCOME),
@@ -59,7 +59,7 @@ def comparable(rows: Sequence[Any], user: User) -> list[Any]:
 
 
 def books_of(user: User) -> dict[str, Any]:
-    """Give all that is kept of a customer's charges, without ids and moments."""
+    """Return all stored rows of a customer's charges, without ids and times."""
     entries = list(Entry.objects.of(user.pk).filter(reason="usage").order_by("seq"))
     logs = list(RequestLog.objects.filter(user=user).order_by("occurred_at", "id"))
     places = {entry.pk: entry.seq for entry in entries}

@@ -1,4 +1,4 @@
-"""Who calls and who pays in tests of metering, and what must hold after them."""
+"""Callers and customers of metering tests, and the check that runs after them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def gateway(db: None) -> Gateway:
 
 @pytest.fixture
 def every_promise_is_kept(db: None) -> Iterator[None]:
-    """Look for a broken promise of the books after the test."""
+    """Check after the test that `reconcile` finds nothing."""
     yield
     assert reconcile(Scope())[1] == []
 

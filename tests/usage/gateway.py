@@ -1,4 +1,4 @@
-"""A gateway for tests: what it sends, it sends with a service key and under a new idempotency key."""
+"""A gateway for tests: it sends with a service key and under new idempotency keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Gateway:
         self.client = APIClient(headers={"X-API-KEY": self.api_key})
 
     def post(self, path: str, body: Any = None, *, key: str | None = "", headers: dict[str, str] | None = None) -> Any:
-        """Send a body, as JSON unless it is text already; no key at all when it is None."""
+        """Send a body, as JSON unless it is text already; without an idempotency key when it is None."""
         sent = dict(headers or {})
         if key is not None:
             sent["Idempotency-Key"] = key or uuid.uuid4().hex
@@ -31,7 +31,7 @@ class Gateway:
 
 
 def refused(answer: Any) -> tuple[int, str]:
-    """Say briefly how a call was refused; what was not refused fails."""
+    """Return a short form of a refusal; fail if the call was not refused."""
     assert answer.status_code >= 400, answer.content
     body = answer.json()
     assert body["detail"].endswith((".", "!", "?"))

@@ -1,4 +1,4 @@
-"""A customer's past with a bit of everything in it, made through services alone."""
+"""A customer's history with some of everything in it, created through services only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prices() -> None:
 
 
 def eventful(email: str) -> User:
-    """Make a customer who was granted, bought, adjusted, held, charged, refunded, refused, imported and limited."""
+    """Create a customer with grants, purchases, adjustments, holds, charges, refunds, refusals, imports and limits."""
     user = customer_with(50, email=email)
     post(user, 10, type="credit", reason="purchase", reference="order 1")
     hold(user, 5)

@@ -1,4 +1,4 @@
-"""A key with a spending limit, for tests: what it does, it does under new idempotency keys unless others are given."""
+"""A key with a spending limit, for tests: it calls under new idempotency keys unless others are passed."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ class LimitedKey:
         return held(None, None, key_hash=self.hash, credits=Decimal(credits), expires_in_seconds=seconds, **asked).hold
 
     def report(self, units: Amount, *, at: dt.datetime | None = None) -> None:
-        """Report a request that was made with this key and is to be paid."""
+        """Report a request of this key, with charging."""
         request = request_at(at or timezone.now(), units=Decimal(units))
         line = Line(hashlib.sha256(uuid.uuid4().bytes).digest(), request, self.id)
         record_lines(user_id=self.user_id, source="test", lines=[line], charge=True)
 
     @property
     def spent(self) -> Decimal:
-        """What is counted as spent in the period that began last."""
+        """Return the spending that is counted in the current period."""
         key = ApiKey.objects.get(pk=self.id)
         return KeySpending.objects.filter(api_key_id=key.original_id or key.pk).latest("began_on").credits
 
     @property
     def left(self) -> Decimal:
-        """How many whole credits may be held by this key at most; found out by trying."""
+        """Return how many whole credits may be held by this key at most, found by trying."""
         low, high = Decimal(0), ApiKey.objects.get(pk=self.id).spending_limit
         while low < high:
             middle = (low + high + 1) // 2
@@ -69,12 +69,12 @@ class LimitedKey:
 
 
 def limited_key(user: User, spending_limit: Amount | None, *, reset_day: int = 1) -> LimitedKey:
-    """Issue a key to a customer that may spend so much; None is no limit."""
+    """Issue a key with this spending limit to a customer; None is no limit."""
     return LimitedKey(ApiKeyFactory(user=user, limits=_limits(spending_limit, reset_day)))
 
 
 def limit(key: LimitedKey, spending_limit: Amount | None, *, reset_day: int = 1) -> None:
-    """Give a key a limit in place of the one it has, as staff do."""
+    """Replace a key's limit, as staff do."""
     change_limits(key_id=key.id, limits=_limits(spending_limit, reset_day))
 
 

@@ -18,14 +18,14 @@ from accounts.models import User
 from ledger.models import Entry, Hold
 from ledger.selectors import balance_of
 
-# Sends one call under an idempotency key: path, body, key; answers status, body and the header Retry-After.
+# Sends one call under an idempotency key: path, body, key; returns status, body and the header Retry-After.
 Send = Callable[[str, dict[str, Any], str], tuple[int, dict[str, Any], str | None]]
 RETRIES_SECONDS = 30
 CHARGED, HELD, TAKEN, GIVEN_BACK = (Decimal(amount) for amount in ("1", "3", "2", "0.25"))
 
 
 class Killer(threading.Thread):
-    """Ends a session of the application's role, but for the test's own, whenever so many more calls are done.
+    """Ends a session of the application's role, except the test's own, after each so many calls.
 
     By calls and not by the clock: on a busy machine a call may take longer than any pause.
     """
@@ -62,7 +62,7 @@ class Killer(threading.Thread):
 
 
 class Storm:
-    """What all clients together have been answered and have done."""
+    """The responses to all clients, and what they have done."""
 
     def __init__(self, customer: User) -> None:
         self.customer = customer
@@ -76,7 +76,7 @@ class Storm:
             return sum(self.done.values())
 
     def client(self, send: Send, calls: int, *, seed: int) -> None:
-        """Make so many calls, each sent again under its key until it has been answered by other than a 503."""
+        """Make this many calls, each sent again under its key until the response is not a 503."""
         chance = random.Random(seed)
         left = calls
         while left > 0:
@@ -111,7 +111,7 @@ class Storm:
             time.sleep(0.005)
 
     def check(self, credits: Decimal) -> None:
-        """Look for anything lost or doubled; the customer had so many credits."""
+        """Check that nothing is lost or doubled; the customer started with this many credits."""
         assert {status for _, status in self.answers} <= {200, 201, 503}
         assert self.without_retry_after == 0
         entries = Counter(Entry.objects.filter(user=self.customer).values_list("reason", flat=True))
@@ -124,7 +124,7 @@ class Storm:
 
 
 def run_storm(storm: Storm, senders: list[Callable[[], Send]], *, calls_each: int, every_calls: int) -> Killer:
-    """Let a client work for each sender at the same time, while sessions are killed; a failed client fails the test."""
+    """Run a client for each sender concurrently, while sessions are killed; a failed client fails the test."""
     failures: list[BaseException] = []
 
     def run(number: int, make: Callable[[], Send]) -> None:

@@ -1,4 +1,4 @@
-"""Charging load on the real server, and what became of each charge."""
+"""Charging load on the real server, and the result of each charge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 5_000  # charges of one caller: a server that does not stop must not k
 
 @dataclass
 class Load:
-    """So many callers, each charging one credit after the other on a connection of its own until it breaks off."""
+    """Callers that each charge one credit after another on a connection of its own until it is closed."""
 
     server: Server
     service_key: str

@@ -29,18 +29,18 @@ class Caller:
         return self.client.post(f"/v2/{path}", body if body is not None else {}, "application/json", headers=sent)
 
     def sums(self) -> tuple[Decimal, Decimal]:
-        """Give what is in the balance, and how much of it is held."""
+        """Return the balance, and the reserved part of it."""
         had = balance_of(user_id=self.user.pk)
         return had.balance, had.reserved
 
 
 def captures(user: User) -> list[Decimal]:
-    """Give what was taken from the customer for requests, oldest first."""
+    """Return the credits debited from the customer for requests, oldest first."""
     reasons = (EntryReason.CAPTURE, EntryReason.USAGE)
     return [-entry.amount for entry in Entry.objects.filter(user=user, reason__in=reasons).order_by("seq")]
 
 
 def logged(user: User) -> list[tuple[str, int, Decimal, Decimal]]:
-    """Give the customer's requests: endpoint, status, units, credits; oldest first."""
+    """Return the customer's requests: endpoint, status, units, credits; oldest first."""
     rows = RequestLog.objects.filter(user=user).order_by("id")
     return [(row.endpoint, row.status, row.units, row.credits) for row in rows]

@@ -1,4 +1,4 @@
-"""A URLconf of views that are paid for, of every kind that `metered` takes."""
+"""A URLconf of metered views, of every kind that `metered` supports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ worked: list[Any] = []  # what each view has worked on, in order
 
 
 def work(request: Any) -> dict[str, Any]:
-    """Do as the call's query says, and note that it was done."""
+    """Do as the call's query says, and record the call."""
     asked = getattr(request, "_request", request).GET
     worked.append(request.metering)
     if "units" in asked:
@@ -140,7 +140,7 @@ def by_path(request: Any, name: str) -> HttpResponse:
 
 @metered("search", expires_in_seconds=30)
 def slow(request: Any) -> HttpResponse:
-    """Work until the hold of the call has run out, unless it is extended."""
+    """Work until the hold of the call has expired, unless it is extended."""
     held = Hold.objects.latest("id")
     if "extend" in request.GET:
         request.metering.extend(60)

@@ -1,4 +1,4 @@
-"""Shorter words for what these tests do over and over: prices, charges, reported requests."""
+"""Short forms of frequent steps of these tests: prices, charges, reported requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 def price(endpoint: str, credits: Decimal | int | str, **asked: Any) -> Price:
-    """Set a price that has long been in force, unless another moment is asked."""
+    """Set a price that has long been in force, unless another time is passed."""
     return set_price(endpoint=endpoint, credits=Decimal(credits), **{"effective_from": LONG_AGO} | asked)
 
 
@@ -47,7 +47,7 @@ def captured(hold: Hold, **asked: Any) -> Captured:
 
 
 def refund(charge_id: int, credits: Decimal | int | str | None = None, **asked: Any) -> Posted:
-    """Give back under a new key, unless one is given."""
+    """Refund under a new key, unless one is passed."""
     amount = None if credits is None else Decimal(credits)
     named = {"reason": "it did not work", "idempotency_key": uuid.uuid4().hex}
     return refund_charge(charge_id=charge_id, credits=amount, **named | asked)
@@ -60,12 +60,12 @@ def request_at(at: dt.datetime, path: str = "search", **fields: Any) -> Reported
 
 
 def report(user: User, requests: list[ReportedRequest], *, charged: bool = False, source: str = "test") -> Recorded:
-    """Record requests as lines that nobody has seen before."""
+    """Record requests as new lines."""
     lines = [Line(hashlib.sha256(uuid.uuid4().bytes).digest(), request) for request in requests]
     return record_lines(user_id=user.pk, source=source, lines=lines, charge=charged)
 
 
 def rolled_up(user: User) -> list[tuple[str, int, int, int, Decimal]]:
-    """Give the customer's sums: endpoint, successful, failed, rejected, credits; of all days, in order."""
+    """Return the customer's sums of all days, in order: endpoint, successful, failed, rejected, credits."""
     sums = DailyUsage.objects.filter(user=user).order_by("day", "endpoint")
     return [(one.endpoint, one.successful, one.failed, one.rejected, one.credits) for one in sums]

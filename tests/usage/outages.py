@@ -1,4 +1,4 @@
-"""A database that is away: its port answers nobody."""
+"""A database that is unavailable: nothing listens on its port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import connection
 
 @contextmanager
 def database_away() -> Iterator[None]:
-    """Lose the connection, and let no other be made while the block runs; for `transaction=True` tests."""
+    """Close the connection, and refuse new ones while the block runs; for `transaction=True` tests."""
     port = connection.settings_dict["PORT"]
     connection.close()
     connection.settings_dict["PORT"] = "1"

@@ -1,4 +1,4 @@
-"""Who may see and do what in the back office, over every page it has."""
+"""Permissions in the back office, over all its pages."""
 
 import datetime as dt
 from decimal import Decimal
@@ -49,7 +49,7 @@ ACTIONS = ("changelist", "add", "change", "delete", "history")
 
 
 def everything_of_alice():
-    """Make Alice, of whom every page has something to show."""
+    """Create Alice, with a row for every page."""
     customer = UserFactory(email="alice@example.com")
     subscribe(customer, plan())
     ApiKeyFactory(user=customer)
@@ -95,7 +95,7 @@ def addresses(*named):
 
 
 def pages_of_our_own(customer):
-    """Give the addresses of the pages that the admin does not have by itself."""
+    """Return the addresses of the pages that are not Django's own."""
     return [
         *(export_of(model) for model in EXPORTED),
         *pages_of_staff_actions(customer),
@@ -224,7 +224,7 @@ def may_view(model):
 
 
 def codes_of(client, model):
-    """Ask for every page of a model in both ways; answers the status of each."""
+    """Request every page of a model by GET and POST, and return the status of each."""
     return {
         (method, action): getattr(client, method)(address).status_code
         for _, action, address in addresses(model)

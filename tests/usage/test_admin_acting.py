@@ -28,7 +28,7 @@ from tests.ledger.reloading import agreed
 
 pytestmark = pytest.mark.django_db
 
-# How to make something of a customer's that the pages of a model can act on; gives its key.
+# How to create an object of a customer's that the pages of a model can act on; returns its key.
 MADE_FOR = {
     "accounts_user": lambda user: user.pk,
     "accounts_apikey": lambda user: ApiKeyFactory(user=user).api_key.pk,
@@ -49,7 +49,7 @@ SHOWING = ("_changelist", "_add", "_history", "_export", "_delete")  # the last 
 
 
 def routes() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Give model, name and arguments of each route of the back office that could act on one object."""
+    """Return model, name and arguments of each route of the back office that could act on one object."""
     for model, pages in admin.site._registry.items():
         label = f"{model._meta.app_label}_{model._meta.model_name}"
         for pattern in pages.get_urls():

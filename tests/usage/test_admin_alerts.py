@@ -1,4 +1,4 @@
-"""The back office's list of alerts: whose they are, what they look at, and nothing to change."""
+"""The back office's list of alerts: read-only, with the customer and condition of each."""
 
 from decimal import Decimal
 

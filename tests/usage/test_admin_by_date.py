@@ -199,7 +199,7 @@ def test_a_filter_and_a_search_narrow_together(client, alice):
 
 
 def test_a_month_of_very_many_rows_is_listed_from_its_latest_hours(client, alice, monkeypatch):
-    """The list ends after so many rows anyway: no more of the month is read and sorted than that."""
+    """The list ends at its cap: no more rows of the month are read and sorted."""
     monkeypatch.setattr(CappedPaginator, "cap", 2)
     monkeypatch.setattr(EntryAdmin, "list_per_page", 1)
     give(alice, 1)

@@ -1,4 +1,4 @@
-"""The front page: the numbers that matter, for whoever may see their lists, each leading there."""
+"""The front page: key figures, shown with the permission to view their lists, each linked to its list."""
 
 import datetime as dt
 from decimal import Decimal
@@ -38,7 +38,7 @@ def tiles(client):
 
 @pytest.fixture
 def company():
-    """A small company with something to count in every number."""
+    """A small company with rows for every figure."""
     price("search", 2)
     alice = customer_with(100, email="alice@example.com")
     customer_with(1, email="bob@example.com")

@@ -1,4 +1,4 @@
-"""Exports of the back office's lists: who may, what is in them, how much at most, and the line on record."""
+"""Exports of the back office's lists: permissions, contents, limits, and the record in the log."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def alice():
-    """Somebody of whom every exported list has a row."""
+    """A customer with a row in every exported list."""
     price("search", "0.000001")
     alice = customer_with("1000.5", email="alice@example.com", full_name="=cmd|' /C calc'!A0")
     SubscriptionFactory(user=alice)

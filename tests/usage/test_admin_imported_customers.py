@@ -1,4 +1,4 @@
-"""The back office's list of names in logs: whom each stands for, and nothing to change."""
+"""The back office's list of names in logs: read-only, with the customer that each stands for."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The back office's long lists: found by every id that support gets, at a fixed number of statements."""
+"""The back office's long lists: searched by every id that support gets, in a fixed number of statements."""
 
 import datetime as dt
 from decimal import Decimal

@@ -81,7 +81,7 @@ def alice(shared_alice, db):
 
 
 def addresses(alice):
-    """Give every address that answers a GET with a page."""
+    """Return all addresses that respond to a GET with a page."""
     today = timezone.now().astimezone(dt.UTC)
     yield reverse("admin:index")
     yield reverse("admin:password_change")

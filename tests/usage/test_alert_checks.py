@@ -1,4 +1,4 @@
-"""Reconciliation of alerts: a threshold that is not what its customer asked for is found."""
+"""Reconciliation of alerts: a threshold that differs from its alert is found."""
 
 from decimal import Decimal
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def alice(transactional_db):
-    """Somebody with an alert of each kind that is watched, one that is not, and a threshold of another."""
+    """A customer with an alert of each watched kind, one that is not watched, and another threshold."""
     alice = customer_with(100)
     now = timezone.now()
     create_alert(user_id=alice.pk, kind=AlertKind.BALANCE_BELOW, threshold=Decimal(50), now=now)

@@ -1,4 +1,4 @@
-"""Each crossing is told once: by many at once, by one who is killed, and whatever the balance does meanwhile."""
+"""Each crossing is announced once: by concurrent runs, by a killed run, and whatever the balance does meanwhile."""
 
 import datetime as dt
 from decimal import Decimal
@@ -38,7 +38,7 @@ def alert_on(user: User, threshold: int, kind: AlertKind = AlertKind.BALANCE_BEL
 
 
 def tell() -> None:
-    """Do what a run of `send_alerts` does about crossings."""
+    """Send the notices of crossings, as a run of `send_alerts` does."""
     now = timezone.now()
     notify_crossings(Round(), now=now)
     arm_returned(Round(), now=now)

@@ -1,4 +1,4 @@
-"""Fingerprints of what was asked: they are kept for ever, so what they are made of may not change."""
+"""Fingerprints of requests: they are stored for ever, so their input may not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who calls with whom, and what becomes of them when a leader fails or dies; no database in it."""
+"""Which calls are batched, and what happens when a leader fails or dies; without a database."""
 
 import signal
 import threading
@@ -14,11 +14,11 @@ SOON = 5
 
 
 class Killed(BaseException):
-    """What ends a thread where nobody catches it."""
+    """An exception that ends a thread without being caught."""
 
 
 class Stage:
-    """A batcher whose calls are written down, and wait at a gate as long as it is shut."""
+    """A batcher whose calls are recorded, and wait at a gate while it is shut."""
 
     def __init__(self, *, together=None, **options):
         self.alone, self.batches = [], []

@@ -1,4 +1,4 @@
-"""Many callers at once for one customer: batches form, and nobody can tell."""
+"""Many concurrent callers for one customer: batches form, without a visible difference."""
 
 import itertools
 import threading
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Killed(BaseException):
-    """What ends a thread where nobody catches it."""
+    """An exception that ends a thread without being caught."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def _prices_and_an_idle_batcher(every_promise_is_kept):
 
 @pytest.fixture
 def batches(monkeypatch):
-    """Write down the sizes of the batches that are made."""
+    """Record the sizes of the batches."""
     sizes = []
 
     def counted(many):
@@ -194,7 +194,7 @@ def test_one_hold_is_captured_by_one_of_many_while_charges_go_on():
 
 
 def dying(where):
-    """Give `together`, whose caller dies the first three times: before the call, after it, or handing out."""
+    """Return a `together` whose caller dies the first three times: before the call, after it, or handing out."""
     deaths = itertools.count()
 
     def together(many):
@@ -235,7 +235,7 @@ def test_when_leaders_die_nobody_else_notices_and_nothing_is_charged_twice(monke
     assert len(killed) == 3
     assert len(made) == 157
     assert len({one.id for one in made}) == 157
-    # What a dead leader had asked for is charged if its call had been made.
+    # The charge of a dead leader exists if its call had been made.
     assert 1000 - charged == 157 + (0 if where == "before the call" else 3)
 
 

@@ -1,4 +1,4 @@
-"""The caller's metadata stay as they are, whatever names they use; what we note stands beside them."""
+"""The caller's metadata stay unchanged, whatever names they use; ours are stored beside them."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""A key's own calls a minute: one count for what it calls itself and for what is charged, held and metered by it."""
+"""A key's own calls a minute: one count for its own calls and for charges, holds and metered requests by it."""
 
 from decimal import Decimal
 
@@ -31,7 +31,7 @@ LIMIT = 2
 
 @pytest.fixture(autouse=True)
 def _a_whole_minute(db):
-    """Begin no test in the last seconds of a minute, in which its count would begin anew."""
+    """Start no test in the last seconds of a minute, at whose end the count is reset."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 60 - extract(epoch FROM clock_timestamp())::numeric %% 60", [])
         left = cursor.fetchone()[0]

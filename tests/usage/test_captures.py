@@ -1,4 +1,4 @@
-"""Holds for requests: what is taken when the work ends, and what the log says of it."""
+"""Holds for requests: what is debited when the work ends, and what is logged."""
 
 from decimal import Decimal
 

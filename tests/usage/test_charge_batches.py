@@ -34,7 +34,7 @@ def _prices(every_promise_is_kept):
 
 
 def assert_alike(many, alone, together, *, keys=(None, None)):
-    """Charge the one customer item by item, the other in batches: answers and books must not differ."""
+    """Charge one customer item by item, the other in batches: results and rows must not differ."""
     users = (None, None) if keys[0] else (alone, together)
     expected = one_by_one(of(many, user=users[0], key=keys[0]))
     answered = in_batches(of(many, user=users[1], key=keys[1]))

@@ -1,4 +1,4 @@
-"""What a charge may be asked with: keys, amounts, texts and their bounds."""
+"""The input of a charge: keys, amounts, texts and their bounds."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a key has spent is counted when its limit is set, outside of any charge; charges meanwhile are counted once."""
+"""A key's spending is counted when its limit is set, outside of any charge; concurrent charges are counted once."""
 
 import datetime as dt
 import threading
@@ -40,7 +40,7 @@ def counted(key):
 
 
 def reads_of_log():
-    """Tell how many rows of the log this transaction has read."""
+    """Return how many rows of the log this transaction has read."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables"
@@ -93,7 +93,7 @@ class TestTheCount:
 
     @pytest.mark.django_db(transaction=True)
     def test_count_includes_spending_since_the_reset_day(self, alice):
-        """The last period's count has gone on into this one, in which nobody has asked for the limit yet."""
+        """The last period's count has continued into this one, in which the limit has not been read yet."""
         key = limited_key(alice, 10, reset_day=timezone.now().day)
         key.charge(4)
         tamper(
@@ -135,7 +135,7 @@ class TestTheCount:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_batched", [False, True], ids=["one by one", "charged together"])
 def test_spending_while_a_limit_is_being_counted_is_counted_once(alice, settings, is_batched):
-    """The count is held up after it has read the log, and charges, captures, refunds and reports go on meanwhile."""
+    """The count is paused after it has read the log, while charges, captures, refunds and reports continue."""
     settings.CHARGE_BATCHING = is_batched
     key, other = limited_key(alice, None), limited_key(alice, None)
     first, opened = key.charge(10), key.hold(20)
@@ -191,7 +191,7 @@ def test_limits_set_while_charges_run_lose_and_double_nothing(alice):
     assert counted(key) == [(made, 0)]
 
 
-# usage_key_spent, which the count reads the log by, held up at a gate after it has read it.
+# usage_key_spent, with which the count reads the log, paused at a gate after it has read it.
 SLOW_COUNT = (
     "ALTER FUNCTION usage_key_spent(bigint, bigint, date) RENAME TO usage_key_spent_at_once",
     """CREATE FUNCTION usage_key_spent(p_user_id bigint, p_original_key_id bigint, p_began_on date) RETURNS numeric

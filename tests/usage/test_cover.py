@@ -1,4 +1,4 @@
-"""Cutting windows: whole days from the sums, added and taken-away stretches of the log at the edges."""
+"""Cutting windows: whole days from the sums, added and subtracted ranges of the log at the edges."""
 
 import datetime as dt
 
@@ -22,7 +22,7 @@ MOMENTS = st.one_of(
 
 
 def weight_at(moment, first_day, day_after, slices):
-    """How often a request at this moment is counted."""
+    """Return how often a request at this time is counted."""
     times = int(first_day <= moment.astimezone(dt.UTC).date() < day_after)
     return times + sum(part.sign for part in slices if part.start <= moment < part.end)
 
@@ -44,7 +44,7 @@ def test_every_instant_of_a_window_counts_once_and_every_other_not_at_all(sides,
         edges |= {part.start, part.end}
     for day in (first_day, day_after):
         edges.add(dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC))
-    # The count changes at edges only, so looking at and just before each of them is looking everywhere.
+    # The count changes at edges only, so checking at and just before each of them checks every time.
     for moment in {edge + shift for edge in edges for shift in (dt.timedelta(0), -MICROSECOND)}:
         assert weight_at(moment, *cut) == (start <= moment < end), moment
 

@@ -1,4 +1,4 @@
-"""The demo company, as somebody finds it who tries it."""
+"""The demo company, as a visitor finds it."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def company(monkeypatch):
-    """The company with fewer requests than it comes with."""
+    """The company with fewer requests than usual."""
     small = [
         demo.DemoCustomer(each.email, each.full_name, min(each.requests, 20), each.credits) for each in demo.CUSTOMERS
     ]

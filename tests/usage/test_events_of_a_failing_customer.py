@@ -1,4 +1,4 @@
-"""POST /v2/events when the database refuses what is one customer's: the others' events are recorded."""
+"""POST /v2/events when the database refuses the events of one customer: the others' events are recorded."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ DAY = dt.timedelta(days=1)
 
 
 def found(endpoint, method="GET", at=None):
-    """The endpoint of the price that applies; None when none does."""
+    """Return the endpoint of the price that applies, or None."""
     row = found_row(endpoint, method, at)
     return row and row[0]
 
@@ -167,7 +167,7 @@ def test_a_more_specific_endpoint_beats_the_method():
 
 
 class TestVersions:
-    """Prices of 1, 2 and 3 credits, in force from three days on."""
+    """Prices of 1, 2 and 3 credits, each in force from a different day."""
 
     @pytest.fixture(autouse=True, params=["search", "/v1/{name}", "*.png", "*"])
     def _versions(self, request):

@@ -26,13 +26,13 @@ def now():
 
 
 def old(user: User, days: float = 400) -> User:
-    """Let an account have been made so many days ago."""
+    """Create an account that is this many days old."""
     User.objects.filter(pk=user.pk).update(created_at=timezone.now() - days * DAY)
     return user
 
 
 def used(user: User, credits: int, *, days_ago: int) -> None:
-    """Let a customer have used credits at the noon of another day, or right now."""
+    """Record a customer's usage of credits at noon of another day, or now."""
     price("search", 1)
     now = timezone.now()
     at = now if days_ago == 0 else now.replace(hour=12, minute=0) - days_ago * DAY

@@ -1,4 +1,4 @@
-"""The table of log formats: what the command offers and what the documents say follow from it."""
+"""The table of log formats: the command's choices and the documents follow from it."""
 
 from pathlib import Path
 

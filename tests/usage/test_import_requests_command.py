@@ -33,7 +33,7 @@ def line_of(user, **fields):
 
 @pytest.fixture
 def log(tmp_path):
-    """Write lines to a file, and give its path."""
+    """Return a function that writes lines to a file and returns its path."""
 
     def write(*lines, name="access.log"):
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Whom the lines of a log stand for."""
+"""The customers that the lines of a log stand for."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""When the count of a key's spending starts anew, and what becomes of it when it does."""
+"""The reset of a key's spending: when it occurs, and what it changes."""
 
 import calendar
 import datetime as dt
@@ -50,7 +50,7 @@ def began(reset_day, at):
         (29, "2028-03-28T12:00Z", "2028-02-29"),
         (29, "2100-02-28T12:00Z", "2100-02-28"),  # 2100 is no leap year, 2000 was one
         (29, "2000-02-28T12:00Z", "2000-01-29"),
-        # The day is one of UTC, wherever the clock stands that tells it
+        # The day is one of UTC, whatever the zone of the time
         (1, "2026-12-01T00:30+01:00", "2026-11-01"),
         (1, "2026-11-30T23:30-01:00", "2026-12-01"),
     ],
@@ -64,7 +64,7 @@ def test_the_count_begins_on_the_reset_day_or_the_last_of_a_shorter_month(time_z
 
 
 def began_by_the_calendar(reset_day, at):
-    """Walk back from the day itself to the first that is a reset day."""
+    """Return the latest reset day, found by walking back from the day itself."""
     day = at.astimezone(dt.UTC).date()
     while day.day != min(reset_day, calendar.monthrange(day.year, day.month)[1]):
         day -= DAY
@@ -92,7 +92,7 @@ def alice(transactional_db):
 
 
 def days_pass(days):
-    """Let all that was charged and counted have been so many days before."""
+    """Move all charges and counts this many days into the past."""
     tamper("SELECT usage_ensure_partition(now() - interval '1 day' * %s)", days)
     for table, time in (
         ("ledger_entry", "created_at"),

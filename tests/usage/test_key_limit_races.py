@@ -1,4 +1,4 @@
-"""Many requests by one key at the same moment: what is let through never exceeds the key's limit."""
+"""Concurrent requests by one key: those that are admitted never exceed the key's limit."""
 
 import datetime as dt
 import itertools
@@ -133,7 +133,7 @@ def test_a_charge_that_began_before_there_was_a_limit_is_counted(alice):
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         with transaction.atomic():
-            charge(alice)  # holds the balance
+            charge(alice)  # locks the balance
             waiting = pool.submit(charge_late)
             time.sleep(LONG_ENOUGH_SECONDS)  # it has read the key by now, and waits
             limit(key, 10)

@@ -1,4 +1,4 @@
-"""Spending limits of keys: what is spent by a key, by whatever way, and what is refused for it."""
+"""Spending limits of keys: what counts as spent by a key, and what is refused."""
 
 import datetime as dt
 from decimal import Decimal
@@ -31,7 +31,7 @@ def alice():
 
 @pytest.fixture
 def key(alice) -> LimitedKey:
-    """A key by which ten credits may be spent, whatever day it is."""
+    """A key with a limit of ten credits, whatever day it is."""
     return limited_key(alice, 10)
 
 

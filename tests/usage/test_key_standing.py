@@ -1,4 +1,4 @@
-"""Where a key with a spending limit stands: told by refusals, verdicts, the customer's list and the staff's page."""
+"""The state of a key's spending limit, in refusals, verdicts, the customer's list and the staff's page."""
 
 import csv
 import datetime as dt

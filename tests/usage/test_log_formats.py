@@ -1,4 +1,4 @@
-"""One line of a gateway's log becomes one request, or a reason why not; all lines are made up."""
+"""One line of a gateway's log is parsed into one request or rejected with a reason; all lines are made up."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""Logs as real systems write them, through `import_requests`: each counted right, or refused with what is wrong."""
+"""Logs as real systems write them, through `import_requests`: each is counted right, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def line(host="203.0.113.7", path="/v1/items", second=0):
 
 @pytest.fixture
 def log(tmp_path):
-    """Write a file, and give its path."""
+    """Return a function that writes a file and returns its path."""
 
     def write(content, name="access.log"):
         path = tmp_path / name

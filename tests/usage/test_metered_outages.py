@@ -1,4 +1,4 @@
-"""Metered requests while the database is away, by either policy, and what becomes of them afterwards."""
+"""Metered requests while the database is unavailable, by either policy, and their settlement afterwards."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def replayed(folder: Path) -> Replay:
 
 
 class Service:
-    """One metered view, and how often it worked; `lose` takes the database away while it works."""
+    """One metered view, and how often it worked; `lose` makes the database unavailable while it works."""
 
     def __init__(self, *, lose=None, status=200, use=None, streams=False, **terms):
         self.worked = 0
@@ -70,7 +70,7 @@ class Service:
         return self.view(RequestFactory().post("/v2/x", {"a": 1}, "application/json", headers=headers))
 
     def ask_and_lose(self, key: str, repeat_key: str | None = None):
-        """Ask with the database there before the work and away after it; it is back when this returns."""
+        """Call with the database available before the work and unavailable after it; it is back on return."""
         self.lose = database_away()
         try:
             answer = self.ask(key, repeat_key)

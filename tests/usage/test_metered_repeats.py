@@ -1,4 +1,4 @@
-"""A repeated request, known by its idempotency key: worked on again, and paid once."""
+"""A repeated request, identified by its idempotency key: worked on again, and paid once."""
 
 from __future__ import annotations
 

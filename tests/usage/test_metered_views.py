@@ -1,4 +1,4 @@
-"""`@metered`: what reaches a view, and what its requests cost."""
+"""`@metered`: which requests reach a view, and what they cost."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Answer:
 
 
 class Work:
-    """What both applications do: note the body they were given, use what the query says, answer as it says."""
+    """The work of both applications: record the body, use and respond as the query says."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Bodies of metering calls: how they are read, what their serializers say, and what the document says, is one thing."""
+"""Bodies of metering calls: their parser, their serializers and the OpenAPI document agree."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_document_says_the_bounds_that_are_kept(name, field):
 
 
 def body_with(name: str, field: str, value: Any) -> dict[str, Any]:
-    """Make a body that is right but for this field, with one name of the customer's at most."""
+    """Return a body that is valid except for this field, with at most one name of the customer."""
     needed = dict(NEEDED.get(name, {}))
     if field == "api_key" and value is not None:
         needed.pop("user_id", None)

@@ -1,4 +1,4 @@
-"""Holds, refunds and events at the same moment: each test fails when the lock that it is about is taken away."""
+"""Concurrent holds, refunds and events: each test fails when the lock that it is about is removed."""
 
 import datetime as dt
 import itertools
@@ -42,12 +42,12 @@ def alice(transactional_db):
 
 
 def kinds(outcomes):
-    """How many of each kind of refusal there were; what went well is under its status or `done`."""
+    """Return the number of each kind of refusal; successes are under their status or `done`."""
     return Counter(type(outcome).__name__ if isinstance(outcome, Exception) else "done" for outcome in outcomes)
 
 
 def taking_turns(*ways):
-    """Give a call that does each of these in turn."""
+    """Return a function that makes each of these calls in turn."""
     turns = itertools.cycle(ways)
     return lambda: next(turns)()
 

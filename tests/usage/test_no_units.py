@@ -1,4 +1,4 @@
-"""0 units cost the minimum of the price, by whatever way they come in."""
+"""0 units cost the minimum of the price, however they are reported."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""A customer of whom the database refuses something keeps no other waiting, whichever command goes over them all."""
+"""A database error for one customer does not stop the others, in every command over all customers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owne
 
 @dataclass
 class Case:
-    """One command over customers: how to make one due, where it breaks, and how to see who was served."""
+    """One command over customers: how to make one due, where it fails, and how to read who was served."""
 
     command: Callable[[Path], tuple[object, ...]]
     table: str

@@ -1,4 +1,4 @@
-"""What a status means is said once in Python and once in SQL, and both say the same."""
+"""The outcome of a status is defined in Python and in SQL, and both agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary's one row is read by the names of its columns, which stand in it once each."""
+"""The summary's one row is read by the names of its columns, each of which occurs once."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def partitions():
 
 @pytest.fixture
 def no_partitions(transactional_db):
-    """Take all partitions away, as on the first request of a month."""
+    """Drop all partitions, as on the first request of a month."""
     with owner_connection(autocommit=True) as owner:
         for name in partitions():
             owner.execute(f"DROP TABLE {name}")

@@ -1,4 +1,4 @@
-"""What is printed from rows is, letter by letter, what the serializers of the lists would make of their models."""
+"""Lists printed from rows equal, byte for byte, the output of their serializers for the models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 
 
 def busy_customer() -> int:
-    """Make a customer with a little of everything, odd texts and amounts included."""
+    """Create a customer with some of everything, including unusual texts and amounts."""
     price("*", "0.25")
     customer = UserFactory()
     tomorrow = timezone.now() + dt.timedelta(days=1)
@@ -78,7 +78,7 @@ def busy(shared_busy: int, db: None) -> User:
 
 
 def results_of(customer: User, path: str, **query: Any) -> str:
-    """Give the printed results of a list."""
+    """Return the printed results of a list."""
     content = client_of(customer).get(f"/auth/account/{path}", query).content.decode()
     return content[content.index('"results":') + len('"results":') : content.rindex(',"next_cursor":')]
 

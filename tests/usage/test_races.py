@@ -1,4 +1,4 @@
-"""Charges and imports at the same moment; what the ledger alone does is in tests/ledger/test_races.py."""
+"""Concurrent charges and imports; the ledger's own races are in tests/ledger/test_races.py."""
 
 import datetime as dt
 import itertools

@@ -1,6 +1,6 @@
-"""Whatever is tampered with past all guards is found; see tests/ledger/test_seal.py for single fields of entries.
+"""Tampering past all triggers is found; see tests/ledger/test_seal.py for single fields of entries.
 
-All of it happens as the owner, in one transaction, with one past for all tests.
+All tests run as the owner, in one transaction, with one shared history.
 """
 
 import datetime as dt

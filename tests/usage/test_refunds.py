@@ -1,4 +1,4 @@
-"""What was charged is given back: to the customer, and in the statistics of its own day."""
+"""Refunds of charges: to the customer, and in the statistics of the charge's own day."""
 
 import datetime as dt
 from decimal import Decimal

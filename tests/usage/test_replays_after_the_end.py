@@ -1,4 +1,4 @@
-"""What was done stays done: its replay comes before a refusal of a key that has ended or an inactive customer."""
+"""A replay of an earlier operation takes precedence over the refusal of an ended key or inactive customer."""
 
 import datetime as dt
 import itertools

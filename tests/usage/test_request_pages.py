@@ -1,4 +1,4 @@
-"""Pages of the request log, against a list that is simply filtered and cut."""
+"""Pages of the request log, compared with a list that is filtered and sliced in Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One resource costs the same however a client spells it, by whichever way its requests are reported."""
+"""One resource costs the same however a client spells it, and however its requests are reported."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def by_csv(alice, spelt, tmp_path):
 
 
 def decoded(spelt):
-    """The path as a server gives it to an application: decoded once, and no more."""
+    """Return the path as a server passes it to an application: decoded once."""
     return spelt.replace("%64", "d").replace("%2e", ".").replace("%2E", ".")
 
 
@@ -141,7 +141,7 @@ WAYS = [by_charge, by_hold_and_capture, by_event, by_type_of_event, by_log, by_j
 
 
 def stored_texts():
-    """All that the database has stored of requests, entries and holds, as one text."""
+    """Return all stored requests, entries and holds, as one text."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT string_agg(t, E'\n') FROM (SELECT l::text AS t FROM usage_requestlog l"

@@ -1,4 +1,4 @@
-"""Months of the log that are made ahead and dropped in time, and what is still true afterwards."""
+"""Months of the log are created ahead and dropped in time, and checks and statistics hold afterwards."""
 
 import datetime as dt
 from decimal import Decimal
@@ -30,7 +30,7 @@ LATELY = "UPDATE usage_requestlog SET recorded_at = '2030-07-01Z' WHERE occurred
 
 @pytest.fixture
 def no_months(transactional_db):
-    """Begin without any partition; what a test makes is taken away again."""
+    """Start without any partition; those of a test are dropped after it."""
     _drop_all()
     yield
     _drop_all()

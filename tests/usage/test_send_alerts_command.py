@@ -1,4 +1,4 @@
-"""Alerts are told once a crossing, whoever looks, however often, and whenever the run is broken off."""
+"""`send_alerts`: each crossing is announced once, however often it runs."""
 
 import datetime as dt
 from decimal import Decimal
@@ -38,7 +38,7 @@ def default(user: User, kind: AlertKind) -> Alert:
 
 
 def send(**more: object) -> dict:
-    """Run it; answers what it counted, but for who is newly watched."""
+    """Run the command, and return its counts, except the newly watched customers."""
     ran = run("send_alerts", "--json", *(f"--{name.replace('_', '-')}" for name in more))
     assert ran.code == 0, ran.err
     return {name: ran.json[name] for name in NOTHING}
@@ -50,7 +50,7 @@ def told(user: User | None = None) -> list[str]:
 
 
 def spend_a_week_of(user: User, credits: int) -> None:
-    """Let an account of long ago have used so many credits in the last seven full days and today."""
+    """Record this usage, over the last seven full days and today, for an old account."""
     User.objects.filter(pk=user.pk).update(created_at=timezone.now() - dt.timedelta(days=400))
     price("search", 1)
     report(user, [request_at(timezone.now(), units=Decimal(credits))], charged=True)

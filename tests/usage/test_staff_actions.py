@@ -1,4 +1,4 @@
-"""Staff actions, those of tomorrow too: each has a permission that can be given, and a page of its own."""
+"""Staff actions, future ones too: each has a permission that can be granted, and a page of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that is told to stop under charging load drops nothing that it has acknowledged."""
+"""A server that is stopped under charging load loses no charge that it has acknowledged."""
 
 import signal
 import time
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def stopped_under_load(stop, **environment):
-    """Stop a server while many charge, charge again on another what was not answered; answer the load."""
+    """Stop a server under charging load, repeat unanswered charges on another, and return the load."""
     price("search", 1)
     load = None
     with Server(2, LOG_LEVEL="ERROR", **environment) as server:

@@ -22,7 +22,7 @@ def at(text: str) -> dt.datetime:
 
 @pytest.fixture
 def alice() -> User:
-    """Somebody with requests on both sides of each boundary that a period has."""
+    """A customer with requests on both sides of each boundary of a period."""
     long_ago = at("2020-01-01T00:00:00")
     set_price(endpoint="translate", credits=Decimal("2.5"), effective_from=long_ago)
     set_price(endpoint="*.png", credits=Decimal(0), effective_from=long_ago)

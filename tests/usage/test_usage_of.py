@@ -1,4 +1,4 @@
-"""Statistics of any window, against counting the requests one by one."""
+"""Statistics of any window, compared with counting the requests one by one."""
 
 import datetime as dt
 import random
@@ -38,7 +38,7 @@ def endpoint_of(request):
 
 
 def counted(requests, start, end):
-    """What a window holds, one by one: successful, failed, credits, requests by endpoint."""
+    """Count a window's requests one by one: successful, failed, credits, requests by endpoint."""
     inside = [one for one in requests if start <= one.occurred_at < end and one.status not in REJECTED]
     successful = [one for one in inside if one.status < 400]
     return (

@@ -177,7 +177,7 @@ class TestAKeyWithALimit:
         return ApiKeyFactory(user=alice, limits=KeyLimits(spending_limit=Decimal(10)))
 
     def asked(self, gateway, key, units, endpoint="search"):
-        """Ask, then charge: both must come to the same."""
+        """Ask for a verdict, then charge: both must agree."""
         verdict = verify(gateway, key, endpoint=endpoint, units=units)
         charged = gateway.post("/v2/charges", {"api_key": key.raw, "endpoint": endpoint, "units": units})
         assert verdict["valid"] == (charged.status_code == 201)
