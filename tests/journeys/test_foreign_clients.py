@@ -44,7 +44,7 @@ class TestOpenMetersOwnClient:
         named = {"id": id, "source": "my-service", "specversion": "1.0", "type": "prompt", "subject": str(user.pk)}
         return Event(**named | {"time": timezone.now(), "data": {"units": "1.5", "model": "large"}} | fields)
 
-    def test_ingests_one_event_and_batches_each_once(self, server, service_key, alice):
+    def test_client_ingests_one_event_and_batches_each_once(self, server, service_key, alice):
         key = ApiKeyFactory(user=alice).raw
 
         with Client(endpoint=server.url, token=service_key) as client:
@@ -59,7 +59,7 @@ class TestOpenMetersOwnClient:
         assert balance_of(user_id=alice.pk).balance == 94
         assert reconcile(Scope())[1] == []
 
-    def test_hears_of_events_that_were_rejected(self, server, service_key, alice):
+    def test_client_receives_the_rejected_events(self, server, service_key, alice):
         long_ago = timezone.now() - dt.timedelta(days=40)
 
         with Client(endpoint=server.url, token=service_key) as client, pytest.raises(HttpResponseError) as refused:

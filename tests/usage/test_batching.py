@@ -282,7 +282,7 @@ class TestACallerThatHasWaitedTooLong:
         assert answers(callers) == ["True", "a!", "b."]
         assert stage.is_tidy()
 
-    def test_behind_a_leader_that_died_without_a_word_calls_alone(self):
+    def test_caller_behind_a_dead_leader_calls_alone(self):
         stage = Stage(patience_seconds=0.1)
         stage.batcher._leave = lambda name, me: None  # killed where no code of its own runs any more
         assert stage.batcher.call("n", "first", "first") == "first."

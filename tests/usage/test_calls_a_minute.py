@@ -53,7 +53,7 @@ def taken(key):
 
 
 class TestCharges:
-    def test_beyond_it_are_429_and_cost_nothing_anywhere(self, gateway, alice, key):
+    def test_charges_beyond_the_limit_are_429_and_cost_nothing_anywhere(self, gateway, alice, key):
         body = {"api_key": key.raw, "endpoint": "search"}
         for _ in range(LIMIT):
             assert gateway.post("/v2/charges", body).status_code == 201
@@ -129,7 +129,7 @@ class TestCharges:
 
         assert taken(key) == 1
 
-    def test_together_pass_and_are_refused_in_their_order(self, key):
+    def test_batched_charges_pass_and_are_refused_in_their_order(self, key):
         named = {"key": ApiKey.objects.get(pk=key.api_key.pk)}
         first = asked(idempotency_key="first", **named)
         (done,) = charge_together([first])
@@ -145,7 +145,7 @@ class TestCharges:
 
 
 class TestHolds:
-    def test_beyond_it_are_429_and_hold_nothing(self, gateway, alice, key):
+    def test_holds_beyond_the_limit_are_429_and_hold_nothing(self, gateway, alice, key):
         body = {"api_key": key.raw, "credits": 1}
         for name in ("a", "b"):
             assert gateway.post("/v2/holds", body, key=name).status_code == 201
@@ -157,7 +157,7 @@ class TestHolds:
         assert gateway.post("/v2/holds", body, key="a").headers["Idempotent-Replayed"] == "true"
         assert balance_of(user_id=alice.pk).reserved == LIMIT
 
-    def test_take_one_call_and_their_captures_none(self, key):
+    def test_holds_take_one_call_and_their_captures_none(self, key):
         opened = held(None, key_hash=hash_of(key.raw), units=Decimal(3)).hold
         captured(opened, credits=Decimal(1), final=False)
         captured(opened, credits=Decimal(1))
@@ -176,7 +176,7 @@ class TestHolds:
 
 
 class TestVerdicts:
-    def test_say_so_and_take_no_call(self, gateway, key):
+    def test_verdicts_name_the_limit_and_take_no_call(self, gateway, key):
         body = {"api_key": key.raw, "endpoint": "search"}
         verdicts = [gateway.post("/v2/keys/verify", body, key=None).json()["code"] for _ in range(LIMIT + 1)]
         for _ in range(LIMIT):
@@ -198,7 +198,7 @@ class TestMeteredViews:
         return caller
 
     @pytest.mark.parametrize("kind", metered_views.KINDS)
-    def test_beyond_it_are_429_before_any_work(self, caller, kind):
+    def test_requests_beyond_the_limit_are_429_before_any_work(self, caller, kind):
         statuses = [caller.post(kind).status_code for _ in range(LIMIT + 1)]
 
         assert (statuses, len(worked)) == ([200] * LIMIT + [429], LIMIT)

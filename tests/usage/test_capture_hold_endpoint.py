@@ -121,7 +121,7 @@ class TestARepetition:
         assert sums(alice) == before
         assert RequestLog.objects.count() == 1
 
-    def test_may_name_the_customer_in_any_way(self, gateway, alice, path):
+    def test_repetition_may_name_the_customer_in_any_way(self, gateway, alice, path):
         made = gateway.post(path, key="k").json()
 
         for named in ({"user_id": alice.pk}, {"api_key": ApiKeyFactory(user=alice).raw}):
@@ -135,7 +135,7 @@ class TestARepetition:
         ],
         ids=str,
     )  # fmt: skip
-    def test_with_another_payload_is_refused(self, gateway, path, change):
+    def test_repetition_with_another_payload_is_refused(self, gateway, path, change):
         gateway.post(path, {"credits": 1}, key="k")
 
         assert refused(gateway.post(path, {"credits": 1} | change, key="k")) == (422, "idempotency_key_reused")

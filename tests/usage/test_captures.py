@@ -39,14 +39,14 @@ def sums(user):
 
 
 class TestOpening:
-    def test_sets_aside_what_the_units_of_the_endpoint_cost(self, alice):
+    def test_opening_sets_aside_the_cost_of_the_units(self, alice):
         assert held(alice, units=Decimal(3)).hold.credits == 6
         assert sums(alice) == (100, 6, 94)
 
-    def test_sets_aside_the_credits_that_are_named_and_needs_no_price_then(self, alice):
+    def test_opening_with_credits_sets_them_aside_and_needs_no_price(self, alice):
         assert held(alice, None, credits=Decimal("7.5")).hold.credits == Decimal("7.5")
 
-    def test_finds_the_customer_by_a_key(self, alice):
+    def test_opening_finds_the_customer_by_a_key(self, alice):
         key = ApiKeyFactory(user=alice).api_key
 
         assert held(None, key_hash=bytes(key.key_hash)).hold.user_id == alice.pk
@@ -76,7 +76,7 @@ class TestOpening:
         with pytest.raises(UnknownCustomer):
             held(None, user_id=987_654_321)
 
-    def test_beyond_what_is_available_is_refused_with_the_price(self, alice):
+    def test_opening_beyond_the_available_credits_is_refused_with_the_price(self, alice):
         with pytest.raises(InsufficientCredits) as refused:
             held(alice, units=Decimal(51))
 
@@ -84,7 +84,7 @@ class TestOpening:
 
 
 class TestCapturing:
-    def test_takes_all_and_logs_the_request_as_it_was_announced(self, alice):
+    def test_capturing_takes_all_and_logs_the_request_as_announced(self, alice):
         hold = held(alice, units=Decimal(3), method="POST", reference="job 7").hold
 
         done = captured(hold, latency_ms=12, metadata={"pages": 2})
@@ -116,7 +116,7 @@ class TestCapturing:
         assert sums(alice) == (90, 0, 90)
         assert [log.credits for log in RequestLog.objects.order_by("id")] == [4, 6]
 
-    def test_beyond_what_is_left_is_refused_and_changes_nothing(self, alice):
+    def test_capturing_more_than_is_left_is_refused_and_changes_nothing(self, alice):
         hold = held(alice, credits=Decimal(10)).hold
         captured(hold, credits=Decimal(4), final=False)
 
@@ -126,14 +126,14 @@ class TestCapturing:
         assert sums(alice) == (96, 6, 90)
 
     @pytest.mark.parametrize("status", [401, 402, 429])
-    def test_for_a_rejected_request_takes_nothing_even_if_credits_are_named(self, alice, status):
+    def test_capturing_for_a_rejected_request_takes_nothing_even_with_credits(self, alice, status):
         done = captured(held(alice).hold, status=status, credits=Decimal(1))
 
         assert (done.entry_id, done.hold.status) == (None, "released")
         assert rolled_up(alice) == [("search", 0, 0, 1, 0)]
         assert sums(alice) == (100, 0, 100)
 
-    def test_for_a_failure_takes_nothing_unless_credits_are_named_or_the_price_says_so(self, alice):
+    def test_capturing_for_a_failure_takes_nothing_without_credits_or_a_price_for_failures(self, alice):
         price("strict", 2, charge_failures=True)
 
         assert captured(held(alice).hold, status=500).entry_id is None
@@ -146,7 +146,7 @@ class TestCapturing:
 
         assert rolled_up(alice) == [("*", 1, 0, 0, 1)]
 
-    def test_may_name_another_endpoint_than_the_hold(self, alice):
+    def test_capturing_may_name_another_endpoint_than_the_hold(self, alice):
         captured(held(alice, None, credits=Decimal(5)).hold, endpoint="search", units=Decimal(2))
 
         assert (RequestLog.objects.get().endpoint, RequestLog.objects.get().units) == ("search", 2)
@@ -179,7 +179,7 @@ class TestCapturing:
         assert captured(hold, status=429, idempotency_key="k").is_replay
         assert RequestLog.objects.count() == 1
 
-    def test_with_another_payload_under_its_key_is_refused(self, alice):
+    def test_capturing_with_another_payload_under_its_key_is_refused(self, alice):
         hold = held(alice, credits=Decimal(10)).hold
         captured(hold, credits=Decimal(4), final=False, idempotency_key="k")
 
@@ -190,7 +190,7 @@ class TestCapturing:
 
 
 class TestASettledHold:
-    def test_refuses_by_what_became_of_it(self, alice):
+    def test_a_settled_hold_is_refused_by_its_state(self, alice):
         taken, given_back, gone = held(alice).hold, held(alice).hold, held(alice, expires_in_seconds=0).hold
         captured(taken)
         release_hold(hold_id=given_back.pk, idempotency_key="released")
@@ -218,7 +218,7 @@ class TestASettledHold:
 
 
 class TestExtending:
-    def test_lets_a_hold_live_from_now_and_never_shorter(self, alice):
+    def test_extending_counts_from_now_and_never_shortens(self, alice):
         hold = held(alice, expires_in_seconds=60).hold
 
         longer = extend_hold(hold_id=hold.pk, expires_in_seconds=600, idempotency_key="1").hold
@@ -228,7 +228,7 @@ class TestExtending:
         assert same.expires_at == longer.expires_at
 
     @pytest.mark.django_db(transaction=True)
-    def test_keeps_credits_held_past_the_first_expiry(self, alice):
+    def test_extending_keeps_credits_held_past_the_first_expiry(self, alice):
         hold = held(alice, expires_in_seconds=60).hold
         extend_hold(hold_id=hold.pk, expires_in_seconds=600, idempotency_key="1")
 
@@ -237,7 +237,7 @@ class TestExtending:
         assert sums(alice) == (100, 2, 98)
         assert captured(hold).hold.status == "captured"
 
-    def test_again_under_its_key_extends_nothing(self, alice):
+    def test_extending_again_under_its_key_extends_nothing(self, alice):
         hold = held(alice).hold
         first = extend_hold(hold_id=hold.pk, expires_in_seconds=6_000, idempotency_key="k")
 

@@ -143,7 +143,7 @@ class TestUsedKeys:
 
         assert charge_one(asked(user=customer_with(10), idempotency_key="k")).outcome == "charged"
 
-    def test_another_operation_under_the_key_is_none_of_a_charges_business(self):
+    def test_another_operation_under_the_key_does_not_affect_a_charge(self):
         alone, together = twins(10)
         for user in (alone, together):
             hold(user, 1, idempotency_key="k")
@@ -181,7 +181,7 @@ class TestTheBalance:
         assert outcomes(answered) == [("charged", None), ("insufficient", "spent"), ("charged", None)]
         assert rolled_up(together) == rolled_up(alone)
 
-    def test_a_charge_of_a_batch_can_be_given_back(self):
+    def test_a_charge_of_a_batch_can_be_refunded(self):
         user = customer_with(10)
         first, second = charge_together([asked(user=user), asked(user=user)])
 

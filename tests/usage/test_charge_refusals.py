@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestTheCustomersKey:
-    def test_names_customer_and_key(self, alice):
+    def test_key_names_customer_and_key(self, alice):
         issued = ApiKeyFactory(user=alice)
 
         made = charge(None, key_hash=hash_of(issued.raw), credits=Decimal(1))
@@ -107,7 +107,7 @@ class TestWithoutEnoughCredits:
         assert (refused.value.reason, refused.value.available, refused.value.reserved) == ("held", 40, 60)
         assert refused.value.next_hold_expires_at == opened.expires_at
 
-    def test_expired_holds_are_no_reason(self, alice):
+    def test_expired_holds_are_not_named_as_the_reason(self, alice):
         hold(alice, 60, seconds=0)
 
         assert charge(alice, credits=Decimal(100)).available == 0

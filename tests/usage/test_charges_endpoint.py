@@ -150,7 +150,7 @@ class TestARepetition:
         ],
         ids=str,
     )
-    def test_may_be_written_otherwise(self, gateway, body, first, again):
+    def test_repetition_may_be_written_otherwise(self, gateway, body, first, again):
         made = gateway.post(PATH, body | first, key="k")
 
         repeated = gateway.post(PATH, body | again, key="k")
@@ -158,7 +158,7 @@ class TestARepetition:
         assert (repeated.status_code, repeated.json()) == (201, made.json())
         assert repeated.headers["Idempotent-Replayed"] == "true"
 
-    def test_may_name_the_customer_otherwise(self, gateway, alice, body):
+    def test_repetition_may_name_the_customer_otherwise(self, gateway, alice, body):
         made = gateway.post(PATH, body, key="k")
 
         repeated = gateway.post(PATH, {"api_key": ApiKeyFactory(user=alice).raw, "endpoint": "search"}, key="k")
@@ -173,7 +173,7 @@ class TestARepetition:
         ],
         ids=str,
     )  # fmt: skip
-    def test_with_another_payload_is_refused(self, gateway, alice, body, change):
+    def test_repetition_with_another_payload_is_refused(self, gateway, alice, body, change):
         gateway.post(PATH, body, key="k")
 
         assert refused(gateway.post(PATH, body | change, key="k")) == (422, "idempotency_key_reused")
@@ -207,7 +207,7 @@ def test_an_endpoint_without_a_price_is_refused_and_not_logged(gateway, alice):
 
 
 class TestWithoutEnoughCredits:
-    def test_the_refusal_says_why_and_is_logged_as_rejected(self, gateway, alice, body, settings):
+    def test_the_refusal_names_the_reason_and_is_logged_as_rejected(self, gateway, alice, body, settings):
         settings.TOP_UP_URL = "https://shop.example/credits"
 
         answer = gateway.post(PATH, {**body, "credits": "100.5"})
@@ -276,7 +276,7 @@ class TestACustomer:
         assert refused(gateway.post(PATH, {**body, "user_id": UserFactory().pk})) == (402, "insufficient_credits")
 
     @pytest.mark.parametrize("raw", ["", " ", "nonsense", "tb_live_" + "0" * 51, "é" * 20, "x" * 10_000])
-    def test_whose_key_is_none_is_refused_like_one_whose_key_nobody_has(self, gateway, body, raw):
+    def test_customer_with_a_malformed_key_is_refused_like_one_with_an_unknown_key(self, gateway, body, raw):
         gone = ApiKeyFactory()
         gone.api_key.delete()
 

@@ -159,13 +159,13 @@ class TestAFreeCharge:
         assert Entry.objects.of(alice.pk).count() == 1
         assert rolled_up(alice) == [("search", 1, 0, 0, 0)]
 
-    def test_needs_no_balance(self):
+    def test_free_charge_needs_no_balance(self):
         made = charge(UserFactory())
 
         assert (made.balance_after, made.available) == (0, 0)
         assert not Balance.objects.exists()
 
-    def test_shows_what_is_held_but_not_what_has_expired(self, alice):
+    def test_free_charge_shows_open_holds_but_not_expired_ones(self, alice):
         hold(alice, 30)
         hold(alice, 20, seconds=0)
 

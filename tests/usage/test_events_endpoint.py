@@ -256,7 +256,7 @@ class TestCloudEvents:
     def cloud(self, user, **fields):
         return event(user) | {"specversion": "1.0", "datacontenttype": "application/json", "extension": "x"} | fields
 
-    def test_come_one_by_one_or_in_batches(self, gateway, alice):
+    def test_cloud_events_are_accepted_singly_or_in_batches(self, gateway, alice):
         one = gateway.client.post(PATH, json.dumps(self.cloud(alice)), content_type="application/cloudevents+json")
         two = gateway.client.post(
             PATH,
@@ -267,7 +267,7 @@ class TestCloudEvents:
         assert results(one) == [("accepted", None)]
         assert results(two) == [("accepted", None), ("duplicate", None)]
 
-    def test_have_a_version_and_a_type(self, gateway, alice):
+    def test_cloud_events_need_a_version_and_a_type(self, gateway, alice):
         for missing in ("specversion", "type"):
             sent = self.cloud(alice, data={"endpoint": "search"})
             del sent[missing]

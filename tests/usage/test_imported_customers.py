@@ -14,18 +14,18 @@ pytestmark = pytest.mark.django_db
 
 
 class TestCustomersAreFound:
-    def test_by_id(self, alice):
+    def test_customer_is_found_by_id(self, alice):
         run([jsonl(alice), jsonl(str(alice.pk))])
 
         assert RequestLog.objects.filter(user=alice).count() == 2
 
-    def test_by_email_in_any_case(self, alice):
+    def test_customer_is_found_by_email_in_any_case(self, alice):
         run([jsonl("ALICE@example.com", field="email")], field="email")
 
         assert RequestLog.objects.get().user == alice
 
     @pytest.mark.parametrize("start", ["", "tb_live_"])
-    def test_by_the_prefix_of_a_key_even_a_revoked_one(self, alice, start):
+    def test_customer_is_found_by_the_prefix_of_a_key_even_a_revoked_one(self, alice, start):
         api_key = ApiKeyFactory(user=alice).api_key
         type(api_key).objects.update(revoked_at=api_key.created_at)
 
@@ -34,7 +34,7 @@ class TestCustomersAreFound:
         logged = RequestLog.objects.get()
         assert (logged.user, logged.api_key) == (alice, api_key)
 
-    def test_by_the_operators_map(self, alice):
+    def test_customer_is_found_by_the_operators_map(self, alice):
         bob = UserFactory(email="bob@example.com")
         lines = [combined(host="::1"), combined(host="::2"), combined(host="::3")]
 
@@ -44,7 +44,7 @@ class TestCustomersAreFound:
         assert "gone@x.y" in report.first_rejections[0][1]
         assert {logged.user for logged in RequestLog.objects.all()} == {alice, bob}
 
-    def test_by_making_them(self, db):
+    def test_customer_is_created_for_a_new_name(self, db):
         lines = [combined(host="::1"), combined(host="203.0.113.9"), combined(host="::1", second=1)]
 
         report = run(lines, field="host", create=True)
@@ -54,7 +54,7 @@ class TestCustomersAreFound:
         assert [user.email for user in made] == ["203.0.113.9@gateway.invalid", "::1@gateway.invalid"]
         assert not any(user.has_usable_password() for user in made)
 
-    def test_by_having_been_made_before(self, db):
+    def test_customer_is_found_by_the_name_they_were_created_for(self, db):
         run([combined()], field="host", create=True)
 
         report = run([combined(), combined(second=1)], field="host")
@@ -62,7 +62,7 @@ class TestCustomersAreFound:
         assert (report.accepted, report.duplicates, User.objects.count()) == (1, 1, 1)
 
     @pytest.mark.parametrize("user", ["Jane Doe", "x" * 250])
-    def test_but_not_made_of_what_cannot_be_an_address(self, db, user):
+    def test_customer_is_not_created_for_an_invalid_address(self, db, user):
         report = run([combined(user=user)], field="user", create=True)
 
         assert report.rejected == 1
@@ -83,7 +83,7 @@ class TestCustomersAreFound:
             ("user", "acme"),
         ],
     )
-    def test_or_their_lines_are_rejected(self, alice, field, value):
+    def test_unknown_customers_lines_are_rejected(self, alice, field, value):
         line = combined(**{field: value}) if field in {"host", "user"} else jsonl(value, field=field)
 
         report = run([line] * 2, field=field)
@@ -91,7 +91,7 @@ class TestCustomersAreFound:
         assert report.rejected == 2
         assert len({reason for _, reason in report.first_rejections}) == 1
 
-    def test_and_looked_up_once_each(self, alice, django_assert_max_num_queries):
+    def test_customers_are_looked_up_once_each(self, alice, django_assert_max_num_queries):
         run([jsonl(alice)])
 
         with django_assert_max_num_queries(8):

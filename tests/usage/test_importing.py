@@ -58,14 +58,14 @@ class TestLinesAreKnown:
         assert figures(run([jsonl(alice)] * 5)) == (5, 5, 0, 0)
         assert figures(run([jsonl(alice)] * 7)) == (7, 2, 5, 0)
 
-    def test_rejected_lines_keep_their_place_among_equals(self, alice):
+    def test_rejected_lines_keep_their_ordinal_among_identical_lines(self, alice):
         lines = [jsonl(alice), b"junk\n", jsonl(alice), b"junk\n"]
 
         assert figures(run(lines)) == (4, 2, 0, 2)
         assert figures(run(lines)) == (4, 0, 2, 2)
 
     @pytest.mark.parametrize("field", ["host", "user_id"])
-    def test_a_last_line_waits_for_its_end_wherever_it_breaks_off(self, alice, field):
+    def test_a_last_line_without_an_end_waits_wherever_it_breaks_off(self, alice, field):
         named = {"203.0.113.9": alice.email}
         line = combined() if field == "host" else jsonl(alice)
         for length in sorted({*range(1, len(line), 7), *range(len(line) - 12, len(line))}):
@@ -84,7 +84,7 @@ class TestLinesAreKnown:
 
         assert (report.read, report.incomplete) == (0, 1)
 
-    def test_a_last_line_that_waits_is_not_counted_among_its_equals(self, alice):
+    def test_a_waiting_last_line_is_not_counted_among_identical_lines(self, alice):
         named, cut = {"203.0.113.9": alice.email}, combined()[:-5]
         run([combined(), cut], field="host", named=named)
 
@@ -96,7 +96,7 @@ class TestLinesAreKnown:
         assert figures(run([line, line.rstrip(b"\n")])) == (2, 2, 0, 0)
         assert figures(run([line, line])) == (2, 0, 2, 0)
 
-    def test_a_last_line_without_an_end_is_read_where_nobody_writes_any_more(self, alice):
+    def test_a_last_line_without_an_end_is_read_when_the_log_is_complete(self, alice):
         line = combined().rstrip(b"\n")
 
         report = run([line], field="host", named={"203.0.113.9": alice.email}, is_complete=True)

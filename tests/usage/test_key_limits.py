@@ -36,7 +36,7 @@ def key(alice) -> LimitedKey:
 
 
 class TestCharges:
-    def test_pass_up_to_the_limit_exactly(self, key):
+    def test_charges_pass_up_to_the_limit_exactly(self, key):
         key.charge(9)
         key.charge("0.999999")
         key.charge("0.000001")
@@ -48,7 +48,7 @@ class TestCharges:
         assert (refused.value.required, refused.value.available) == (Decimal("0.000001"), 90)
         assert key.spent == 10
 
-    def test_beyond_the_limit_are_logged_as_rejected_and_cost_nothing(self, alice, key):
+    def test_charges_beyond_the_limit_are_logged_as_rejected_and_cost_nothing(self, alice, key):
         with pytest.raises(InsufficientCredits):
             charge(None, key_hash=key.hash, units=Decimal(11), idempotency_key="k")
 
@@ -101,7 +101,7 @@ class TestCharges:
 
 
 class TestReportedRequests:
-    def test_count_but_are_never_refused(self, key):
+    def test_reported_requests_count_but_are_never_refused(self, key):
         key.report(8)
         key.charge(1)
         key.report(8)
@@ -211,7 +211,7 @@ class TestRefunds:
 
         assert key.left == 4
 
-    def test_before_anybody_counted_are_known_from_the_log(self, alice):
+    def test_refunds_before_the_first_count_are_read_from_the_log(self, alice):
         unlimited = limited_key(alice, None)
         refund(unlimited.charge(9).id, 5)
 
@@ -221,7 +221,7 @@ class TestRefunds:
 
 
 class TestTheResetDay:
-    def test_lets_the_whole_limit_be_spent_again(self, alice):
+    def test_reset_day_lets_the_whole_limit_be_spent_again(self, alice):
         today = timezone.now()
         key = limited_key(alice, 10, reset_day=today.day)
         key.report(7, at=today - DAY)
@@ -232,7 +232,7 @@ class TestTheResetDay:
         with pytest.raises(InsufficientCredits):
             key.charge(1)
 
-    def test_tomorrow_counts_what_was_spent_since_last_month(self, alice):
+    def test_reset_day_of_tomorrow_counts_spending_since_last_month(self, alice):
         today = timezone.now()
         key = limited_key(alice, 10, reset_day=(today + DAY).day)
         key.report(7, at=today - DAY)
@@ -241,7 +241,7 @@ class TestTheResetDay:
 
         assert key.left == 0
 
-    def test_may_be_changed_and_changed_back(self, alice):
+    def test_reset_day_may_be_changed_and_changed_back(self, alice):
         today = timezone.now()
         key = limited_key(alice, 10, reset_day=(today + DAY).day)
         key.report(7, at=today - DAY)
@@ -287,7 +287,7 @@ class TestALimit:
         with pytest.raises(InsufficientCredits):
             key.charge("0.000001")
 
-    def test_does_not_hold_back_the_customer(self, alice, key):
+    def test_a_limit_does_not_bind_the_customer(self, alice, key):
         key.charge(10)
 
         assert charge(alice, units=Decimal(90)).available == 0
@@ -295,7 +295,7 @@ class TestALimit:
 
 
 class TestRotation:
-    def test_hands_on_the_limit_and_what_was_spent_of_it(self, alice, key):
+    def test_rotation_hands_on_the_limit_and_its_spending(self, alice, key):
         key.charge(7)
 
         new = _rotated(alice, key)
@@ -304,7 +304,7 @@ class TestRotation:
         new.charge(3)
         assert (new.spent, key.spent) == (10, 10)
 
-    def test_lets_both_keys_spend_as_one_while_the_old_one_works(self, alice, key):
+    def test_rotation_lets_both_keys_spend_as_one_while_the_old_one_works(self, alice, key):
         newest = _rotated(alice, _rotated(alice, key, grace=DAY), grace=DAY)
         newest.charge(4)
         key.charge(4)
@@ -316,7 +316,7 @@ class TestRotation:
         key.hold(1)
         assert newest.left == 0
 
-    def test_keeps_captures_refunds_and_reports_of_the_old_key_in_the_count(self, alice, key):
+    def test_rotation_keeps_captures_refunds_and_reports_of_the_old_key_in_the_count(self, alice, key):
         opened, paid = key.hold(3), key.charge(5)
         new = _rotated(alice, key)
 
@@ -326,7 +326,7 @@ class TestRotation:
 
         assert (new.spent, new.left) == (7, 3)
 
-    def test_before_there_was_a_limit_makes_no_difference(self, alice):
+    def test_rotation_before_a_limit_was_set_makes_no_difference(self, alice):
         old = limited_key(alice, None)
         old.charge(6)
         new = _rotated(alice, old)
@@ -335,7 +335,7 @@ class TestRotation:
 
         assert new.left == 4
 
-    def test_keeps_keys_apart_that_were_never_one(self, alice, key):
+    def test_rotation_keeps_unrelated_keys_apart(self, alice, key):
         other = limited_key(alice, 10)
         _rotated(alice, other).charge(10)
 

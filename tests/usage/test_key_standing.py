@@ -103,7 +103,7 @@ class TestTheCustomersKeys:
         other = rows[unlimited.api_key.pk]
         assert (other["spending_limit"], other["spent"], other["resets_at"]) == (None, None, None)
 
-    def test_say_it_in_csv_too(self, gateway, alice, key):
+    def test_keys_show_it_in_csv_too(self, gateway, alice, key):
         gateway.post("/v2/charges", {"api_key": key.raw, "credits": "2.25", "endpoint": "search"})
 
         answer = client_of(alice).get(KEYS, {"format": "csv"})

@@ -115,7 +115,7 @@ class TestFailClosed:
         assert replayed(folder).settled == 1
         assert captures(alice) == [2, 10]
 
-    def test_without_a_spool_the_result_is_withheld_and_all_of_it_is_logged(self, alice, key, settings, caplog):
+    def test_a_result_without_a_spool_is_withheld_and_logged_in_full(self, alice, key, settings, caplog):
         settings.METERING_SPOOL = ""
 
         answer = Service().ask_and_lose(key)
@@ -129,13 +129,13 @@ class TestFailClosed:
 
         assert Service(status=404).ask_and_lose(key).status_code == 404
 
-    def test_without_a_spool_a_stream_that_is_out_is_logged(self, alice, key, settings, caplog):
+    def test_a_sent_stream_without_a_spool_is_logged(self, alice, key, settings, caplog):
         settings.METERING_SPOOL = ""
 
         assert Service(streams=True).ask_and_lose(key).status_code == 200
         assert "could not be settled" in caplog.text
 
-    def test_a_stream_that_is_out_is_put_down(self, alice, key, folder):
+    def test_a_sent_stream_is_spooled(self, alice, key, folder):
         Service(streams=True).ask_and_lose(key)
 
         assert replayed(folder).settled == 1
@@ -193,14 +193,14 @@ class TestFailOpen:
         assert replay.duplicates == (0 if order == "replayed first" else 1)
         assert captures(alice) == [10]
 
-    def test_a_key_that_cannot_be_one_is_refused_even_then(self, folder, db):
+    def test_a_malformed_key_is_refused_even_then(self, folder, db):
         service = Service(fail_open=True)
 
         with database_away():
             assert service.ask("tb_live_nonsense").status_code == 401
         assert (service.worked, lines(folder)) == (0, [])
 
-    def test_beyond_its_bound_the_spool_fails_closed_again(self, alice, key, folder, settings, caplog):
+    def test_a_full_spool_fails_closed_again(self, alice, key, folder, settings, caplog):
         settings.METERING_SPOOL_BYTES = 4096
         service = Service(fail_open=True)
 
@@ -222,7 +222,7 @@ class TestFailOpen:
         with database_away():
             assert service.ask(key).status_code == 503
 
-    def test_while_the_database_is_there_nothing_is_spooled(self, alice, key, folder):
+    def test_nothing_is_spooled_while_the_database_is_available(self, alice, key, folder):
         Service(fail_open=True).ask(key)
 
         assert (captures(alice), folder.exists()) == ([10], False)
@@ -236,7 +236,7 @@ class TestFailOpen:
         (path,) = folder.glob("*.jsonl")
         assert (path.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
 
-    def test_a_bug_of_a_query_is_no_outage(self, key, folder):
+    def test_a_bug_of_a_query_is_not_an_outage(self, key, folder):
         def broken(request):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 FROM nowhere")
@@ -249,7 +249,7 @@ class TestFailOpen:
 
 
 class TestUnpaidWork:
-    def test_waits_on_until_it_can(self, key, folder):
+    def test_unpaid_work_stays_spooled_until_it_can_be_paid(self, key, folder):
         poor = customer_with(12)
         raw = ApiKeyFactory(user=poor).raw
         with database_away():
@@ -262,7 +262,7 @@ class TestUnpaidWork:
         assert "Insufficient credits" in second.kept[0][2]
         assert (captures(poor), len(lines(folder))) == ([10], 1)
 
-    def test_a_key_that_ended_after_the_request_is_still_whose_it_was(self, alice, key, folder):
+    def test_a_key_that_ended_after_the_request_still_names_its_customer(self, alice, key, folder):
         with database_away():
             Service(fail_open=True).ask(key)
         api_key = alice.api_keys.get()
@@ -272,7 +272,7 @@ class TestUnpaidWork:
         assert replayed(folder).settled == 1
         assert captures(alice) == [10]
 
-    def test_a_key_that_had_ended_before_the_request_waits_on(self, alice, key, folder):
+    def test_a_request_after_the_end_of_its_key_stays_spooled(self, alice, key, folder):
         api_key = alice.api_keys.get()
         api_key.revoked_at = timezone.now()
         api_key.save()
@@ -283,7 +283,7 @@ class TestUnpaidWork:
             "The customer's API key is unknown, expired or revoked."
         ]
 
-    def test_a_line_that_a_crash_has_torn_is_reported_and_stops_nothing(self, alice, key, folder):
+    def test_a_line_cut_off_by_a_crash_is_reported_and_stops_nothing(self, alice, key, folder):
         with database_away():
             for _ in range(3):
                 Service(fail_open=True).ask(key)

@@ -77,7 +77,7 @@ class TestEveryKind:
             "code": "api_key_missing",
         }
 
-    def test_with_a_key_that_is_not_good_no_work_is_done(self, caller, kind):
+    def test_with_an_invalid_key_no_work_is_done(self, caller, kind):
         deactivated = Caller(customer_with(9))
         User.objects.filter(pk=deactivated.user.pk).update(is_active=False)
 
@@ -140,7 +140,7 @@ def test_a_views_refusal_is_logged_with_its_status(caller, error, status):
 
 
 class TestTerms:
-    def test_units_may_hang_on_the_request(self, caller):
+    def test_units_may_depend_on_the_request(self, caller):
         assert caller.post("by-body", {"words": ["a"] * 3}).json() == {"held": "6.000000", "words": 3}
         assert caller.post("by-body", {"words": []}, repeat_key="k").json() == {"held": "0.000000", "words": 0}
 

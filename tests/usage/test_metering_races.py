@@ -206,7 +206,7 @@ class TestRefunds:
 
         assert kinds(outcomes) == {"done": 1, RefundExceedsCharge.__name__: CALLERS - 1}
 
-    def test_under_one_key_happen_once_and_all_hear_the_same(self, alice):
+    def test_refunds_under_one_key_happen_once_and_return_the_same(self, alice):
         paid = charge(alice).id
 
         outcomes = at_once(CALLERS, lambda: refund(paid, 3, idempotency_key="k"))
@@ -245,7 +245,7 @@ class TestFreeAndPaidChargesUnderOneKey:
             assert RequestLog.objects.count() == turn + 1
 
     @pytest.mark.parametrize(("first", "second"), [("free", "search"), ("search", "free")])
-    def test_wait_for_each_other(self, alice, first, second):
+    def test_charges_wait_for_each_other(self, alice, first, second):
         _, answer = before_it_commits(
             lambda: charge(alice, first, idempotency_key="k"),
             lambda: _outcome(lambda: charge(alice, second, idempotency_key="k")),
@@ -256,7 +256,7 @@ class TestFreeAndPaidChargesUnderOneKey:
 
     @pytest.mark.parametrize(("first", "second"), [("free", "search"), ("search", "free")])
     @pytest.mark.parametrize("is_batch_first", [True, False])
-    def test_wait_for_each_other_when_one_is_in_a_batch(self, alice, first, second, is_batch_first):
+    def test_charges_wait_for_each_other_when_one_is_in_a_batch(self, alice, first, second, is_batch_first):
         alone, together = charge_one, lambda one: charge_together([one])[0]
         ways = (together, alone) if is_batch_first else (alone, together)
 

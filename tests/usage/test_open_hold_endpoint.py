@@ -93,14 +93,14 @@ class TestARepetition:
         assert repeated.headers["Idempotent-Replayed"] == "true"
         assert balance_of(user_id=alice.pk).reserved == 30
 
-    def test_may_name_the_customer_otherwise(self, gateway, alice, body):
+    def test_repetition_may_name_the_customer_otherwise(self, gateway, alice, body):
         first = gateway.post(PATH, body, key="k")
 
         repeated = gateway.post(PATH, {"api_key": ApiKeyFactory(user=alice).raw, "credits": 30}, key="k")
 
         assert repeated.json() == first.json()
 
-    def test_shows_what_has_become_of_it(self, gateway, body):
+    def test_repetition_shows_the_current_state_of_the_hold(self, gateway, body):
         held = gateway.post(PATH, body, key="k").json()
         gateway.post(f"{PATH}/{held['id']}/release")
 
@@ -111,7 +111,7 @@ class TestARepetition:
         [{"credits": 31}, {"expires_in": 901}, {"reference": "r"}, {"metadata": {"a": 1}}, {"endpoint": "x"}],
         ids=str,
     )
-    def test_with_another_payload_is_refused(self, gateway, alice, body, change):
+    def test_repetition_with_another_payload_is_refused(self, gateway, alice, body, change):
         gateway.post(PATH, body, key="k")
 
         assert refused(gateway.post(PATH, body | change, key="k")) == (422, "idempotency_key_reused")
@@ -173,7 +173,7 @@ def test_an_endpoint_without_a_price_is_refused(gateway, alice):
 
 
 class TestWithoutEnoughCredits:
-    def test_the_refusal_says_why(self, gateway, alice, body, settings):
+    def test_the_refusal_names_the_reason(self, gateway, alice, body, settings):
         settings.TOP_UP_URL = "https://shop.example/credits"
         open_hold = gateway.post(PATH, {**body, "credits": 80}).json()
 

@@ -11,7 +11,7 @@ STATUSES = range(100, 600)
 
 
 @pytest.mark.django_db
-def test_sql_says_of_every_status_what_python_says():
+def test_sql_and_python_agree_on_every_status():
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT status, usage_is_rejected(status), {IS_REJECTED}, {HAS_FAILED}"
@@ -32,7 +32,7 @@ def test_401_402_and_429_are_rejected_and_other_errors_have_failed():
 
 
 @pytest.mark.django_db
-def test_the_planner_writes_the_function_out():
+def test_the_planner_inlines_the_function():
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN (VERBOSE, COSTS OFF) SELECT usage_is_rejected(status) FROM usage_requestlog")
         plan = "\n".join(line for (line,) in cursor.fetchall())

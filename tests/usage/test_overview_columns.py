@@ -30,7 +30,7 @@ def asked(monkeypatch):
     return columns
 
 
-def test_a_life_is_read_from_a_column_for_each_name(asked):
+def test_lifetime_totals_are_read_from_a_column_for_each_name(asked):
     selectors.lifetime_totals_of(user_id=UserFactory().pk)
 
     assert [sorted(columns) for columns in asked] == [sorted(LIFE)]

@@ -178,7 +178,7 @@ def test_findings_of_a_check_are_bounded(alice, monkeypatch):
 
 
 class TestOneCustomer:
-    def test_sees_only_what_is_theirs(self, alice):
+    def test_one_customers_run_finds_only_their_faults(self, alice):
         bob = eventful("bob@example.com")
 
         for table in ("ledger_balance SET balance = balance + 1", "usage_dailyusage SET credits = credits + 1"):
@@ -205,7 +205,7 @@ class TestSince:
     def test_a_day_is_compared_as_a_whole(self, alice):
         assert found(Scope(since=MARCH + dt.timedelta(hours=7))) == []
 
-    def test_balances_are_always_those_of_now(self, alice):
+    def test_balances_are_always_checked_as_of_now(self, alice):
         tamper(f"UPDATE ledger_balance SET balance = balance + 1 WHERE user_id = {alice.pk}")
 
         assert [finding.check for finding in found(Scope(since=timezone.now()))] == ["balance_is_last_entry"]
@@ -256,7 +256,7 @@ class TestMending:
     def test_right_balances_are_not_corrected(self, alice):
         assert correct_drift(user_id=alice.pk) == "nothing_to_correct"
 
-    def test_a_balance_that_lost_its_place_is_beyond_correction(self, alice):
+    def test_a_balance_with_a_wrong_sequence_cannot_be_corrected(self, alice):
         tamper(f"UPDATE ledger_balance SET balance = balance + 1, seq = seq + 1 WHERE user_id = {alice.pk}")
 
         assert correct_drift(user_id=alice.pk) == "beyond_correction"

@@ -50,7 +50,7 @@ def test_a_refund_returns_all_that_is_left_by_an_entry_that_names_its_charge(gat
     assert rolled_up(alice) == [("search", 1, 0, 0, 0)]
 
 
-def test_parts_are_given_back_until_nothing_is_left(gateway, alice, path):
+def test_partial_refunds_are_made_until_nothing_is_left(gateway, alice, path):
     parts = [gateway.post(path, {**BODY, "credits": credits}).json()["amount"] for credits in ("2.5", 4)]
     rest = gateway.post(path, BODY).json()["amount"]
 
@@ -59,7 +59,7 @@ def test_parts_are_given_back_until_nothing_is_left(gateway, alice, path):
     assert balance(alice) == 100
 
 
-def test_more_than_is_left_is_refused_and_nothing_given(gateway, alice, path):
+def test_a_refund_beyond_what_is_left_is_refused_and_refunds_nothing(gateway, alice, path):
     gateway.post(path, {**BODY, "credits": 6})
 
     answer = gateway.post(path, {**BODY, "credits": "4.000001"})
@@ -68,7 +68,7 @@ def test_more_than_is_left_is_refused_and_nothing_given(gateway, alice, path):
     assert balance(alice) == 96
 
 
-def test_a_capture_is_given_back_by_its_entry(gateway, alice, paid):
+def test_a_capture_is_refunded_by_its_entry(gateway, alice, paid):
     hold = held(alice, credits=Decimal(20)).hold
     taken = captured(hold).entry_id
 
@@ -102,7 +102,7 @@ class TestARepetition:
         assert balance(alice) == before
 
     @pytest.mark.parametrize("change", [{"credits": 2}, {"reason": "Another one"}], ids=str)
-    def test_with_another_payload_is_refused(self, gateway, path, change):
+    def test_repetition_with_another_payload_is_refused(self, gateway, path, change):
         gateway.post(path, {**BODY, "credits": 1}, key="k")
 
         answer = gateway.post(path, {**BODY, "credits": 1} | change, key="k")

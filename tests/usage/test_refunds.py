@@ -25,7 +25,7 @@ def alice():
     return customer_with(100)
 
 
-def test_all_of_a_charge_is_given_back_by_an_entry_that_is_linked_to_it(alice):
+def test_a_whole_charge_is_refunded_by_an_entry_that_is_linked_to_it(alice):
     paid = charge(alice, reference="job 7")
 
     entry = refund(paid.id).entry
@@ -50,7 +50,7 @@ def test_parts_add_up_to_no_more_than_the_charge(alice):
         refund(paid.id)
 
 
-def test_a_capture_is_given_back_too(alice):
+def test_a_capture_is_refunded_too(alice):
     done = captured(held(alice).hold)
 
     assert refund(done.entry_id, 4).entry.reverses_id == done.entry_id
@@ -96,7 +96,7 @@ def test_an_unknown_charge_is_not_found(alice):
             refund(nothing)
 
 
-def test_another_customers_charge_is_not_there(alice):
+def test_another_customers_charge_is_not_found(alice):
     paid = charge(alice)
 
     with pytest.raises(ChargeNotFound):

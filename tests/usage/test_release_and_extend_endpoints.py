@@ -95,7 +95,7 @@ class TestBoth:
 
         assert refused(gateway.post(path(other, change), body, key="k")) == (422, "idempotency_key_reused")
 
-    def test_need_an_idempotency_key(self, gateway, alice, hold, change, body):
+    def test_an_idempotency_key_is_required(self, gateway, alice, hold, change, body):
         assert refused(gateway.post(path(hold, change), body, key=None)) == (400, "idempotency_key_required")
         assert Hold.objects.get().expires_at == hold.expires_at
         assert reserved(alice) == 30
@@ -135,7 +135,7 @@ class TestBoth:
             assert refused(answer) == (403, "customer_key_invalid")
         assert reserved(alice) == 30
 
-    def test_take_one_name_of_the_customer(self, gateway, alice, hold, change, body):
+    def test_the_customer_is_named_in_one_way(self, gateway, alice, hold, change, body):
         answer = gateway.post(path(hold, change), {**body, "user_id": alice.pk, "api_key": "x"})
 
         assert refused(answer) == (400, "invalid")

@@ -118,7 +118,7 @@ class TestTheSpool:
         spool.append(b"c" * 39 + b"\n")
         assert spool.size() == 100
 
-    def test_counts_the_files_of_all_processes(self, tmp_path, monkeypatch):
+    def test_spool_counts_the_files_of_all_processes(self, tmp_path, monkeypatch):
         spool = Spool(tmp_path, max_bytes=100)
         spool.append(b"a" * 59 + b"\n")
         monkeypatch.setattr(spool_module, "_names", {os.getpid(): "another.jsonl"})
@@ -127,7 +127,7 @@ class TestTheSpool:
         spool.append(b"b" * 9 + b"\n")
         assert len(spool.files()) == 2
 
-    def test_begins_a_line_of_its_own_behind_a_torn_one(self, tmp_path):
+    def test_spool_starts_a_new_line_after_one_cut_off(self, tmp_path):
         spool = Spool(tmp_path, max_bytes=100)
         spool.append(b"whole\n")
         (path,) = spool.files()
@@ -137,7 +137,7 @@ class TestTheSpool:
 
         assert path.read_bytes() == b"whole\nto\nnext\n"
 
-    def test_keeps_nothing_of_a_line_that_the_disk_did_not_take(self, tmp_path, monkeypatch):
+    def test_spool_keeps_nothing_of_a_line_not_wholly_written(self, tmp_path, monkeypatch):
         spool = Spool(tmp_path, max_bytes=100)
         spool.append(b"whole\n")
         write = os.write
@@ -148,7 +148,7 @@ class TestTheSpool:
 
         assert spool.size() == len(b"whole\n")
 
-    def test_goes_on_in_a_new_file_while_it_is_replayed(self, tmp_path):
+    def test_spool_continues_in_a_new_file_while_it_is_replayed(self, tmp_path):
         spool = Spool(tmp_path, max_bytes=100)
         spool.append(b"one\n")
         (claimed,) = spool.claim()

@@ -153,7 +153,7 @@ def test_a_customer_without_requests_has_empty_pages():
     assert RequestPages(carol.pk, NOW, api_key="0" * 12).page(limit=50, offset=0) == []
 
 
-def test_others_see_nothing_of_it(bob, history):
+def test_another_customer_sees_none_of_the_requests(bob, history):
     assert {log.user_id for log in drained(RequestPages(bob.pk, NOW), limit=100)} == {bob.pk}
 
 

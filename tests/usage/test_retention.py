@@ -203,7 +203,7 @@ class TestReconcileAfterwards:
         checks = {finding.check for finding in reconcile(Scope())[1]}
         assert checks == {"sums_are_the_log", "debit_is_its_requests"}
 
-    def test_a_month_that_was_begun_again_is_dropped_again(self, alice):
+    def test_a_month_that_was_started_again_is_dropped_again(self, alice):
         drop()
         report(alice, [request_at(FEBRUARY)] * 2, charged=True)
 
@@ -300,7 +300,7 @@ class TestTheCommand:
 
     @pytest.mark.parametrize("option", ["--ahead", "--keep-months"])
     @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "1201", "٣"])
-    def test_odd_numbers_are_wrong_usage(self, db, option, value):
+    def test_invalid_numbers_are_wrong_usage(self, db, option, value):
         assert run("maintain_partitions", f"{option}={value}").code == 2
 
     def test_people_read_a_line_for_each_month(self, alice):

@@ -54,7 +54,7 @@ def test_after_sigterm_every_acknowledged_charge_is_there_and_the_others_may_be_
     assert code == 0
 
 
-def test_after_a_power_failure_too():
+def test_after_a_power_failure_every_acknowledged_charge_is_there_too():
     load, repeated, _ = stopped_under_load(Server.kill)
 
     check_that_every_charge_counts_once(load, repeated)

@@ -147,7 +147,7 @@ def test_a_window_in_another_zone_is_the_same_window(prices):
     assert usage.total == 1
 
 
-def test_a_life_is_all_that_was_asked_for_and_all_that_is_there(prices):
+def test_lifetime_totals_count_all_requests_and_show_the_balance(prices):
     user = customer_with(100)
     requests = [
         request_at(FIRST + days * DAY, status=status)
@@ -166,7 +166,7 @@ def test_a_life_is_all_that_was_asked_for_and_all_that_is_there(prices):
     assert life.credits.granted_total == 95
 
 
-def test_a_new_customer_has_a_short_life(django_assert_num_queries):
+def test_a_new_customers_lifetime_totals_are_zero(django_assert_num_queries):
     user = UserFactory()
 
     with django_assert_num_queries(1):
@@ -175,7 +175,7 @@ def test_a_new_customer_has_a_short_life(django_assert_num_queries):
     assert (life.total_requests, life.credits.balance, life.credits.last_updated) == (0, 0, user.created_at)
 
 
-def test_lives_do_not_mix(prices):
+def test_lifetime_totals_of_customers_do_not_mix(prices):
     alice, bob = customer_with(10), customer_with(10)
     charge(alice)
     give(bob, 1)

@@ -191,7 +191,7 @@ class TestAKeyWithALimit:
         assert self.asked(gateway, limited, 1, "free") == "valid"
         assert code(gateway, limited) == "valid"
 
-    def test_has_spent_what_the_log_says_when_the_limit_is_set(self, gateway, alice):
+    def test_limited_key_counts_earlier_spending_when_the_limit_is_set(self, gateway, alice):
         price("search", 1)
         limited = ApiKeyFactory(user=alice)
         paid = charge(None, key_hash=hash_of(limited.raw), units=Decimal(6))
@@ -203,14 +203,14 @@ class TestAKeyWithALimit:
         assert self.asked(gateway, limited, "5.000001") == "insufficient_credits"
         assert self.asked(gateway, limited, 5) == "valid"
 
-    def test_has_spent_what_it_holds_until_that_runs_out(self, gateway, limited):
+    def test_limited_key_counts_its_holds_until_they_expire(self, gateway, limited):
         held(None, None, key_hash=hash_of(limited.raw), credits=Decimal(4))
         held(None, None, key_hash=hash_of(limited.raw), credits=Decimal(3), expires_in_seconds=0)
 
         assert self.asked(gateway, limited, "6.000001") == "insufficient_credits"
         assert self.asked(gateway, limited, 6) == "valid"
 
-    def test_may_spend_again_what_was_given_back(self, gateway, limited):
+    def test_limited_key_may_spend_refunded_credits_again(self, gateway, limited):
         paid = charge(None, key_hash=hash_of(limited.raw), units=Decimal(10))
         refund(paid.id, 4)
 
