@@ -22,7 +22,7 @@ from usage.models import AlertKind
 from usage.selectors import log_months
 from usage.services.alerts.actions import create_alert
 from usage.services.partitions import ensure_partition
-from usage.services.spool.files import put_down
+from usage.services.spool.files import append_to_spool
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 # The test server may lose everything in a crash, so the doctor always reports that here.
@@ -317,7 +317,7 @@ class TestSpool:
 
     def test_spooled_requests_are_named_with_the_command_that_settles_them(self, settings, tmp_path):
         settings.METERING_SPOOL = str(tmp_path)
-        put_down(b"{}\n")
+        append_to_spool(b"{}\n")
 
         assert details(installation.spool) == [f"3 bytes of requests wait in {tmp_path}: run manage.py replay_spool."]
 

@@ -98,7 +98,7 @@ def test_a_deactivated_owner_is_shut_out_with_all_they_have(world):
         assert ask(world, "owner", route, TABLE[route]).status_code == 401, route
 
 
-def test_a_token_from_before_a_change_of_password_is_none(world):
+def test_a_token_from_before_a_change_of_password_is_invalid(world):
     passwords = {"current_password": PASSWORD, "new_password": "another fine long phrase"}
     world.clients["owner"].post("/auth/password", passwords)
 

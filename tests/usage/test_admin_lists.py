@@ -148,7 +148,7 @@ def test_a_search_for_an_unknown_id_finds_nothing(client, alice, model):
 
 
 @pytest.mark.parametrize("model", ["ledger_entry", "ledger_hold", "usage_requestlog", "ledger_balance"])
-def test_a_list_narrowed_to_a_customer_shows_whom_and_nobody_else(client, alice, model):
+def test_a_list_narrowed_to_a_customer_names_them_and_shows_no_other(client, alice, model):
     answer = client.get(f"{list_of(model)}?user={alice.pk}")
 
     assert {row.user_id for row in rows_of(answer)} == {alice.pk}

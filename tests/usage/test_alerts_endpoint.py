@@ -224,7 +224,7 @@ def test_invalid_parameters_are_refused_by_name(alice, parameter):
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [parameter[0]])
 
 
-def test_strangers_staff_and_nobody_have_no_part_in_it(alice):
+def test_strangers_staff_and_anonymous_callers_cannot_reach_an_alert(alice):
     path = f"{PATH}/{made(alice)['id']}"
 
     for other in (UserFactory(), StaffFactory(is_superuser=True)):

@@ -119,7 +119,7 @@ def test_callers_during_a_call_go_together_in_their_order():
     assert (stage.alone, stage.batches, stage.is_tidy()) == (["first"], [["a", "b", "c"]], True)
 
 
-def test_one_who_waits_without_company_calls_alone():
+def test_a_caller_that_waits_without_others_calls_alone():
     stage = Stage()
     callers = stage.behind_a_leader(["a"])
 
@@ -152,7 +152,7 @@ def test_a_batch_takes_only_so_many_and_the_rest_go_with_the_next():
     assert stage.batches == [["0", "1", "2"], ["3", "4", "5"]]
 
 
-def test_the_second_of_a_twin_waits_for_the_next_batch_and_nobody_else_does():
+def test_only_the_second_of_a_twin_waits_for_the_next_batch():
     stage = Stage()
     stage.gate.clear()
     callers = [stage.start("first")]
@@ -292,7 +292,7 @@ class TestACallerThatHasWaitedTooLong:
         assert stage.is_tidy()
 
 
-def test_a_caller_that_is_interrupted_while_it_waits_is_taken_along_by_nobody():
+def test_an_interrupted_waiting_caller_joins_no_batch():
     stage = Stage()
     callers = stage.behind_a_leader([])
 

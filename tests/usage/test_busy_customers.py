@@ -60,7 +60,7 @@ def kinds(outcomes):
     return Counter(type(outcome).__name__ for outcome in outcomes)
 
 
-def test_charges_that_meet_go_together(batches):
+def test_concurrent_charges_are_batched(batches):
     user = customer_with(1000)
 
     outcomes = at_once(16, lambda: [charge(user) for _ in range(10)])
@@ -215,7 +215,7 @@ def dying(where):
 
 
 @pytest.mark.parametrize("where", ["before the call", "after the commit", "in the middle of handing out"])
-def test_when_leaders_die_nobody_else_notices_and_nothing_is_charged_twice(monkeypatch, where):
+def test_dead_leaders_affect_no_other_caller_and_charge_nothing_twice(monkeypatch, where):
     user = customer_with(1000)
     monkeypatch.setattr(charging, "_busy_customers", Batcher(one=charge_one, together=dying(where)))
     killed = []

@@ -212,7 +212,7 @@ def test_another_customers_hold_is_not_found(gateway, alice, path):
 
 
 @pytest.mark.parametrize("raw", ["", "x", "tb_live_" + "0" * 51])
-def test_a_key_that_is_none_is_refused(gateway, path, raw):
+def test_an_invalid_key_is_refused(gateway, path, raw):
     assert refused(gateway.post(path, {"api_key": raw})) == (403, "customer_key_invalid")
 
 

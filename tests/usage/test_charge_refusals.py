@@ -140,7 +140,7 @@ def test_a_frozen_customer_is_not_charged_until_the_balance_is_unfrozen(alice):
 @pytest.mark.parametrize(
     "asked", [{"credits": Decimal(-1)}, {"credits": Decimal("NaN")}, {"credits": Decimal("0.0000005")}], ids=str
 )
-def test_an_amount_that_is_none_moves_nothing(alice, asked):
+def test_an_invalid_amount_moves_nothing(alice, asked):
     with pytest.raises((DataError, IntegrityError)), transaction.atomic():
         charge(alice, **asked)
 

@@ -139,7 +139,7 @@ def test_the_customer_is_named_by_id_email_or_any_live_key(gateway, alice):
 
 
 @pytest.mark.parametrize("subject", ["987654321", "nobody@example.com", "alice", "9" * 40, "0", "²"])
-def test_a_subject_that_nobody_is_rejects_the_event_alone(gateway, alice, subject):
+def test_an_unknown_subject_rejects_only_its_event(gateway, alice, subject):
     answer = send(gateway, [event(alice, "1", subject=subject), event(alice, "2")])
 
     assert results(answer) == [("rejected", "customer_not_found"), ("accepted", None)]

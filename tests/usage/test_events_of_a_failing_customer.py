@@ -69,7 +69,7 @@ def test_events_of_one_failing_customer_are_rejected_and_the_others_are_recorded
 
 @pytest.mark.parametrize("path", [PATH, OPENMETER])
 @pytest.mark.parametrize(("state", "status"), [(TIMED_OUT, 503), (REFUSED, 500)])
-def test_the_call_fails_when_nobody_could_be_recorded(gateway, people, path, state, status):
+def test_the_call_fails_when_no_customers_events_could_be_recorded(gateway, people, path, state, status):
     gateway.client.raise_request_exception = False
     with failing(people[1], "usage_requestlog", sqlstate=state):
         answer = send(gateway, people[1:2], path)

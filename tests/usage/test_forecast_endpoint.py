@@ -97,7 +97,7 @@ def test_nothing_is_guessed_about_a_subscription_without_credits(changed):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_period_that_nobody_has_noticed_yet_brings_credits_that_expire():
+def test_an_unsettled_period_brings_credits_that_expire():
     alice = UserFactory()
     subscribe(alice, plan(2000))
     let_time_pass(alice, months=1)
@@ -119,7 +119,7 @@ def test_a_customer_without_expiring_credits_is_not_settled():
     assert not GrantDraw.objects.exists()
 
 
-def test_strangers_and_staff_see_their_own_and_nobody_sees_anything_without_a_token():
+def test_strangers_and_staff_see_their_own_forecast_and_a_token_is_required():
     granted(UserFactory(), 10, days=3)
 
     assert shown(UserFactory())["available"] == 0

@@ -111,7 +111,7 @@ def test_a_concurrent_report_is_counted_once(alice):
     assert key.spent == sum(RequestLog.objects.values_list("credits", flat=True))
 
 
-def test_room_that_is_given_back_is_taken_once(alice):
+def test_refunded_room_is_used_once(alice):
     key = limited_key(alice, 10)
     paid = key.charge(10)
     turns = itertools.count()

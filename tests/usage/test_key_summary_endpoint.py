@@ -130,7 +130,7 @@ def test_a_key_in_the_query_string_is_never_read(key):
     assert (answer.status_code, answer.json()) == (401, MISSING)
 
 
-def test_a_token_is_no_key(key):
+def test_a_token_is_not_accepted_as_a_key(key):
     answer = APIClient(headers={"Authorization": f"Bearer {key.raw}"}).get(PATH)
 
     assert (answer.status_code, answer.json()) == (401, MISSING)

@@ -194,7 +194,7 @@ def test_a_latency_is_rounded_and_one_that_says_nothing_is_left_out(latency, kep
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999999999"])
-def test_a_latency_that_is_no_number_is_left_out(number):
+def test_a_latency_that_is_not_a_number_is_left_out(number):
     assert jsonl(json.dumps(record()).replace("200", f'200, "latency_ms": {number}')).latency_ms is None
 
 

@@ -255,7 +255,7 @@ def test_while_the_database_is_away(alice, key, kind, policy, settings, tmp_path
     assert captures(alice) == ([10] if policy == "open" else [])
 
 
-def test_a_path_that_is_no_text_is_priced_too(alice, key):
+def test_a_path_that_is_not_text_is_priced_too(alice, key):
     Wsgi(None, units=1).ask(key, "/v1/a\xff\x00")
 
     assert logged(alice) == [("/v1/{name}", 200, 1, 3)]

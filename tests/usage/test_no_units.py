@@ -98,7 +98,7 @@ def test_a_metered_request_that_used_no_units_in_the_end(alice, minimum):
     assert logged(alice) == [("search", 200, 0, minimum)]
 
 
-def test_fewer_than_none_are_refused(gateway, alice, minimum):
+def test_negative_units_are_refused(gateway, alice, minimum):
     answer = gateway.post("/v2/charges", {"user_id": alice.pk, "endpoint": "search", "units": -1})
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["units"])

@@ -50,7 +50,7 @@ def test_a_hold_sets_credits_aside_and_is_returned_whole(gateway, alice):
     assert not RequestLog.objects.exists()
 
 
-def test_a_hold_lives_for_a_quarter_of_an_hour_unless_said_otherwise(gateway, body):
+def test_a_hold_expires_after_a_quarter_of_an_hour_by_default(gateway, body):
     gateway.post(PATH, body)
 
     held = Hold.objects.get()

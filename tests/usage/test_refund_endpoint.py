@@ -153,7 +153,7 @@ def test_an_unknown_charge_is_not_found_whatever_its_name(gateway, alice, paid):
     assert len({answer.content for answer in answers}) == 1
 
 
-def test_a_refund_is_no_charge(gateway, path):
+def test_a_refund_cannot_be_refunded(gateway, path):
     given = gateway.post(path, BODY).json()["id"]
 
     assert refused(gateway.post(f"/v2/charges/{given}/refund", BODY)) == (404, "not_found")
@@ -171,7 +171,7 @@ def test_another_customers_charge_is_not_found(gateway, alice, path):
     assert balance(alice) == 90
 
 
-def test_a_key_that_is_none_is_refused(gateway, path):
+def test_an_invalid_key_is_refused(gateway, path):
     assert refused(gateway.post(path, {**BODY, "api_key": "x"})) == (403, "customer_key_invalid")
 
 

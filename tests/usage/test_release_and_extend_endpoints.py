@@ -62,7 +62,7 @@ def test_an_extension_counts_from_now(gateway, alice, hold):
     assert (answer.json()["status"], reserved(alice)) == ("open", 30)
 
 
-def test_an_extension_never_shortens_a_life(gateway, hold):
+def test_an_extension_never_shortens_a_hold(gateway, hold):
     before = gateway.get(f"/v2/holds/{hold.pk}").json()
 
     assert gateway.post(path(hold, "extend"), {"expires_in": 1}).json() == before
@@ -148,7 +148,7 @@ class TestBoth:
 
 
 @pytest.mark.parametrize("seconds", [None, 0, -1, 86_401, "60", 1.5, True])
-def test_an_extension_by_what_is_no_time_is_refused(gateway, hold, seconds):
+def test_an_extension_by_an_invalid_time_is_refused(gateway, hold, seconds):
     answer = gateway.post(path(hold, "extend"), {"expires_in": seconds})
 
     assert refused(answer) == (400, "invalid")

@@ -164,7 +164,7 @@ def test_a_cursor_goes_on_where_the_page_before_ended_whatever_comes_in_meanwhil
     assert third["next_cursor"] is None
 
 
-def test_where_counting_would_take_too_long_there_is_no_count_but_every_page(alice, key, requests, monkeypatch):
+def test_the_count_is_null_and_every_page_readable_when_counting_would_take_too_long(alice, key, requests, monkeypatch):
     charge_request(AskedCharge(key_hash=hash_of(key.raw), endpoint="search", idempotency_key="k2"))
     monkeypatch.setattr(request_pages, "COUNTABLE", 5)
 

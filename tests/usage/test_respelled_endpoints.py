@@ -153,7 +153,7 @@ def stored_texts():
 
 @pytest.mark.parametrize("spelt", SPELLINGS)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_path_spelt_otherwise_costs_the_same_and_no_token_is_stored(alice, way, spelt, tmp_path):
+def test_a_path_in_another_spelling_costs_the_same_and_no_token_is_stored(alice, way, spelt, tmp_path):
     way(alice, spelt, tmp_path) if way in {by_log, by_json_lines, by_csv} else way(alice, spelt)
 
     logged = RequestLog.objects.get()
@@ -166,7 +166,7 @@ def test_a_path_spelt_otherwise_costs_the_same_and_no_token_is_stored(alice, way
 @pytest.mark.parametrize("spelt", [each for each in SPELLINGS if each.startswith("/") and TOKEN not in each])
 @pytest.mark.parametrize("way", [by_asgi, by_wsgi, by_a_function_of_the_request])
 @pytest.mark.django_db(transaction=True)  # metering ends with its connection
-def test_a_metered_path_spelt_otherwise_costs_the_same(alice, way, spelt):
+def test_a_metered_path_in_another_spelling_costs_the_same(alice, way, spelt):
     way(alice, spelt)
 
     logged = RequestLog.objects.get()
@@ -176,7 +176,7 @@ def test_a_metered_path_spelt_otherwise_costs_the_same(alice, way, spelt):
 
 
 @pytest.mark.parametrize("spelt", SPELLINGS)
-def test_a_verdict_prices_a_path_spelt_otherwise_the_same(alice, spelt):
+def test_a_verdict_prices_a_path_in_another_spelling_the_same(alice, spelt):
     verdict = verdict_on(key_hash=hash_of(ApiKeyFactory(user=alice).raw), endpoint=spelt, method="", units=Decimal(1))
 
     assert verdict.credits_required == Decimal("12.5")

@@ -107,7 +107,7 @@ def test_a_return_is_announced_once_and_the_next_crossing_again(alice):
     assert "are back at 50 credits or above" in mail.outbox[1].body
 
 
-def test_landing_on_the_threshold_is_no_crossing_and_coming_back_to_it_is_a_return(alice):
+def test_reaching_the_threshold_from_above_is_no_crossing_and_from_below_a_return(alice):
     alert_on(alice, 50)
     post(alice, -50)
     on_it = send()

@@ -78,13 +78,13 @@ def test_the_running_subscription_is_shown():
 
 
 @pytest.mark.parametrize("status", [SubscriptionStatus.CANCELED, SubscriptionStatus.EXPIRED])
-def test_an_ended_subscription_is_none(status):
+def test_an_ended_subscription_is_shown_as_null(status):
     subscription = SubscriptionFactory(status=status)
 
     assert client_of(subscription.user).get(PATH).json()["subscription"] is None
 
 
-def test_strangers_and_nobody_see_nothing_of_it():
+def test_strangers_and_anonymous_callers_see_no_other_summary():
     subscription = SubscriptionFactory()
     give(subscription.user, 100)
     stranger = UserFactory()

@@ -58,13 +58,13 @@ def test_without_an_endpoint_nothing_is_priced(gateway, alice, key):
 
 
 @pytest.mark.parametrize("raw", ["", " ", "nonsense", "tb_live_" + "0" * 51, "é" * 20, "x" * 10_000])
-def test_a_malformed_key_is_not_found(gateway, key, raw):
+def test_a_malformed_key_belongs_to_no_customer(gateway, key, raw):
     assert verify(gateway, raw, endpoint="search") == {
         "valid": False, "code": "api_key_invalid", "credits_required": 2.5, **NOBODY
     }  # fmt: skip
 
 
-def test_a_key_that_nobody_has_or_that_is_mistyped_is_nobodys(gateway, key):
+def test_an_unknown_or_mistyped_key_belongs_to_no_customer(gateway, key):
     mistyped = key.raw[:-1] + ("0" if key.raw[-1] != "0" else "1")
     gone = ApiKeyFactory()
     gone.api_key.delete()
@@ -73,7 +73,7 @@ def test_a_key_that_nobody_has_or_that_is_mistyped_is_nobodys(gateway, key):
         assert verify(gateway, raw) == {"valid": False, "code": "api_key_invalid", "credits_required": None, **NOBODY}
 
 
-def test_a_service_key_is_no_customers(gateway, key):
+def test_a_service_key_belongs_to_no_customer(gateway, key):
     assert verify(gateway, gateway.api_key, endpoint="search")["user_id"] is None
     assert code(gateway, gateway.api_key) == "api_key_invalid"
 

@@ -18,7 +18,7 @@ from config.http.idempotency import REPLAYED
 from usage.metering.incoming import Incoming, incoming
 from usage.metering.refusals import REFUSALS, refusal_answer, status_of_failure
 from usage.metering.terms import Asked, Terms
-from usage.metering.work import Metering, begin, end_for_good
+from usage.metering.work import Metering, begin, settle_or_log
 from usage.metering.wsgi import METERING, BodyTooLong
 
 Scope = dict[str, Any]
@@ -87,7 +87,7 @@ def _begin(terms: Terms, call: Incoming) -> Metering:
 
 
 def _end(metering: Metering, status: int) -> None:
-    end_for_good(metering, status)
+    settle_or_log(metering, status)
     close_old_connections()
 
 

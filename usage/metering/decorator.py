@@ -23,7 +23,7 @@ from usage.metering.incoming import Incoming, incoming
 from usage.metering.refusals import REFUSALS, refusal_answer, status_of_failure
 from usage.metering.streams import AsyncStream, Stream
 from usage.metering.terms import Amount, Asked, Terms
-from usage.metering.work import Metering, begin, end_for_good
+from usage.metering.work import Metering, begin, settle_or_log
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -76,7 +76,7 @@ def _plain(view: Callable[..., Any], terms: Terms) -> Callable[..., Any]:
         try:
             answer = view(*args, **kwargs)
         except BaseException as error:
-            end_for_good(metering, status_of_failure(error))
+            settle_or_log(metering, status_of_failure(error))
             raise
         return _end(request, metering, answer)
 
@@ -94,7 +94,7 @@ def _asynchronous(view: Callable[..., Any], terms: Terms) -> Callable[..., Any]:
         try:
             answer = await view(*args, **kwargs)
         except BaseException as error:
-            await sync_to_async(end_for_good)(metering, status_of_failure(error))
+            await sync_to_async(settle_or_log)(metering, status_of_failure(error))
             raise
         return await sync_to_async(_end)(request, metering, answer)
 
@@ -149,7 +149,7 @@ def _end(request: Any, metering: Metering, answer: Any) -> Any:
     if getattr(answer, "streaming", False):
         kind = AsyncStream if answer.is_async else Stream
         pieces = answer.streaming_content
-        answer.streaming_content = kind(pieces, lambda failed: end_for_good(metering, 500 if failed else status))
+        answer.streaming_content = kind(pieces, lambda failed: settle_or_log(metering, 500 if failed else status))
         return answer
     try:
         metering.end(status)

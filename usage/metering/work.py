@@ -30,7 +30,7 @@ from usage.errors import (
 from usage.metering.incoming import Incoming
 from usage.metering.terms import Terms
 from usage.services.metered_requests import Announced, Opened, Outcome, log_repeat, open_request, settle_request
-from usage.services.spool.files import SpoolFull, SpoolMissing, configured_spool, put_down
+from usage.services.spool.files import SpoolFull, SpoolMissing, append_to_spool, configured_spool
 from usage.services.spool.lines import SpooledRequest, to_line
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Metering:
     def _spool(self, outcome: Outcome) -> None:
         line = to_line(self.spooled(outcome))
         try:
-            put_down(line)
+            append_to_spool(line)
         except (OSError, SpoolFull, SpoolMissing) as reason:
             logger.error("%s Nobody but you can charge this request: %s", reason, line)  # noqa: TRY400
             raise MeteringUnavailable from reason
@@ -167,7 +167,7 @@ def begin(terms: Terms, call: Incoming) -> Metering:
     return Metering(announced, opened, reference=call.request_id)
 
 
-def end_for_good(metering: Metering, status: int) -> None:
+def settle_or_log(metering: Metering, status: int) -> None:
     """Settle a request whose response can no longer be changed: an error is only logged."""
     try:
         metering.end(status)

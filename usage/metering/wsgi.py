@@ -19,7 +19,7 @@ from usage.metering.incoming import incoming
 from usage.metering.refusals import REFUSALS, refusal_answer, status_of_failure
 from usage.metering.streams import Stream
 from usage.metering.terms import Asked, Terms
-from usage.metering.work import Metering, begin, end_for_good
+from usage.metering.work import Metering, begin, settle_or_log
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -66,7 +66,7 @@ class MeteredWsgi:
 
 
 def _end(metering: Metering, status: int) -> None:
-    end_for_good(metering, status)
+    settle_or_log(metering, status)
     close_old_connections()
 
 

@@ -21,8 +21,8 @@ from usage.views.metering import (
     MeteringViewSet,
     done,
     number_of,
-    take_customer,
-    take_customer_id,
+    pop_customer,
+    pop_customer_id,
 )
 
 
@@ -45,7 +45,7 @@ class ChargesViewSet(MeteringViewSet):
     def create(self, request: LeanRequest) -> LeanAnswer:
         idempotency_key = sent_idempotency_key(request.META)
         asked = CHARGE.read(request.data)
-        customer = take_customer(asked)
+        customer = pop_customer(asked)
         request_id = request_uuid(request.request_id)
         charge = charge_request(
             AskedCharge(**customer, **asked, idempotency_key=idempotency_key, request_id=request_id)
@@ -69,6 +69,6 @@ class ChargesViewSet(MeteringViewSet):
         charge_id = number_of(id, ChargeNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = REFUND.read(request.data)
-        user_id = take_customer_id(asked, operation="refund", idempotency_key=idempotency_key)
+        user_id = pop_customer_id(asked, operation="refund", idempotency_key=idempotency_key)
         refund = refund_charge(charge_id=charge_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         return done(RefundSerializer(refund.entry).data, status=201, is_replay=refund.is_replay)

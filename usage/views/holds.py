@@ -24,8 +24,8 @@ from usage.views.metering import (
     MeteringViewSet,
     done,
     number_of,
-    take_customer,
-    take_customer_id,
+    pop_customer,
+    pop_customer_id,
 )
 
 HOLD_ID = id_parameter("The hold's id.")
@@ -51,7 +51,7 @@ class HoldsViewSet(MeteringViewSet):
     def create(self, request: LeanRequest) -> LeanAnswer:
         idempotency_key = sent_idempotency_key(request.META)
         asked = HOLD.read(request.data)
-        customer = take_customer(asked)
+        customer = pop_customer(asked)
         change = hold_for_request(AskedHold(**customer, **asked, idempotency_key=idempotency_key))
         return _changed(change, status=201)
 
@@ -80,7 +80,7 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = CAPTURE.read(request.data)
-        user_id = take_customer_id(asked, operation="capture_hold", idempotency_key=idempotency_key)
+        user_id = pop_customer_id(asked, operation="capture_hold", idempotency_key=idempotency_key)
         named = AskedCapture(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         captured = capture_hold(named._replace(request_id=request_uuid(request.request_id)))
         return done(captured_answer(captured, timezone.now()), status=200, is_replay=captured.is_replay)
@@ -96,7 +96,7 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = RELEASE.read(request.data)
-        user_id = take_customer_id(asked, operation="release_hold", idempotency_key=idempotency_key)
+        user_id = pop_customer_id(asked, operation="release_hold", idempotency_key=idempotency_key)
         return _changed(release_hold(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key), status=200)
 
     @extend_schema(
@@ -111,7 +111,7 @@ class HoldsViewSet(MeteringViewSet):
         hold_id = number_of(id, HoldNotFound)
         idempotency_key = sent_idempotency_key(request.META)
         asked = EXTENSION.read(request.data)
-        user_id = take_customer_id(asked, operation="extend_hold", idempotency_key=idempotency_key)
+        user_id = pop_customer_id(asked, operation="extend_hold", idempotency_key=idempotency_key)
         change = extend_hold(hold_id=hold_id, user_id=user_id, idempotency_key=idempotency_key, **asked)
         return _changed(change, status=200)
 

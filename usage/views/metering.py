@@ -45,7 +45,7 @@ class Customer(TypedDict, total=False):
     key_hash: bytes
 
 
-def take_customer(asked: dict[str, Any]) -> Customer:
+def pop_customer(asked: dict[str, Any]) -> Customer:
     """Remove the customer from the fields of a request, and return it without a query.
 
     :raises CustomerKeyInvalid: if the key does not have the form of an API key
@@ -60,12 +60,12 @@ def take_customer(asked: dict[str, Any]) -> Customer:
     return {"key_hash": key_format.hash_of(api_key)}
 
 
-def take_customer_id(asked: dict[str, Any], *, operation: str, idempotency_key: str) -> int | None:
+def pop_customer_id(asked: dict[str, Any], *, operation: str, idempotency_key: str) -> int | None:
     """Remove the customer from the fields of a request, and return their id, if one was named.
 
     :raises CustomerKeyInvalid: if the key is not live, and this operation was not done under the idempotency key before
     """
-    named = take_customer(asked)
+    named = pop_customer(asked)
     if "key_hash" in named:
         return customer_of_key(
             key_hash=named["key_hash"], now=timezone.now(), operation=operation, idempotency_key=idempotency_key

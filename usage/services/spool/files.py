@@ -124,7 +124,7 @@ def configured_spool() -> Spool | None:
     return Spool(Path(settings.METERING_SPOOL), max_bytes=settings.METERING_SPOOL_BYTES)
 
 
-def put_down(line: bytes) -> None:
+def append_to_spool(line: bytes) -> None:
     """Append a line to the spool of the settings.
 
     :raises SpoolMissing: if they do not name one
