@@ -12,6 +12,8 @@ from config.db.prepared import sqlstate
 
 T = TypeVar("T")
 _NOT_COUNTED = "TB002"  # raised by usage_key_left
+MOST_COUNTS = 3
+"""Counts for one write: what was counted may be removed again before the write reads it."""
 
 
 def with_count(key_hash: bytes | None, write: Callable[[], T]) -> T:
@@ -20,10 +22,11 @@ def with_count(key_hash: bytes | None, write: Callable[[], T]) -> T:
     It is counted from the time at which a limit is set, so this is for a key that was not used for longer than a
     period while the key that a rotation put in its place was, without a limit.
     """
-    try:
-        return write()
-    except DatabaseError as error:
-        if key_hash is None or sqlstate(error) != _NOT_COUNTED:
-            raise
-    call("usage_count_key", p_key_hash=key_hash)
+    for _ in range(MOST_COUNTS):
+        try:
+            return write()
+        except DatabaseError as error:
+            if key_hash is None or sqlstate(error) != _NOT_COUNTED:
+                raise
+        call("usage_count_key", p_key_hash=key_hash)
     return write()
