@@ -87,7 +87,7 @@ class AccountSummary:
 
 
 class AccountSummarySerializer(serializers.Serializer[AccountSummary]):
-    """The whole account on one page, at one moment."""
+    """The whole account on one page, read at one time."""
 
     user_id = serializers.IntegerField(source="user.pk")
     email = serializers.EmailField(source="user.email")
@@ -155,10 +155,12 @@ KEY_SUMMARY = Answer(KeySummarySerializer)
 
 
 class RequestSerializer(serializers.Serializer[RequestLog]):
-    """One request, as `usage.request_pages` gives it."""
+    """One request, as `usage.request_pages` returns it."""
 
     id = serializers.IntegerField(help_text="Names the request, and its charge, for ever.")
-    request_id = serializers.UUIDField(allow_null=True, help_text="The id given back to the gateway; null for imports.")
+    request_id = serializers.UUIDField(
+        allow_null=True, help_text="The id that was returned to the gateway; null for imports."
+    )
     occurred_at = InstantField()
     endpoint = serializers.CharField(help_text="The endpoint under which the request is counted.")
     path = serializers.CharField(help_text="The endpoint that was reported, in its normal spelling.")

@@ -10,22 +10,24 @@ from config.http.fields import CreditsField, FlagField, InstantField, WholeNumbe
 from usage.models import Alert, AlertKind
 from usage.models.alert import LEAST_DAYS, MOST_DAYS
 
-_CREDITS_HELP = "Of balance_below: told when fewer credits than these are available."
-_DAYS_HELP = "Of runway_below: told when the credits last fewer days. Of grant_expiring: so many days before."
+_CREDITS_HELP = "Of balance_below: notifies when fewer credits than these are available."
+_DAYS_HELP = "Of runway_below: notifies when the credits last fewer days. Of grant_expiring: days before the expiry."
 _ENABLED_HELP = "false: it is switched off."
 _EMAIL_HELP = "false: by webhooks only."
 OWN_KINDS = (AlertKind.BALANCE_BELOW.value, AlertKind.RUNWAY_BELOW.value)
 
 
 class AlertSerializer(serializers.ModelSerializer[Alert]):
-    """Something that the customer wants to be told."""
+    """One alert of the customer."""
 
     kind = serializers.ChoiceField(choices=AlertKind.choices)
     credits = CreditsField(allow_null=True, help_text=_CREDITS_HELP)
     days = serializers.IntegerField(allow_null=True, help_text=_DAYS_HELP)
     is_enabled = serializers.BooleanField(help_text=_ENABLED_HELP)
     by_email = serializers.BooleanField(help_text=_EMAIL_HELP)
-    crossed_at = InstantField(allow_null=True, help_text="Since when it is so, once that was told; null: it is not.")
+    crossed_at = InstantField(
+        allow_null=True, help_text="Since when it is crossed, once you were notified; null: it is not."
+    )
     created_at = InstantField()
 
     class Meta:
@@ -34,7 +36,7 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
 
 
 class AlertChangesSerializer(serializers.Serializer[Alert]):
-    """Changes of an alert; what is not named stays as it is."""
+    """Changes of an alert; fields not named stay as they are."""
 
     credits = CreditsField(required=False, help_text=_CREDITS_HELP)
     days = WholeNumberField(required=False, min_value=LEAST_DAYS, max_value=MOST_DAYS, help_text=_DAYS_HELP)
@@ -43,7 +45,7 @@ class AlertChangesSerializer(serializers.Serializer[Alert]):
 
 
 class NewAlertSerializer(AlertChangesSerializer):
-    """An alert to be made, with the threshold that its kind needs."""
+    """A new alert, with the threshold that its kind needs."""
 
     kind = serializers.ChoiceField(
         choices=OWN_KINDS, help_text="balance_below needs `credits`, runway_below needs `days`."

@@ -21,7 +21,7 @@ from usage.services.charges.charge import Charge
 
 
 class ChargeRequestSerializer(OneCustomerSerializer, ReportSerializer):
-    """One request to be charged; exactly one of `user_id` and `api_key` says to whom."""
+    """One request to be charged; exactly one of `user_id` and `api_key` names the customer."""
 
     endpoint = endpoint_field()
     units = units_field(default=Decimal(1))
@@ -41,7 +41,7 @@ class ChargeSerializer(serializers.Serializer[Charge]):
 
 
 class RefundRequestSerializer(AnyCustomerSerializer):
-    """Credits to give back."""
+    """Credits to refund."""
 
     credits = credits_field("How much; all that is left when not given.")
     reason = TextField(max_length=500, help_text="Why; the customer reads it in the ledger.")

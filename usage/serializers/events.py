@@ -20,7 +20,7 @@ _JSON = ("application/json", "text/json")
 
 
 class EventDataSerializer(serializers.Serializer[Any]):
-    """How the request went."""
+    """The outcome of the request."""
 
     endpoint = endpoint_field(default=None, allow_null=True)
     status_code = WholeNumberField(source="status", default=200, min_value=100, max_value=599)
@@ -30,7 +30,7 @@ class EventDataSerializer(serializers.Serializer[Any]):
 
 
 class EventSerializer(serializers.Serializer[Any]):
-    """One request that already happened. Attributes of CloudEvents 1.0 that are not listed are not looked at."""
+    """One request that already happened. Attributes of CloudEvents 1.0 that are not listed are ignored."""
 
     id = TextField(max_length=255, help_text="Together with `source` it names the event: twice is once.")
     source = TextField(max_length=255, help_text="Who reports it.")  # type: ignore[assignment]
@@ -65,7 +65,7 @@ class Report(NamedTuple):
 
 
 class EventResultSerializer(serializers.Serializer[NamedResult]):
-    """What became of one event."""
+    """The result of one event."""
 
     id = serializers.CharField(allow_null=True, help_text="The event's id; null when it had none.")
     status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"], source="result.status")
@@ -76,7 +76,7 @@ class EventResultSerializer(serializers.Serializer[NamedResult]):
 
 
 class EventsAnswerSerializer(serializers.Serializer[Report]):
-    """What became of all of them, in the order in which they were sent."""
+    """The results of all events, in the order in which they were sent."""
 
     accepted = serializers.IntegerField()
     duplicates = serializers.IntegerField()

@@ -26,14 +26,14 @@ class ExpiringSoonSerializer(serializers.Serializer[Any]):
 
 
 class ComingSerializer(serializers.Serializer[UpcomingCredits]):
-    """Credits that are known to come."""
+    """The next credits of the subscription."""
 
     credits = CreditsField(help_text="What the subscription's next period brings.")
     at = InstantField(help_text="When it does.")
 
 
 class ForecastSerializer(serializers.Serializer[Outlook]):
-    """How long the credits last if usage goes on as it was of late."""
+    """How long the credits last if usage continues as it was recently."""
 
     user_id = serializers.IntegerField(source="forecast.user_id")
     available = CreditsField(source="forecast.available", help_text="What can be spent now.")
@@ -49,6 +49,6 @@ class ForecastSerializer(serializers.Serializer[Outlook]):
         allow_null=True,
         help_text="Days until nothing is left, rounded down to 2 places; 0: nothing is available; null: nothing burns.",
     )
-    depletes_at = InstantField(source="forecast.depletes_at", allow_null=True, help_text="The moment of that.")
+    depletes_at = InstantField(source="forecast.depletes_at", allow_null=True, help_text="When nothing is left.")
     expiring_soon = ExpiringSoonSerializer(source="forecast")
     coming = ComingSerializer(allow_null=True, help_text="Not counted in `days_left`.")

@@ -33,13 +33,13 @@ def seconds_field(**kwargs: Any) -> WholeNumberField:
         source="expires_in_seconds",
         min_value=1,
         max_value=LONGEST_HOLD_SECONDS,
-        help_text="Seconds until it runs out by itself.",
+        help_text="Seconds until it expires.",
         **kwargs,
     )
 
 
 class HoldRequestSerializer(OneCustomerSerializer):
-    """Credits to set aside: so many `credits`, or what so many `units` of `endpoint` cost."""
+    """Credits to set aside: the given `credits`, or the cost of `units` of `endpoint`."""
 
     credits = credits_field("How much; what the endpoint costs when not given.")
     endpoint = endpoint_field(default=None, allow_null=True)
@@ -80,7 +80,7 @@ def captured_answer(captured: Captured, now: dt.datetime) -> dict[str, Any]:
 
 
 class ExtensionRequestSerializer(AnyCustomerSerializer):
-    """A longer life for a hold."""
+    """The extension of a hold."""
 
     expires_in = seconds_field()
 

@@ -33,7 +33,7 @@ class VerdictSerializer(serializers.Serializer[Verdict]):
     code = serializers.ChoiceField(
         choices=[code.value for code in Code], help_text="`valid`, or the first thing that is wrong."
     )
-    user_id = serializers.IntegerField(allow_null=True, help_text="Whose key it is; null: nobody's.")
+    user_id = serializers.IntegerField(allow_null=True, help_text="The customer of the key; null: unknown.")
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), allow_null=True, help_text="What the key itself may do."
     )
@@ -50,7 +50,7 @@ class SpendingKeySerializer(ApiKeySerializer):
         help_text="Credits spent of its limit since the count began, less refunds; keys of one rotation spend as one. "
         "null: no limit.",
     )
-    resets_at = InstantField(allow_null=True, help_text="When the count of its limit begins anew; null: no limit.")
+    resets_at = InstantField(allow_null=True, help_text="When the count of its limit is reset; null: no limit.")
 
 
 class NewSpendingKeySerializer(SpendingKeySerializer):

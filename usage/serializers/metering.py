@@ -117,7 +117,7 @@ def metadata_field() -> MetadataField:
 
 
 class AnyCustomerSerializer(serializers.Serializer[Any]):
-    """Whose it is; where it is somebody else's, it is not found."""
+    """The customer; another customer's object is not found."""
 
     user_id = WholeNumberField(
         default=None, allow_null=True, min_value=1, max_value=LARGEST_ID, help_text="The customer's id."
@@ -131,7 +131,7 @@ class AnyCustomerSerializer(serializers.Serializer[Any]):
 
 
 class OneCustomerSerializer(AnyCustomerSerializer):
-    """For whom; exactly one of `user_id` and `api_key`."""
+    """The customer: exactly one of `user_id` and `api_key`."""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if (attrs["user_id"] is None) == (attrs["api_key"] is None):
@@ -140,7 +140,7 @@ class OneCustomerSerializer(AnyCustomerSerializer):
 
 
 class ReportSerializer(serializers.Serializer[Any]):
-    """How a request went, for the log."""
+    """The outcome of a request, for the log."""
 
     method = method_field()
     status_code = WholeNumberField(

@@ -60,9 +60,9 @@ class UsageViewSet(LeanViewSet):
     @extend_schema(
         operation_id="usage",
         summary="Usage statistics",
-        description="Requests and credits of those requests that occurred in the window. Where the requests "
-        "themselves are no longer kept, an edge inside a day is moved outward to midnight (UTC): the answer then has "
-        "the window that it is about, and the header X-Usage-Resolution.",
+        description="The requests that occurred in the window, and their credits. If the requests themselves are no "
+        "longer stored, an edge inside a day is moved outward to midnight (UTC): the response then has the widened "
+        "window, and the header X-Usage-Resolution.",
         tags=["account"],
         parameters=[
             OpenApiParameter(
@@ -74,7 +74,7 @@ class UsageViewSet(LeanViewSet):
                 description="day: the window was widened to whole days.",
             ),
             OpenApiParameter("period", str, enum=PERIODS, default="monthly", description="Picks the default start."),
-            OpenApiParameter("from", str, description="First moment, included. Default: start of the period."),
+            OpenApiParameter("from", str, description="Start, included. Default: start of the period."),
             OpenApiParameter("to", str, description="End, not included; a date is a whole day. Default: now."),
         ],
         responses={200: UsageStatsSerializer, 400: FieldErrorsSerializer, **REFUSALS},
@@ -120,7 +120,7 @@ class RequestsViewSet(LeanListViewSet):
         summary="Request log",
         description="Every request, newest first; rejected ones too, which count in no statistics. Follow "
         "`next_cursor` to read far back. By `api_key`, `count` is null where more than 100000 requests of the window "
-        "would have to be read to tell it.",
+        "would have to be read to count them.",
         tags=["account"],
         parameters=[FORMAT],
         responses=listed(RequestSerializer, "requests"),
@@ -150,7 +150,7 @@ class SummaryViewSet(LeanViewSet):
     @extend_schema(
         operation_id="summary",
         summary="Account summary",
-        description="Credits, subscription and usage of the running month, all of one moment.",
+        description="Credits, subscription and usage of the running month, read at one time.",
         tags=["account"],
         responses={200: AccountSummarySerializer, **REFUSALS},
     )

@@ -28,8 +28,8 @@ class AlertsViewSet(ListViewSet[Alert]):
     @extend_schema(
         operation_id="alerts",
         summary="Alerts",
-        description="What you are told about your credits, newest first. Everybody has two: `depleted`, when nothing "
-        "is left to spend, and `grant_expiring`, a week before what is left of a grant expires.",
+        description="Your alerts, newest first. Every customer has two: `depleted`, when no credits are available, and "
+        "`grant_expiring`, a week before what is left of a grant expires.",
         tags=["alerts"],
         responses={200: AlertSerializer(many=True), 400: FieldErrorsSerializer, **REFUSALS},
     )
@@ -38,10 +38,11 @@ class AlertsViewSet(ListViewSet[Alert]):
 
     @extend_schema(
         operation_id="create_alert",
-        summary="Make an alert",
-        description="On fewer available credits than some, or on fewer days of credit left at the burn rate of the "
-        "forecast. You are told once when it becomes so, and once when it is no longer: available credits are back at "
-        "the threshold, or the days are a tenth, and at least a day, above it. If it is so already, that is told.",
+        summary="Create an alert",
+        description="On fewer available credits than a threshold, or on fewer days of credit left at the burn rate of "
+        "the forecast. You are notified once when it is crossed, and once when you are back: available credits reach "
+        "the threshold, or the days are a tenth, and at least a day, above it. If it is crossed already, you are "
+        "notified.",
         tags=["alerts"],
         request=NewAlertSerializer,
         responses={201: AlertSerializer, 400: FieldErrorsSerializer, 409: ErrorSerializer, **REFUSALS},
@@ -58,8 +59,8 @@ class AlertsViewSet(ListViewSet[Alert]):
     @extend_schema(
         operation_id="change_alert",
         summary="Change an alert",
-        description="Its threshold, whether it is told at all, and whether by email; what is not named stays. Another "
-        "threshold begins anew.",
+        description="Its threshold, whether it is enabled, and whether it is sent by email; fields not named stay. "
+        "Another threshold starts over.",
         tags=["alerts"],
         parameters=[id_parameter("The alert's id.")],
         request=AlertChangesSerializer,
@@ -80,7 +81,7 @@ class AlertsViewSet(ListViewSet[Alert]):
     @extend_schema(
         operation_id="remove_alert",
         summary="Remove an alert",
-        description="Those that everybody has are switched off instead.",
+        description="The alerts that every customer has are switched off instead.",
         tags=["alerts"],
         parameters=[id_parameter("The alert's id.")],
         responses={204: None, 404: ErrorSerializer, 409: ErrorSerializer, **REFUSALS},

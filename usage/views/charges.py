@@ -54,8 +54,8 @@ class ChargesViewSet(MeteringViewSet):
 
     @extend_schema(
         operation_id="refund",
-        summary="Give back a charge",
-        description="Wholly or in part, as long as something is left of it, and however long ago it was.",
+        summary="Refund a charge",
+        description="Wholly or in part, as long as something is left of it, however old it is.",
         tags=["metering"],
         parameters=[
             id_parameter("The charge's id, or a capture's entry_id."),

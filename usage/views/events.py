@@ -73,10 +73,10 @@ class EventsViewSet(MeteringViewSet):
         operation_id="events",
         summary="Report requests that already happened",
         description="One event, an array of at most 1000, or CloudEvents 1.0. Each is logged, priced and debited once: "
-        "it is known by its source and id. What cannot be paid is logged as unpaid. One that is rejected is not "
-        "remembered, and does not keep the others from being accepted. One of a customer whose events could not be "
-        "recorded now is rejected as `unavailable` (or `internal_error`), with `Retry-After`: send it again, or all, "
-        "since what is in counts as duplicate. 503 if nothing could be recorded.",
+        "it is identified by its source and id. An event that cannot be paid is logged as unpaid. A rejected one is "
+        "not remembered, and does not affect the others. If a customer's events could not be recorded now, they are "
+        "rejected as `unavailable` (or `internal_error`), with `Retry-After`: send them again, or all, since recorded "
+        "ones count as duplicates. 503 if nothing could be recorded.",
         tags=["metering"],
         request=EVENTS_OR_ONE,
         responses={202: EventsAnswerSerializer, **METERING_REFUSALS},
@@ -96,7 +96,7 @@ class OpenMeterEventsViewSet(EventsViewSet):
         operation_id="openmeter_events",
         summary="Report requests, as OpenMeter's clients do",
         description="The same as /v2/events. A service key may also come as `Authorization: Bearer`. When any event is "
-        "rejected the answer is a 400 that says which, or a 503 if the whole should be sent again; the others are in.",
+        "rejected the response is a 400 that names it, or a 503 if all should be sent again; the others are recorded.",
         tags=["metering"],
         request=EVENTS_OR_ONE,
         responses={204: None, **METERING_REFUSALS},

@@ -20,10 +20,10 @@ class ForecastViewSet(ViewSet):
     @extend_schema(
         operation_id="credits_forecast",
         summary="Forecast of credits",
-        description="How long the credits last at the burn rate of the last 7 full days (UTC) and today so far: what "
-        "was used in that time, less refunds, by the day. A younger account's own age is taken, but never less than a "
-        "day. Credits are burnt in the order of the grants, and what a grant still has when it expires is lost. What "
-        "holds reserve is not available; credits that are still to come are not counted.",
+        description="How long the credits last at the burn rate of the last 7 full days (UTC) and today so far: the "
+        "usage in that time, less refunds, by the day. For a younger account the time is its own age, but at least a "
+        "day. Credits are used up in the order of the grants, and what is left of a grant at its expiry is lost. "
+        "Reserved credits are not available; future credits are not counted.",
         tags=["account"],
         responses={200: ForecastSerializer, **REFUSALS},
     )

@@ -40,9 +40,9 @@ class HoldsViewSet(MeteringViewSet):
     @extend_schema(
         operation_id="open_hold",
         summary="Set credits aside",
-        description="So many `credits`, or what so many `units` of `endpoint` cost now. They cannot be spent otherwise "
-        "until the hold is captured or released, or has run out. A hold by a customer's key is one of its calls a "
-        "minute; its captures are none.",
+        description="The given `credits`, or the current cost of `units` of `endpoint`. They cannot be spent otherwise "
+        "until the hold is captured, released or expired. A hold by a customer's key is one of its calls a minute; its "
+        "captures are not.",
         tags=["metering"],
         parameters=[IDEMPOTENCY_KEY, replayed_header(201)],
         request=HOLD.serializer,
@@ -58,7 +58,7 @@ class HoldsViewSet(MeteringViewSet):
     @extend_schema(
         operation_id="hold",
         summary="One hold",
-        description="As it is now: one that has run out is expired from that very moment.",
+        description="Its current state. A hold is expired as soon as its time is over.",
         tags=["metering"],
         parameters=[HOLD_ID],
         responses={200: HoldSerializer, 404: ErrorSerializer, **METERING_REFUSALS},
@@ -101,8 +101,8 @@ class HoldsViewSet(MeteringViewSet):
 
     @extend_schema(
         operation_id="extend_hold",
-        summary="Let a hold live longer",
-        description="It then runs out `expires_in` seconds from now, and never earlier than before.",
+        summary="Extend a hold",
+        description="It then expires `expires_in` seconds from now, and never earlier than before.",
         request=EXTENSION.serializer,
         responses={200: HoldSerializer, **HOLD_REFUSALS},
         **CHANGE,

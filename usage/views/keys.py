@@ -16,9 +16,9 @@ class KeyVerdictsViewSet(MeteringViewSet):
 
     @extend_schema(
         operation_id="verify_key",
-        summary="Ask whether a customer's key would do",
-        description="Changes nothing, sets nothing aside and counts as no call: what it allows may be refused a moment "
-        "later. `rate_limited`: the key has made all the calls that it may make in this minute.",
+        summary="Verify a customer's key",
+        description="Changes nothing, sets nothing aside and is not counted as a call: what it allows may be refused "
+        "later. `rate_limited`: the key has made all its allowed calls of this minute.",
         tags=["metering"],
         request=VERDICT.serializer,
         responses={200: VerdictSerializer, **METERING_REFUSALS},
