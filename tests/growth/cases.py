@@ -24,7 +24,7 @@ class Case:
 
     Usually it reads at most MOST buffers, and for a customer with a long history at most twice the buffers, by at most
     twice the statements, of one with a short one. Where it may read more, `most` says how many buffers at most,
-    `per_row` how many for each row of the long history besides, and `why` gives the reason.
+    `per_row` how many more for each row of the long history, and `why` is the reason.
     """
 
     call: Callable[[World], Any]

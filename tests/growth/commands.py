@@ -124,7 +124,7 @@ def has_crossed(world: World) -> None:
     post(world.owner, -1)
 
 
-def is_to_be_told(world: World) -> None:
+def has_notice_due(world: World) -> None:
     tell(world.owner, now=timezone.now())
 
 
@@ -189,7 +189,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
     "create_api_key": Case(done("create_api_key", "--user", email, "--name", "x", "--scope", "account:read")),
     "create_customer": Case(done("create_customer", "new@example.com", "--credits", "5")),
     "dbshell": NotMeasured("It starts psql."),
-    "deliver_webhooks": Case(delivered, is_to_be_told),
+    "deliver_webhooks": Case(delivered, has_notice_due),
     "doctor": Case(
         done("doctor", codes=(0, 3))),
     "expire_grants": Case(done("expire_grants"), grants_have_expired),

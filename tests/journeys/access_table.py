@@ -154,7 +154,7 @@ Access = Mapping[str, int]
 Body = Callable[[World], dict[str, Any]]
 
 
-def anybody(status: int) -> Access:
+def all_callers(status: int) -> Access:
     """Expect the same status for all callers."""
     return dict.fromkeys(CALLERS, status)
 
@@ -162,7 +162,7 @@ def anybody(status: int) -> Access:
 def by_token(status: int) -> Access:
     """Expect success for each signed-in caller, about themselves."""
     signed = ("owner", "stranger", "staff without permission", "staff")
-    return anybody(401) | dict.fromkeys(signed, status)
+    return all_callers(401) | dict.fromkeys(signed, status)
 
 
 def owner_alone(status: int) -> Access:
@@ -172,12 +172,12 @@ def owner_alone(status: int) -> Access:
 
 def by_key(status: int) -> Access:
     """Expect success for a customer's live key, about its customer."""
-    return anybody(401) | {"owner": status, "stranger": status, "service": 403}
+    return all_callers(401) | {"owner": status, "stranger": status, "service": 403}
 
 
 def by_service(status: int) -> Access:
     """Expect success for a service, for any customer, and a refusal for customers' own keys."""
-    return anybody(401) | {"owner": 403, "stranger": 403, "service": status}
+    return all_callers(401) | {"owner": 403, "stranger": 403, "service": status}
 
 
 @dataclass(frozen=True)
@@ -244,18 +244,18 @@ def _translation(world: World) -> dict[str, Any]:
 
 
 TABLE: dict[Route, Row] = {
-    Route("GET", "/"): Row(anybody(200)),
-    Route("GET", "/livez"): Row(anybody(200)),
-    Route("GET", "/readyz"): Row(anybody(200)),
-    Route("GET", "/metrics"): Row(anybody(200)),  # from this machine; see tests/config/test_metrics.py for others
-    Route("GET", "/api/schema"): Row(anybody(200)),
-    Route("GET", "/api/docs"): Row(anybody(200)),
-    Route("POST", "/auth/register"): Row(anybody(201), _registration),
-    Route("POST", "/auth/login"): Row(anybody(200), _login),
-    Route("POST", "/auth/refresh"): Row(anybody(200), _refresh),
-    Route("POST", "/auth/logout"): Row(anybody(204), _refresh),
+    Route("GET", "/"): Row(all_callers(200)),
+    Route("GET", "/livez"): Row(all_callers(200)),
+    Route("GET", "/readyz"): Row(all_callers(200)),
+    Route("GET", "/metrics"): Row(all_callers(200)),  # from this machine; see tests/config/test_metrics.py for others
+    Route("GET", "/api/schema"): Row(all_callers(200)),
+    Route("GET", "/api/docs"): Row(all_callers(200)),
+    Route("POST", "/auth/register"): Row(all_callers(201), _registration),
+    Route("POST", "/auth/login"): Row(all_callers(200), _login),
+    Route("POST", "/auth/refresh"): Row(all_callers(200), _refresh),
+    Route("POST", "/auth/logout"): Row(all_callers(204), _refresh),
     Route("POST", "/auth/password"): Row(by_token(204), _new_password),
-    Route("POST", "/auth/password-reset/confirm"): Row(anybody(401), _reset),
+    Route("POST", "/auth/password-reset/confirm"): Row(all_callers(401), _reset),
     Route("GET", "/auth/account/api-keys"): Row(by_token(200)),
     Route("POST", "/auth/account/api-keys"): Row(by_token(201), lambda world: {"name": "laptop"}),
     Route("PATCH", "/auth/account/api-keys/{id}"): Row(owner_alone(200), lambda world: {"name": "new"}, of="api key"),
@@ -300,7 +300,7 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/usage"): Row(by_token(200)),
     Route("GET", "/auth/account/requests"): Row(by_token(200)),
     Route("GET", "/auth/account/summary"): Row(by_token(200)),
-    Route("POST", "/webhooks/stripe"): Row(anybody(401)),  # by signature alone: tests/ledger/test_stripe_webhook.py
+    Route("POST", "/webhooks/stripe"): Row(all_callers(401)),  # by signature alone: tests/ledger/test_stripe_webhook.py
     Route("GET", "/v2/account/summary"): Row(by_key(200)),
     Route("POST", "/v2/demo/translate"): Row(by_key(200) | {"service": 401}, _translation),
     Route("POST", "/v2/charges"): Row(by_service(201), _request),

@@ -15,7 +15,7 @@ from tests.usage.gateway import Gateway, refused
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_gateway_charges_holds_captures_and_gives_back_and_the_customer_reads_all_of_it():
+def test_a_gateway_charges_holds_captures_and_refunds_and_the_customer_reads_all_of_it():
     call_command("set_price", "translate", "2")
     call_command("set_price", "render", "10")
     ann, gateway = customer_with(100), Gateway()

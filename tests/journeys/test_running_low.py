@@ -53,7 +53,7 @@ def test_charges_run_low_and_credits_come_once_with_a_receipt():
     assert run("reconcile", "--json").json["findings"] == []
 
 
-def test_a_dead_card_ends_it_and_says_so_and_the_gateway_hears_402():
+def test_a_dead_card_ends_auto_reload_with_a_notice_and_the_gateway_gets_402():
     call_command("set_price", "render", "10")
     bob, gateway = customer_with(50), Gateway()
     account = client_of(bob)

@@ -25,7 +25,7 @@ CHARGED, HELD, TAKEN, GIVEN_BACK = (Decimal(amount) for amount in ("1", "3", "2"
 
 
 class Killer(threading.Thread):
-    """Ends a session of the application's role, except the test's own, after each so many calls.
+    """Ends a session of the application's role, except the test's own, each time a number of further calls is done.
 
     By calls and not by the clock: on a busy machine a call may take longer than any pause.
     """

@@ -45,7 +45,7 @@ ABOUT_NOBODY = {
     "usage_price": "what an endpoint costs",
 }
 OTHER_ARGUMENTS = {"name": list(ACTIONS)}  # of routes that take more than the object's key
-SHOWING = ("_changelist", "_add", "_history", "_export", "_delete")  # the last is refused to everybody
+SHOWING = ("_changelist", "_add", "_history", "_export", "_delete")  # the last is refused to all
 
 
 def routes() -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -75,7 +75,7 @@ BULK = [
 
 
 def everything(user: User) -> User:
-    """Give somebody of the staff every permission there is, without making a superuser of them."""
+    """Grant a user every permission, without making them a superuser."""
     user.user_permissions.set(Permission.objects.all())
     return User.objects.get(pk=user.pk)
 

@@ -37,7 +37,7 @@ def alert_on(user: User, threshold: int, kind: AlertKind = AlertKind.BALANCE_BEL
     return create_alert(user_id=user.pk, kind=kind, threshold=worth, now=timezone.now())
 
 
-def tell() -> None:
+def send_crossing_notices() -> None:
     """Send the notices of crossings, as a run of `send_alerts` does."""
     now = timezone.now()
     notify_crossings(Round(), now=now)
@@ -45,7 +45,7 @@ def tell() -> None:
     notify_crossings(Round(), now=now)
 
 
-def told(user: User) -> list[str]:
+def notices_of(user: User) -> list[str]:
     return list(Notice.objects.of(user.pk).order_by("pk").values_list("type", flat=True))
 
 
@@ -59,11 +59,11 @@ def test_concurrent_runs_announce_a_crossing_once():
     report(alice, [request_at(timezone.now(), units=Decimal(50))], charged=True)
     granted(alice, 1, days=3)
 
-    for telling in (notify_crossings, notify_runways, notify_expiring_grants):
-        news = at_once(5, lambda telling=telling: telling(Round(), now=timezone.now()))
+    for notifying in (notify_crossings, notify_runways, notify_expiring_grants):
+        news = at_once(5, lambda notifying=notifying: notifying(Round(), now=timezone.now()))
         assert all(isinstance(one, dict) for one in news), news
 
-    assert sorted(told(alice)) == ["balance.low", "balance.low", "balance.runway_low", "grant.expiring"]
+    assert sorted(notices_of(alice)) == ["balance.low", "balance.low", "balance.runway_low", "grant.expiring"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -71,12 +71,12 @@ def test_concurrent_runs_announce_a_return_once():
     alice = customer_with(100)
     alert_on(alice, 80)
     post(alice, -50)
-    tell()
+    send_crossing_notices()
     post(alice, 50)
 
-    at_once(5, tell)
+    at_once(5, send_crossing_notices)
 
-    assert told(alice) == ["balance.low", "balance.recovered"]
+    assert notices_of(alice) == ["balance.low", "balance.recovered"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -101,9 +101,9 @@ def test_switching_off_waits_for_the_notice_and_nothing_is_announced_afterwards(
         lambda: change_alert(user_id=alice.pk, alert_id=alert.pk, changes={"is_enabled": False}),
     )
 
-    tell()
+    send_crossing_notices()
     alert.refresh_from_db()
-    assert (told(alice), alert.crossed_at) == (["balance.low"], None)
+    assert (notices_of(alice), alert.crossed_at) == (["balance.low"], None)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -118,7 +118,7 @@ def test_a_notice_waits_for_switching_off_and_announces_nothing():
         lambda: notify_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()),
     )
 
-    assert told_then == told(alice) == []
+    assert told_then == notices_of(alice) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -126,7 +126,7 @@ def test_a_concurrent_move_does_not_wait_and_is_announced_by_the_next_run():
     alice = customer_with(100)
     alert = alert_on(alice, 80)
     post(alice, -50)
-    tell()
+    send_crossing_notices()
     post(alice, 50)
     arm_returned(Round(), now=timezone.now())
     forecast = forecast_of(user_id=alice.pk, now=timezone.now())
@@ -134,11 +134,11 @@ def test_a_concurrent_move_does_not_wait_and_is_announced_by_the_next_run():
     before_it_commits(
         lambda: notify_crossing(alert_id=alert.pk, forecast=forecast, now=timezone.now()), lambda: post(alice, -50)
     )
-    meanwhile = told(alice)
-    tell()
+    meanwhile = notices_of(alice)
+    send_crossing_notices()
 
     assert meanwhile == ["balance.low", "balance.recovered"]
-    assert told(alice) == ["balance.low", "balance.recovered", "balance.low"]
+    assert notices_of(alice) == ["balance.low", "balance.recovered", "balance.low"]
 
 
 class KilledError(BaseException):
@@ -159,11 +159,11 @@ def test_a_run_killed_before_its_notice_is_made_up_for(monkeypatch, place):
     with monkeypatch.context() as broken:
         broken.setattr(f"usage.services.alerts.crossings.{place}", kill)
         with pytest.raises(KilledError):
-            tell()
-    meanwhile = told(alice)
-    tell()
+            send_crossing_notices()
+    meanwhile = notices_of(alice)
+    send_crossing_notices()
 
-    assert (meanwhile, told(alice)) == ([], ["balance.low"])
+    assert (meanwhile, notices_of(alice)) == ([], ["balance.low"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -172,21 +172,21 @@ def test_a_run_that_is_killed_between_two_alerts_leaves_the_second_to_the_next(m
     for each in (alice, bob):
         alert_on(each, 80)
         post(each, -50)
-    telling = crossings.notify_crossing
+    notifying = crossings.notify_crossing
 
-    def tell_one_and_be_killed(**asked):
-        telling(**asked)
+    def notify_one_and_be_killed(**asked):
+        notifying(**asked)
         raise KilledError
 
     with monkeypatch.context() as broken:
-        broken.setattr(crossings, "notify_crossing", tell_one_and_be_killed)
+        broken.setattr(crossings, "notify_crossing", notify_one_and_be_killed)
         with pytest.raises(KilledError):
-            tell()
-    meanwhile = (told(alice), told(bob))
-    tell()
+            send_crossing_notices()
+    meanwhile = (notices_of(alice), notices_of(bob))
+    send_crossing_notices()
 
     assert meanwhile == (["balance.low"], [])
-    assert (told(alice), told(bob)) == (["balance.low"], ["balance.low"])
+    assert (notices_of(alice), notices_of(bob)) == (["balance.low"], ["balance.low"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -194,13 +194,13 @@ def test_a_return_armed_by_a_killed_run_is_announced_by_the_next():
     alice = customer_with(100)
     alert_on(alice, 80)
     post(alice, -50)
-    tell()
+    send_crossing_notices()
     post(alice, 50)
     arm_returned(Round(), now=timezone.now())
 
-    tell()
+    send_crossing_notices()
 
-    assert told(alice) == ["balance.low", "balance.recovered"]
+    assert notices_of(alice) == ["balance.low", "balance.recovered"]
     assert crossings_due() == []
 
 
@@ -218,7 +218,7 @@ def test_each_crossing_and_each_return_between_is_announced_whatever_the_balance
 
     for step in [*steps, "run"]:
         if step == "run":
-            tell()
+            send_crossing_notices()
             is_armed = is_armed or available >= alert.below
         else:
             post(alice, step)
@@ -226,7 +226,7 @@ def test_each_crossing_and_each_return_between_is_announced_whatever_the_balance
             if is_armed and available < alert.below:
                 is_armed, crossed = False, crossed + 1
 
-    types = told(alice)
+    types = notices_of(alice)
     assert types == ["balance.low", "balance.recovered"] * (len(types) // 2) + ["balance.low"] * (len(types) % 2)
     assert types.count("balance.low") == crossed
     assert types.count("balance.recovered") == crossed - (not is_armed)
@@ -246,6 +246,6 @@ def test_a_wavering_runway_is_announced_short_and_long_in_turn(steps):
         post(alice, step)
         notify_runways(Round(), now=timezone.now())
 
-    types = told(alice)
+    types = notices_of(alice)
     pairs = ["balance.runway_low", "balance.recovered"] * len(types)
     assert types == pairs[: len(types)]

@@ -63,7 +63,7 @@ def properties(name: str) -> dict[str, Any]:
     return found
 
 
-def told(name: str, field: str) -> dict[str, Any]:
+def documented_bounds(name: str, field: str) -> dict[str, Any]:
     return OTHERWISE.get(name, {}).get(field, TOLD[field])
 
 
@@ -79,7 +79,7 @@ def beyond(bounds: dict[str, Any]) -> list[Any]:
     return [*numbers, *texts, *bounds.get("oneOf", {}).get("beyond", ()), *([] if "null" in bounds else [None])]
 
 
-def judged(name: str, data: dict[str, Any]) -> dict[str, Any] | None:
+def result_of_serializer(name: str, data: dict[str, Any]) -> dict[str, Any] | None:
     judge = BODIES[name].serializer(data=data)
     return dict(judge.validated_data) if judge.is_valid() else None
 
@@ -94,7 +94,7 @@ def test_the_document_has_a_body_for_each_call_and_its_fields():
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_the_document_says_the_bounds_that_are_kept(name, field):
-    schema, bounds = properties(name)[field], told(name, field)
+    schema, bounds = properties(name)[field], documented_bounds(name, field)
 
     said = {
         word: schema[word] for word in ("minimum", "maximum", "minLength", "maxLength", "pattern") if word in schema
@@ -118,15 +118,15 @@ def body_with(name: str, field: str, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_values_within_the_bounds_are_accepted_at_once(name, field):
-    for value in within(told(name, field)):
+    for value in within(documented_bounds(name, field)):
         sent = body_with(name, field, value)
 
-        assert BODIES[name].plain_value(sent) == judged(name, sent), value
+        assert BODIES[name].plain_value(sent) == result_of_serializer(name, sent), value
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_values_beyond_the_bounds_are_refused_by_the_name_of_their_field(name, field):
-    for value in beyond(told(name, field)):
+    for value in beyond(documented_bounds(name, field)):
         with pytest.raises(ValidationError) as refused:
             BODIES[name].read({**NEEDED.get(name, {}), field: value})
 
@@ -145,7 +145,7 @@ def test_whatever_is_taken_at_once_is_what_the_serializer_would_have_given(name,
     except (ValueError, ValidationError):
         return
 
-    assert taken == judged(name, sent)
+    assert taken == result_of_serializer(name, sent)
 
 
 @pytest.mark.parametrize("name", ONE_CUSTOMER)

@@ -89,7 +89,7 @@ def with_refund_to_take(_: Path) -> User:
     return user
 
 
-def who_runs_low(_: Path) -> User:
+def with_low_credits(_: Path) -> User:
     return low(50, now=soon())
 
 
@@ -103,7 +103,7 @@ def with_crossing(_: Path) -> User:
 def with_expiring_grant(_: Path) -> User:
     user = UserFactory()
     granted(user, 10, days=3)
-    run("send_alerts", "--json")  # watches, and tells nothing of it yet
+    run("send_alerts", "--json")  # watches, and sends no notice yet
     Notice.objects.all().delete()
     return user
 
@@ -166,7 +166,7 @@ CASES = {
         lambda user: Payment.objects.get(user=user).pk,
     ),
     "run_auto_reload": Case(
-        lambda _: ("run_auto_reload",), "ledger_payment", who_runs_low,
+        lambda _: ("run_auto_reload",), "ledger_payment", with_low_credits,
         lambda user: Payment.objects.filter(user=user).exists(), "errors",
     ),
     "send_alerts, crossings": Case(

@@ -44,7 +44,7 @@ def send(**more: object) -> dict:
     return {name: ran.json[name] for name in NOTHING}
 
 
-def told(user: User | None = None) -> list[str]:
+def sent_notices(user: User | None = None) -> list[str]:
     notices = Notice.objects.order_by("pk") if user is None else Notice.objects.of(user.pk).order_by("pk")
     return list(notices.values_list("type", flat=True))
 
@@ -98,7 +98,7 @@ def test_a_return_is_announced_once_and_the_next_crossing_again(alice):
         send()
         send()
 
-    assert told() == ["balance.low", "balance.recovered", "balance.low"]
+    assert sent_notices() == ["balance.low", "balance.recovered", "balance.low"]
     assert [email.subject for email in mail.outbox] == [
         "Low on credits: 40 credits left",
         "Credits are back: 60 credits available",
@@ -125,7 +125,7 @@ def test_a_crossing_that_is_over_before_its_notice_is_announced_without_an_email
     post(alice, 60)
 
     assert send() == NOTHING | {"low": 1, "recovered": 1}
-    assert told() == ["balance.low", "balance.recovered"]
+    assert sent_notices() == ["balance.low", "balance.recovered"]
     assert mail.outbox == []
     assert send() == NOTHING
 
@@ -139,7 +139,7 @@ def test_a_return_armed_by_another_run_is_announced_all_the_same(alice):
     post(alice, -60)
 
     assert send() == NOTHING | {"recovered": 1, "low": 1, "emails": 2}
-    assert told() == ["balance.low", "balance.recovered", "balance.low"]
+    assert sent_notices() == ["balance.low", "balance.recovered", "balance.low"]
 
 
 def test_an_alert_that_applies_when_it_is_made_is_announced(alice):
@@ -354,7 +354,7 @@ def test_a_dry_run_counts_and_announces_nothing(alice):
     counted = send(dry_run=True)
 
     assert counted == NOTHING | {"low": 1, "runway_low": 1, "recovered": 1, "grants_expiring": 1}
-    assert told() == ["balance.low"]
+    assert sent_notices() == ["balance.low"]
     assert send() == counted | {"emails": 4}
 
 
