@@ -77,7 +77,7 @@ _EVENTS = """
 _WRITTEN = (_ENTRIES, _BALANCES, _REQUESTS, _SUMS, _HOLDS, _OPERATIONS, _EVENTS)
 _TABLES = (
     "ledger_entry, ledger_balance, ledger_hold, ledger_operationkey, usage_requestlog, usage_dailyusage,"
-    " usage_eventkey, usage_keyspending, accounts_apikey, accounts_user"
+    " usage_eventkey, usage_keyspending, usage_refund, ledger_grant, ledger_grantdraw, accounts_apikey, accounts_user"
 )
 
 
