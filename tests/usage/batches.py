@@ -21,7 +21,7 @@ def asked(endpoint: str = "search", *, user: User | None = None, key: ApiKey | N
     """Return a charge to ask for, under a new key unless one is passed."""
     named = {"user_id": user.pk if user else None, "key_hash": bytes(key.key_hash) if key else None}
     idempotency_key = fields.pop("idempotency_key", None) or uuid.uuid4().hex
-    return AskedCharge(endpoint=endpoint, idempotency_key=idempotency_key, **named | fields).signed()
+    return AskedCharge(endpoint=endpoint, idempotency_key=idempotency_key, **named | fields).with_fingerprint()
 
 
 def of(many: Sequence[AskedCharge], *, user: User | None = None, key: ApiKey | None = None) -> list[AskedCharge]:

@@ -25,12 +25,12 @@ OUTCOME = {"status": 500, "units": Decimal(3), "latency_ms": 12}
 def test_a_charge_is_compared_by_the_request_and_by_no_name_of_customer_or_key():
     asked = AskedCharge(idempotency_key="k", user_id=7, key_hash=b"x", is_admitted=True, **REPORT, **OUTCOME)
 
-    signed = asked.signed()
+    sent = asked.with_fingerprint()
 
-    assert signed.fingerprint == fingerprint(REPORT | OUTCOME)
+    assert sent.fingerprint == fingerprint(REPORT | OUTCOME)
     assert (
-        signed.fingerprint
-        == asked._replace(idempotency_key="l", user_id=8, request_id=uuid.uuid4()).signed().fingerprint
+        sent.fingerprint
+        == asked._replace(idempotency_key="l", user_id=8, request_id=uuid.uuid4()).with_fingerprint().fingerprint
     )
 
 
@@ -53,7 +53,7 @@ def test_each_field_of_a_charge_reaches_the_database_under_its_own_name(name, mo
     monkeypatch.setattr("usage.services.charges.calls._written", lambda key_hash, write: write())
     from usage.services.charges.calls import charge_one
 
-    asked = AskedCharge(idempotency_key="k", user_id=7, key_hash=b"x", **REPORT, **OUTCOME).signed()
+    asked = AskedCharge(idempotency_key="k", user_id=7, key_hash=b"x", **REPORT, **OUTCOME).with_fingerprint()
     charge_one(asked)
 
     value = sent[f"p_{name}"]

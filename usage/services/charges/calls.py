@@ -24,7 +24,8 @@ class AskedCharge(NamedTuple):
     """One request to be charged to a customer, named by id or by the SHA-256 of one of their keys.
 
     Its fields are the arguments of `usage_charge`, whose names begin with `p_`, and the entries of a batch.
-    With `is_admitted` it is not counted among the calls a minute of its key again. `signed` sets the fingerprint.
+    With `is_admitted` it is not counted among the calls a minute of its key again. `with_fingerprint` sets
+    `fingerprint`.
     """
 
     endpoint: str
@@ -42,7 +43,7 @@ class AskedCharge(NamedTuple):
     is_admitted: bool = False
     fingerprint: bytes = b""
 
-    def signed(self) -> AskedCharge:
+    def with_fingerprint(self) -> AskedCharge:
         """Return it as the database stores it, with the SHA-256 of the fields that a repetition must have in common."""
         compared = self._asdict()
         compared["metadata"] = metadata = self.metadata or {}

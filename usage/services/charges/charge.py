@@ -51,7 +51,7 @@ def charge_request(asked: AskedCharge) -> Charge:
     :raises CustomerKeyInvalid, CustomerInactive, UnknownCustomer: if the customer may not be charged
     :raises IdempotencyKeyReused: if the key was used for another charge
     """
-    outcome = _outcome_of(asked.signed())
+    outcome = _outcome_of(asked.with_fingerprint())
     match outcome.outcome:
         case "charged":
             return Charge(
