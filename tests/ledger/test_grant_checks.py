@@ -26,7 +26,7 @@ TAMPERINGS = {
     f"UPDATE ledger_grant SET expires_at = now() WHERE {ACTIVE}": {"expiry_of_lots_is_awaited"},
     f"DELETE FROM ledger_grant WHERE {EXPIRED}": {"expired_is_its_entries"},
     f"DELETE FROM ledger_grantdraw WHERE {LONGEST}": {"lot_is_its_draws"},
-    f"UPDATE ledger_grantdraw SET credits = credits - 1 WHERE {LONGEST}": {"stretch_is_its_debits", "lot_is_its_draws"},
+    f"UPDATE ledger_grantdraw SET credits = credits - 1 WHERE {LONGEST}": {"draw_is_its_debits", "lot_is_its_draws"},
     f"UPDATE ledger_grantdraw SET first_credits = first_credits + 5, credits = credits + 5 WHERE {LONGEST}": {
         "draws_are_within_their_entry",
         "lot_is_its_draws",

@@ -43,7 +43,7 @@ GRANT_CHECKS = (
         "Of grant {entry_id} {remaining} credits are left, but what was drawn on it leaves {expected}.",
     ),
     Check(
-        "stretch_is_its_debits",
+        "draw_is_its_debits",
         f"""SELECT user_id, d.id AS draw_id, d.credits, sums.credits AS expected
             FROM ledger_grantdraw d
             CROSS JOIN LATERAL (
