@@ -8,7 +8,8 @@ from django.db import models
 class RateWindow(models.Model):
     """The number of calls of one caller's current minute that are leased to processes.
 
-    Written by config/http/rate_windows.py alone. The table is UNLOGGED: after a crash of the server
+    Written by config/http/rate_windows.py and, for charges and holds by an API key with a rate limit, by the SQL
+    function usage_take_call (usage/sql/current/rate_limits.sql). The table is UNLOGGED: after a crash of the server
     every caller starts a new minute.
     """
 

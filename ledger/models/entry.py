@@ -26,7 +26,7 @@ class EntryReason(models.TextChoices):
     USAGE = "usage", "Usage"
     CAPTURE = "capture", "Captured hold"
     REFUND = "refund", "Refund of usage"
-    REVERSAL = "reversal", "Reversal of usage"
+    REVERSAL = "reversal", "Reversal of usage"  # nothing posts it yet: kept for credits that staff return for a debit
     EXPIRY = "expiry", "Expired credits"
     GOODWILL = "goodwill", "Goodwill"
     CORRECTION = "correction", "Correction"

@@ -1,12 +1,19 @@
--- Balances: the one row of a customer that every operation locks first.
+-- Balances: the one row of a customer that every operation locks before anything else of the customer.
 --
--- Promises that the caller who has locked the row sees it with everything settled that was due: holds that have run
--- out, grants that have ended, periods that have begun, and what the customer owes taken from what that made available.
+-- Promises that the caller who has locked the row sees it with everything settled that was due: holds that have
+-- expired, grants that have ended, periods that have begun, and what the customer owes taken from what that made
+-- available.
 -- Called by the functions of the other files.
 -- Locks: ledger_balance (FOR NO KEY UPDATE), then what belongs to it: holds, grants, the subscription, payments.
+--
+-- The order of locks, over all files: the advisory lock of the idempotency key (charges only), the row of an API key in
+-- config_ratewindow (charges and holds by a key with a rate limit), ledger_balance, and then everything else. The order
+-- of checks: the idempotency key first, so that a replay is never refused, then the state, then the amount.
+-- ledger_post_entry, ledger_open_grant and ledger_open_hold look the key up before the balance and without a lock: of
+-- two calls with one key one writes, the other fails on the unique key or under the lock, and its retry is a replay.
 
--- Lock the customer's balance row until the transaction ends, create it on the first use, and settle
--- whatever has expired. The order that every rule keeps: this first, then the key, then the amount.
+-- Lock the customer's balance row until the transaction ends, create it on the first use, and settle whatever has
+-- expired.
 -- FOR NO KEY UPDATE: rows that refer to the balance may still be inserted meanwhile.
 CREATE FUNCTION ledger_lock_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
 DECLARE

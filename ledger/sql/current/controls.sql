@@ -32,7 +32,7 @@ BEGIN
 END $$;
 
 -- Freeze a balance, or end that. From a frozen one nothing is spent or held; credits still come in, and open holds may
--- still be captured, released and run out.
+-- still be captured, released and expire.
 CREATE FUNCTION ledger_freeze(
     p_user_id bigint, p_frozen boolean, p_note text, p_actor_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_terms_outcome

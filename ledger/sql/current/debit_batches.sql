@@ -1,7 +1,7 @@
 -- Debits in batches: many debits of one customer at once, with one lock and one move of the balance.
 --
 -- Promises that each debit has its own entry and outcome, as if they had come one after the other.
--- Called by usage_charge_batch and usage_settle_reported, which have locked the balance.
+-- Called by usage_debit_batch; usage_charge_batch has locked the balance.
 -- Locks nothing itself.
 
 -- One debit that is asked for.

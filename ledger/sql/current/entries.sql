@@ -3,13 +3,16 @@
 -- Promises that a balance changes only together with one sealed entry that says why, that an idempotency key is used
 -- once, and that no debit goes below what is available. ledger_move is called by functions alone: it runs with the
 -- rights of its caller, and only the owner may call it.
--- Called by ledger/services/entries.py:post_entry; ledger_move and ledger_replay by the other files and by `usage`.
--- Locks: ledger_balance, by the conditional UPDATE of ledger_move or by ledger_lock_balance; then the key, then the
--- amount.
+-- Called by ledger/services/entries.py:post_entry; ledger_move by the other files and by `usage`, ledger_replay by
+-- grants.sql and holds.sql, ledger_refund by usage_refund.
+-- Locks: ledger_balance, by the conditional UPDATE of ledger_move or by ledger_lock_balance. ledger_post_entry looks the
+-- key up before that, without a lock, and ledger_refund after it (balances.sql: the order of locks and of checks).
 
 -- What came of an attempt to change a balance.
 --   outcome    posted | replayed | key_reused | insufficient
---   reason     with `insufficient`: spent | held (open holds would have covered it) | frozen
+--   reason     with `insufficient`: spent | held (open holds would have covered it) | expired (credits that expired in
+--              the last 24 hours would have covered it) | frozen | key_limit (set by the functions of `usage`, and by
+--              ledger_debit_batch)
 --   balance, reserved, available    credits after the attempt; available = balance - reserved
 CREATE TYPE ledger_outcome AS (
     outcome text,
@@ -107,7 +110,7 @@ END $$;
 -- What is only taken from its own hold is never refused, not even from a frozen balance: it was granted when the hold
 -- was. The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the row is
 -- locked, what has expired is settled, and the UPDATE is tried again before anything is refused: deciding from the
--- first miss would refuse customers whose holds have just run out. The caller has looked the key up and found nothing.
+-- first miss would refuse customers whose holds have just expired. The caller has looked the key up and found nothing.
 -- A twin that commits meanwhile is noticed under the lock (40001) or by the unique key (23505): the caller's next try
 -- finds the twin's entry.
 --

@@ -21,7 +21,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal
--- holds run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which
+-- holds expire (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which
 -- nothing happens.
 CREATE FUNCTION ledger_grant_events(
     p_user_id bigint, p_now timestamptz, p_grants ledger_grant_state[]
@@ -43,7 +43,7 @@ CREATE FUNCTION ledger_grant_events(
     ORDER BY 1, 4, 3
 $$;
 
--- Add what has happened since the last entry, each at its own time: holds that run out, grants that end, periods that
+-- Add what has happened since the last entry, each at its own time: holds that expire, grants that end, periods that
 -- begin, in this order where times are equal. `r` stands at the last entry.
 --
 -- Once a grant's time has come only as much of it stays as open holds reserve, soonest expiry first, and what holds

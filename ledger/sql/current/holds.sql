@@ -1,10 +1,11 @@
--- Holds: credits set aside, until they are captured or released or the hold runs out.
+-- Holds: credits set aside, until they are captured or released or the hold expires.
 --
 -- Promises that the open holds of a customer never exceed what they have, that a hold is captured up to its amount and
 -- ended once, and that from `expires_at` on it holds nothing, whether or not a job has run.
 -- Called by ledger/services/holds.py:open_hold, :release_hold, :extend_hold and :expire_holds, and by usage_open_hold
 -- and usage_capture_hold.
--- Locks: ledger_balance first, then the key, then the hold.
+-- Locks: ledger_balance, by the conditional UPDATE of ledger_open_hold or by ledger_lock_hold; then the hold.
+-- ledger_open_hold looks the key up before that, without a lock, the others after it (balances.sql).
 
 -- What came of an attempt to change a hold, and the hold as it is after it.
 --   outcome    opened | captured | released | extended | replayed | key_reused | insufficient | not_found
@@ -39,7 +40,7 @@ RETURNS ledger_hold_outcome LANGUAGE sql IMMUTABLE AS $$
                h.settled_at, p_entry_id, p_entry_at, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_hold_outcome
 $$;
 
--- The hold of an id, with its customer's balance held and what has expired settled. With `p_user_id`, only if it is
+-- The hold of an id, with its customer's balance locked and what has expired settled. With `p_user_id`, only if it is
 -- that customer's. No row: there is none. The customer of a hold never changes, so it may be read before the lock.
 CREATE FUNCTION ledger_lock_hold(p_hold_id bigint, p_user_id bigint) RETURNS ledger_hold LANGUAGE plpgsql AS $$
 DECLARE
@@ -136,7 +137,7 @@ BEGIN
         RETURN ledger_hold_result(v_outcome, v_hold, v_done.entry_id, v_done.created_at);
     END IF;
 
-    -- The hold before the balance moves: should it run out just now, it is settled for what is left of it.
+    -- The hold before the balance moves: should it expire just now, it is settled for what is left of it.
     UPDATE ledger_hold SET
         captured = captured + v_credits,
         status = CASE WHEN NOT v_closes THEN 'open' WHEN captured + v_credits > 0 THEN 'captured' ELSE 'released' END,

@@ -1,6 +1,6 @@
 -- Settling: whatever was due of a customer is written down, each at its own time.
 --
--- Promises that a hold that has run out, a grant that has ended and a period that has begun count from their own times
+-- Promises that a hold that has expired, a grant that has ended and a period that has begun count from their own times
 -- on, whichever call writes them down, and that readers see the same before it is done.
 -- Called by ledger_lock_balance (balances.sql) and by whatever restores credits; from Python, for readers,
 -- ledger/selectors.py:BALANCE_QUERY and ledger/admin/credits/available.py:_ExpiredCredits (ledger_expired_credits).
@@ -225,7 +225,7 @@ END $$;
 
 -- What a customer's grants have lost by `p_now` since anything was settled, less what periods that began meanwhile have
 -- brought: credits, and when the last of that happened. What is owed, and will be taken of what has become available
--- by that or by holds that have run out, counts as lost: nobody can spend it.
+-- by that or by holds that have expired, counts as lost: nobody can spend it.
 -- All NULL: nothing. For readers, whether or not a job has run.
 CREATE FUNCTION ledger_expired_credits(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_expiry
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

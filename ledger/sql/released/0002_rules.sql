@@ -23,7 +23,9 @@ CREATE TYPE ledger_debit AS (
 
 -- What came of an attempt to change a balance.
 --   outcome    posted | replayed | key_reused | insufficient
---   reason     with `insufficient`: spent | held (open holds would have covered it) | frozen
+--   reason     with `insufficient`: spent | held (open holds would have covered it) | expired (credits that expired in
+--              the last 24 hours would have covered it) | frozen | key_limit (set by the functions of `usage`, and by
+--              ledger_debit_batch)
 --   balance, reserved, available    credits after the attempt; available = balance - reserved
 CREATE TYPE ledger_outcome AS (
     outcome text,
@@ -162,8 +164,8 @@ SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT id FROM ledger_anchor ORDER BY id DESC OFFSET 29 LIMIT 1
 $$;
 
--- Lock the customer's balance row until the transaction ends, create it on the first use, and settle
--- whatever has expired. The order that every rule keeps: this first, then the key, then the amount.
+-- Lock the customer's balance row until the transaction ends, create it on the first use, and settle whatever has
+-- expired.
 -- FOR NO KEY UPDATE: rows that refer to the balance may still be inserted meanwhile.
 CREATE FUNCTION ledger_lock_balance(p_user_id bigint) RETURNS ledger_balance LANGUAGE plpgsql AS $$
 DECLARE
@@ -222,7 +224,7 @@ BEGIN
 END $$;
 
 -- Freeze a balance, or end that. From a frozen one nothing is spent or held; credits still come in, and open holds may
--- still be captured, released and run out.
+-- still be captured, released and expire.
 CREATE FUNCTION ledger_freeze(
     p_user_id bigint, p_frozen boolean, p_note text, p_actor_id bigint, p_idempotency_key text, p_fingerprint bytea
 ) RETURNS ledger_terms_outcome
@@ -436,7 +438,7 @@ END $$;
 -- What is only taken from its own hold is never refused, not even from a frozen balance: it was granted when the hold
 -- was. The fast path is one conditional UPDATE, true only while nothing has expired. When it does not match, the row is
 -- locked, what has expired is settled, and the UPDATE is tried again before anything is refused: deciding from the
--- first miss would refuse customers whose holds have just run out. The caller has looked the key up and found nothing.
+-- first miss would refuse customers whose holds have just expired. The caller has looked the key up and found nothing.
 -- A twin that commits meanwhile is noticed under the lock (40001) or by the unique key (23505): the caller's next try
 -- finds the twin's entry.
 --
@@ -1083,7 +1085,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- What happens to grants by `p_now`, in the order of time, `freed` credits of holds at a time. Where times are equal
--- holds run out (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which
+-- holds expire (kind 0) before grants end (1), and these before periods begin (2). First of all comes a step at which
 -- nothing happens.
 CREATE FUNCTION ledger_grant_events(
     p_user_id bigint, p_now timestamptz, p_grants ledger_grant_state[]
@@ -1105,7 +1107,7 @@ CREATE FUNCTION ledger_grant_events(
     ORDER BY 1, 4, 3
 $$;
 
--- Add what has happened since the last entry, each at its own time: holds that run out, grants that end, periods that
+-- Add what has happened since the last entry, each at its own time: holds that expire, grants that end, periods that
 -- begin, in this order where times are equal. `r` stands at the last entry.
 --
 -- Once a grant's time has come only as much of it stays as open holds reserve, soonest expiry first, and what holds
@@ -1504,7 +1506,7 @@ RETURNS ledger_hold_outcome LANGUAGE sql IMMUTABLE AS $$
                h.settled_at, p_entry_id, p_entry_at, NULL, NULL, NULL, NULL, NULL, NULL)::ledger_hold_outcome
 $$;
 
--- The hold of an id, with its customer's balance held and what has expired settled. With `p_user_id`, only if it is
+-- The hold of an id, with its customer's balance locked and what has expired settled. With `p_user_id`, only if it is
 -- that customer's. No row: there is none. The customer of a hold never changes, so it may be read before the lock.
 CREATE FUNCTION ledger_lock_hold(p_hold_id bigint, p_user_id bigint) RETURNS ledger_hold LANGUAGE plpgsql AS $$
 DECLARE
@@ -1601,7 +1603,7 @@ BEGIN
         RETURN ledger_hold_result(v_outcome, v_hold, v_done.entry_id, v_done.created_at);
     END IF;
 
-    -- The hold before the balance moves: should it run out just now, it is settled for what is left of it.
+    -- The hold before the balance moves: should it expire just now, it is settled for what is left of it.
     UPDATE ledger_hold SET
         captured = captured + v_credits,
         status = CASE WHEN NOT v_closes THEN 'open' WHEN captured + v_credits > 0 THEN 'captured' ELSE 'released' END,
@@ -2089,7 +2091,7 @@ END $$;
 
 -- What a customer's grants have lost by `p_now` since anything was settled, less what periods that began meanwhile have
 -- brought: credits, and when the last of that happened. What is owed, and will be taken of what has become available
--- by that or by holds that have run out, counts as lost: nobody can spend it.
+-- by that or by holds that have expired, counts as lost: nobody can spend it.
 -- All NULL: nothing. For readers, whether or not a job has run.
 CREATE FUNCTION ledger_expired_credits(p_user_id bigint, p_now timestamptz) RETURNS ledger_grant_expiry
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

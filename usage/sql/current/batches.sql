@@ -2,7 +2,8 @@
 --
 -- Promises each its own outcome, entry, row in the log and idempotency key.
 -- Called by usage/services/charges/calls.py:charge_together.
--- Locks: the idempotency keys, in one order; ledger_balance; then the sums of the days, and what the API key has spent.
+-- Locks: the idempotency keys (advisory locks), in one order; ledger_balance, under whose lock they are looked up; then
+-- the sums of the days, and what the API key has spent. With a rate limit: as usage_charge, for each request.
 
 -- One charge of a batch: as asked, and what became of it on the way.
 CREATE TYPE usage_batch_row AS (

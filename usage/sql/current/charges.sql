@@ -3,9 +3,9 @@
 -- Promises that a charge is priced, debited, logged and counted in one call, all or nothing, and once for each
 -- idempotency key.
 -- Called by usage/services/charges/calls.py:charge_one.
--- Locks: the idempotency key (an advisory lock, so that calls with one key follow each other); the rate limit of an API
--- key that has one; ledger_balance, by the conditional UPDATE of ledger_move; then what the API key has spent, and the
--- sums of the day.
+-- Locks: the idempotency key (an advisory lock, so that calls with one key follow each other), which is looked up then;
+-- the rate limit of an API key that has one; ledger_balance, by the conditional UPDATE of ledger_move or, for an API key
+-- with a spending limit, by ledger_lock_balance; then what the API key has spent, and the sums of the day.
 
 -- What came of a charge.
 --   outcome    charged | replayed | key_reused | insufficient | price_unknown | key_invalid | customer_inactive

@@ -3,8 +3,8 @@
 -- Promises that a hold is priced when it is opened, and that its capture is logged and counted as a charge is.
 -- Called by usage/services/holding.py:hold_for_request and :capture_hold and
 -- usage/services/metered_requests.py:_number (usage_number_repeat).
--- Locks: the rate limit of an API key that has one; ledger_balance, then the idempotency key, then the hold; then the
--- sums of the day.
+-- Locks: the rate limit of an API key that has one; ledger_balance and the hold, as ledger/sql/current/holds.sql says;
+-- then the sums of the day.
 
 -- What came of an attempt to open a hold: as ledger_hold_outcome, and
 --   outcome    also price_unknown | key_invalid | customer_inactive | customer_unknown | rate_limited

@@ -1,7 +1,8 @@
 -- Recording: requests that already happened, from a gateway's log.
 --
 -- Promises that a line is recorded once, however often it is reported, and debited as far as credits are there.
--- Called by usage/services/imports/recording.py:record_lines.
+-- Called by usage/services/imports/recording.py:record_lines; usage_settle_reported also by usage_record_events
+-- (events.sql).
 -- Locks: ledger_balance, then the lines; then the sums of the days.
 
 -- One reported request on its way into the log.
@@ -23,11 +24,12 @@ CREATE TYPE usage_reported AS (
     source text
 );
 
+-- What was paid for reported requests: the credits, the one debit, and the places of those that stay unpaid.
+CREATE TYPE usage_settled AS (credits numeric, entry_id bigint, unpaid integer[]);
+
 -- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
 -- cover, in the order of the rows, is logged as unpaid. The caller has locked the balance and knows that the rows are
 -- new, and in the order of `n`.
-CREATE TYPE usage_settled AS (credits numeric, entry_id bigint, unpaid integer[]);
-
 CREATE FUNCTION usage_settle_reported(
     p_balance ledger_balance, p_rows usage_reported[], p_operation text, p_from text
 ) RETURNS usage_settled LANGUAGE plpgsql AS $$

@@ -2,7 +2,7 @@
 --
 -- Promises that no more is given back than was paid, whatever became of the log.
 -- Called by usage/services/charges/refunds.py:refund_charge.
--- Locks: ledger_balance, then the key, then the amount; then the sums of the day.
+-- Locks: ledger_balance, under which the key is looked up, then what was given back; then the sums of the day.
 
 CREATE TRIGGER refund_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON usage_refund
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();

@@ -94,9 +94,7 @@ CREATE TYPE usage_reported AS (
     source text
 );
 
--- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
--- cover, in the order of the rows, is logged as unpaid. The caller has locked the balance and knows that the rows are
--- new, and in the order of `n`.
+-- What was paid for reported requests: the credits, the one debit, and the places of those that stay unpaid.
 CREATE TYPE usage_settled AS (credits numeric, entry_id bigint, unpaid integer[]);
 
 -- Charge each request of a batch by itself, in their order.
@@ -1098,6 +1096,9 @@ CREATE FUNCTION usage_return_call(p_api_key_id bigint) RETURNS void LANGUAGE sql
     UPDATE config_ratewindow SET taken = taken - 1 WHERE subject = 'key:' || p_api_key_id
 $$;
 
+-- Pay for reported requests of one customer by one debit, log them and count them: what the available credits do not
+-- cover, in the order of the rows, is logged as unpaid. The caller has locked the balance and knows that the rows are
+-- new, and in the order of `n`.
 CREATE FUNCTION usage_settle_reported(
     p_balance ledger_balance, p_rows usage_reported[], p_operation text, p_from text
 ) RETURNS usage_settled LANGUAGE plpgsql AS $$
