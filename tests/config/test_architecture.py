@@ -15,10 +15,10 @@ STEPS = sorted(set(re.findall(r"`([\w/]+\.(?:py|sql)):([\w.]+)`", PAGE)))
 
 
 def defined_in(path: Path) -> set[str]:
-    """Return the functions, classes, constants and (as Class.method) methods of a Python file, or functions of SQL."""
+    """Return the functions, classes, constants and (as Class.method) methods of Python; SQL functions and triggers."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
-        return set(re.findall(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+)", text, re.M))
+        return set(re.findall(r"^CREATE (?:(?:OR REPLACE )?FUNCTION|TRIGGER) (\w+)", text, re.M))
     found: set[str] = set()
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -32,7 +32,15 @@ def defined_in(path: Path) -> set[str]:
 
 
 def test_architecture_page_has_steps_of_every_path():
-    for heading in ("A charge", "A page of the back office", "A job", "A webhook in", "A webhook out"):
+    for heading in (
+        "A charge",
+        "A sign-in",
+        "A grant",
+        "A page of the back office",
+        "A job",
+        "A webhook in",
+        "A webhook out",
+    ):
         section = re.search(rf"^## {heading}.*?(?=^## |\Z)", PAGE, re.M | re.S)
 
         assert section is not None

@@ -7,8 +7,9 @@
 -- Locks: ledger_balance (FOR NO KEY UPDATE), then what belongs to it: holds, grants, the subscription, payments.
 --
 -- The order of locks, over all files: the advisory lock of the idempotency key (charges only), the row of an API key in
--- config_ratewindow (charges and holds by a key with a rate limit), ledger_balance, and then everything else. The order
--- of checks: the idempotency key first, so that a replay is never refused, then the state, then the amount.
+-- config_ratewindow (charges and holds by a key with a rate limit), ledger_balance, and then everything else of the
+-- ledger. The order of checks: the idempotency key first, so that a replay is never refused, then the state, then the
+-- amount.
 -- ledger_post_entry, ledger_open_grant and ledger_open_hold look the key up before the balance and without a lock: of
 -- two calls with one key one writes, the other fails on the unique key or under the lock, and its retry is a replay.
 
