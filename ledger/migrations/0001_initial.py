@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         db_default=Decimal("0"),
                         decimal_places=6,
-                        help_text="Sum of all entries that are neither usage nor its reversal.",
+                        help_text="Sum of all entries that are neither usage nor a refund of it.",
                         max_digits=24,
                     ),
                 ),

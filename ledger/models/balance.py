@@ -36,7 +36,7 @@ class Balance(models.Model):
         max_digits=24,
         decimal_places=6,
         db_default=Decimal(0),
-        help_text="Sum of all entries that are neither usage nor its reversal.",
+        help_text="Sum of all entries that are neither usage nor a refund of it.",
     )
     overdraft_limit = models.DecimalField(
         max_digits=15, decimal_places=6, db_default=Decimal(0), help_text="How far below zero available may fall."

@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ("rejected", models.BigIntegerField(help_text="Requests refused before any work: 401, 402, 429.")),
                 (
                     "credits",
-                    models.DecimalField(decimal_places=6, help_text="Credits charged, less reversals.", max_digits=24),
+                    models.DecimalField(decimal_places=6, help_text="Credits charged, less refunds.", max_digits=24),
                 ),
                 (
                     "user",

@@ -20,7 +20,7 @@ class DailyUsage(models.Model):
     successful = models.BigIntegerField(help_text="Requests with a status below 400.")
     failed = models.BigIntegerField(help_text="Requests with a status of 400 and above that were not rejected.")
     rejected = models.BigIntegerField(help_text="Requests refused before any work: 401, 402, 429.")
-    credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits charged, less reversals.")
+    credits = models.DecimalField(max_digits=24, decimal_places=6, help_text="Credits charged, less refunds.")
 
     class Meta:
         verbose_name_plural = "daily usage"
