@@ -65,6 +65,8 @@ def charge_one(asked: AskedCharge) -> Any:
     """Charge in one round trip, and return a row of `usage_charge_outcome`."""
     arguments: dict[str, Any] = dict(zip(_ARGUMENTS, asked, strict=True))
     arguments["p_metadata"] = Jsonb(asked.metadata)
+    if not asked.is_admitted:
+        del arguments["p_is_admitted"]  # the function's default: one argument less to send
     return _written(asked.key_hash, lambda: call("usage_charge", **arguments))
 
 
