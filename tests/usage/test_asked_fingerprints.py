@@ -53,7 +53,8 @@ def test_each_field_of_a_charge_reaches_the_database_under_its_own_name(name, mo
     monkeypatch.setattr("usage.services.charges.calls._written", lambda key_hash, write: write())
     from usage.services.charges.calls import charge_one
 
-    asked = AskedCharge(idempotency_key="k", user_id=7, key_hash=b"x", **REPORT, **OUTCOME).with_fingerprint()
+    named = {"idempotency_key": "k", "user_id": 7, "key_hash": b"x", "is_admitted": True}  # false is the default
+    asked = AskedCharge(**named, **REPORT, **OUTCOME).with_fingerprint()
     charge_one(asked)
 
     value = sent[f"p_{name}"]
