@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import DateTimeField
 
-from config.db.counting import MOST_COUNTED
+from config.db.counting import MOST_COUNTED, exact_count
 from config.db.statements import Place, Statement
 from config.http.page_sources import PageSource, PreparedPages
 from config.http.rows import PrintedRows
@@ -42,12 +42,12 @@ class LedgerRows(LedgerPages):
     def count_other_than_debits(self) -> int | None:
         # One plan for all expects a handful of entries in any range of seq, and would filter a whole ledger for them.
         ((count,),) = _count_of_others().read_planned(self._asked(self.last_seq))
-        return _exact(count)
+        return exact_count(count)
 
     def _counted(self, statement: Statement) -> int | None:
         asked = self._asked(self.last_seq)
         ((count,),) = statement.read(asked) if self.reference is None else statement.read_planned(asked)
-        return _exact(count)
+        return exact_count(count)
 
     def _asked(self, last_seq: int) -> dict[str, Any]:
         return {
@@ -80,10 +80,6 @@ def _page(type: str | None, *, has_reference: bool) -> Statement:
 @lru_cache(maxsize=16)
 def _count(type: str | None, *, has_reference: bool) -> Statement:
     return Statement.of(_wanted(type, has_reference=has_reference).values_list("pk")).counted(most=MOST_COUNTED)
-
-
-def _exact(count: int) -> int | None:
-    return count if count <= MOST_COUNTED else None
 
 
 @lru_cache(maxsize=1)

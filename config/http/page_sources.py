@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
-from config.db.counting import MOST_COUNTED, counted
+from config.db.counting import MOST_COUNTED, counted, exact_count
 from config.db.statements import Place, Statement
 from config.http.rows import PrintedRows
 from config.values.cursors import BrokenCursor
@@ -123,7 +123,7 @@ class PreparedPages:
 
     def count(self, values: Mapping[str, Any]) -> int | None:
         ((count,),) = self._count.read(values)
-        return int(count) if count <= MOST_COUNTED else None
+        return exact_count(count)
 
     def page(self, values: Mapping[str, Any], *, limit: int, offset: int) -> Sequence[Any]:
         return self._page.read({**values, "limit": limit, "offset": offset})

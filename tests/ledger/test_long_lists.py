@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from config.db import counting
 from config.db.counting import MOST_COUNTED
 from ledger import listings
 from tests.account import client_of
@@ -65,7 +66,8 @@ def test_a_list_that_is_not_counted_is_walked_to_its_end(alice):
 @pytest.fixture
 def _count_at_most_three(monkeypatch):
     """Count no further than three entries; the counting statements are built anew before and after."""
-    monkeypatch.setattr(listings, "MOST_COUNTED", 3)
+    for module in (counting, listings):
+        monkeypatch.setattr(module, "MOST_COUNTED", 3)
     counts = (listings._count, listings._count_of_others)
     for statement in counts:
         statement.cache_clear()
