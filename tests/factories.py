@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Plan, Scope, SignInPlace, SpentRefreshToken, Subscription, TokenFamily, User
 from accounts.services.keys.api_keys import IssuedKey, issue_api_key, issue_service_key
 from ledger.models import Entry, EntryReason
-from ledger.services.grants import grant_credits
+from ledger.services.grants import USUAL_TERMS, GrantTerms, grant_credits
 
 PASSWORD = "correct-horse-battery"
 
@@ -103,14 +103,15 @@ def delete_people(users: QuerySet[User]) -> None:
     users._raw_delete(users.db)
 
 
-def give(user: User, credits: Decimal | int | str) -> Entry:
-    """Grant credits to a customer; each call is another grant."""
+def give(user: User, credits: Decimal | int | str, *, terms: GrantTerms = USUAL_TERMS) -> Entry:
+    """Grant credits to a customer, on these terms; each call is another grant."""
     return grant_credits(
         user_id=user.pk,
         amount=Decimal(credits),
         reason=EntryReason.GRANT,
         reference=None,
         idempotency_key=uuid.uuid4().hex,
+        terms=terms,
     ).entry
 
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.key_format import hash_of
 from accounts.services.keys.limits import KeyLimits
 from tests.factories import ApiKeyFactory, UserFactory
+from tests.module_data import as_owner
 from usage.services.charges.calls import AskedCharge
 from usage.services.charges.charge import charge_request
 from usage.services.prices import set_price
@@ -97,11 +98,7 @@ def long_history(*, rows: int, statistics: str) -> Iterator[Account]:
 
     Statistics are taken after it has grown or, of a young installation, when each customer has one entry.
     """
-    usual = connections["default"]
-    owner = connections.create_connection("owner")
-    owner.alias = "default"
-    connections["default"] = owner
-    try:
+    with as_owner() as owner:
         with owner.cursor() as cursor:  # remains of earlier tests in the indexes are unlike any installation
             cursor.execute(f"VACUUM {_TABLES}")
             for table in _TABLES.split(", "):
@@ -113,9 +110,6 @@ def long_history(*, rows: int, statistics: str) -> Iterator[Account]:
             transaction.set_rollback(True)
         with owner.cursor() as cursor:  # frees the space: the next tests count reads, too
             cursor.execute(f"VACUUM (ANALYZE) {_TABLES}")
-    finally:
-        owner.close()
-        connections["default"] = usual
 
 
 def _grow(cursor: Any, *, rows: int, is_young: bool) -> Account:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 
 from accounts.models import User
-from ledger.models import Entry, EntryReason, Grant
-from ledger.services.grants import GrantTerms, grant_credits, settle_grants
+from ledger.models import Entry, Grant
+from ledger.services.grants import GrantTerms, settle_grants
+from tests.factories import give
 from tests.ledger.tampering import unguarded
 
 
@@ -19,14 +19,7 @@ def granted(user: User, credits: Decimal | int | str, *, days: float | None = No
     """Grant credits that expire in that many days (None: never), with the given terms; each call is another grant."""
     if days is not None:
         terms["expires_at"] = timezone.now() + dt.timedelta(days=days)
-    return grant_credits(
-        user_id=user.pk,
-        amount=Decimal(credits),
-        reason=EntryReason.GRANT,
-        reference=None,
-        idempotency_key=uuid.uuid4().hex,
-        terms=GrantTerms(**terms),
-    ).entry
+    return give(user, credits, terms=GrantTerms(**terms))
 
 
 def end(*grants: Entry) -> None:

@@ -26,6 +26,7 @@ from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from tests.factories import PlanFactory
 from tests.ledger.money_model import NEVER, Held, Money, Purchase, Taken
 from tests.ledger.paying import package
+from tests.module_data import as_owner
 
 Choice = TypeVar("Choice")
 DAY = 86_400
@@ -90,22 +91,14 @@ _WAIT = """
 @contextmanager
 def owners_database() -> Iterator[None]:
     """Connect Django as the owner, without the guards that forbid moving times back, until all is rolled back."""
-    usual = connections["default"]
-    owner = connections.create_connection("owner")
-    owner.alias = "default"
-    connections["default"] = owner
-    try:
-        with transaction.atomic():
-            with owner.cursor() as cursor:
-                for table in ("ledger_grant", "ledger_hold", "ledger_subscriptionperiod"):
-                    cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-                cursor.execute(_LOOK)
-            package()
-            yield
-            transaction.set_rollback(True)
-    finally:
-        owner.close()
-        connections["default"] = usual
+    with as_owner() as owner, transaction.atomic():
+        with owner.cursor() as cursor:
+            for table in ("ledger_grant", "ledger_hold", "ledger_subscriptionperiod"):
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            cursor.execute(_LOOK)
+        package()
+        yield
+        transaction.set_rollback(True)
 
 
 class Customer:
