@@ -105,13 +105,3 @@ def path_number(text: str) -> int:
     if not _DIGITS.fullmatch(text) or int(text) > LARGEST_ID:
         raise NotFound
     return int(text)
-
-
-def path_text(name: str, text: str) -> str:
-    """Return a part of the path, as text that the database can compare.
-
-    :raises ValidationError: naming the part, if it contains NUL or lone surrogates
-    """
-    if is_invalid_text(text):
-        raise ValidationError({name: [INVALID_TEXT]})
-    return text
