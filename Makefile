@@ -15,7 +15,7 @@ DEVELOPMENT := $(VENV)/.development-installed
 export TOLLBOOK_ENV ?= development
 METRICS := .metrics/$(PORT)
 
-.PHONY: help demo serve worker test quick torture bench lint types check fmt lock clean
+.PHONY: help demo serve worker test quick browser torture bench lint types check fmt lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test: $(DEVELOPMENT) ## the whole suite, on a PostgreSQL of its own
 
 quick: $(DEVELOPMENT) ## the tests that are not slow, in a minute and a half
 	@$(PYTEST) -m "not slow"
+
+browser: $(DEVELOPMENT) ## stories in Chromium (apt-get install chromium); without it they are skipped
+	@$(RUN) -m pytest tests/browser -rs
 
 torture: $(DEVELOPMENT) ## races over and over, for some minutes
 	@$(RUN) -m pytest tests/torture

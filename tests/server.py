@@ -18,9 +18,12 @@ from django.db import connection
 
 
 class Server:
-    """The server on a free port, with the test database unless the environment names another."""
+    """The server on a free port, with the test database unless the environment names another.
 
-    def __init__(self, workers: int = 1, uds: Path | None = None, **environment: str) -> None:
+    Its log is in memory; a long run needs a file, `log`, since a full pipe would stop the server.
+    """
+
+    def __init__(self, workers: int = 1, uds: Path | None = None, log: Path | None = None, **environment: str) -> None:
         self.uds = uds
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port: int = found.getsockname()[1]
@@ -34,7 +37,7 @@ class Server:
             command,
             env=os.environ | settled | environment,
             cwd=settings.BASE_DIR,
-            stderr=subprocess.PIPE,
+            stderr=log.open("w") if log else subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
