@@ -248,3 +248,10 @@ class WebhooksMadeTooOften(AccountsRefusal):
     def __init__(self, *, retry_after_seconds: int) -> None:
         super().__init__("You have made too many webhook endpoints within a day. Please try again later.")
         self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownPermissions(AccountsRefusal):
+    """The table of roles names permissions that the database does not have."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"No such permission: {', '.join(names)}. Run manage.py migrate first, or mend the table.")

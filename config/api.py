@@ -54,6 +54,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     accounts_errors.WebhooksMadeTooOften: (429, "rate_limited"),
     accounts_errors.TooManyResends: (429, "rate_limited"),
     accounts_errors.WebhookDisabled: (409, "webhook_disabled"),
+    accounts_errors.UnknownPermissions: (500, "internal_error"),  # a command's alone
     ledger_errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
     ledger_errors.InsufficientCredits: (402, "insufficient_credits"),
     ledger_errors.BalanceLimitExceeded: (422, "balance_limit_exceeded"),

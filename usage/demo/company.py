@@ -13,12 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
 from accounts import key_format
 from accounts.models import ApiKey, Scope, User
 from accounts.services.keys.api_keys import issue_api_key, issue_service_key
+from accounts.services.roles.setting_up import set_up_roles
+from accounts.services.roles.table import Role
 from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
 from ledger.services.adjustments import adjust_credits
@@ -53,17 +55,12 @@ ENDPOINTS = (
     ("GET", "/v1/languages", 4),
     ("GET", "/logo.png", 2),
 )
-# View customers and their data, export lists, help with credits and keys; neither prices nor service keys.
-SUPPORT_MAY = (
-    "view_user", "view_apikey", "view_balance", "view_entry", "view_hold", "view_grant", "view_termschange",
-    "view_requestlog", "view_alert", "view_importedcustomer", "send_password_reset",
-    "view_price", "view_plan", "view_subscription", "view_reconciliationrun", "export_user", "export_entry",
-    "export_hold", "export_requestlog", "export_price", "export_subscription", "adjust_credits", "freeze_balance",
-    "view_subscriptionchange", "view_subscriptionperiod", "start_subscription", "change_plan_subscription",
-    "pause_subscription", "cancel_subscription", "set_overdraft", "view_payment", "settle_payment",
-    "view_topuppackage", "add_apikey", "change_apikey", "view_autoreload", "switch_off_auto_reload",
-    "view_notice", "view_webhookendpoint", "view_webhookdelivery", "resend_webhookdelivery",
-)  # fmt: skip
+STAFF = {
+    Role.SUPPORT: "Sam Support",
+    Role.FINANCE: "Fay Finance",
+    Role.OPERATIONS: "Omar Operations",
+    Role.AUDITOR: "Audrey Auditor",
+}
 STATUSES = ((200, 930), (400, 25), (404, 15), (429, 15), (500, 10), (503, 5))
 
 
@@ -90,7 +87,7 @@ CUSTOMERS = (
 class DemoCompany:
     """The sign-ins and keys that are needed to try the demo."""
 
-    staff: tuple[User, User]
+    staff: tuple[User, ...]  # the superuser, then one of each role
     customers: dict[str, User]
     customer_key: str
     service_key: str
@@ -100,9 +97,8 @@ def seed(*, now: dt.datetime) -> DemoCompany:
     """Create the demo company, or what is still missing of it."""
     staff = (
         _person("admin@demo.example", "Ada Admin", is_staff=True, is_superuser=True),
-        _person("support@demo.example", "Sam Support", is_staff=True),
+        *_staff_of_each_role(),
     )
-    _let_support_work(staff[1])
     _price_list(now - dt.timedelta(days=DAYS_OF_HISTORY + 1))
     people = {customer.email: _person(customer.email, customer.full_name) for customer in CUSTOMERS}
     for customer in CUSTOMERS:
@@ -126,8 +122,12 @@ def _person(email: str, full_name: str, **flags: bool) -> User:
     return found or User.objects.create_user(email, PASSWORD, full_name=full_name, **flags)
 
 
-def _let_support_work(support: User) -> None:
-    support.user_permissions.add(*Permission.objects.filter(codename__in=SUPPORT_MAY))
+def _staff_of_each_role() -> list[User]:
+    set_up_roles()
+    people = [(role, _person(f"{role}@demo.example", name, is_staff=True)) for role, name in STAFF.items()]
+    for role, person in people:
+        person.groups.add(Group.objects.get(name=role.value))
+    return [person for _, person in people]
 
 
 def _price_list(effective_from: dt.datetime) -> None:
