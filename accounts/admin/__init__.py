@@ -3,6 +3,7 @@
 The pages of people and keys need other apps too: see usage/admin/customers.py and api_keys.py.
 """
 
+from accounts.admin.finders import FINDERS
 from accounts.admin.notices import NoticeAdmin
 from accounts.admin.people.own_password import own_password
 from accounts.admin.people.roles import RoleAdmin
@@ -11,6 +12,7 @@ from accounts.admin.plans import PlanAdmin
 from accounts.admin.webhooks.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
 __all__ = [
+    "FINDERS",
     "NoticeAdmin",
     "PlanAdmin",
     "RoleAdmin",

@@ -31,7 +31,7 @@ class ExactSearch(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        customers, term = _customers_in(search_term.strip())
+        customers, term = customers_in(search_term.strip())
         if customers is not None:
             queryset = queryset.filter(user_id__in=customers)
         if not term:
@@ -81,7 +81,7 @@ def customers_with_email(email: str) -> list[int]:
     return list(people.with_email(email).values_list("pk", flat=True))
 
 
-def _customers_in(term: str) -> tuple[list[int] | None, str]:
+def customers_in(term: str) -> tuple[list[int] | None, str]:
     """Split a customer's email from the rest of a term; None if it contains no known email."""
     words = term.split()
     for word in dict.fromkeys((*words[:1], *words[-1:])):

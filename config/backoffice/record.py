@@ -40,3 +40,13 @@ def record_export(request: HttpRequest, model: type[Model], *, rows: int, file_f
         action_flag=CHANGE,
         change_message=f"Exported {rows} rows as {file_format.upper()}, narrowed by {by}.",
     )
+
+
+def record_search(request: HttpRequest, public: str, *, found: int) -> None:
+    """Write who searched by an API key: its public part only, and how much was found."""
+    LogEntry.objects.create(
+        user_id=actor_id(request),
+        object_repr="API keys",
+        action_flag=CHANGE,
+        change_message=f"Searched by the API key {public}; found {found}.",
+    )

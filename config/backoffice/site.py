@@ -1,4 +1,4 @@
-"""The back office's site: Django's, with a front page that apps can add to."""
+"""The back office's site: Django's, with a front page that apps can add to, and one search."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
 
 from config.http.session_ends import begin_session
 
@@ -21,6 +22,14 @@ class BackOfficeSite(AdminSite):
         self.front_page: Callable[[HttpRequest], dict[str, Any]] = lambda _: {}
         self.own_password: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().password_change
         self.sign_in_response: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = lambda _, answer: answer
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        return [path("search/", self.admin_view(self.search), name="search"), *super().get_urls()]
+
+    def search(self, request: HttpRequest) -> HttpResponseBase:
+        from config.backoffice.search.page import search_page  # noqa: PLC0415  models are there only now
+
+        return search_page(request, self)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         request.current_app = self.name

@@ -5,12 +5,14 @@ from ledger.admin.credits.balances import BalanceAdmin
 from ledger.admin.credits.entries import EntryAdmin
 from ledger.admin.credits.grants import GrantAdmin
 from ledger.admin.credits.holds import HoldAdmin
+from ledger.admin.finders import FINDERS
 from ledger.admin.payments.packages import TopUpPackageAdmin
 from ledger.admin.payments.payments import PaymentAdmin
 from ledger.admin.subscriptions.subscriptions import SubscriptionAdmin, SubscriptionChangeAdmin
 from ledger.admin.terms.changes import TermsChangeAdmin
 
 __all__ = [
+    "FINDERS",
     "AutoReloadAdmin",
     "BalanceAdmin",
     "EntryAdmin",

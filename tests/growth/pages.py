@@ -59,6 +59,23 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "/admin/usage/requestlog/export/": _EXPORTED,
     "/admin/usage/requestlog/export/?q={email}": _EXPORTED,
 }
+SEARCH = "/admin/search/"
+_LATEST = {
+    "most": 12_000,
+    "why": "Names that no index begins with are looked for among the latest 100,000 entries and requests of all.",
+}
+# Terms of the one search: what is in it of the customer, and what it may read.
+SEARCHED: dict[str, dict[str, Any]] = {
+    "{email}": {},
+    "entry {entry}": {},
+    "request {entry}": {},
+    "{entry}": _LATEST,
+    "request-77": _LATEST,
+    "{email} request-77": _LATEST,
+    "{email} key-77": _LATEST,
+    "01a222c3-711b-7efe-8eb2-8235a36b65f3": _LATEST,
+    "nobody by this name": _LATEST,
+}
 
 
 def page_cases() -> dict[str, Case | NotMeasured]:
@@ -73,6 +90,9 @@ def page_cases() -> dict[str, Case | NotMeasured]:
         if found is not None and found[3] in {"", "export/"}:
             name = f"{pattern}?q={{email}}"
             cases[name] = Case(partial(look, pattern, "q={email}"), prepare, **EXCEPTIONS.get(name, {}))
+    for term, exception in SEARCHED.items():
+        name = f"{SEARCH}?term={term}"
+        cases[name] = Case(partial(search, term), partial(find, SEARCH), **exception)
     return cases
 
 
@@ -99,6 +119,13 @@ def look(pattern: str, query: str, world: World) -> int:
         b"".join(answer.streaming_content)
     assert answer.status_code in {200, 302, 403}, (answer.status_code, pattern)
     return int(answer.status_code)
+
+
+def search(term: str, world: World) -> None:
+    """Search for something of the customer's."""
+    entry = world.ids["entry"]
+    answer = _found["client"].post(SEARCH, {"term": term.format(email=world.owner.email, entry=entry)})
+    assert answer.status_code in {200, 302}, (answer.status_code, term)
 
 
 def _object(model: Any, pattern: str, world: World) -> Any:

@@ -4,12 +4,14 @@ from usage.admin.alerts import AlertAdmin
 from usage.admin.api_keys import SpendingKeyAdmin
 from usage.admin.customers import CustomerAdmin
 from usage.admin.dashboard import front_page
+from usage.admin.finders import FINDERS
 from usage.admin.imported_customers import ImportedCustomerAdmin
 from usage.admin.prices import PriceAdmin
 from usage.admin.reconciliation_runs import ReconciliationRunAdmin
 from usage.admin.requests import RequestLogAdmin
 
 __all__ = [
+    "FINDERS",
     "AlertAdmin",
     "CustomerAdmin",
     "ImportedCustomerAdmin",

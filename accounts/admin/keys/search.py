@@ -14,7 +14,7 @@ from accounts import key_format
 from accounts.models import ApiKey
 from config.backoffice.model_admin import ModelAdmin
 
-_PUBLIC_LENGTH = len(key_format.KEY_START) + key_format.PREFIX_LENGTH
+PUBLIC_LENGTH = len(key_format.KEY_START) + key_format.PREFIX_LENGTH
 _LONGEST_TERM = 254
 _PREFIX = re.compile(rf"[0-9A-Za-z]{{{key_format.PREFIX_LENGTH}}}")
 
@@ -25,7 +25,7 @@ class KeySearch(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST" and SEARCH_VAR in request.POST and "action" not in request.POST:
             return self._search(request, request.POST)
-        if _is_beyond_prefix(request.GET.get(SEARCH_VAR, "")):
+        if is_beyond_prefix(request.GET.get(SEARCH_VAR, "")):
             return self._search(request, request.GET)
         return super().changelist_view(request, extra_context)
 
@@ -35,14 +35,14 @@ class KeySearch(ModelAdmin):
         address = asked.copy()
         for name in ("csrfmiddlewaretoken", PAGE_VAR):
             address.pop(name, None)
-        if _is_beyond_prefix(term):
+        if is_beyond_prefix(term):
             if not ApiKey.objects.filter(key_hash=key_format.hash_of(term)).exists():
                 messages.warning(
                     request,
                     "No key of this site is exactly the one pasted: it is mistyped, cut off or foreign."
                     " Shown is what its public part finds.",
                 )
-            term = term[:_PUBLIC_LENGTH]
+            term = term[:PUBLIC_LENGTH]
         address[SEARCH_VAR] = term
         return HttpResponseRedirect(f"{request.path}?{address.urlencode()}")
 
@@ -55,7 +55,7 @@ def keys_with_prefix(term: str) -> Q | None:
     return Q(prefix=term) if _PREFIX.fullmatch(term) else None
 
 
-def _is_beyond_prefix(term: str) -> bool:
+def is_beyond_prefix(term: str) -> bool:
     """Return whether a text starts like a key and contains part of its secret."""
     term = term.strip()
-    return term.startswith(key_format.KEY_START) and len(term) > _PUBLIC_LENGTH
+    return term.startswith(key_format.KEY_START) and len(term) > PUBLIC_LENGTH
