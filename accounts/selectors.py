@@ -24,6 +24,7 @@ from accounts.models import (
 )
 from accounts.models.api_key import ApiKeyQuerySet
 from accounts.models.plan import LIVE_STATUSES
+from accounts.models.user import UserQuerySet
 from config.db.statements import Place, Statement
 from config.values.credits import LARGEST_ID
 
@@ -41,6 +42,16 @@ def user_named(email_or_id: str) -> User:
     if found is None:
         raise UserNotFound(named)
     return found
+
+
+def staff_with_permission(permission: str) -> UserQuerySet:
+    """Return the active staff with a permission such as `ledger.hear_of_disputes`, superusers included, in order."""
+    app, _, codename = permission.partition(".")
+    granted = {"content_type__app_label": app, "codename": codename}
+    of_groups = Q(**{f"groups__permissions__{name}": value for name, value in granted.items()})
+    of_their_own = Q(**{f"user_permissions__{name}": value for name, value in granted.items()})
+    staff = User.objects.get_queryset().filter(of_groups | of_their_own | Q(is_superuser=True))
+    return staff.filter(is_active=True, is_staff=True).order_by("pk").distinct()
 
 
 def live_subscription_of(*, user_id: int) -> Subscription | None:

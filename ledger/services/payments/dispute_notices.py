@@ -6,15 +6,14 @@ import datetime as dt
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 
-from accounts.models import User
+from accounts.selectors import staff_with_permission
 from accounts.services.notices import notify_customer
 from config.values.money import in_major_units, shown_money
 from ledger.models import Payment, PaymentDispute
 
 TYPE = "payment.disputed"
-HEARS_OF_DISPUTES = "hear_of_disputes"  # the permission
+HEARS_OF_DISPUTES = "ledger.hear_of_disputes"  # the permission
 
 
 def notify_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.datetime) -> None:
@@ -27,8 +26,8 @@ def notify_disputed(payment: Payment, dispute: PaymentDispute, *, now: dt.dateti
     }
     _notify(payment.user_id, dispute, data, None, None, now)
     subject = f"Payment {payment.pk} was disputed"
-    for user_id in _staff_to_notify():
-        _notify(user_id, dispute, data | {"user_id": payment.user_id}, subject, _text(payment, dispute), now)
+    for person in staff_with_permission(HEARS_OF_DISPUTES):
+        _notify(person.pk, dispute, data | {"user_id": payment.user_id}, subject, _text(payment, dispute), now)
 
 
 def _notify(
@@ -37,15 +36,6 @@ def _notify(
     # A member of staff may also be the customer: each is notified under a key of their own.
     key = f"{dispute.pk}" if subject is None else f"staff {dispute.pk}"
     notify_customer(user_id=user_id, type=TYPE, key=key, data=data, subject=subject, body=body, now=now)
-
-
-def _staff_to_notify() -> list[int]:
-    """Return the staff with the permission to hear of disputes, superusers included."""
-    granted = {"content_type__app_label": "ledger", "codename": HEARS_OF_DISPUTES}
-    of_groups = Q(**{f"groups__permissions__{name}": value for name, value in granted.items()})
-    of_their_own = Q(**{f"user_permissions__{name}": value for name, value in granted.items()})
-    staff = User.objects.filter(of_groups | of_their_own | Q(is_superuser=True), is_active=True, is_staff=True)
-    return list(staff.order_by("pk").values_list("pk", flat=True).distinct())
 
 
 def _text(payment: Payment, dispute: PaymentDispute) -> str:
