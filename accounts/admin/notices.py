@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
 
-from accounts.models import NOTICE_TYPES, Notice
+from accounts.models import NOTICE_TYPES, STAFF_NOTICE_TYPES, Notice
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.filters import ConditionFilter, CustomerFilter
@@ -22,7 +22,7 @@ class TypeFilter(ConditionFilter):
     parameter_name = "type"
 
     def conditions(self) -> dict[str, tuple[str, Q]]:
-        return {name: (name, Q(type=name)) for name in NOTICE_TYPES}
+        return {name: (name, Q(type=name)) for name in sorted(NOTICE_TYPES | STAFF_NOTICE_TYPES)}
 
 
 class EmailFilter(ConditionFilter):

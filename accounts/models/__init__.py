@@ -3,7 +3,7 @@
 from accounts.models.api_key import ApiKey, KeyStatus, Scope
 from accounts.models.limits import LARGEST_SPENDING_LIMIT, MOST_CALLS_PER_MINUTE
 from accounts.models.login_attempt import LoginAttempt, SignInPlace
-from accounts.models.notice import NOTICE_TYPES, Notice
+from accounts.models.notice import NOTICE_TYPES, STAFF_NOTICE_TYPES, Notice
 from accounts.models.plan import BillingInterval, Plan, Subscription, SubscriptionStatus
 from accounts.models.refresh_token import SpentRefreshToken, TokenFamily
 from accounts.models.user import User
@@ -15,6 +15,7 @@ __all__ = [
     "LONGEST_WEBHOOK_URL",
     "MOST_CALLS_PER_MINUTE",
     "NOTICE_TYPES",
+    "STAFF_NOTICE_TYPES",
     "ApiKey",
     "BillingInterval",
     "DeliveryState",

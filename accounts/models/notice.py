@@ -33,6 +33,11 @@ NOTICE_TYPES = {
     "webhook.disabled": "A webhook endpoint was turned off, because nothing could be delivered to it.",
     "webhook.test": "Somebody tried a webhook endpoint out.",
 }
+# Notices to staff about their work: emails alone, which no customer can choose.
+STAFF_NOTICE_TYPES = {
+    "adjustment.decided": "An adjustment that a member of staff asked for was approved or rejected.",
+    "adjustment.requested": "An adjustment waits for a second person.",
+}
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):

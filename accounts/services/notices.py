@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from accounts.models import NOTICE_TYPES, Notice
+from accounts.models import NOTICE_TYPES, STAFF_NOTICE_TYPES, Notice
 from accounts.reset_tokens import reset_link
 from config.mail import EmailNotSent, send_email
 from config.rounds import Round
@@ -116,7 +116,7 @@ def _tell(
     now: dt.datetime,
 ) -> tuple[int, int] | None:
     subject, body = email.subject, email.body
-    if type not in NOTICE_TYPES:
+    if type not in NOTICE_TYPES | STAFF_NOTICE_TYPES:
         raise ValueError(f"{type} is no type of notice: add it to NOTICE_TYPES.")
     if (subject is None) != (body is None):
         raise ValueError("An email has both a subject and a body.")
