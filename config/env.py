@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from config.values.credits import parse_credits
+
 Value = TypeVar("Value")
 
 _env = environ.Env()
@@ -107,6 +109,13 @@ def price(name: str, default: tuple[Decimal, str] | None) -> tuple[Decimal, str]
         return Decimal(found[1]), found[2]
 
     return _parsed(name, default, parse, "an amount and its currency, such as 10.00 USD")
+
+
+def credits(name: str, default: str) -> Decimal:
+    """Read an amount of credits, 0 or more."""
+    return _parsed(
+        name, Decimal(default), lambda raw: parse_credits(raw, allow_zero=True), "an amount of credits such as 1000"
+    )
 
 
 def refuse_weak(name: str, value: str, *, least: int, known: str = "") -> None:

@@ -215,6 +215,10 @@ vars().update(env.email("EMAIL_URL", "smtp://127.0.0.1:25" if IN_PRODUCTION else
 EMAIL_TIMEOUT = 10  # only commands send emails
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")
 
+# --- Adjustments by staff: what one person may post, unless a group has limits of its own -----------------------
+ADJUSTMENT_LIMIT = env.credits("ADJUSTMENT_LIMIT", "1000")
+ADJUSTMENT_LIMIT_PER_DAY = env.credits("ADJUSTMENT_LIMIT_PER_DAY", "5000")
+
 # --- Webhooks to customers (docs/webhooks.md) -----------------------------------------------------------------
 WEBHOOKS_PER_CUSTOMER = env.whole_number("WEBHOOKS_PER_CUSTOMER", 10, least=1)
 WEBHOOKS_MAY_REACH = env.networks("WEBHOOKS_MAY_REACH")  # in addition to the public internet

@@ -9,6 +9,9 @@ class LedgerConfig(AppConfig):
 
     # Written by SQL functions alone; the application's role may only read them (config/db/roles.py).
     guarded_tables = (
+        "ledger_adjustmentday",
+        "ledger_adjustmentline",
+        "ledger_adjustmentrequest",
         "ledger_anchor",
         "ledger_anchorplace",
         "ledger_balance",
@@ -29,6 +32,10 @@ class LedgerConfig(AppConfig):
         "ledger_begin_anchor",
         "ledger_sign_anchor",
         "ledger_post_entry",
+        "ledger_request_adjustment",
+        "ledger_decide_adjustment",
+        "ledger_request_adjustment_file",
+        "ledger_settle_adjustment_line",
         "ledger_open_hold",
         "ledger_release_hold",
         "ledger_extend_hold",
@@ -50,6 +57,12 @@ class LedgerConfig(AppConfig):
     )
     # The triggers that prevent even the owner's mistakes; `doctor` checks that they are in force.
     guards = (
+        "adjustment_day_only_rises",
+        "adjustment_day_stays",
+        "adjustment_line_is_settled_once",
+        "adjustment_line_stays",
+        "adjustment_request_is_decided_once",
+        "adjustment_request_stays",
         "balance_changes_only_with_seq",
         "balance_notes_crossing",
         "balance_stays",

@@ -12,6 +12,7 @@ class UsageConfig(AppConfig):
         "a_limited_key_goes_on_counting",
         "dropped_month_stays",
         "refund_stays",
+        "reversal_lowers_the_statistics",
         "request_log_is_append_only",
         "event_key_stays",
     )

@@ -23,6 +23,7 @@ SCHEDULE = (
     Job("deliver_webhooks", "* * * * * */5"),
     Job("send_alerts", "* * * * *"),
     Job("renew_subscriptions", "* * * * *"),
+    Job("post_adjustments", "* * * * *"),
     Job("settle_payments", "*/5 * * * *"),
     Job("expire_holds", "*/10 * * * *"),
     Job("expire_grants", "5 * * * *"),

@@ -1,5 +1,14 @@
 """Credits: what each customer has, every change of it, and what is set aside."""
 
+from ledger.models.adjustment import (
+    AdjustmentDay,
+    AdjustmentLimit,
+    AdjustmentLine,
+    AdjustmentRequest,
+    AdjustmentState,
+    LineOutcome,
+    SecondPersonBecause,
+)
 from ledger.models.anchor import Anchor, AnchorPlace
 from ledger.models.auto_reload import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
 from ledger.models.balance import Balance
@@ -26,7 +35,12 @@ from ledger.models.threshold import Threshold
 
 __all__ = [
     "OPEN_STATES",
+    "AdjustmentDay",
+    "AdjustmentLimit",
+    "AdjustmentLine",
     "AdjustmentReason",
+    "AdjustmentRequest",
+    "AdjustmentState",
     "Anchor",
     "AnchorPlace",
     "AutoReload",
@@ -44,6 +58,7 @@ __all__ = [
     "GrantStatus",
     "Hold",
     "HoldStatus",
+    "LineOutcome",
     "OffReason",
     "OperationKey",
     "OutcomeSource",
@@ -56,6 +71,7 @@ __all__ = [
     "PaymentRefund",
     "PaymentState",
     "ReloadEventKind",
+    "SecondPersonBecause",
     "SubscriptionChange",
     "SubscriptionChangeKind",
     "SubscriptionPeriod",

@@ -26,7 +26,7 @@ class EntryReason(models.TextChoices):
     USAGE = "usage", "Usage"
     CAPTURE = "capture", "Captured hold"
     REFUND = "refund", "Refund of usage"
-    REVERSAL = "reversal", "Reversal of usage"  # nothing posts it yet: kept for credits that staff return for a debit
+    REVERSAL = "reversal", "Reversal of usage"  # credits that staff return for a debit; a refund is the gateway's
     EXPIRY = "expiry", "Expired credits"
     GOODWILL = "goodwill", "Goodwill"
     CORRECTION = "correction", "Correction"

@@ -16,6 +16,9 @@ from usage.services.partitions import ensure_partition
 pytestmark = pytest.mark.django_db
 
 GUARDED = {
+    "ledger_adjustmentday",
+    "ledger_adjustmentline",
+    "ledger_adjustmentrequest",
     "ledger_anchor",
     "ledger_anchorplace",
     "ledger_balance",
@@ -52,8 +55,15 @@ PAYMENTS = {
     "ledger_topuppackage",
 }
 CHANGES = {"ledger_subscriptionchange"}  # rows are inserted and never changed
-WRITABLE = {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES
+LIMITS = {"ledger_adjustmentlimit"}  # which superusers set, as they set roles
+WRITABLE = (
+    {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES | LIMITS
+)
 DOORS = {
+    "ledger_decide_adjustment",
+    "ledger_request_adjustment",
+    "ledger_request_adjustment_file",
+    "ledger_settle_adjustment_line",
     "ledger_begin_anchor",
     "ledger_sign_anchor",
     "ledger_correct_drift",
@@ -124,14 +134,17 @@ DOORS_WITHOUT_RIGHTS = {
     "usage_spending_ends",
 }
 # Triggers of what the application may do; not callable.
-TRIGGERS_WITH_RIGHTS = {"usage_begin_key_spending"}
+TRIGGERS_WITH_RIGHTS = {"usage_begin_key_spending", "usage_note_reversal"}
 INNER_ROOMS = {
+    "ledger_adjustment_limits",
+    "ledger_adjustment_outcome_of",
     "ledger_balance_at",
     "ledger_burn_down",
     "ledger_capture_hold",
     "ledger_changes_by_credit",
     "ledger_changes_by_debits",
     "ledger_collect_owed_credits",
+    "ledger_count_adjustment",
     "ledger_debit_batch",
     "ledger_drawn_at",
     "ledger_expiry_entry",
@@ -143,7 +156,9 @@ INNER_ROOMS = {
     "ledger_grants_of_due_periods",
     "ledger_has_grants_that_end",
     "ledger_hold_result",
+    "ledger_is_adjusted_by",
     "ledger_is_far_behind",
+    "ledger_left_to_reverse",
     "ledger_level_of_reversed",
     "ledger_lock_balance",
     "ledger_lock_hold",
@@ -164,6 +179,7 @@ INNER_ROOMS = {
     "ledger_place_of_draw",
     "ledger_place_of_grant",
     "ledger_places_to",
+    "ledger_post_adjustment",
     "ledger_post_expiries",
     "ledger_prorated",
     "ledger_refund",
@@ -179,12 +195,14 @@ INNER_ROOMS = {
     "ledger_rows_of_credit",
     "ledger_rows_of_debits",
     "ledger_rows_of_taking",
+    "ledger_second_person_because",
     "ledger_settle_due",
     "ledger_settle_expired",
     "ledger_settle_history",
     "ledger_settle_reversing_entry",
     "ledger_start_burn_down",
     "ledger_takings",
+    "ledger_why_not_reversible",
     "ledger_with_entries",
     "usage_begin_key_spending",
     "usage_charge_each",
@@ -200,6 +218,8 @@ INNER_ROOMS = {
     "usage_metadata_beside",
     "usage_move_within_limit",
     "usage_note_free_charge",
+    "usage_note_refund",
+    "usage_note_reversal",
     "usage_note_key_spending",
     "usage_read_batch",
     "usage_rebuild_days",
@@ -208,7 +228,7 @@ INNER_ROOMS = {
     "usage_take_call",
 }
 # Tables without a user_id.
-COLUMN_OF = {"usage_droppedmonth": "month", "ledger_anchor": "customers"}
+COLUMN_OF = {"usage_droppedmonth": "month", "ledger_anchor": "customers", "ledger_adjustmentday": "day"}
 A_MONTH = dt.datetime(2031, 5, 17, tzinfo=dt.UTC)
 ITS_PARTITION = "usage_requestlog_2031_05"
 
@@ -353,7 +373,7 @@ def test_every_table_is_guarded_or_known_to_be_writable():
 def test_every_model_of_the_ledger_but_payments_is_guarded():
     tables = {model._meta.db_table for model in apps.get_app_config("ledger").get_models()}
 
-    assert tables <= GUARDED | PAYMENTS | CHANGES
+    assert tables <= GUARDED | PAYMENTS | CHANGES | LIMITS
 
 
 def test_no_column_is_granted_by_itself():

@@ -23,6 +23,7 @@ from tests.factories import PlanFactory, StaffFactory
 from tests.growth.cases import Case, NotMeasured
 from tests.growth.triggers import without_triggers
 from tests.journeys.access_table import World
+from tests.ledger.adjusting import send
 from tests.ledger.paying import LATER, bought
 from tests.ledger.posting import post
 from tests.ledger.running import run
@@ -157,6 +158,11 @@ def replayed(world: World) -> None:
         done("replay_spool", folder)(world)
 
 
+def file_is_allowed(world: World) -> None:
+    clerk = StaffFactory(email=f"{uuid.uuid4().hex}@example.com")
+    send(f"{world.owner.pk},5,goodwill,{uuid.uuid4().hex},", by=clerk)
+
+
 def yesterday(_: World) -> str:
     return f"{timezone.now().astimezone(dt.UTC) - dt.timedelta(days=1):%Y-%m-%d}"
 
@@ -199,6 +205,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
     "import_requests": Case(imported),
     "maintain_partitions": Case(done("maintain_partitions", "--dry-run")),
     "migrate": NotMeasured("It changes tables, and no customer's rows."),
+    "post_adjustments": Case(done("post_adjustments"), file_is_allowed),
     "postgres": NotMeasured("It starts and stops the server."),
     "rebuild_usage": Case(
         done("rebuild_usage", "--user", email, "--from", yesterday, "--to", yesterday), most=500, per_row=0.05,

@@ -15,7 +15,7 @@ from config.rounds import Round
 from ledger import errors
 from ledger.models import AutoReloadEvent, DisputeStatus, OffReason, PaymentDispute, PaymentKind, TermsChange
 from ledger.providers import fake as cards
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.agreement import locking
 from ledger.services.controls import unfreeze_balance
 from ledger.services.payments.cards import remember_card

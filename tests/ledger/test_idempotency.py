@@ -5,7 +5,7 @@ import pytest
 from ledger.errors import IdempotencyKeyReused, InsufficientCredits
 from ledger.models import Entry, EntryReason
 from ledger.selectors import balance_of
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.grants import grant_credits
 from ledger.services.idempotency import fingerprint
 from tests.factories import give

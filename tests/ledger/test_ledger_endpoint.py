@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from ledger.models import AdjustmentReason, Entry
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from tests.account import client_of, give
 from tests.factories import StaffFactory, UserFactory
 from usage.services.charges.calls import AskedCharge

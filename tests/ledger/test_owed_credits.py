@@ -13,7 +13,7 @@ from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, Entry, EntryReason
 from ledger.providers import fake as cards
 from ledger.selectors import balance_of, credits_owed_by
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.auto_reload.buying import reload_one
 from ledger.services.grants import GrantTerms, grant_credits
 from ledger.services.holds import expire_holds, release_hold

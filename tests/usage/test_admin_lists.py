@@ -14,7 +14,7 @@ from accounts.models import User
 from config.backoffice.paginator import CappedPaginator
 from ledger.admin.credits.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.grants import grant_credits, settle_grants
 from ledger.services.holds import open_hold
 from tests.accounts.webhooks import webhook_tried

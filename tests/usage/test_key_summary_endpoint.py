@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.services.keys.api_keys import IssuedKey, revoke_api_key
 from ledger.models import AdjustmentReason
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.holds import open_hold
 from tests.account import give, requested
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, UserFactory

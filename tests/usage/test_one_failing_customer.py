@@ -23,8 +23,9 @@ from ledger.services.reconciliation.checks import Scope
 from tests.accounts.receivers import LOOPBACK, receiving
 from tests.accounts.webhooks import endpoint_of, tell
 from tests.conftest import owner_connection
-from tests.factories import UserFactory, customer_with
+from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.failing import failing
+from tests.ledger.adjusting import send
 from tests.ledger.granting import end, granted
 from tests.ledger.paying import LATER, bought
 from tests.ledger.posting import hold, post
@@ -73,6 +74,12 @@ def with_due_period(_: Path) -> User:
     user = UserFactory()
     subscribe(user, plan(100))
     let_time_pass(user, months=1)
+    return user
+
+
+def with_line_of_a_file(_: Path) -> User:
+    user = UserFactory()
+    send(f"{user.pk},5,goodwill,Sorry,", by=StaffFactory())
     return user
 
 
@@ -155,6 +162,10 @@ CASES = {
     "renew_subscriptions": Case(
         lambda _: ("renew_subscriptions",), "ledger_subscriptionperiod", with_due_period,
         lambda user: len(spans(user)) == 2,
+    ),
+    "post_adjustments": Case(
+        lambda _: ("post_adjustments",), "ledger_entry", with_line_of_a_file,
+        lambda user: Entry.objects.filter(user=user, operation="adjustment").exists(),
     ),
     "settle_payments": Case(
         lambda _: ("settle_payments",), "ledger_payment", with_open_payment, state_of_payment, "errors",

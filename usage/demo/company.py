@@ -23,7 +23,7 @@ from accounts.services.roles.setting_up import set_up_roles
 from accounts.services.roles.table import Role
 from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
 from usage.demo.money import seed_money

@@ -15,6 +15,7 @@ from config.db.prepared import is_connection_lost
 from config.db.snapshot import snapshot
 from config.rounds import Round
 from config.values.json import exact_json
+from ledger.services.adjustments.checks import ADJUSTMENT_CHECKS
 from ledger.services.auto_reload.checks import RELOAD_CHECKS
 from ledger.services.payments.checks import PAYMENT_CHECKS
 from ledger.services.reconciliation.checks import LEDGER_CHECKS, Check, Finding, Scope, ledger_sizes
@@ -104,7 +105,8 @@ USAGE_CHECKS = (
         "refund_is_in_the_statistics",
         """SELECT coalesce(e.user_id, f.user_id) AS user_id, coalesce(e.id, f.entry_id) AS entry_id,
                 coalesce(e.amount, 0) AS amount, coalesce(f.credits, 0) AS lowered
-            FROM (SELECT * FROM ledger_entry WHERE reason = 'refund') e FULL JOIN usage_refund f ON f.entry_id = e.id
+            FROM (SELECT * FROM ledger_entry WHERE reason IN ('refund', 'reversal')) e
+            FULL JOIN usage_refund f ON f.entry_id = e.id
             WHERE (%(user)s::bigint IS NULL OR coalesce(e.user_id, f.user_id) = %(user)s)
                 AND (%(since)s::timestamptz IS NULL OR coalesce(e.created_at, f.created_at) >= %(since)s)
                 AND (e.user_id, e.amount, e.reverses_id) IS DISTINCT FROM (f.user_id, f.credits, f.charge_id)""",
@@ -152,8 +154,8 @@ USAGE_CHECKS = (
 )
 
 ALL_CHECKS = (
-    *LEDGER_CHECKS, *GRANT_CHECKS, *REVERSAL_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS, *SUBSCRIPTION_CHECKS,
-    *USAGE_CHECKS, *ALERT_CHECKS,
+    *LEDGER_CHECKS, *GRANT_CHECKS, *REVERSAL_CHECKS, *ADJUSTMENT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS,
+    *SUBSCRIPTION_CHECKS, *USAGE_CHECKS, *ALERT_CHECKS,
 )  # fmt: skip
 
 

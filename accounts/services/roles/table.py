@@ -65,6 +65,10 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "ledger.export_entry": (_S, _F, _A),
     "ledger.export_hold": (_F, _O, _A),
     "ledger.adjust_credits": (_S, _F),
+    "ledger.view_adjustmentrequest": _ALL,
+    "ledger.approve_adjustment": (_F,),
+    "ledger.adjust_by_file": (_F,),
+    "ledger.reverse_entry": (_S, _F),
     "ledger.freeze_balance": (_S, _F),
     "ledger.set_overdraft": (_F,),
     # Payments

@@ -16,7 +16,7 @@ from ledger.admin.ledger_action import LedgerAction
 from ledger.forms.adjustments import AdjustmentForm
 from ledger.models import AdjustmentReason
 from ledger.selectors import balance_of
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.entries import Posted
 
 

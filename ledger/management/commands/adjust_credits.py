@@ -12,7 +12,7 @@ from config.cli.arguments import idempotency_key_argument, signed_credits_argume
 from config.cli.command import OperatorCommand, Result, prints_result
 from ledger.models import AdjustmentReason
 from ledger.serializers.account import EntrySerializer
-from ledger.services.adjustments import adjust_credits
+from ledger.services.adjustments.posting import adjust_credits
 
 
 class Command(OperatorCommand):

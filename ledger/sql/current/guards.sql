@@ -12,6 +12,41 @@ BEGIN
         USING ERRCODE = 'restrict_violation';
 END $$;
 
+CREATE TRIGGER adjustment_day_only_rises BEFORE UPDATE ON ledger_adjustmentday
+    FOR EACH ROW
+    WHEN (NEW.credits < OLD.credits OR (NEW.author_id, NEW.day) IS DISTINCT FROM (OLD.author_id, OLD.day))
+    EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE TRIGGER adjustment_day_stays BEFORE DELETE OR TRUNCATE ON ledger_adjustmentday
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- A line is settled once, and a request is decided once; what was asked for never changes.
+CREATE TRIGGER adjustment_line_is_settled_once BEFORE UPDATE ON ledger_adjustmentline
+    FOR EACH ROW
+    WHEN (OLD.outcome <> 'waiting'
+          OR (NEW.request_id, NEW.number, NEW.user_id, NEW.amount, NEW.reason, NEW.note, NEW.reference, NEW.line_key)
+              IS DISTINCT FROM (OLD.request_id, OLD.number, OLD.user_id, OLD.amount, OLD.reason, OLD.note,
+                                OLD.reference, OLD.line_key))
+    EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE TRIGGER adjustment_line_stays BEFORE DELETE OR TRUNCATE ON ledger_adjustmentline
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE TRIGGER adjustment_request_is_decided_once BEFORE UPDATE ON ledger_adjustmentrequest
+    FOR EACH ROW
+    WHEN (OLD.state <> 'pending'
+          OR (NEW.user_id, NEW.amount, NEW.total, NEW.reason, NEW.note, NEW.reference, NEW.reverses_id,
+              NEW.balance_before, NEW.file_name, NEW.file_sha256, NEW.line_count, NEW.author_id, NEW.idempotency_key,
+              NEW.fingerprint, NEW.second_person_because, NEW.created_at)
+              IS DISTINCT FROM (OLD.user_id, OLD.amount, OLD.total, OLD.reason, OLD.note, OLD.reference,
+                                OLD.reverses_id, OLD.balance_before, OLD.file_name, OLD.file_sha256, OLD.line_count,
+                                OLD.author_id, OLD.idempotency_key, OLD.fingerprint, OLD.second_person_because,
+                                OLD.created_at))
+    EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE TRIGGER adjustment_request_stays BEFORE DELETE OR TRUNCATE ON ledger_adjustmentrequest
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
 CREATE TRIGGER anchor_is_append_only BEFORE UPDATE OR TRUNCATE ON ledger_anchor
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 

@@ -210,7 +210,7 @@ BEGIN
             JOIN usage_refund f ON f.entry_id = e.id
             JOIN usage_requestlog r ON r.id = f.charge_id AND r.occurred_at = f.occurred_at
             JOIN accounts_apikey k ON k.id = r.api_key_id AND coalesce(k.original_id, k.id) = p_original_key_id
-            WHERE e.user_id = p_user_id AND e.seq > v_seq AND e.reason = 'refund'
+            WHERE e.user_id = p_user_id AND e.seq > v_seq AND e.reason IN ('refund', 'reversal')
                 AND f.occurred_at >= v_began_at), 0);
     END IF;
     PERFORM usage_note_key_spending(

@@ -1,7 +1,8 @@
-"""Adjustments: balances that staff change, always with a reason."""
+"""Adjustments by command: posted at once, by whoever has a shell."""
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import nullcontext
 from decimal import Decimal
 
@@ -15,7 +16,7 @@ from ledger.services.payments.distrust import stop_reloading
 def adjust_credits(
     *, user_id: int, amount: Decimal, reason: AdjustmentReason, note: str, actor_id: int, idempotency_key: str
 ) -> Posted:
-    """Adjust a customer's balance; `amount` is signed credits, never 0.
+    """Adjust a customer's balance by `amount` (signed credits, never 0), whatever the limits of staff are.
 
     Staff and the customer read the note, which becomes the entry's description. Repeating the call with its key returns
     the entry of the first call. An adjustment for a chargeback turns auto-reload off, like a dispute that the provider
@@ -23,8 +24,7 @@ def adjust_credits(
 
     :raises IdempotencyKeyReused, InsufficientCredits, BalanceLimitExceeded, UnknownCustomer: as `post_entry`
     """
-    is_taken_back = reason == AdjustmentReason.CHARGEBACK and amount < 0
-    with transaction.atomic() if is_taken_back else nullcontext():
+    with transaction.atomic() if is_chargeback(reason, amount) else nullcontext():
         posted = post_entry(
             user_id=user_id,
             type=EntryType.ADJUSTMENT,
@@ -35,6 +35,18 @@ def adjust_credits(
             idempotency_key=idempotency_key,
             actor_id=actor_id,
         )
-        if is_taken_back and not posted.is_replay:
-            stop_reloading(user_id=user_id, reason=OffReason.DISPUTED, now=posted.entry.created_at)
+        if not posted.is_replay:
+            stop_reloading_if_charged_back(user_id=user_id, reason=reason, amount=amount, now=posted.entry.created_at)
     return posted
+
+
+def is_chargeback(reason: str | None, amount: Decimal | None) -> bool:
+    return reason == AdjustmentReason.CHARGEBACK and amount is not None and amount < 0
+
+
+def stop_reloading_if_charged_back(
+    *, user_id: int, reason: str | None, amount: Decimal | None, now: dt.datetime
+) -> None:
+    """Turn auto-reload off after an adjustment for a chargeback, in the transaction of its entry."""
+    if is_chargeback(reason, amount):
+        stop_reloading(user_id=user_id, reason=OffReason.DISPUTED, now=now)
