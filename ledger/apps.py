@@ -85,6 +85,7 @@ class LedgerConfig(AppConfig):
         "reload_goes_on_by_consent",
         "reload_stays",
         "settled_hold_stays_settled",
+        "staff_log_is_append_only",
         "subscription_change_is_append_only",
         "subscription_period_is_append_only",
         "terms_change_is_append_only",

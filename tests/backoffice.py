@@ -19,7 +19,7 @@ from usage.models import ReconciliationRun
 
 READ_ONLY = (
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
-    "usage_reconciliationrun", "admin_logentry", "ledger_payment", "usage_alert",
+    "usage_reconciliationrun", "config_staffrecord", "ledger_payment", "usage_alert",
     "usage_importedcustomer",
     "ledger_autoreload",
     "accounts_notice", "accounts_webhookdelivery", "accounts_webhookendpoint",
@@ -27,6 +27,7 @@ READ_ONLY = (
 )  # fmt: skip
 EXPORTED = (
     "accounts_user", "ledger_entry", "usage_requestlog", "ledger_hold", "usage_price", "accounts_subscription",
+    "config_staffrecord",
 )  # fmt: skip
 
 

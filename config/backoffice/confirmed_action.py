@@ -49,7 +49,7 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
 
     @abstractmethod
     def preview_outcome(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
-        """Call `perform` and return its outcome and the consequences to show. All of it is rolled back."""
+        """Call `perform` and return its outcome and the consequences to show, which a preview rolls back."""
 
     @abstractmethod
     def history(self, done: Done) -> list[tuple[Model, str]]:
@@ -96,11 +96,12 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
         return self.page(form, preview=lines, reasons=self.reasons(form))
 
     def do(self, form: Any) -> HttpResponse:
+        """Do it, and record it with the figures that the preview showed, as they have come out."""
         with transaction.atomic():
-            done = self._perform(form)
+            done, lines = self.preview_outcome(lambda: self._perform(form))
             if not done.is_replay:
                 for thing, message in self.history(done):
-                    record_change(self.request, [thing], message)
+                    record_change(self.request, [thing], message, figures=[*lines, *self.reasons(form)])
         return self._say(done)
 
     def context(self, form: Any) -> dict[str, Any]:

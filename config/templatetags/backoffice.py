@@ -7,11 +7,20 @@ from typing import Any
 from django import template
 
 from config.backoffice.dates import links_by_date
+from config.models import READING_KINDS, StaffRecord
 
 register = template.Library()
+_RECENT = 10
 
 
 @register.inclusion_tag("admin/date_hierarchy.html")
 def links_to_dates(changelist: Any) -> dict[str, Any]:
     """Show a list's links to years, months and days."""
     return links_by_date(changelist)
+
+
+@register.inclusion_tag("admin/recent_records.html", takes_context=True)
+def recent_records(context: Any) -> dict[str, Any]:
+    """Show the latest changes that the viewer made, which the staff log has."""
+    own = StaffRecord.objects.filter(user_id=context["user"].pk).exclude(kind__in=READING_KINDS)
+    return {"records": own.select_related("content_type").order_by("-pk")[:_RECENT]}

@@ -17,6 +17,7 @@ from config.db.definitions import current_definitions, released_definitions
 from tests.config.sql_snapshot import snapshot
 
 ROOT = Path(settings.BASE_DIR)
+NEWEST = {app: max(file.stem for file in (ROOT / app / "migrations").glob("0*.py")) for app in ("ledger", "usage")}
 SEQ_AT = "ledger_first_seq_at(p_user_id bigint, p_at timestamptz)"
 
 
@@ -80,15 +81,15 @@ def change_a_body(ledger: Copy) -> None:
 def test_a_changed_function_is_frozen_alone(ledger):
     ledger.edit("subscriptions", "WHEN 'yearly' THEN 12", "WHEN 'yearly' THEN 12 WHEN 'weekly' THEN 0")
 
-    written = ledger.freeze("0003_weekly")
+    written = ledger.freeze("9990_weekly")
 
-    assert [Path(each).name for each in written] == ["0003_weekly.sql", "0003_weekly.undo.sql", "0003_weekly.py"]
-    forwards = ledger.read("sql/released/0003_weekly.sql")
+    assert [Path(each).name for each in written] == ["9990_weekly.sql", "9990_weekly.undo.sql", "9990_weekly.py"]
+    forwards = ledger.read("sql/released/9990_weekly.sql")
     assert forwards.count("CREATE ") == 1
     assert "CREATE OR REPLACE FUNCTION ledger_months_of" in forwards
-    assert "'weekly'" not in ledger.read("sql/released/0003_weekly.undo.sql")
-    assert 'dependencies = [("ledger", "0002_rules")]' in ledger.read("migrations/0003_weekly.py")
-    assert " 0003_weekly.undo.sql\n" in ledger.read("sql/released/SHA256SUMS")
+    assert "'weekly'" not in ledger.read("sql/released/9990_weekly.undo.sql")
+    assert f'dependencies = [("ledger", "{NEWEST["ledger"]}")]' in ledger.read("migrations/9990_weekly.py")
+    assert " 9990_weekly.undo.sql\n" in ledger.read("sql/released/SHA256SUMS")
 
 
 def test_a_frozen_file_leads_from_released_to_current_and_its_undo_back(ledger, owner):
@@ -108,8 +109,8 @@ def test_a_frozen_file_leads_from_released_to_current_and_its_undo_back(ledger, 
         "CREATE TRIGGER made BEFORE TRUNCATE ON ledger_cardsaving\n"
         "    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();\n",
     )
-    ledger.freeze("0003_edited")
-    operation = ledger.operation("0003_edited")
+    ledger.freeze("9990_edited")
+    operation = ledger.operation("9990_edited")
 
     owner.execute(operation.sql)
     then = snapshot(owner)
@@ -127,8 +128,8 @@ def test_a_definition_removed_from_current_is_dropped_and_its_undo_creates_it(le
     released = snapshot(owner)
     text = current_definitions(ledger.folder / "sql" / "current")[("FUNCTION", "ledger_rearm")].text
     ledger.edit("thresholds", text, "")
-    ledger.freeze("0003_no_rearm")
-    operation = ledger.operation("0003_no_rearm")
+    ledger.freeze("9990_no_rearm")
+    operation = ledger.operation("9990_no_rearm")
 
     owner.execute(operation.sql)
     then = snapshot(owner)
@@ -140,7 +141,7 @@ def test_a_definition_removed_from_current_is_dropped_and_its_undo_creates_it(le
 
 def test_frozen_definitions_are_released(ledger):
     change_a_body(ledger)
-    ledger.freeze("0003_edited")
+    ledger.freeze("9990_edited")
     app = freezing.AppSql("ledger", ledger.folder)
 
     released = released_definitions(app.released_files())
@@ -149,49 +150,50 @@ def test_frozen_definitions_are_released(ledger):
         key: each.text for key, each in current_definitions(app.current).items()
     }
     with pytest.raises(CommandError, match="Nothing has changed"):
-        ledger.freeze("0004_again")
+        ledger.freeze("9991_again")
 
 
 def test_a_comment_above_a_definition_alone_is_no_change(ledger):
     ledger.edit("subscriptions", "-- The time so many months later", "-- So many months later")
 
     with pytest.raises(CommandError, match="Nothing has changed"):
-        ledger.freeze("0003_comment")
+        ledger.freeze("9990_comment")
 
 
 def test_the_newest_can_be_written_again_until_it_is_released(ledger, owner):
     change_a_body(ledger)
-    ledger.freeze("0003_edited")
+    ledger.freeze("9990_edited")
     ledger.edit("thresholds", "-- Edited.", "-- Edited twice.")
 
-    ledger.freeze("0003_edited", "--again")
+    ledger.freeze("9990_edited", "--again")
 
-    forwards = ledger.read("sql/released/0003_edited.sql")
+    forwards = ledger.read("sql/released/9990_edited.sql")
     assert "-- Edited twice." in forwards
-    assert "Edited" not in ledger.read("sql/released/0003_edited.undo.sql")
-    with pytest.raises(CommandError, match="Only the newest migration can be written again, where it runs SQL: 0003"):
+    assert "Edited" not in ledger.read("sql/released/9990_edited.undo.sql")
+    with pytest.raises(CommandError, match="Only the newest migration can be written again, where it runs SQL: 9990"):
         ledger.freeze("0002_rules", "--again")
 
 
 def test_a_migration_follows_the_other_app_whose_definitions_it_mentions(usage):
     usage.append("refunds", "CREATE FUNCTION usage_new() RETURNS ledger_outcome LANGUAGE sql AS 'SELECT NULL';\n")
 
-    usage.freeze("0003_new")
+    usage.freeze("9990_new")
 
-    assert '("usage", "0002_rules"),\n        ("ledger", "0002_rules"),' in usage.read("migrations/0003_new.py")
+    follows = f'("usage", "{NEWEST["usage"]}"),\n        ("ledger", "{NEWEST["ledger"]}"),'
+    assert follows in usage.read("migrations/9990_new.py")
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("0002_other", "The number 0002 is taken: the newest migration of ledger is 0002_rules."),
-        ("0003_rules", "The name rules is taken by 0002_rules."),
+        ("0002_other", f"The number 0002 is taken: the newest migration of ledger is {NEWEST['ledger']}."),
+        ("9990_rules", "The name rules is taken by 0002_rules."),
         ("3_words", "3_words is no name of a migration"),
-        ("0003", "0003 is no name of a migration"),
-        ("0003_Words", "0003_Words is no name of a migration"),
-        ("0003_a/../b", "0003_a/../b is no name of a migration"),
-        ("0003__a", "0003__a is no name of a migration"),
-        ("0003_a\n", "is no name of a migration"),
+        ("9990", "9990 is no name of a migration"),
+        ("9990_Words", "9990_Words is no name of a migration"),
+        ("9990_a/../b", "9990_a/../b is no name of a migration"),
+        ("9990__a", "9990__a is no name of a migration"),
+        ("9990_a\n", "is no name of a migration"),
     ],
 )
 def test_a_name_that_is_taken_or_malformed_is_refused(ledger, name, why):
@@ -207,7 +209,7 @@ def test_a_name_that_is_taken_or_malformed_is_refused(ledger, name, why):
 @pytest.mark.parametrize("app", ["accounts", "config", "nobody"])
 def test_an_app_without_sql_is_refused(app):
     with pytest.raises(CommandError, match=rf"{app} has no sql/current/: one of ledger, usage\."):
-        call_command("freeze_sql", app, "0003_x")
+        call_command("freeze_sql", app, "9990_x")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_current_that_holds_more_than_definitions_is_refused(ledger, text, why):
     before = ledger.files()
 
     with pytest.raises(CommandError, match=why):
-        ledger.freeze("0003_x")
+        ledger.freeze("9990_x")
 
     assert ledger.files() == before
 
@@ -238,7 +240,7 @@ def test_all_is_written_or_nothing(ledger, monkeypatch):
     monkeypatch.setattr(freezing, "with_checksums", full)
 
     with pytest.raises(OSError, match="No space"):
-        ledger.freeze("0003_x")
+        ledger.freeze("9990_x")
 
     assert ledger.files() == before
 
@@ -249,7 +251,7 @@ def test_a_released_file_that_was_edited_keeps_its_checksum(ledger):
     edited.write_text("-- Edited.\n", encoding="utf-8")
     change_a_body(ledger)
 
-    ledger.freeze("0003_x")
+    ledger.freeze("9990_x")
 
     assert ledger.read("sql/released/SHA256SUMS").startswith(sums)
     assert ledger.read("sql/released/SHA256SUMS").count("\n") == sums.count("\n") + 2
@@ -257,10 +259,10 @@ def test_a_released_file_that_was_edited_keeps_its_checksum(ledger):
 
 def test_a_file_that_is_there_is_not_written_over(ledger):
     change_a_body(ledger)
-    (ledger.folder / "sql" / "released" / "0003_x.undo.sql").write_text("mine", encoding="utf-8")
+    (ledger.folder / "sql" / "released" / "9990_x.undo.sql").write_text("mine", encoding="utf-8")
     before = ledger.files()
 
-    with pytest.raises(CommandError, match=r"0003_x\.undo\.sql is there already"):
-        ledger.freeze("0003_x")
+    with pytest.raises(CommandError, match=r"9990_x\.undo\.sql is there already"):
+        ledger.freeze("9990_x")
 
     assert ledger.files() == before

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.contrib.admin.models import LogEntry
 
 from accounts.models import User
+from config.models import StaffRecord
 from tests.backoffice import signed_in, superuser
 from tests.growth.cases import Case, NotMeasured
 from tests.journeys.access_table import World
@@ -26,7 +26,7 @@ NOT_MEASURED = {
 }
 PATHS = {
     "/admin/autocomplete/": "/admin/autocomplete/?app_label=ledger&model_name=termschange&field_name=user&term=history",
-    "/admin/^(?P{app_label}admin|accounts|auth|ledger|usage)/$": "/admin/ledger/",
+    "/admin/^(?P{app_label}config|accounts|auth|ledger|usage)/$": "/admin/ledger/",
 }
 _COUNTED = {"most": 3_000, "why": "The pages of the list are counted, up to 10,000 rows."}
 _EXPORTED = {
@@ -56,6 +56,8 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "/admin/ledger/entry/export/?q={email}": _EXPORTED,
     "/admin/ledger/hold/export/": _EXPORTED,
     "/admin/ledger/hold/export/?q={email}": _EXPORTED,
+    "/admin/config/staffrecord/export/": _EXPORTED,
+    "/admin/config/staffrecord/export/?q={email}": _EXPORTED,
     "/admin/usage/requestlog/export/": _EXPORTED,
     "/admin/usage/requestlog/export/?q={email}": _EXPORTED,
 }
@@ -132,8 +134,8 @@ def _object(model: Any, pattern: str, world: World) -> Any:
     """Return the customer's latest row of the page's model, or any row where customers have none."""
     if model is User:
         return world.owner.pk
-    if model is LogEntry:
-        return LogEntry.objects.filter(user=world.owner).latest("pk").pk
+    if model is StaffRecord:
+        return StaffRecord.objects.filter(user=world.owner).latest("pk").pk
     if model is None:  # roles
         return apps.get_model("auth.Group").objects.latest("pk").pk
     names = {field.name for field in model._meta.get_fields()}

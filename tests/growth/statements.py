@@ -156,8 +156,10 @@ _SIGN_INS = """
 """
 _RECORD = """
     INSERT INTO django_admin_log (action_time, object_id, object_repr, action_flag, change_message, content_type_id,
-                                  user_id)
-    SELECT now(), %(user)s::text, 'growth', 2, '', %(content_type)s, %(user)s FROM generate_series(1, %(some)s)
+                                  user_id, customer_id, kind)
+    SELECT now(), %(user)s::text, 'growth', 2, '', %(content_type)s, %(user)s, %(user)s,
+        (ARRAY['view', 'action', 'change'])[1 + g %% 3]
+    FROM generate_series(1, %(many)s) g
 """
 
 WRITTEN = (

@@ -90,7 +90,7 @@ def addresses(alice):
         yield reverse("admin:accounts_user_subscription", args=[alice.pk, name])
     yield reverse("admin:accounts_apikey_issue")
     yield reverse("admin:auth_user_password_change", args=[alice.pk])
-    for app in ("accounts", "ledger", "usage", "auth", "admin"):
+    for app in ("accounts", "ledger", "usage", "auth", "config"):
         yield reverse("admin:app_list", args=[app])
     for model in EXPORTED:
         yield export_of(model)

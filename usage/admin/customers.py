@@ -45,6 +45,7 @@ class CustomerExport(PersonExport):
 class CustomerAdmin(Exportable, PersonAdmin):
     """Customers and staff, with the credits that they can spend."""
 
+    records_views = True
     staff_actions = (AdjustCredits, IssueKey, Freeze, SetOverdraftLimit, *PersonAdmin.staff_actions)
 
     def get_urls(self) -> list[URLPattern]:

@@ -32,6 +32,7 @@ _LISTS = (
     ("accounts.view_apikey", "accounts_apikey", "API keys"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
     ("ledger.view_subscriptionchange", "ledger_subscriptionchange", "Changes of subscriptions"),
+    ("config.view_staffrecord", "config_staffrecord", "Staff log"),
 )
 
 

@@ -61,15 +61,17 @@ class ChangeLimits(StaffAction[ApiKey]):
         if before == limits:
             messages.info(self.request, "Nothing was changed: these were the key's limits already.")
             return
-        message = f"Changed limits: {'; '.join(_differences(before, limits))}."
-        record_change(self.request, [changed], message)
+        changes = _differences(before, limits)
+        message = f"Changed limits: {'; '.join(f'{name} {was} → {now}' for name, was, now in changes)}."
+        record_change(self.request, [changed], message, changes=changes)
         messages.success(self.request, message)
 
 
-def _differences(before: KeyLimits, after: KeyLimits) -> list[str]:
+def _differences(before: KeyLimits, after: KeyLimits) -> list[tuple[str, str, str]]:
+    """Return name, former and new value of each limit that changed."""
     was, now = asdict(before), asdict(after)
     return [
-        f"{KeyLimitsForm.base_fields[name].label} {_limit_text(was[name])} → {_limit_text(now[name])}"
+        (str(KeyLimitsForm.base_fields[name].label), _limit_text(was[name]), _limit_text(now[name]))
         for name in was
         if was[name] != now[name]
     ]

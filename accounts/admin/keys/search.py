@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from accounts import key_format
 from accounts.models import ApiKey
 from config.backoffice.model_admin import ModelAdmin
+from config.backoffice.record import record_search
 
 PUBLIC_LENGTH = len(key_format.KEY_START) + key_format.PREFIX_LENGTH
 _LONGEST_TERM = 254
@@ -36,7 +37,9 @@ class KeySearch(ModelAdmin):
         for name in ("csrfmiddlewaretoken", PAGE_VAR):
             address.pop(name, None)
         if is_beyond_prefix(term):
-            if not ApiKey.objects.filter(key_hash=key_format.hash_of(term)).exists():
+            is_known = ApiKey.objects.filter(key_hash=key_format.hash_of(term)).exists()
+            record_search(request, f"{term[:PUBLIC_LENGTH]}…", found=int(is_known))
+            if not is_known:
                 messages.warning(
                     request,
                     "No key of this site is exactly the one pasted: it is mistyped, cut off or foreign."

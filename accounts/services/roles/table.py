@@ -91,7 +91,8 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "usage.change_importedcustomer": (_O,),
     # Checks and traces
     "usage.view_reconciliationrun": _ALL,
-    "admin.view_logentry": (_F, _A),
+    "config.view_staffrecord": (_F, _A),
+    "config.export_staffrecord": (_A,),
     "auth.view_group": (_A,),
 }  # fmt: skip
 
