@@ -95,6 +95,18 @@ class CannotBeMailed(AccountsRefusal):
         super().__init__("No email can be sent to this person: they were deactivated, or their address takes none.")
 
 
+class EmailHasChanged(AccountsRefusal):
+    """The account has another address than the one of which staff made sure."""
+
+    def __init__(self, *, email: str) -> None:
+        super().__init__(f"The address has changed meanwhile: it is {email} now. Make sure of that one first.")
+
+
+class EmailIsVerified(AccountsRefusal):
+    def __init__(self) -> None:
+        super().__init__("This address is verified already.")
+
+
 class TooManyResetLinks(AccountsRefusal):
     """The person was sent as many reset links as are allowed in a day."""
 
@@ -130,6 +142,11 @@ class ScopeMissing(AccountsRefusal):
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This API key does not have the scope {scope}.")
+
+
+class NoKeyToRevoke(AccountsRefusal):
+    def __init__(self) -> None:
+        super().__init__("All of these keys were revoked before, or there are none.")
 
 
 class ApiKeyNotFound(AccountsRefusal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
@@ -16,7 +16,7 @@ from accounts.models import MOST_CALLS_PER_MINUTE, Scope, User
 from accounts.services.keys.api_keys import LONGEST_NAME
 from accounts.services.signing_in.passwords import LONGEST_NEW_PASSWORD, store_password
 from config.backoffice.credits import CreditsField
-from config.backoffice.once_form import OnceForm
+from config.backoffice.once_form import OnceForm, ReasonForm
 
 _LONGEST_LIFE = dt.timedelta(days=36_500)
 
@@ -58,7 +58,6 @@ class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("email", "full_name", "is_active", "is_staff", "is_superuser", "groups", "rate_limit_per_minute")
-        widgets: ClassVar = {"groups": forms.CheckboxSelectMultiple}  # a handful of roles
 
 
 class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
@@ -76,6 +75,12 @@ class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
                 stored = User.objects.select_for_update(no_key=True).get(pk=user.pk)
                 store_password(user=stored, encoded=user.password, now=timezone.now(), is_by_staff=True)
         return user
+
+
+class VerifyEmailForm(ReasonForm):
+    """That a person reads an address, which was shown when the form was first shown."""
+
+    email = forms.CharField(max_length=254, widget=forms.HiddenInput)
 
 
 class KeyLimitsForm(forms.Form):

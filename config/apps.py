@@ -9,6 +9,7 @@ class ConfigConfig(AppConfig):
 
     name = "config"
     verbose_name = "Wiring"
+    insert_only_tables = ("config_spentform",)  # a spent form stays spent
 
     def ready(self) -> None:
         """Register the system checks, and a JSON adapter that keeps decimals exact in the database."""

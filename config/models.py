@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.admin.models import ACTION_FLAG_CHOICES, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 
@@ -106,3 +107,24 @@ class StaffRecord(models.Model):
     def lines(self) -> list[tuple[str, Any, Any]]:
         """Return name, value before and value after of each detail."""
         return [(each["name"], each.get("before"), each.get("after")) for each in self.details]
+
+
+class SpentForm(models.Model):
+    """One form of a staff action that was carried out: submitting it again does nothing.
+
+    For actions whose services have no idempotency key of their own (config/backoffice/once_action.py).
+    """
+
+    form_key = models.UUIDField(help_text="The key that the form was given when it was first shown.")
+    path = models.CharField(max_length=255, help_text="The page of the action, with the object's key.")
+    actor_id = models.BigIntegerField(help_text="Who of the staff submitted it.")
+    fingerprint = models.BinaryField(help_text="SHA-256 of what was submitted.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["form_key", "path"], name="form_is_spent_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.form_key})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 from django.contrib import admin
@@ -19,7 +20,7 @@ from usage.models import ReconciliationRun
 
 READ_ONLY = (
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
-    "usage_reconciliationrun", "config_staffrecord", "ledger_payment", "usage_alert",
+    "usage_reconciliationrun", "config_staffrecord", "ledger_payment", "ledger_staffrefund", "usage_alert",
     "usage_importedcustomer",
     "ledger_autoreload",
     "accounts_notice", "accounts_webhookdelivery", "accounts_webhookendpoint",
@@ -86,6 +87,11 @@ def pages_of_staff_actions(customer: User) -> Iterator[str]:
     for model, pages in admin.site._registry.items():
         for action in getattr(pages, "staff_actions", ()):
             yield action.url(customer if model is User else model._default_manager.latest("pk"))
+
+
+def new_form(reason: str = "They called.", **fields: object) -> dict[str, object]:
+    """Return a staff action's form with a reason and a key of its own, as it is confirmed."""
+    return {"form_key": str(uuid.uuid4()), "note": reason, "step": "confirm", **fields}
 
 
 def rows_of(answer: object) -> list[object]:

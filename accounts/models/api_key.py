@@ -124,7 +124,10 @@ class ApiKey(models.Model):
 
     class Meta:
         verbose_name = "API key"
-        permissions: ClassVar = [("issue_service_key", "Can issue keys of the company's own services")]
+        permissions: ClassVar = [
+            ("issue_service_key", "Can issue keys of the company's own services"),
+            ("revoke_apikey", "Can revoke API keys"),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["user", "-created_at", "-id"], name="keys_of_user_newest_first"),
             # Rotations leave any number of revoked keys; the working ones are counted whenever a key is created.

@@ -110,6 +110,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             ("change_email", "Can change the email of users"),
             ("set_password", "Can set the password of users"),
             ("send_password_reset", "Can send users a link to set a new password"),
+            ("verify_email", "Can verify the email of users by hand"),
         ]
         indexes: ClassVar = [
             # The search of the back office, by how a text begins.

@@ -42,6 +42,7 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
     key_reused: ClassVar[type[Exception]]  # the error for a key that was used for something else
     verb: ClassVar[str] = "changed"
     already_used = "This form has already made another change. To make this one as well, send it again."
+    asked: dict[str, Any]  # the valid form that is being carried out
 
     @abstractmethod
     def perform(self, asked: dict[str, Any], **once: Any) -> Done:
@@ -111,7 +112,8 @@ class ConfirmedAction(StaffAction[Target], Generic[Target, Done]):
         return {"actor_id": self.actor_id, "idempotency_key": form.idempotency_key()}
 
     def _perform(self, form: Any) -> Done:
-        return self.perform(form.cleaned_data, **self.once(form))
+        self.asked = form.cleaned_data
+        return self.perform(self.asked, **self.once(form))
 
     def _say(self, done: Done) -> HttpResponse:
         if done.is_replay:

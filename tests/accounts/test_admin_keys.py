@@ -8,20 +8,31 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
+from tests.backoffice import list_of, new_form, page_of, rows_of, signed_in, staff_log_of, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/accounts/apikey/"
 
 
+REVOKE = "accounts.revoke_apikey"
+
+
 def revoke(*keys, **more):
     return {"action": "revoke", "_selected_action": [str(key.pk) for key in keys], **more}
 
 
+def confirmed(*keys, **more):
+    return revoke(*keys, confirmed="yes", **new_form("It leaked."), **more)
+
+
+def revoke_url(key):
+    return reverse("admin:accounts_apikey_revoke", args=[key.pk])
+
+
 @pytest.fixture
 def client():
-    return signed_in(staff_with("accounts.view_apikey", "accounts.change_apikey", "accounts.issue_service_key"))
+    return signed_in(staff_with("accounts.view_apikey", REVOKE, "accounts.issue_service_key"))
 
 
 @pytest.fixture
@@ -89,41 +100,44 @@ def test_revoking_asks_first(client, key):
 def test_a_confirmed_revocation_is_final_and_in_the_staff_log(client, key):
     other = ApiKeyFactory().api_key
 
-    answer = client.post(LIST, revoke(key, confirmed="yes"), follow=True)
+    answer = client.post(LIST, confirmed(key), follow=True)
 
     key.refresh_from_db()
     other.refresh_from_db()
     assert key.revoked_at is not None
     assert other.revoked_at is None
     assert f"Revoked: {key}" in answer.content.decode()
-    assert LogEntry.objects.get().object_id == str(key.pk)
+    logged = LogEntry.objects.get()
+    assert (logged.object_id, logged.change_message) == (str(key.pk), "Revoked. Reason: It leaked.")
 
 
 def test_revoking_again_changes_nothing(client, key):
-    client.post(LIST, revoke(key, confirmed="yes"))
+    client.post(LIST, confirmed(key))
     revoked_at = ApiKey.objects.get().revoked_at
 
-    answer = client.post(LIST, revoke(key, confirmed="yes"), follow=True)
+    answer = client.post(LIST, confirmed(key), follow=True)
 
     assert ApiKey.objects.get().revoked_at == revoked_at
-    assert "none, all were revoked before" in answer.content.decode()
+    assert "All of these keys were revoked before" in answer.content.decode()
     assert LogEntry.objects.count() == 1
 
 
 def test_a_service_key_is_revoked_likewise(client):
     key = ServiceKeyFactory().api_key
 
-    client.post(LIST, revoke(key, confirmed="yes"))
+    client.post(LIST, confirmed(key))
 
     key.refresh_from_db()
     assert key.revoked_at is not None
 
 
-def test_revoking_is_refused_when_staff_may_only_view(key):
-    client = signed_in(staff_with("accounts.view_apikey"))
+@pytest.mark.parametrize("more", [(), ("accounts.change_apikey",)])
+def test_revoking_is_a_permission_of_its_own(key, more):
+    client = signed_in(staff_with("accounts.view_apikey", *more))
 
     assert "Revoke…" not in client.get(page_of("accounts_apikey", key.pk)).content.decode()
-    assert client.post(LIST, revoke(key, confirmed="yes")).status_code == 403
+    assert client.post(LIST, confirmed(key)).status_code == 403
+    assert client.post(revoke_url(key), new_form()).status_code == 403
     key.refresh_from_db()
     assert key.revoked_at is None
 
@@ -132,10 +146,62 @@ def test_the_page_of_a_key_offers_to_revoke_it_while_it_works(client, key):
     address = page_of("accounts_apikey", key.pk)
 
     before = client.get(address).content.decode()
-    client.post(LIST, revoke(key, confirmed="yes"))
+    client.post(LIST, confirmed(key))
 
     assert "Revoke…" in before
     assert "Revoke…" not in client.get(address).content.decode()
+
+
+def test_a_key_is_revoked_on_its_own_page_with_a_reason_and_a_preview(client, key):
+    form = new_form("It leaked.")
+
+    preview = client.post(revoke_url(key), form | {"step": "preview"})
+    key.refresh_from_db()
+    untouched = key.revoked_at
+    client.post(revoke_url(key), form)
+
+    key.refresh_from_db()
+    assert preview.context["preview"] == [(str(key), "“laptop”, last used –")]
+    assert untouched is None
+    assert key.revoked_at is not None
+    assert staff_log_of(key) == [f"Revoked ({key}: “laptop”, last used –). Reason: It leaked."]
+
+
+def test_all_keys_of_a_customer_are_revoked_at_once_and_no_other(key):
+    client = signed_in(staff_with("accounts.view_user", REVOKE))
+    second, foreign = ApiKeyFactory(user=key.user).api_key, ApiKeyFactory().api_key
+    address = reverse("admin:accounts_user_revoke_keys", args=[key.user_id])
+    assert address in client.get(page_of("accounts_user", key.user_id)).content.decode()
+
+    answers = [client.post(address, new_form("Stolen laptop"), follow=True) for _ in range(2)]
+
+    assert set(ApiKey.objects.filter(revoked_at__isnull=False)) == {key, second}
+    assert foreign.revoked_at is None
+    assert staff_log_of(second) == ["Revoked with all keys of the customer. Reason: Stolen laptop"]
+    assert "All of these keys were revoked before" in answers[1].content.decode()
+
+
+def test_a_selection_is_revoked_once_for_each_form(client, key):
+    form = confirmed(key)
+    other = ApiKeyFactory().api_key
+    client.post(LIST, form)
+
+    again = client.post(LIST, form, follow=True).content.decode()
+    reused = client.post(LIST, form | {"_selected_action": [str(other.pk)]}).content.decode()
+
+    other.refresh_from_db()
+    assert "nothing was revoked again" in again
+    assert "has already revoked other keys" in reused
+    assert other.revoked_at is None
+
+
+@pytest.mark.parametrize("missing", ["note", "form_key"])
+def test_a_selection_is_not_revoked_without_a_reason_or_a_key(client, key, missing):
+    answer = client.post(LIST, confirmed(key) | {missing: ""})
+
+    key.refresh_from_db()
+    assert answer.status_code == 200
+    assert key.revoked_at is None
 
 
 def test_keys_are_neither_issued_nor_edited_nor_deleted_here(key):

@@ -23,7 +23,7 @@ from accounts.services.signing_in.login_guard import reserve_attempt
 from accounts.services.signing_in.password_reset import reset_password
 from config.rounds import Round
 from tests.accounts.races import at_once
-from tests.backoffice import page_of, signed_in, staff_with
+from tests.backoffice import new_form, page_of, signed_in, staff_with
 from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -59,13 +59,13 @@ def test_staff_send_a_link_that_only_the_mailbox_gets_and_that_sets_a_password(a
     assert "alice@example.com is sent an email" in staff.get(page).content.decode()
     assert not Notice.objects.exists()
 
-    staff.post(page)
+    staff.post(page, new_form("She called."))
     send_notice_emails(Round(), now=timezone.now(), most=10)
 
     (email,) = mail.outbox
     address, token = LINK.search(email.body).groups()
     assert email.to == ["alice@example.com"]
-    assert LogEntry.objects.latest("pk").get_change_message() == "Sent a link to set a new password."
+    assert LogEntry.objects.latest("pk").get_change_message().endswith("Reason: She called.")
     stored = "".join(map(str, Notice.objects.values_list("subject", "body", "data").get()))
     assert token not in stored
     assert "reset-password" not in stored
@@ -83,7 +83,7 @@ def test_sending_a_link_is_a_permission_of_its_own(alice, permissions):
     client = signed_in(staff_with(*permissions))
     page = reverse("admin:accounts_user_send_reset_link", args=[alice.pk])
 
-    assert [client.get(page).status_code, client.post(page).status_code] == [403, 403]
+    assert [client.get(page).status_code, client.post(page, new_form()).status_code] == [403, 403]
     assert not Notice.objects.exists()
 
 
@@ -92,7 +92,7 @@ def test_links_are_limited_a_day_and_not_sent_to_unreachable_addresses(alice):
     nobody = [UserFactory(email="x@gateway.invalid"), UserFactory(is_active=False)]
 
     for person in [alice] * 7 + nobody:
-        answer = client.post(reverse("admin:accounts_user_send_reset_link", args=[person.pk]), follow=True)
+        answer = client.post(reverse("admin:accounts_user_send_reset_link", args=[person.pk]), new_form(), follow=True)
 
     assert "Nothing was sent." in answer.content.decode()
     assert Notice.objects.filter(user=alice).count() == 5

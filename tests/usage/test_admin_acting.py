@@ -21,9 +21,10 @@ from ledger.models import Entry
 from ledger.providers import fake as cards
 from ledger.selectors import terms_of
 from tests.accounts.webhooks import webhook_tried
-from tests.backoffice import list_of, signed_in, staff_with, superuser
+from tests.backoffice import list_of, new_form, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, SubscriptionFactory, UserFactory
 from tests.ledger.paying import bought
+from tests.ledger.posting import hold
 from tests.ledger.reloading import agreed
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,7 @@ MADE_FOR = {
     "accounts_subscription": lambda user: SubscriptionFactory(user=user).pk,
     "ledger_payment": lambda user: bought(user, cards.TIME_OUT).pk,
     "ledger_autoreload": lambda user: agreed(user).pk,
+    "ledger_hold": lambda user: hold(user, 0).hold.pk,
 }
 # Models whose pages act on no customer's account, and why.
 ABOUT_NOBODY = {
@@ -174,7 +176,7 @@ def test_a_page_offers_only_what_it_lets_do():
 # --- Keys of services -----------------------------------------------------------------------------------
 
 
-CHANGING = ("accounts.view_apikey", "accounts.change_apikey")
+CHANGING = ("accounts.view_apikey", "accounts.change_apikey", "accounts.revoke_apikey")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_service_key_is_revoked_and_throttled_only_by_who_may_issue_one(permis
     viewer = staff_with(*permissions)
     client = signed_in(viewer)
     limits = reverse("admin:accounts_apikey_limits", args=[key.pk])
-    revoking = {"action": "revoke", "_selected_action": [str(key.pk)], "confirmed": "yes"}
+    revoking = {"action": "revoke", "_selected_action": [str(key.pk)], "confirmed": "yes", **new_form()}
 
     page = client.get(f"/admin/accounts/apikey/{key.pk}/change/").content.decode()
     codes = [
@@ -203,7 +205,7 @@ def test_a_service_key_is_revoked_and_throttled_only_by_who_may_issue_one(permis
 
 def test_a_selection_with_a_service_key_in_it_revokes_none():
     keys = [ServiceKeyFactory().api_key.pk, ApiKeyFactory().api_key.pk]
-    revoking = {"action": "revoke", "_selected_action": keys, "confirmed": "yes"}
+    revoking = {"action": "revoke", "_selected_action": keys, "confirmed": "yes", **new_form()}
 
     answer = signed_in(staff_with(*CHANGING)).post(list_of("accounts_apikey"), revoking)
 

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path
 from import_export.resources import Resource
 
 from accounts.admin.keys.issuing import IssueKey
+from accounts.admin.keys.revoking import RevokeKeys
 from accounts.admin.people.people import PersonAdmin
 from accounts.models import User
 from config.backoffice.credits import shown
@@ -46,7 +47,7 @@ class CustomerAdmin(Exportable, PersonAdmin):
     """Customers and staff, with the credits that they can spend."""
 
     records_views = True
-    staff_actions = (AdjustCredits, IssueKey, Freeze, SetOverdraftLimit, *PersonAdmin.staff_actions)
+    staff_actions = (AdjustCredits, IssueKey, RevokeKeys, Freeze, SetOverdraftLimit, *PersonAdmin.staff_actions)
 
     def get_urls(self) -> list[URLPattern]:
         subscribing = path(

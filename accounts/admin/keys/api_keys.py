@@ -5,26 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db import transaction
+from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from accounts.admin.access import may_act_on_key, require_access_to_keys
 from accounts.admin.keys.issuing import IssueServiceKey
 from accounts.admin.keys.limiting import ChangeLimits
+from accounts.admin.keys.revoking import REVOKE, RevokeKey, revoke_selected
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.models import ApiKey, User
-from accounts.services.keys.api_keys import revoke_api_key
 from config.backoffice.acting import Acting
 from config.backoffice.credits import shown
 from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.read_only import ReadOnlyAdmin
-from config.backoffice.record import record_change
 
 
 def status_of(key: ApiKey, now: dt.datetime) -> str:
@@ -67,9 +62,9 @@ class UseFilter(ConditionFilter):
 
 
 class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
-    """The public parts of every key. Hashes are never shown; staff who may change a key may revoke it."""
+    """The public parts of every key. Hashes are never shown."""
 
-    staff_actions = (ChangeLimits,)
+    staff_actions = (ChangeLimits, RevokeKey)
     list_display = ("public_part", "owner", "status", "name", "last_used_at", "scope_names", "expires_at", "created_at")
     list_display_links = ("public_part",)
     list_select_related = ("user",)
@@ -96,7 +91,7 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
         return super().changelist_view(request, {**offered, **(extra_context or {})})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_apikey")
+        return request.user.has_perm(REVOKE)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
@@ -133,33 +128,7 @@ class ApiKeyAdmin(Acting, KeySearch, ReadOnlyAdmin):
     def status(self, key: ApiKey) -> str:
         return status_of(key, timezone.now())
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **named: Any
-    ) -> HttpResponse:
-        key = context.get("original")
-        may_act_on = isinstance(key, ApiKey) and may_act_on_key(request.user, key)
-        context["may_revoke"] = may_act_on and self.has_revoke_permission(request)
-        context["action_checkbox_name"] = ACTION_CHECKBOX_NAME
-        return super().render_change_form(request, context, *args, **named)
-
     @admin.action(description="Revoke selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
-        """Ask for confirmation, then revoke the keys permanently, all or none."""
-        require_access_to_keys(request, queryset.select_related("user"))
-        if "confirmed" not in request.POST:
-            context = {
-                **self.admin_site.each_context(request),
-                "title": "Revoke API keys?",
-                "opts": self.opts,
-                "keys": queryset,
-                "action_checkbox_name": ACTION_CHECKBOX_NAME,
-            }
-            return TemplateResponse(request, "admin/accounts/apikey/revoke.html", context)
-        keys = list(queryset.filter(revoked_at=None))
-        now = timezone.now()
-        with transaction.atomic():
-            for key in keys:
-                revoke_api_key(prefix=key.prefix, now=now)
-            record_change(request, keys, "Revoked.")
-        messages.success(request, f"Revoked: {', '.join(map(str, keys)) or 'none, all were revoked before'}.")
-        return None
+        """Ask for a reason, then revoke the keys permanently, all or none."""
+        return revoke_selected(request, queryset, self.admin_site)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.admin.access import may_act_on
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.admin.people.resetting import SendResetLink
+from accounts.admin.people.verifying import VerifyEmail
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from accounts.services.people import change_email
@@ -34,7 +35,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
     `may_act_on` decides who may change whom: staff cannot change their own account here.
     """
 
-    staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink,)
+    staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink, VerifyEmail)
     form = UserForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm
@@ -47,8 +48,8 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
     sortable_by = ("email",)
     ordering = ("-id",)
     search_fields = ("email", "full_name")
-    filter_horizontal = ()
     search_help_text = "Part of an email or name; an id; an API key's prefix, or the whole key."
+    filter_horizontal = ("groups",)
 
     @admin.display(description="active", boolean=True)
     def active(self, person: User) -> bool:

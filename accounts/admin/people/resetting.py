@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
-from django.db import transaction
-from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
+from accounts.admin.accounts_action import AccountsAction
 from accounts.admin.customer_action import CustomerAction
-from accounts.errors import AccountsRefusal
 from accounts.models import User
 from accounts.services.signing_in.password_reset import request_reset
-from config.backoffice.record import record_change
+from config.backoffice.once_action import Effect
 
 
-class SendResetLink(CustomerAction[User]):
+class SendResetLink(CustomerAction[User], AccountsAction[User]):
     """Send the link; only the person receives it."""
 
     name, path = "send_reset_link", "send-reset-link"
     permission = "accounts.send_password_reset"
-    title = button = "Send reset link"
+    title = "Send reset link"
+    verb = "sent"
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002
         return (
@@ -29,16 +27,12 @@ class SendResetLink(CustomerAction[User]):
             "hour. Until it is used nothing changes."
         )
 
-    def do(self, form: Any) -> HttpResponse:  # noqa: ARG002
-        try:
-            with transaction.atomic():
-                request_reset(user_id=self.target.pk, now=timezone.now())
-                record_change(self.request, [self.target], "Sent a link to set a new password.")
-        except AccountsRefusal as refusal:
-            messages.error(self.request, f"Nothing was sent. {refusal}")
-        else:
-            messages.success(self.request, "The link goes out with the next emails, within minutes.")
-        return self.redirect()
+    def apply(self, asked: dict[str, Any]) -> Effect:  # noqa: ARG002
+        request_reset(user_id=self.target.pk, now=timezone.now())
+        return Effect(
+            "Sent a link to set a new password",
+            [("To", self.target.email), ("Good for", "one use within an hour"), ("Password until then", "stays")],
+        )
 
-    def redirect(self) -> HttpResponse:
-        return HttpResponseRedirect(self.back_url())
+    def success(self, done: Effect) -> str:  # noqa: ARG002
+        return "The link goes out with the next emails, within minutes."
