@@ -86,6 +86,8 @@ class LedgerConfig(AppConfig):
         "reload_stays",
         "settled_hold_stays_settled",
         "staff_log_is_append_only",
+        "staff_refund_stays",
+        "staff_refund_stays_what_it_is",
         "subscription_change_is_append_only",
         "subscription_period_is_append_only",
         "terms_change_is_append_only",

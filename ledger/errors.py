@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from config.values.credits import plain
+from config.values.money import shown_money
 from config.values.timestamps import instant_text
 
 
@@ -313,6 +314,28 @@ class PaymentNotFound(LedgerRefusal):
         super().__init__("There is no such payment.")
 
 
+class PaymentNotRefundable(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("This payment was not paid, so there is nothing to refund.")
+
+
+class RefundUnderWay(LedgerRefusal):
+    """The provider has not answered yet about an earlier refund of the payment."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A refund of this payment is under way, and the provider has not answered yet. It is asked again every few "
+            "minutes: wait for that."
+        )
+
+
+class RefundExceedsPayment(LedgerRefusal):
+    """The refund exceeds what is left of a payment, which neither refunds nor disputes have taken back."""
+
+    def __init__(self, *, left_minor: int, currency: str) -> None:
+        super().__init__(f"{shown_money(left_minor, currency)} of this payment are left to refund.")
+
+
 class PaymentMismatch(LedgerRefusal):
     """The provider reports another amount, currency or customer than we asked for; nothing is credited."""
 
@@ -327,6 +350,32 @@ class WebhookSignatureInvalid(LedgerRefusal):
 
 class WebhookNotUnderstood(LedgerRefusal):
     """A message of the provider has an unknown form; it is refused so that the provider sends it again."""
+
+
+class ReceiptNotDue(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no receipt: this payment was not paid.")
+
+
+class EmailNotVerified(LedgerRefusal):
+    """It is not known that the customer reads the address of the account, or they were deactivated."""
+
+    def __init__(self) -> None:
+        super().__init__("The customer's address is not verified, or they were deactivated: no receipt goes there.")
+
+
+class TooManyReceipts(LedgerRefusal):
+    """The customer was sent as many receipts again as are allowed in a day."""
+
+    retry_after_seconds = 3600
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"This customer was sent {limit} receipts again within a day, which is the limit.")
+
+
+class AutoReloadIsOff(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("Auto-reload is off already.")
 
 
 class AutoReloadNotOffered(LedgerRefusal):

@@ -29,6 +29,7 @@ NOTICE_TYPES = {
     "grant.expiring": "Credits are about to expire.",
     "payment.disputed": "A payment was disputed at the customer's bank.",
     "top_up.failed": "A purchase of credits failed.",
+    "top_up.receipt": "The receipt of a purchase is sent again, by email alone.",
     "top_up.succeeded": "Credits were bought.",
     "webhook.disabled": "A webhook endpoint was turned off, because nothing could be delivered to it.",
     "webhook.test": "Somebody tried a webhook endpoint out.",

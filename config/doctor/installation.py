@@ -14,6 +14,7 @@ from accounts.selectors import deliveries_due
 from config.doctor.finding import Finding
 from ledger.providers.registry import webhooks_of
 from ledger.services.auto_reload.buying import reloads_due
+from ledger.services.payments.refunds import refunds_in_doubt
 from ledger.services.payments.rounds import payments_in_doubt
 from ledger.services.subscriptions.renewals import customers_due
 from usage.services.alerts.crossings import count_unnotified
@@ -69,10 +70,13 @@ def spool() -> Iterator[Finding]:
 
 
 def payments() -> Iterator[Finding]:
-    """Check that no open payment waits for settle_payments."""
-    waiting = len(payments_in_doubt(now=timezone.now() - dt.timedelta(hours=1)))
+    """Check that no open payment or refund waits for settle_payments."""
+    an_hour_ago = timezone.now() - dt.timedelta(hours=1)
+    waiting = len(payments_in_doubt(now=an_hour_ago)) + len(refunds_in_doubt(now=an_hour_ago))
     if waiting:
-        yield Finding("payments", f"Nobody has asked for an hour about {waiting} open payments: run settle_payments.")
+        yield Finding(
+            "payments", f"Nobody has asked for an hour about {waiting} open payments and refunds: run settle_payments."
+        )
 
 
 def alerts() -> Iterator[Finding]:

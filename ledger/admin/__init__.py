@@ -8,6 +8,7 @@ from ledger.admin.credits.holds import HoldAdmin
 from ledger.admin.finders import FINDERS
 from ledger.admin.payments.packages import TopUpPackageAdmin
 from ledger.admin.payments.payments import PaymentAdmin
+from ledger.admin.payments.refunds import StaffRefundAdmin
 from ledger.admin.subscriptions.subscriptions import SubscriptionAdmin, SubscriptionChangeAdmin
 from ledger.admin.terms.changes import TermsChangeAdmin
 
@@ -19,6 +20,7 @@ __all__ = [
     "GrantAdmin",
     "HoldAdmin",
     "PaymentAdmin",
+    "StaffRefundAdmin",
     "SubscriptionAdmin",
     "SubscriptionChangeAdmin",
     "TermsChangeAdmin",

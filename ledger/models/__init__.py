@@ -29,6 +29,7 @@ from ledger.models.payment import (
     PaymentState,
 )
 from ledger.models.payment_method import CardSaving, PaymentCustomer, PaymentMethod
+from ledger.models.staff_refund import RefundState, StaffRefund
 from ledger.models.subscription import SubscriptionChange, SubscriptionChangeKind, SubscriptionPeriod
 from ledger.models.terms_change import TermsChange, TermsKind
 from ledger.models.threshold import Threshold
@@ -70,8 +71,10 @@ __all__ = [
     "PaymentOutcome",
     "PaymentRefund",
     "PaymentState",
+    "RefundState",
     "ReloadEventKind",
     "SecondPersonBecause",
+    "StaffRefund",
     "SubscriptionChange",
     "SubscriptionChangeKind",
     "SubscriptionPeriod",

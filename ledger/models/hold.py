@@ -82,7 +82,10 @@ class Hold(models.Model):
     objects = HoldQuerySet.as_manager()
 
     class Meta:
-        permissions: ClassVar = [("export_hold", "Can export holds")]
+        permissions: ClassVar = [
+            ("export_hold", "Can export holds"),
+            ("release_hold", "Can release a customer's open holds"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="hold_key_is_used_once"),
             models.CheckConstraint(

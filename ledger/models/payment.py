@@ -107,6 +107,8 @@ class Payment(models.Model):
         permissions: ClassVar = [
             ("settle_payment", "Can ask the provider what became of a payment"),
             ("hear_of_disputes", "Is told of disputes by email"),
+            ("resend_receipt", "Can send the receipt of a payment again"),
+            ("refund_payment", "Can refund a payment through the provider"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="payment_key_is_used_once"),

@@ -86,6 +86,17 @@ class DisputeStatement:
 
 
 @dataclass(frozen=True)
+class Refunded:
+    """One refund at the provider; `refunded_minor` is the total of its payment by then, if the provider tells."""
+
+    provider_refund_id: str
+    amount_minor: int
+    currency: str
+    has_failed: bool = False
+    refunded_minor: int | None = None
+
+
+@dataclass(frozen=True)
 class Card:
     """A saved card, without its number."""
 
@@ -128,6 +139,15 @@ class Provider(Protocol):
 
     def cancel(self, order: Order) -> Answer:
         """Cancel an order that is not paid; return its resulting state."""
+
+    def refund(self, order: Order, *, key: uuid.UUID, amount_minor: int) -> Refunded:
+        """Give back what was paid for an order, or a part of it. Repeating it with its key gives back no more.
+
+        A provider whose webhooks report totals alone has to tell the total here, too.
+        """
+
+    def look_up_refund(self, order: Order, *, key: uuid.UUID) -> Refunded | None:
+        """Return the refund that was asked for with this key; None if the provider never received it."""
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:
         """Return every payment of ours that began since then, including those that are not among `orders`."""

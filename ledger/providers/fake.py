@@ -16,7 +16,17 @@ from functools import cache
 from django.conf import settings
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, Card, CardSaving, DisputeStatement, NoAnswer, Order, Refused, Statement
+from ledger.providers.base import (
+    Answer,
+    Card,
+    CardSaving,
+    DisputeStatement,
+    NoAnswer,
+    Order,
+    Refunded,
+    Refused,
+    Statement,
+)
 
 APPROVE, DECLINE, AUTHENTICATE = "fake_card_approve", "fake_card_decline", "fake_card_authenticate"
 TIME_OUT, ANSWER_LOST = "fake_card_time_out", "fake_card_answer_lost"
@@ -33,6 +43,7 @@ class FakeProvider:
     def __init__(self, *, page_url: str) -> None:
         self.page_url = page_url
         self.charges: list[uuid.UUID] = []  # one for each charge that was paid, in this process
+        self.refunds: dict[uuid.UUID, Refunded] = {}  # by their keys, in this process
         self._asked: set[uuid.UUID] = set()
         self._changed: dict[uuid.UUID, PaymentState] = {}
 
@@ -74,6 +85,15 @@ class FakeProvider:
             self._changed[order.key] = PaymentState.EXPIRED
         state = PaymentState.SUCCEEDED if is_paid else PaymentState.EXPIRED
         return self._answer_in(order, state, order.method_id)
+
+    def refund(self, order: Order, *, key: uuid.UUID, amount_minor: int) -> Refunded:
+        """Refund anything; the id follows from the key, so that another process that repeats it refunds no more."""
+        if order.provider_payment_id is None:
+            raise Refused("resource_missing", "There is no such payment.")
+        return self.refunds.setdefault(key, Refunded(f"fake_refund_{key}", amount_minor, order.currency))
+
+    def look_up_refund(self, order: Order, *, key: uuid.UUID) -> Refunded | None:  # noqa: ARG002
+        return self.refunds.get(key)
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
         """Return the given orders alone: the fake never received any other."""

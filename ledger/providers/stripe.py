@@ -26,6 +26,7 @@ from ledger.providers.base import (
     DisputeStatement,
     NoAnswer,
     Order,
+    Refunded,
     Refused,
     ShapeNotUnderstood,
     Statement,
@@ -34,8 +35,10 @@ from ledger.providers.stripe_events import statement_of_dispute
 from ledger.providers.stripe_shapes import (
     AUTHENTICATION_REQUIRED,
     ORDER_KEY,
+    REFUND_KEY,
     answer_of_checkout,
     answer_of_intent,
+    answer_of_refund,
     field,
     statement_of_intent,
 )
@@ -164,6 +167,25 @@ class StripeProvider:
         except Refused:  # it has ended meanwhile
             pass
         return self.look_up(order) or Answer(PaymentState.EXPIRED)
+
+    def refund(self, order: Order, *, key: uuid.UUID, amount_minor: int) -> Refunded:
+        params: Any = {
+            "payment_intent": order.provider_payment_id,
+            "amount": amount_minor,
+            "metadata": {ORDER_KEY: str(order.key), REFUND_KEY: str(key)},
+            "expand": ["charge"],
+        }
+        with _translated_errors():
+            return answer_of_refund(self.client.v1.refunds.create(params, _once(f"refund-{key}")))
+
+    def look_up_refund(self, order: Order, *, key: uuid.UUID) -> Refunded | None:
+        """Find a refund of the payment by its metadata: Stripe forgets idempotency keys after a day."""
+        params: Any = {"payment_intent": order.provider_payment_id, "limit": 100, "expand": ["data.charge"]}
+        with _translated_errors():
+            for refund in self.client.v1.refunds.list(params).auto_paging_iter():
+                if field(refund, "metadata", REFUND_KEY) == str(key):
+                    return answer_of_refund(refund)
+        return None
 
     def statements(self, orders: Iterable[Order], *, since: dt.datetime) -> Iterator[Statement]:  # noqa: ARG002
         """Read Stripe's list, the newest first, back to `since`."""

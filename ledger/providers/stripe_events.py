@@ -18,6 +18,7 @@ from ledger.providers.news import (
     SingleRefundNews,
 )
 from ledger.providers.stripe_shapes import (
+    HAS_FAILED,
     ORDER_KEY,
     answer_of_checkout,
     answer_of_intent,
@@ -68,14 +69,10 @@ _OF_REFUNDS = {"refund.created", "refund.updated", "refund.failed", "charge.refu
 
 def _of_refund(refund: Any) -> SingleRefundNews:
     status = _text(refund, "status")
-    if status not in _REFUNDS:
+    if status not in HAS_FAILED:
         raise ShapeNotUnderstood(f"A refund in the state {status!r} is unknown.")
     amount = _number(refund, "amount")
-    return SingleRefundNews(_of_charge(refund), _text(refund, "id"), amount, _currency(refund), _REFUNDS[status])
-
-
-# Whether it has failed. Source: https://docs.stripe.com/refunds (failed refunds).
-_REFUNDS = {"pending": False, "requires_action": False, "succeeded": False, "failed": True, "canceled": True}
+    return SingleRefundNews(_of_charge(refund), _text(refund, "id"), amount, _currency(refund), HAS_FAILED[status])
 
 
 def _of_checkout(kind: str, session: Any) -> PaymentNews | None:

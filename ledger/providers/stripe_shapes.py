@@ -6,13 +6,19 @@ import uuid
 from typing import Any
 
 from ledger.models import PaymentState
-from ledger.providers.base import Answer, ShapeNotUnderstood, Statement
+from ledger.providers.base import Answer, Refunded, ShapeNotUnderstood, Statement
 
 ORDER_KEY = "tollbook_payment"
 """The key in Stripe's metadata under which our own key of the payment is stored."""
 
+REFUND_KEY = "tollbook_refund"
+"""The same for our key of a refund."""
+
 AUTHENTICATION_REQUIRED = "authentication_required"
 """The error code of a payment that its customer has to confirm. It is not a decline."""
+
+HAS_FAILED = {"pending": False, "requires_action": False, "succeeded": False, "failed": True, "canceled": True}
+"""Whether a refund in this state has failed. Source: https://docs.stripe.com/refunds (failed refunds)."""
 
 _STATE_OF_INTENT = {
     "succeeded": PaymentState.SUCCEEDED,
@@ -114,6 +120,21 @@ def answer_of_checkout(session: Any) -> Answer:
         method_id=None if isinstance(intent, str) else id_of(field(intent, "payment_method")),
         action_url=field(session, "url") if state == PaymentState.REQUIRES_ACTION else None,
     )
+
+
+def answer_of_refund(refund: Any) -> Refunded:
+    """Read a Refund; its charge, expanded, has the total of what was refunded of the payment.
+
+    :raises ShapeNotUnderstood: if its state is unknown
+    """
+    status, refund_id = str(field(refund, "status")), field(refund, "id")
+    if status not in HAS_FAILED or refund_id is None:
+        raise ShapeNotUnderstood(f"A refund in the state {status!r} is unknown.")
+    total = field(refund, "charge", "amount_refunded")
+    return Refunded(
+        str(refund_id), _amount(refund, "amount"), _currency(refund), HAS_FAILED[status],
+        total if isinstance(total, int) else None,
+    )  # fmt: skip
 
 
 def _amount(thing: Any, name: str) -> int:

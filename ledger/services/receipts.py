@@ -13,7 +13,10 @@ from config.values.credits import plain
 from config.values.money import shown_money
 from ledger.models import Payment, PaymentKind
 
-RECEIPT_TYPES = ("auto_reload.succeeded", "top_up.succeeded")
+RECEIPT_AGAIN = "top_up.receipt"
+"""The notice by which staff send a receipt again."""
+
+RECEIPT_TYPES = ("auto_reload.succeeded", "top_up.succeeded", RECEIPT_AGAIN)
 """The notices whose email is a receipt."""
 
 

@@ -354,7 +354,7 @@ class TestPayments:
         bought(person, now=timezone.now() - dt.timedelta(hours=2))
 
         assert details(installation.payments) == [
-            "Nobody has asked for an hour about 1 open payments: run settle_payments."
+            "Nobody has asked for an hour about 1 open payments and refunds: run settle_payments."
         ]
 
 

@@ -52,6 +52,7 @@ PAYMENTS = {
     "ledger_paymentdispute",
     "ledger_paymentmethod",
     "ledger_paymentoutcome",
+    "ledger_staffrefund",
     "ledger_topuppackage",
 }
 CHANGES = {"ledger_subscriptionchange"}  # rows are inserted and never changed

@@ -103,6 +103,13 @@ _OUTCOMES = """
     SELECT id, 'call', 'succeeded', '', created_at FROM ledger_payment
     WHERE user_id = %(user)s AND idempotency_key LIKE 'payment-%%'
 """
+_STAFF_REFUNDS = """
+    INSERT INTO ledger_staffrefund (user_id, payment_id, amount_minor, provider_key, state, provider_refund_id, note,
+        actor_id, idempotency_key, fingerprint, created_at, asked_at, settled_at)
+    SELECT user_id, id, 1, gen_random_uuid(), 'made', 'refund-' || id, 'growth', user_id, 'refund-' || id, '\\x00',
+        created_at, created_at, created_at
+    FROM ledger_payment WHERE user_id = %(user)s AND idempotency_key LIKE 'payment-%%'
+"""
 _NOTICES = """
     INSERT INTO accounts_notice (user_id, type, key, data, created_at)
     SELECT %(user)s, 'balance.low', 'growth-' || g, '{}', now() - interval '1 second' * (%(many)s - g)
@@ -164,6 +171,7 @@ _RECORD = """
 
 WRITTEN = (
     _ENTRIES, _GRANTS, _DRAWS, _PROGRESS, _HOLDS, _BALANCE, _REQUESTS, _SUMS, _REFUNDS, _OPERATIONS, _EVENTS, _IMPORTED,
-    _NAMES, _PAYMENTS, _OUTCOMES, _NOTICES, _DELIVERIES, _ATTEMPTS, _TERMS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
+    _NAMES, _PAYMENTS, _STAFF_REFUNDS, _OUTCOMES, _NOTICES,
+    _DELIVERIES, _ATTEMPTS, _TERMS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
     _SIGN_INS, _RECORD,
 )  # fmt: skip

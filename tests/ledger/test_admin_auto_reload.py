@@ -29,7 +29,7 @@ def url(user):
 
 def sent(client, user, **fields):
     key = re.search(r'name="form_key" value="([^"]+)"', client.get(url(user)).content.decode())[1]
-    return {"form_key": key, "note": "The customer called."} | fields
+    return {"form_key": key, "note": "The customer called.", "step": "confirm"} | fields
 
 
 def test_the_page_shows_terms_consent_and_each_payment(user):
@@ -64,7 +64,7 @@ def test_staff_switch_it_off_with_a_reason_hidden_from_customers(user):
     notice = user.notices.get(type="auto_reload.disabled")
     assert "Our staff turned it off." in notice.body
     assert "called" not in notice.body
-    assert staff_log_of(reload_of(user)) == ["Switched auto-reload off: The customer called."]
+    assert staff_log_of(reload_of(user)) == ["Switched auto-reload off (on → off): The customer called."]
     assert staff_log_of(user) == ["Switched auto-reload off."]
 
 
@@ -87,6 +87,16 @@ def test_switching_off_is_refused_when_it_is_off_already(user):
 
     assert "off already" in client.post(url(user), form, follow=True).content.decode()
     assert reload_of(user).off_reason == OffReason.CUSTOMER
+
+
+def test_the_preview_shows_the_agreement_and_switches_nothing_off(user):
+    client = signed_in(superuser())
+
+    answer = client.post(url(user), sent(client, user, step="preview"))
+
+    assert dict(answer.context["preview"])["Agreed to"].startswith("When your available credits fall below 100")
+    assert reload_of(user).enabled
+    assert told(user) == ["succeeded"]
 
 
 @pytest.mark.parametrize("fields", [{"note": ""}, {"note": " "}, {"form_key": ""}, {"form_key": "x"}])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.urls import reverse
+from django.utils import timezone
 
 from ledger.models import Payment, PaymentState, TopUpPackage
 from ledger.providers import fake as cards
-from tests.backoffice import list_of, page_of, rows_of, signed_in, staff_with, superuser
-from tests.ledger.paying import bought, fake, package, purchases
+from ledger.services.payments.settling import record_answer
+from tests.backoffice import list_of, new_form, page_of, rows_of, signed_in, staff_log_of, staff_with, superuser
+from tests.ledger.paying import bought, fake, package, paid_answer, purchases
 
 pytestmark = pytest.mark.django_db
 VIEW, SETTLE = "ledger.view_payment", "ledger.settle_payment"
@@ -47,14 +49,35 @@ def test_staff_ask_the_provider_and_the_credits_are_given_once(payment, bob):
     assert "nothing is charged by asking" in client.get(settle_url(payment)).content.decode()
     assert purchases(bob) == []
 
-    answers = [client.post(settle_url(payment), follow=True) for _ in range(2)]
+    form = new_form("The bank statement shows it.")
+    answers = [client.post(settle_url(payment), each, follow=True) for each in (form, form, new_form())]
 
     assert "The payment is now succeeded." in answers[0].content.decode()
-    assert "The payment is still succeeded." in answers[1].content.decode()
+    assert "nothing was changed again" in answers[1].content.decode()
+    assert "The payment is still succeeded." in answers[2].content.decode()
     assert purchases(bob) == [1000]
     assert fake().charges.count(payment.provider_key) == 1
-    assert LogEntry.objects.filter(change_message__contains="pending became succeeded").count() == 1
+    assert staff_log_of(payment)[:2] == [
+        "Asks the provider. Reason: The bank statement shows it.",
+        "Asked the provider: pending became succeeded.",
+    ]
     assert settle_url(payment) not in answers[1].content.decode()
+
+
+def test_a_payment_that_failed_here_and_was_paid_there_is_credited_by_asking_again(bob):
+    payment = bought(bob, cards.AUTHENTICATE)
+    failed = replace(paid_answer(payment), state=PaymentState.EXPIRED)
+    record_answer(payment_id=payment.pk, answer=failed, source="webhook", now=timezone.now())
+    fake().pay(payment.provider_key)
+    client = signed_in(superuser())
+    assert "Ask the provider again" in client.get(page_of("ledger_payment", payment.pk)).content.decode()
+
+    preview = client.post(settle_url(payment), new_form(step="preview"))
+    before = purchases(bob)
+    client.post(settle_url(payment), new_form())
+
+    assert dict(preview.context["preview"])["If it was paid"] == "succeeded, +1,000 credits"
+    assert (before, purchases(bob)) == ([], [1000])
 
 
 @pytest.mark.parametrize("permissions", [(VIEW,), (SETTLE,), ()])
@@ -62,21 +85,21 @@ def test_asking_needs_its_own_permission(payment, bob, permissions):
     client = signed_in(staff_with(*permissions))
 
     assert client.get(settle_url(payment)).status_code == 403
-    assert client.post(settle_url(payment)).status_code == 403
+    assert client.post(settle_url(payment), new_form()).status_code == 403
     assert purchases(bob) == []
 
 
 def test_a_payment_that_is_not_there_cannot_be_asked_about(payment):
     payment.pk += 1000
 
-    assert signed_in(superuser()).post(settle_url(payment)).status_code == 404
+    assert signed_in(superuser()).post(settle_url(payment), new_form()).status_code == 404
 
 
 def test_a_refusal_of_the_ledger_is_shown(payment, settings):
     Payment.objects.filter(pk=payment.pk).update(asked_at=payment.created_at)
     settings.IN_PRODUCTION = True  # the fake provider is refused in production
 
-    answer = signed_in(superuser()).post(settle_url(payment), follow=True)
+    answer = signed_in(superuser()).post(settle_url(payment), new_form(), follow=True)
 
     assert "Nothing was changed. This site takes no payments." in answer.content.decode()
 

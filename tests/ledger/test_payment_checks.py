@@ -9,6 +9,7 @@ from ledger.providers import fake as cards
 from ledger.services.payments.checks import PAYMENT_CHECKS
 from ledger.services.payments.reversals import note_refund
 from tests.ledger.paying import bought
+from tests.ledger.refunding import refunded
 from tests.ledger.tampering import tamper
 from usage.services.reconciliation import Scope, reconcile
 
@@ -21,12 +22,15 @@ TAMPERINGS = {
     f"DELETE FROM ledger_payment WHERE id = {PAID}": "entry_has_its_payment",
     f"UPDATE ledger_payment SET refunded_minor = 0 WHERE id = {PAID}": "reversals_follow_the_money",
     f"UPDATE ledger_payment SET credits_owed = 1 WHERE id = {PAID}": "what_is_owed_is_noted",
+    "DELETE FROM ledger_paymentrefund": "refund_by_staff_is_noted",
 }
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
 def test_tampering_is_found(bob, statement):
-    note_refund(payment_id=bought(bob, cards.APPROVE).pk, refunded_minor=625, now=timezone.now())
+    payment = bought(bob, cards.APPROVE)
+    note_refund(payment_id=payment.pk, refunded_minor=625, now=timezone.now())
+    refunded(payment, 625)
     checked, findings = reconcile(Scope())
     assert (checked["payments"], findings) == (1, [])
 

@@ -139,6 +139,26 @@ def test_saving_a_card_begins_with_a_secret(stage):
     assert saving.client_secret.startswith(saving.id)
 
 
+def test_a_refund_is_found_by_its_key(stage):
+    order = stage.order()
+    order = replace(order, provider_payment_id=stage.provider.charge(order).provider_payment_id)
+    key, later = uuid.uuid4(), uuid.uuid4()
+
+    first = stage.provider.refund(order, key=key, amount_minor=250)
+
+    assert (first.amount_minor, first.currency, first.has_failed) == (250, "USD", False)
+    assert stage.provider.look_up_refund(order, key=key).provider_refund_id == first.provider_refund_id
+    assert stage.provider.look_up_refund(order, key=later) is None
+    assert stage.provider.refund(order, key=later, amount_minor=1000).provider_refund_id != first.provider_refund_id
+
+
+def test_a_payment_that_is_not_there_cannot_be_refunded(stage):
+    order = replace(stage.order(), provider_payment_id=None if stage.provider.name == "fake" else "pi_nowhere")
+
+    with pytest.raises(Refused):
+        stage.provider.refund(order, key=uuid.uuid4(), amount_minor=1)
+
+
 def test_a_forgotten_card_may_be_forgotten_again(stage):
     stage.provider.forget_card(stage.cards[DECLINE])
     stage.provider.forget_card(stage.cards[DECLINE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import runpy
 import subprocess
@@ -18,6 +19,8 @@ from django.utils import timezone
 from ledger.models import Payment, PaymentMethod
 from ledger.providers import fake
 from ledger.providers.registry import PROVIDERS, Registered, provider_named, webhook_senders, webhooks_of
+from ledger.services.payments.provider_checks import compare_with_provider
+from ledger.services.payments.refunds import begin_refund, carry_out_refund
 from tests.account import client_of
 from tests.ledger.ducat_webhooks import sign
 from tests.ledger.paying import package, purchases
@@ -102,6 +105,26 @@ def test_all_events_of_one_message_are_applied(payment, bob):
 
     assert answer.json()["applied"] is True
     assert purchases(bob) == [1000, -500]
+
+
+def test_a_refund_by_staff_and_its_message_take_the_credits_once(payment, bob, clerk):
+    send(paid(payment))
+    begun = begin_refund(
+        user_id=bob.pk, payment_id=payment.pk, amount_minor=625, note="Asked", actor_id=clerk.pk,
+        idempotency_key="form-1", now=timezone.now(),
+    )  # fmt: skip
+    send(given_back(payment, 250))  # on its own website, before
+    provider_named("ducat").given_back[payment.provider_key] += 250
+
+    refund = carry_out_refund(refund_id=begun.refund.pk, now=timezone.now())
+    for _ in range(2):
+        send(given_back(payment, 875))
+
+    payment.refresh_from_db()
+    assert (refund.state, payment.refunded_minor) == ("made", 875)
+    assert purchases(bob) == [1000, -200, -500]
+    assert reconcile(Scope())[1] == []
+    assert compare_with_provider("ducat", Scope(), now=timezone.now() + dt.timedelta(minutes=5)).findings == []
 
 
 @pytest.mark.parametrize("notices", [[], [{"kind": "read", "order": "00000000-0000-0000-0000-000000000001"}]])

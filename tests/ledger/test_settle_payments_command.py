@@ -27,6 +27,8 @@ NOTHING = {
     "failed": 0,
     "expired": 0,
     "refused": 0,
+    "refunds": 0,
+    "refunds_refused": 0,
     "reversals": 0,
     "reversals_already_spent": 0,
     "receipts": 0,

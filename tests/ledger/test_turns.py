@@ -19,7 +19,7 @@ from ledger.providers.base import NoAnswer
 from ledger.providers.stripe import StripeProvider
 from ledger.providers.turns import turn
 from tests.account import client_of
-from tests.backoffice import signed_in, staff_with
+from tests.backoffice import new_form, signed_in, staff_with
 from tests.factories import customer_with
 from tests.ledger.paying import LATER, card, package
 from tests.ledger.silent import Silent
@@ -146,7 +146,7 @@ class TestWithASilentStripe:
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(answer_of, alice)
             stripe.wait_for(1)
-            page = staff.post(f"/admin/ledger/payment/{payment.pk}/settle/", follow=True)
+            page = staff.post(f"/admin/ledger/payment/{payment.pk}/settle/", new_form(), follow=True)
             slow.result()
 
         assert "please try again" in page.content.decode()

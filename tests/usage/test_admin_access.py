@@ -34,6 +34,7 @@ from tests.backoffice import (
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.refunding import refunded
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
 from tests.module_data import module_data
@@ -62,7 +63,7 @@ def everything_of_alice():
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
     charge_request(AskedCharge(user_id=customer.pk, endpoint="echo", idempotency_key="c-1"))
     allow_overdraft(customer, 5)
-    bought(customer, APPROVE)
+    refunded(bought(customer, APPROVE), 100)
     agreed(customer)
     webhook_tried(customer)
     settle_grants(user_id=customer.pk)
@@ -121,6 +122,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_grant",
         "ledger_hold",
         "ledger_payment",
+        "ledger_staffrefund",
         "ledger_subscriptionchange",
         "ledger_termschange",
         "ledger_topuppackage",

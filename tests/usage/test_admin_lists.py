@@ -14,6 +14,7 @@ from accounts.models import User
 from config.backoffice.paginator import CappedPaginator
 from ledger.admin.credits.entries import EntryAdmin
 from ledger.models import Entry, EntryReason, Hold
+from ledger.providers.fake import APPROVE
 from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.grants import grant_credits, settle_grants
 from ledger.services.holds import open_hold
@@ -22,6 +23,7 @@ from tests.backoffice import audit, list_of, models, page_of, rows_of, signed_in
 from tests.factories import ApiKeyFactory, UserFactory
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.refunding import refunded
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
 from tests.module_data import module_data
@@ -184,6 +186,7 @@ def test_each_list_takes_a_fixed_number_of_statements(client, alice, many):
 
 
 def test_each_page_takes_a_fixed_number_of_statements(client, alice):
+    refunded(bought(alice, APPROVE), 100)
     settle_grants(user_id=alice.pk)
     client.post("/admin/accounts/plan/add/", {"code": "one", "name": "One", "credits_per_period": "1"})
 

@@ -31,6 +31,7 @@ from tests.backoffice import (
 from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
+from tests.ledger.refunding import refunded
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import move, plan, subscribe
 from tests.module_data import module_data
@@ -61,7 +62,7 @@ def several_of_everything():
         PlanFactory()
         Group.objects.create(name=f"Role {number}")
         audit()
-        bought(alice, APPROVE)
+        refunded(bought(alice, APPROVE), 100)
         webhook_tried(customer_with(1))
         agreed(customer_with(1))
     agreed(alice)

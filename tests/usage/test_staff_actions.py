@@ -7,13 +7,20 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 
 from accounts.admin.keys.issuing import IssueServiceKey
+from accounts.models import User
 from config.backoffice.confirmed_action import ConfirmedAction
 from config.backoffice.staff_action import StaffAction
 from ledger.admin.subscriptions.actions import ACTIONS
 from tests.backoffice import signed_in, superuser
 from tests.factories import customer_with
+from tests.usage.test_admin_acting import MADE_FOR
 
-OFFERED = [action for pages in admin.site._registry.values() for action in getattr(pages, "staff_actions", ())]
+
+def acting(pages: object) -> tuple[type[StaffAction], ...]:
+    return getattr(pages, "staff_actions", ())
+
+
+OFFERED = [action for pages in admin.site._registry.values() for action in acting(pages)]
 EVERY = [*OFFERED, *ACTIONS.values(), IssueServiceKey]
 CONFIRMED = [action for action in EVERY if issubclass(action, ConfirmedAction)]
 
@@ -33,7 +40,11 @@ def test_a_staff_action_has_a_permission_that_can_be_given(action):
 @pytest.mark.django_db
 @pytest.mark.parametrize("action", CONFIRMED, ids=named)
 def test_a_confirmed_action_offers_a_preview_and_no_way_around_it(action):
-    page = signed_in(superuser()).get(action.url(customer_with(100))).content.decode()
+    customer = customer_with(100)
+    model = next((model for model, pages in admin.site._registry.items() if action in acting(pages)), User)
+    target = model._default_manager.get(pk=MADE_FOR[model._meta.label_lower.replace(".", "_")](customer))
+
+    page = signed_in(superuser()).get(action.url(target)).content.decode()
 
     assert 'name="step" value="preview"' in page
     assert 'value="confirm"' not in page

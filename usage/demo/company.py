@@ -26,6 +26,7 @@ from ledger.models import AdjustmentReason, EntryReason, TopUpPackage
 from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
+from usage.demo.actions import seed_actions
 from usage.demo.money import seed_money
 from usage.demo.plans import seed_plans
 from usage.errors import AlertExists
@@ -109,6 +110,7 @@ def seed(*, now: dt.datetime) -> DemoCompany:
     by_name = {email.partition("@")[0]: user for email, user in people.items()}
     seed_money(by_name, now=now)
     seed_plans(by_name, actor=staff[1], now=now)
+    seed_actions(by_name, actor=staff[2], now=now)
     return DemoCompany(
         staff=staff,
         customers=people,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import messages
-from django.db import transaction
-from django.http import HttpResponse
+from django.db.models import Model
 from django.utils import timezone
 
-from accounts.admin.customer_action import CustomerAction
 from config.backoffice.once_form import ReasonForm
-from config.backoffice.record import record_change
-from ledger.models import AutoReload
+from config.backoffice.staff_action import Lines
+from config.backoffice.times import shown_at
+from ledger.admin.ledger_action import LedgerRowAction
+from ledger.errors import AutoReloadIsOff
+from ledger.models import AutoReload, OffReason
 from ledger.services.auto_reload.switching import Switched, switch_off_auto_reload
 
 
-class SwitchOff(CustomerAction[AutoReload]):
+class SwitchOff(LedgerRowAction[AutoReload, Switched]):
     """Applied once for each form: what the customer turns on again stays on, however often the form is sent."""
 
     name, path = "switch_off", "switch-off"
-    permission, needs_view = "ledger.switch_off_auto_reload", True
-    title, button = "Switch off auto-reload", "Switch off"
+    permission = "ledger.switch_off_auto_reload"
+    title = "Switch off auto-reload"
     form_class = ReasonForm
 
     @classmethod
@@ -30,7 +31,7 @@ class SwitchOff(CustomerAction[AutoReload]):
 
     @classmethod
     def label(cls, target: AutoReload) -> str:  # noqa: ARG003
-        return cls.button
+        return "Switch off"
 
     def named(self) -> str:
         return str(self.target.user)
@@ -43,28 +44,29 @@ class SwitchOff(CustomerAction[AutoReload]):
         )
         return f"{explained}\n\nThey agreed to: {reload.sentence}" if reload.sentence else explained
 
-    def do(self, form: ReasonForm) -> HttpResponse:
-        switched = self._switch_off(form)
+    def perform(self, asked: dict[str, Any], **once: Any) -> Switched:
+        switched = switch_off_auto_reload(note=asked["note"], now=timezone.now(), **once)
         if switched.event is None:
-            messages.info(self.request, "Auto-reload is off already; nothing was changed.")
-        elif switched.is_replay:
-            messages.warning(self.request, "This form was sent before; nothing was changed again.")
-        else:
-            messages.success(self.request, "Auto-reload is off, and the customer is told.")
-        return self.redirect()
-
-    @transaction.atomic
-    def _switch_off(self, form: ReasonForm) -> Switched:
-        """Switch it off, and record in the admin log who did it and why."""
-        reload, note = self.target, form.cleaned_data["note"]
-        switched = switch_off_auto_reload(
-            user_id=reload.pk,
-            actor_id=self.actor_id,
-            note=note,
-            idempotency_key=form.idempotency_key(),
-            now=timezone.now(),
-        )
-        if switched.event is not None and not switched.is_replay:
-            record_change(self.request, [reload], f"Switched auto-reload off: {note}")
-            record_change(self.request, [reload.user], "Switched auto-reload off.")
+            raise AutoReloadIsOff
         return switched
+
+    def preview_outcome(self, perform: Callable[[], Switched]) -> tuple[Switched, Lines]:
+        reload = self.target
+        return perform(), [
+            ("Auto-reload now", "on" if reload.enabled else "off"),
+            ("Auto-reload after", f"off ({OffReason.STAFF.label.lower()})"),
+            ("Agreed to", reload.sentence or "–"),
+            ("Since", shown_at(reload.consented_at)),
+        ]
+
+    def history(self, done: Switched) -> list[tuple[Model, str]]:  # noqa: ARG002
+        return [
+            (self.target, f"Switched auto-reload off (on → off): {self.asked['note']}"),
+            (self.target.user, "Switched auto-reload off."),
+        ]
+
+    def summary(self, done: Switched) -> str:  # noqa: ARG002
+        return "auto-reload is off"
+
+    def success(self, done: Switched) -> str:  # noqa: ARG002
+        return "Auto-reload is off, and the customer is told."

@@ -1,4 +1,4 @@
-"""Holds, read-only: credits set aside."""
+"""Holds, read-only: credits set aside. A button releases an open one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils import timezone
 
+from config.backoffice.acting import Acting
 from config.backoffice.credits import shown
 from config.backoffice.dates import ByDate
 from config.backoffice.exact_search import ExactSearch
@@ -16,6 +17,7 @@ from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.credits.look_ups import holds_with_key
+from ledger.admin.credits.releasing import ReleaseHold
 from ledger.models import Hold, HoldStatus
 
 
@@ -44,7 +46,8 @@ class HoldExport(CustomersExport):
 
 
 @admin.register(Hold)
-class HoldAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
+class HoldAdmin(Acting, Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
+    staff_actions = (ReleaseHold,)
     list_display = (
         "id", "customer", "shown_credits", "shown_captured", "state", "expires_at", "created_at", "reference",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Payments, read-only, and a button that asks the provider about one."""
+"""Payments, read-only, and the buttons of what staff may do about one."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
 from config.values.money import shown_money
+from ledger.admin.payments.receipts import ResendReceipt
+from ledger.admin.payments.refunding import RefundPayment
 from ledger.admin.payments.settling import Settle
 from ledger.models import OPEN_STATES, DisputeStatus, Payment, PaymentDispute, PaymentState
 from ledger.providers.registry import PROVIDERS
@@ -54,7 +56,7 @@ class ProviderFilter(ConditionFilter):
 
 @admin.register(Payment)
 class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
-    staff_actions = (Settle,)
+    staff_actions = (RefundPayment, Settle, ResendReceipt)
     list_display = (
         "id", "customer", "shown_amount", "shown_credits", "state", "created_at", "settled_at", "provider_payment_id",
         "failure_code",
@@ -69,8 +71,8 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     )
     ordering = ("-id",)
     fields = (
-        "id", "customer", "kind", "package", "shown_amount", "shown_credits", "state", "shown_refunded", "taken_back",
-        "shown_owed",
+        "id", "customer", "kind", "package", "shown_amount", "shown_credits", "state", "shown_refunded",
+        "refunds_by_staff", "taken_back", "shown_owed",
         "shown_entry", "method", "provider", "provider_payment_id", "checkout_id", "provider_key", "paid_with",
         "failure_code", "failure_message", "created_at", "asked_at", "expires_at", "settled_at", "receipt",
         "idempotency_key", "shown_outcomes",
@@ -96,6 +98,15 @@ class PaymentAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     @admin.display(description="refunded")
     def shown_refunded(self, payment: Payment) -> str:
         return shown_money(payment.refunded_minor, payment.currency) if payment.refunded_minor else NOTHING
+
+    @admin.display(description="refunds by staff")
+    def refunds_by_staff(self, payment: Payment) -> SafeString | str:
+        lines = (
+            (page_link("ledger_staffrefund", one.pk, shown_money(one.amount_minor, payment.currency)),
+             one.get_state_display().lower(), one.created_at.strftime("%Y-%m-%d %H:%M:%S"), one.actor, one.note)
+            for one in payment.staff_refunds.select_related("actor").order_by("pk")[:100]
+        )  # fmt: skip
+        return format_html_join("", "<div>{} ({}) {} by {}: {}</div>", lines) or NOTHING
 
     @admin.display(description="receipt")
     def receipt(self, payment: Payment) -> str:

@@ -38,6 +38,17 @@ PAYMENT_CHECKS = (
         "Of payment {payment_id}, {owed} credits are still to be taken back, but {noted} are noted.",
     ),
     Check(
+        "refund_by_staff_is_noted",
+        """SELECT s.user_id, s.id AS refund_id, s.payment_id
+            FROM ledger_staffrefund s
+            LEFT JOIN ledger_paymentrefund r ON r.payment_id = s.payment_id
+                AND r.provider_refund_id = s.provider_refund_id AND r.amount_minor = s.amount_minor
+            WHERE (%(user)s::bigint IS NULL OR s.user_id = %(user)s)
+                AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)
+                AND s.state = 'made' AND r.id IS NULL""",
+        "Refund {refund_id} of payment {payment_id} was made for staff, but its money is not noted.",
+    ),
+    Check(
         "reversals_follow_the_money",
         f"""SELECT user_id, id AS payment_id, reversed, expected FROM ({REVERSALS}) p
             WHERE (%(user)s::bigint IS NULL OR user_id = %(user)s)

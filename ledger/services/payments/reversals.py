@@ -25,25 +25,38 @@ def note_refund(*, payment_id: int, refunded_minor: int, now: dt.datetime) -> No
     turns auto-reload off, in the same transaction.
     """
     with _noting(payment_id) as payment:
-        rows = Payment.objects.filter(pk=payment_id)
-        rows.update(refunded_said_minor=Greatest("refunded_said_minor", Least(refunded_minor, "amount_minor")))
+        _note_total(payment_id, refunded_minor)
         _sum_refunds(payment, now)
 
 
 def note_single_refund(
-    *, payment_id: int, provider_refund_id: str, amount_minor: int, has_failed: bool, now: dt.datetime
+    *,
+    payment_id: int,
+    provider_refund_id: str,
+    amount_minor: int,
+    has_failed: bool,
+    now: dt.datetime,
+    refunded_minor: int | None = None,
 ) -> None:
     """Record one refund, and whether it failed: then the money is ours and the credits are the customer's again.
 
-    A failed refund stays failed. Webhooks of single refunds and of totals come in any order, any number of times.
+    `refunded_minor` is the total of the payment by then, if the provider tells. A failed refund stays failed. Webhooks
+    of single refunds and of totals come in any order, any number of times.
     """
     with _noting(payment_id) as payment:
+        if refunded_minor is not None:
+            _note_total(payment_id, refunded_minor)
         refund, _ = PaymentRefund.objects.get_or_create(
             payment_id=payment_id, provider_refund_id=provider_refund_id, defaults={"amount_minor": amount_minor}
         )
         if has_failed:
             PaymentRefund.objects.filter(pk=refund.pk).update(has_failed=True)
         _sum_refunds(payment, now)
+
+
+def _note_total(payment_id: int, refunded_minor: int) -> None:
+    rows = Payment.objects.filter(pk=payment_id)
+    rows.update(refunded_said_minor=Greatest("refunded_said_minor", Least(refunded_minor, "amount_minor")))
 
 
 def _sum_refunds(payment: Payment, now: dt.datetime) -> None:

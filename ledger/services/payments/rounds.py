@@ -12,6 +12,7 @@ from django.db import connection
 from config.rounds import Round
 from ledger.errors import LedgerRefusal
 from ledger.models import OPEN_STATES, Payment
+from ledger.services.payments.refunds import settle_refund
 from ledger.services.payments.reversals import settle_reversals
 from ledger.services.payments.settling import CALL_MAY_TAKE, ask_about
 
@@ -55,7 +56,7 @@ def reversals_due() -> list[int]:
 
 
 class Settled(NamedTuple):
-    """The state that a payment came to (`refused`: that could not be recorded), and whether the provider answered."""
+    """What a payment or refund came to (`refused`: that could not be recorded), and whether the provider answered."""
 
     state: str
     was_answered: bool
@@ -69,6 +70,16 @@ def settle_one(*, payment_id: int, now: dt.datetime) -> Settled:
         logger.error("Payment %s: %s", payment_id, refusal)  # noqa: TRY400  a refusal, and no accident
         return Settled("refused", was_answered=True)
     return Settled(str(asked.payment.state), asked.was_answered)
+
+
+def finish_refund(*, refund_id: int, now: dt.datetime) -> Settled:
+    """Finish one refund by staff in a round over many."""
+    try:
+        settled = settle_refund(refund_id=refund_id, now=now)
+    except LedgerRefusal as refusal:
+        logger.error("Refund %s: %s", refund_id, refusal)  # noqa: TRY400  a refusal, and no accident
+        return Settled("refused", was_answered=True)
+    return Settled(f"refund_{settled.refund.state}", settled.was_answered)
 
 
 def settle_all_reversals(payment_ids: list[int], payments: Round) -> Counter[str]:
