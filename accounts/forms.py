@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
@@ -58,6 +58,7 @@ class UserForm(_Person, UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("email", "full_name", "is_active", "is_staff", "is_superuser", "groups", "rate_limit_per_minute")
+        widgets: ClassVar = {"groups": forms.CheckboxSelectMultiple}  # a handful of roles
 
 
 class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]

@@ -48,8 +48,8 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
     sortable_by = ("email",)
     ordering = ("-id",)
     search_fields = ("email", "full_name")
+    filter_horizontal = ()
     search_help_text = "Part of an email or name; an id; an API key's prefix, or the whole key."
-    filter_horizontal = ("groups",)
 
     @admin.display(description="active", boolean=True)
     def active(self, person: User) -> bool:

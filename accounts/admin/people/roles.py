@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin  # importing it registers it, before it is replaced
 from django.contrib.auth.models import Group
@@ -12,9 +15,21 @@ from config.backoffice.model_admin import BackOfficeAdmin
 admin.site.unregister(Group)
 
 
+class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A role's name and its permissions, each with a box of its own."""
+
+    class Meta:
+        model = Group
+        fields = ("name", "permissions")
+        widgets: ClassVar[dict[str, Any]] = {"permissions": forms.CheckboxSelectMultiple}
+
+
 @admin.register(Group)
 class RoleAdmin(BackOfficeAdmin, GroupAdmin):
     """Roles. Only superusers create and change them, since a role can include every permission."""
+
+    form = RoleForm
+    filter_horizontal = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser

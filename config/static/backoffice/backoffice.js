@@ -19,3 +19,10 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     });
   }
 }
+
+for (const region of document.querySelectorAll(".results, .inline-group, .tb-scroll")) {
+  // What scrolls sideways can be scrolled by keyboard.
+  if (region.scrollWidth > region.clientWidth) {
+    region.tabIndex = 0;
+  }
+}
