@@ -272,3 +272,21 @@ class UnknownPermissions(AccountsRefusal):
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(f"No such permission: {', '.join(names)}. Run manage.py migrate first, or mend the table.")
+
+
+class WrongSecondFactor(AccountsRefusal):
+    """The code is none of the person's, or was used before."""
+
+    def __init__(self) -> None:
+        super().__init__("This code is wrong, has been used, or its time is over.")
+
+
+class NoSecondFactor(AccountsRefusal):
+    """The person has no second factor that could be reset."""
+
+    def __init__(self) -> None:
+        super().__init__("This person has no second factor.")
+
+
+class SignOnRefused(AccountsRefusal):
+    """The issuer of single sign-on vouches for a person who may not come in; the sentence says why."""

@@ -67,6 +67,19 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [word.strip() for word in text(name).split(",") if word.strip()] or list(default)
 
 
+def pairs(name: str) -> dict[str, str]:
+    """Read a list of pairs such as `a=b, c=d`; the last equals sign of a pair separates it."""
+
+    def parse(raw: str) -> dict[str, str]:
+        parted = [word.rpartition("=") for word in raw.split(",") if word.strip()]
+        read = {left.strip(): right.strip() for left, _, right in parted}
+        if not all(read) or not all(read.values()):
+            raise ValueError
+        return read
+
+    return _parsed(name, {}, parse, "pairs such as a=b, parted by commas")
+
+
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Read a list of addresses and networks in CIDR form."""
     return _networks(name, words(name), "addresses or networks such as 10.0.0.0/8, parted by commas")

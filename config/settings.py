@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 from config.postgres import cluster
+from config.settings_sign_in import *  # noqa: F403  all that is upper case, as Django reads it
 from config.values.money import NotInThisCurrency, in_minor_units
 from ledger.providers.registry import PROVIDERS
 
@@ -82,6 +83,12 @@ if IN_PRODUCTION and DATABASES["owner"]["USER"] == DATABASES["default"]["USER"]:
 
 # --- Applications -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "allauth",  # before accounts, which takes its admin pages away
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "config",
     "accounts",
     "ledger",
@@ -113,6 +120,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "config.http.pages.PageLayersMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -127,6 +135,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.sign_in.frame.frame",
             ],
         },
     }

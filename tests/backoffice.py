@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import time
 from collections.abc import Iterator
 
 from django.contrib import admin
@@ -46,10 +47,21 @@ def superuser() -> User:
 
 
 def signed_in(user: User | None) -> Client:
+    """Return the browser of somebody who has just given the password."""
     client = Client()
     if user is not None:
         client.force_login(user)
+        note_step(client, user, "password")
     return client
+
+
+def note_step(client: Client, user: User, method: str, *, seconds_ago: float = 0) -> None:
+    """Write into the session how its person signed in, in place of doing so."""
+    session = client.session
+    steps = session.get("account_authentication_methods", [])
+    session["account_authentication_methods"] = [*steps, {"method": method, "at": time.time() - seconds_ago}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
 
 
 def staff_log_of(thing: Model) -> list[str]:

@@ -3,11 +3,13 @@
 The pages of people and keys need other apps too: see usage/admin/customers.py and api_keys.py.
 """
 
+from accounts.admin.allauth_pages import without_pages
 from accounts.admin.finders import FINDERS
 from accounts.admin.notices import NoticeAdmin
 from accounts.admin.people.own_password import own_password
 from accounts.admin.people.roles import RoleAdmin
-from accounts.admin.people.signing_in import sign_in_response
+from accounts.admin.people.second_factor import ResetSecondFactor
+from accounts.admin.people.signing_in import sign_in
 from accounts.admin.plans import PlanAdmin
 from accounts.admin.webhooks.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
@@ -15,9 +17,11 @@ __all__ = [
     "FINDERS",
     "NoticeAdmin",
     "PlanAdmin",
+    "ResetSecondFactor",
     "RoleAdmin",
     "WebhookDeliveryAdmin",
     "WebhookEndpointAdmin",
     "own_password",
-    "sign_in_response",
+    "sign_in",
+    "without_pages",
 ]

@@ -111,6 +111,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             ("set_password", "Can set the password of users"),
             ("send_password_reset", "Can send users a link to set a new password"),
             ("verify_email", "Can verify the email of users by hand"),
+            ("reset_second_factor", "Can remove the second factors of users who have lost them"),
         ]
         indexes: ClassVar = [
             # The search of the back office, by how a text begins.

@@ -16,6 +16,7 @@ from accounts.services.notices import RESET_LINK, RESET_LINK_HERE, notify_custom
 from config.values.timestamps import instant_text
 
 PASSWORD_CHANGED, EMAIL_CHANGED, KEY_CREATED = "account.password_changed", "account.email_changed", "api_key.created"
+SECOND_FACTOR_CHANGED, RECOVERY_CODE_USED = "account.second_factor_changed", "account.recovery_code_used"
 MOST_EMAILS_A_DAY = 5  # of each type: a hundred changes of a password need not send a hundred emails
 _NOT_YOU = "If this was not you, answer to this email or write to our support at once.\n"
 
@@ -41,6 +42,33 @@ def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.d
     said = f"The email address of your account was changed {by}at {_shown(now)}."
     _tell(user_id, EMAIL_CHANGED, data, subject, f"{said} From now on we write to this one.\n\n{_NOT_YOU}", now)
     _tell(user_id, EMAIL_CHANGED, data, subject, f"{said} We no longer write to this one.\n\n{_NOT_YOU}", now, to=old)
+
+
+def notify_second_factor_changed(*, user_id: int, what: str, now: dt.datetime, is_by_staff: bool = False) -> None:
+    """Notify a person that a second factor was `added`, `removed` or `reset`."""
+    by = "by our staff " if is_by_staff else ""
+    ended = " All second factors are gone and every session has ended." if what == "reset" else ""
+    _tell(
+        user_id,
+        SECOND_FACTOR_CHANGED,
+        {"what": what, "by_staff": is_by_staff},
+        f"A second factor of your account was {what}",
+        f"A second factor of your account was {what} {by}at {_shown(now)}.{ended}\n\n{_NOT_YOU}",
+        now,
+    )
+
+
+def notify_recovery_code_used(*, user_id: int, left: int, now: dt.datetime) -> None:
+    """Notify a person that a recovery code was used, and how many are left."""
+    _tell(
+        user_id,
+        RECOVERY_CODE_USED,
+        {"left": left},
+        "A recovery code of your account was used",
+        f"Somebody gave a recovery code of your account, and its password, at {_shown(now)}.\n"
+        f"It works no more; {left} are left.\n\n{_NOT_YOU}",
+        now,
+    )
 
 
 def notify_key_created(api_key: ApiKey, *, is_by_staff: bool, now: dt.datetime) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
-
-from config.http.session_ends import begin_session
+from django.urls import URLPattern, URLResolver, path, reverse
 
 
 class BackOfficeSite(AdminSite):
@@ -21,7 +20,8 @@ class BackOfficeSite(AdminSite):
         super().__init__(name)
         self.front_page: Callable[[HttpRequest], dict[str, Any]] = lambda _: {}
         self.own_password: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().password_change
-        self.sign_in_response: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = lambda _, answer: answer
+        self.sign_in: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().login
+        self.instead_of_page: Callable[[HttpRequest], HttpResponseBase | None] = lambda _: None
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [path("search/", self.admin_view(self.search), name="search"), *super().get_urls()]
@@ -36,10 +36,25 @@ class BackOfficeSite(AdminSite):
         return self.own_password(request, {**self.each_context(request), **(extra_context or {})})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
-        answer = super().login(request, extra_context)
-        if request.method == "POST" and request.user.is_authenticated:
-            begin_session(request)
-        return self.sign_in_response(request, answer)
+        """Show the sign-in form; who has signed in goes on to the front page."""
+        if request.method == "GET" and self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return self.sign_in(request, {**self.each_context(request), "title": "Sign in", **(extra_context or {})})
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:  # noqa: FBT001, FBT002
+        """Let staff pass to a page unless `instead_of_page` has another response, such as one about a second factor.
+
+        Signing out needs nothing.
+        """
+
+        @wraps(view)
+        def passed(request: HttpRequest, *args: Any, **named: Any) -> Any:
+            is_leaving = request.path == reverse("admin:logout")
+            other = None if is_leaving else self.instead_of_page(request)
+            return view(request, *args, **named) if other is None else other
+
+        return super().admin_view(passed, cacheable)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**self.front_page(request), **(extra_context or {})})

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from config.backoffice.links import list_url, name_of, page_url
 from config.backoffice.record import actor_id
+from config.http.sign_in_records import require_recent_sign_in
 
 Target = TypeVar("Target", bound=Model)
 Lines = list[tuple[str, str]]  # names and values, as a page shows them
@@ -33,6 +34,7 @@ class StaffAction(ABC, Generic[Target]):
     path: ClassVar[str]  # of its page, below the object's
     permission: ClassVar[str]
     needs_view: ClassVar[bool] = False  # whether it requires the permission to view the object
+    moves_money: ClassVar[bool] = False  # or changes rights or limits: whether it requires a recent sign-in
     title: ClassVar[str]
     button: ClassVar[str]
     form_class: ClassVar[type[forms.Form]] = forms.Form
@@ -47,6 +49,7 @@ class StaffAction(ABC, Generic[Target]):
 
         :raises PermissionDenied: if the viewer may not do this, or not to this object
         :raises Http404: if there is no such object
+        :raises ReauthenticationRequired: if it moves money and the viewer signed in some time ago
         """
         if request.method not in _METHODS:
             return HttpResponseNotAllowed(_METHODS)
@@ -56,6 +59,8 @@ class StaffAction(ABC, Generic[Target]):
             raise Http404
         if not cls.may_act_on(request.user, target):
             raise PermissionDenied
+        if cls.moves_money:
+            require_recent_sign_in(request)
         action = cls(request, target=target, site=site)
         return action.take() if request.method == "POST" else action.page(action.first_form())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 _BUSY_PATHS = ("/v2/", "/auth/", "/api/")  # checked first, for speed only
-_HTML_PATHS = ("/admin", "/docs", "/reset-password")
+_HTML_PATHS = ("/admin", "/account", "/docs", "/reset-password")
 
 
 def is_api_path(path: str) -> bool:

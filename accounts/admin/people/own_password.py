@@ -14,11 +14,11 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.admin.people.signing_in import as_too_many_requests
 from accounts.backends import too_many_failures
 from accounts.errors import HashingBusy, TooManyLoginFailures, WrongCurrentPassword
 from accounts.forms import limit_password_length
 from accounts.models import User
+from accounts.pages.limited import as_too_many_requests
 from accounts.services.signing_in.passwords import store_password, verify_current_password
 from config.backoffice.site import BackOfficeSite
 from config.http.client_address import client_address

@@ -16,6 +16,7 @@ from accounts.admin.access import may_act_on
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.admin.people.resetting import SendResetLink
 from accounts.admin.people.verifying import VerifyEmail
+from accounts.admin.people.second_factor import ResetSecondFactor
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from accounts.services.people import change_email
@@ -35,7 +36,7 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
     `may_act_on` decides who may change whom: staff cannot change their own account here.
     """
 
-    staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink, VerifyEmail)
+    staff_actions: ClassVar[tuple[type[StaffAction[Any]], ...]] = (SendResetLink, VerifyEmail, ResetSecondFactor)
     form = UserForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm

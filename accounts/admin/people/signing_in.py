@@ -1,54 +1,56 @@
-"""Signing in to the back office: too many failures return a 429; a browser that signed in is remembered."""
+"""Signing in to the back office: the password here, the second factor on the next page if there is one."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.internal.flows.login import (
+    clear_authentication_records,
+    perform_login,
+    record_authentication,
+)
+from allauth.account.models import Login
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts.backends import DEVICE_COOKIE, TOO_MANY
-from accounts.models import User
-from accounts.services.signing_in.devices import DEVICES_ARE_KNOWN_FOR, new_device_token
+from accounts.pages.limited import as_too_many_requests
 from config.backoffice.site import BackOfficeSite
 
 
-def sign_in_response(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
-    """Complete the response of the sign-in form."""
-    if request.method != "POST":
+class StaffSignIn(LoginView):
+    """Email and password. django-allauth goes on from there, and signs in whoever has given all that is asked."""
+
+    authentication_form = AdminAuthenticationForm
+    template_name = "admin/login.html"
+
+    def get_default_redirect_url(self) -> str:
+        return reverse("admin:index")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        user = form.get_user()
+        clear_authentication_records(self.request)
+        record_authentication(self.request, user, "password")
+        answer: HttpResponse = perform_login(self.request, Login(user=user, redirect_url=self.get_success_url()))
         return answer
-    if isinstance(request.user, User):
-        answer.set_cookie(
-            DEVICE_COOKIE,
-            new_device_token(request.user),
-            max_age=DEVICES_ARE_KNOWN_FOR,
-            path=reverse("admin:login"),
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=True,
-            samesite="Strict",
-        )
-        return answer
-    return as_too_many_requests(answer)
+
+    def get_context_data(self, **named: Any) -> dict[str, Any]:
+        more = {
+            "app_path": self.request.get_full_path(),
+            "username": self.request.user.get_username(),
+            "single_sign_on": settings.OIDC_NAME if settings.OIDC_ISSUER else None,
+            "single_sign_on_url": reverse("openid_connect_login", args=[settings.OIDC_PROVIDER_ID]),
+        }
+        return {**super().get_context_data(**named), **more}
 
 
-def as_too_many_requests(answer: HttpResponseBase) -> HttpResponseBase:
-    """Turn a form's response about too many failures into a 429 with Retry-After."""
-    wait = _wait_of(answer)
-    if wait is not None:
-        answer.status_code = 429
-        answer.headers["Retry-After"] = str(wait)
-    return answer
+def sign_in(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
+    """Return the sign-in page, or what follows it."""
+    return as_too_many_requests(StaffSignIn.as_view(extra_context=context)(request))
 
 
-def _wait_of(answer: HttpResponseBase) -> int | None:
-    """Return how many seconds the form asks to wait; None if it has no such error."""
-    context: Any = getattr(answer, "context_data", None) or {}
-    form = context.get("form")
-    errors = [error for each in form.errors.as_data().values() for error in each] if form is not None else []
-    return next((error.params["retry_after_seconds"] for error in errors if error.code == TOO_MANY), None)
-
-
-cast(BackOfficeSite, admin.site).sign_in_response = sign_in_response
+cast(BackOfficeSite, admin.site).sign_in = sign_in

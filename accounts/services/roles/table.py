@@ -105,6 +105,7 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
 # Permissions that no role has, and why: only superusers may do this.
 SUPERUSERS_ALONE: Mapping[str, str] = {
     "accounts.change_email": "who sets the email of an account can take it over",
+    "accounts.reset_second_factor": "who resets a second factor leaves a colleague's account with a password alone",
     "accounts.set_password": "who sets the password of an account can sign in as its owner",
 }
 

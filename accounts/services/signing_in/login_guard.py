@@ -27,6 +27,9 @@ PLACES_ARE_KNOWN_FOR = dt.timedelta(days=90)
 _PLACES_ARE_NOTED_EVERY = dt.timedelta(days=1)
 _ACCOUNT_LOCKS, _ADDRESS_LOCKS = 20_101, 20_102  # first key of the advisory locks
 _ROWS_PER_PURGE = 500
+SECOND_FACTOR = "second-factor"
+"""The device under which guesses at an account's second factor count: apart from its password's, and wherever they
+come from. Who guesses codes knows the password, and a right password clears failures of its own kind only."""
 
 
 @transaction.atomic(durable=True)
@@ -92,9 +95,13 @@ def forget_places(*, user_id: int) -> None:
 
 
 @transaction.atomic
-def unlock(*, email: str) -> int:
-    """Delete the failed sign-ins of an account and return their number; they stop counting against addresses, too."""
-    return LoginAttempt.objects.filter(account=_lock_account(email)).delete()[0]
+def unlock(*, email: str, keep_second_factor: bool = False) -> int:
+    """Delete the failed sign-ins of an account and return their number; they stop counting against addresses, too.
+
+    With `keep_second_factor` guesses at codes go on counting, as after a new password.
+    """
+    attempts = LoginAttempt.objects.filter(account=_lock_account(email))
+    return (attempts.exclude(device=SECOND_FACTOR) if keep_second_factor else attempts).delete()[0]
 
 
 @transaction.atomic

@@ -49,4 +49,4 @@ def reset_password(*, token: str, new: str, now: dt.datetime, revoke_keys: bool 
         if not store_password(user=user, encoded=encoded, now=now, revoke_keys=revoke_keys):
             raise TokenInvalid
         User.objects.filter(pk=user.pk, email_verified_at=None).update(email_verified_at=now)
-        unlock(email=user.email)
+        unlock(email=user.email, keep_second_factor=True)

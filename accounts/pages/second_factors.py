@@ -1,0 +1,66 @@
+"""Enrolling and removing second factors: django-allauth's views, and what follows from them here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.internal.flows.login import record_authentication
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.services.account_notices import notify_second_factor_changed
+from accounts.sign_in.adapters import SecondFactorAdapter
+from config.http.sign_in_records import SECOND_FACTOR
+
+
+class ActivateApp(ActivateTOTPView):
+    """Add an authenticator app. Its first code is a second factor given in this session."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer = super().form_valid(form)
+        _note_added(self.request, Authenticator.Type.TOTP)
+        return answer
+
+
+class AddKey(AddWebAuthnView):
+    """Add a passkey or security key."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer = super().form_valid(form)
+        _note_added(self.request, Authenticator.Type.WEBAUTHN)
+        return answer
+
+
+class DeactivateApp(DeactivateTOTPView):
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer = super().form_valid(form)
+        _note_removed(self.request)
+        return answer
+
+
+class RemoveKey(RemoveWebAuthnView):
+    """Remove a passkey; django-allauth itself would remove the last one of staff, too."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        adapter = SecondFactorAdapter()
+        if not adapter.can_delete_authenticator(self.get_object()):
+            messages.error(self.request, adapter.error_messages["cannot_delete_authenticator"])
+            return HttpResponseRedirect(reverse("mfa_list_webauthn"))
+        answer = super().form_valid(form)
+        _note_removed(self.request)
+        return answer
+
+
+def _note_added(request: HttpRequest, kind: str) -> None:
+    user: Any = request.user
+    record_authentication(request, user, SECOND_FACTOR, type=kind)
+    notify_second_factor_changed(user_id=user.pk, what="added", now=timezone.now())
+
+
+def _note_removed(request: HttpRequest) -> None:
+    notify_second_factor_changed(user_id=int(request.user.pk or 0), what="removed", now=timezone.now())

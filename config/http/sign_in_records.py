@@ -1,0 +1,43 @@
+"""How the person of a session has signed in: django-allauth notes each step in the session itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from allauth.account.authentication import get_authentication_records
+from allauth.core.exceptions import ReauthenticationRequired
+from django.conf import settings
+from django.http import HttpRequest
+
+SECOND_FACTOR = "mfa"
+
+
+def used_second_factor(request: HttpRequest) -> bool:
+    """Return whether the person of this session gave a second factor, here or at the issuer of single sign-on."""
+    return any(step["method"] == SECOND_FACTOR for step in _steps(request))
+
+
+def signed_in_lately(request: HttpRequest) -> bool:
+    """Return whether the person gave a password or second factor at most STAFF_REAUTH_MINUTES ago."""
+    return any(0 <= time.time() - _time_of(step) < settings.STAFF_REAUTH_MINUTES * 60 for step in _steps(request))
+
+
+def require_recent_sign_in(request: HttpRequest) -> None:
+    """Require that the person has signed in lately, or has just confirmed who they are.
+
+    :raises ReauthenticationRequired: which AccountMiddleware answers with the page that asks for it; a POST is
+        kept in the session and goes on from there
+    """
+    if not signed_in_lately(request):
+        raise ReauthenticationRequired
+
+
+def _steps(request: HttpRequest) -> list[dict[str, Any]]:
+    user = request.user
+    return get_authentication_records(request, user) if user.is_authenticated else []
+
+
+def _time_of(step: dict[str, Any]) -> float:
+    """Return when a step was taken; an issuer may say that it asked the person earlier than we saw them."""
+    return min(float(step["at"]), float(step.get("asked_at") or step["at"]))
