@@ -40,7 +40,7 @@ if OIDC_ISSUER and _IN_PRODUCTION and not OIDC_ISSUER.startswith("https://"):
 if OIDC_CREATE_STAFF and not OIDC_ROLES:
     raise ImproperlyConfigured("OIDC_CREATE_STAFF needs OIDC_ROLES: otherwise anybody of the issuer becomes staff.")
 
-# --- django-allauth: which of its parts are on (docs/decisions/0048) ---------------------------------------------
+# --- django-allauth: which of its parts are on (docs/decisions/0050) ---------------------------------------------
 ACCOUNT_ADAPTER = "accounts.sign_in.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}

@@ -22,7 +22,7 @@ class ActivateApp(ActivateTOTPView):
     """Add an authenticator app. Its first code is a second factor given in this session."""
 
     def form_valid(self, form: Any) -> HttpResponse:
-        answer = super().form_valid(form)
+        answer: HttpResponse = super().form_valid(form)
         _note_added(self.request, Authenticator.Type.TOTP)
         return answer
 
@@ -31,14 +31,14 @@ class AddKey(AddWebAuthnView):
     """Add a passkey or security key."""
 
     def form_valid(self, form: Any) -> HttpResponse:
-        answer = super().form_valid(form)
+        answer: HttpResponse = super().form_valid(form)
         _note_added(self.request, Authenticator.Type.WEBAUTHN)
         return answer
 
 
 class DeactivateApp(DeactivateTOTPView):
     def form_valid(self, form: Any) -> HttpResponse:
-        answer = super().form_valid(form)
+        answer: HttpResponse = super().form_valid(form)
         _note_removed(self.request)
         return answer
 
@@ -51,7 +51,7 @@ class RemoveKey(RemoveWebAuthnView):
         if not adapter.can_delete_authenticator(self.get_object()):
             messages.error(self.request, adapter.error_messages["cannot_delete_authenticator"])
             return HttpResponseRedirect(reverse("mfa_list_webauthn"))
-        answer = super().form_valid(form)
+        answer: HttpResponse = super().form_valid(form)
         _note_removed(self.request)
         return answer
 

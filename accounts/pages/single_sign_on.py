@@ -12,7 +12,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.sign_in.single_sign_on import refusal_page
@@ -21,7 +20,6 @@ _BUSY = "The issuer takes long to answer just now. Please try again in a moment.
 _turns = threading.BoundedSemaphore(settings.PROVIDER_CALLS_AT_ONCE)  # a silent issuer holds few of our threads
 
 
-@never_cache
 @require_safe
 def begin(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """Lead to the issuer."""
@@ -30,7 +28,6 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     return _in_turn(request, views.login, provider_id)
 
 
-@never_cache
 @require_safe
 def finish(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """Come back from the issuer: sign the person in, or say why not."""
@@ -38,7 +35,6 @@ def finish(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     return _in_turn(request, views.callback, provider_id)
 
 
-@never_cache
 @require_safe
 def again(request: HttpRequest) -> HttpResponse:
     """Lead a person who has nothing else to confirm with to the issuer, which is to ask anew."""
@@ -49,7 +45,6 @@ def again(request: HttpRequest) -> HttpResponse:
     )
 
 
-@never_cache
 @require_safe
 def cancelled(request: HttpRequest) -> HttpResponse:
     return refusal_page(request, "You left before the issuer had signed you in.", status=200)
@@ -81,4 +76,4 @@ def _drop_parameters(request: HttpRequest) -> None:
     kept = {"next": request.GET["next"]} if request.GET.get("next") else {}
     if request.GET.get("again"):
         kept["auth_params"] = urlencode({"prompt": "login", "max_age": "0"})
-    request.GET = request.GET.__class__(urlencode(kept))  # type: ignore[assignment]
+    request.GET = request.GET.__class__(urlencode(kept))

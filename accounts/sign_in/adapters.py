@@ -54,7 +54,8 @@ class AccountAdapter(DefaultAccountAdapter):
         begin_session(request)
 
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:
-        return remember_browser(super().post_login(request, user, **options), user)
+        answer: HttpResponse = super().post_login(request, user, **options)
+        return remember_browser(answer, user)
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:  # noqa: ARG002
         return HttpResponseRedirect(reverse("account_login"))
@@ -75,7 +76,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         """Return how a person can confirm who they are: what they have here, else anew at the issuer."""
-        methods = super().get_reauthentication_methods(user)
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         if methods or not settings.OIDC_ISSUER or not user.is_authenticated:
             return methods
         again = {"id": "single_sign_on", "description": f"Sign in again with {settings.OIDC_NAME}"}

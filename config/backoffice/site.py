@@ -39,10 +39,10 @@ class BackOfficeSite(AdminSite):
         """Show the sign-in form; who has signed in goes on to the front page."""
         if request.method == "GET" and self.has_permission(request):
             return HttpResponseRedirect(reverse("admin:index"))
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return self.sign_in(request, {**self.each_context(request), "title": "Sign in", **(extra_context or {})})
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:  # noqa: FBT001, FBT002
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002
         """Let staff pass to a page unless `instead_of_page` has another response, such as one about a second factor.
 
         Signing out needs nothing.

@@ -35,6 +35,7 @@ _HASHING_PATHS = (
     "/auth/password",
     "/reset-password/",
     "/admin/login/",
+    "/account/confirm/",
     "/admin/password_change/",
     "/admin/accounts/user/",
 )

@@ -16,6 +16,7 @@ from ledger.errors import IdempotencyKeyReused, LedgerRefusal
 class LedgerRowAction(CustomerAction[Target], ConfirmedAction[Target, Done]):
     """A confirmed action on a row of a customer's; the sentences of its refusals are the ledger's."""
 
+    moves_money = True
     refusal, key_reused = LedgerRefusal, IdempotencyKeyReused
     needs_view = True
 

@@ -31,7 +31,8 @@ def api_routes(patterns: list[URLPattern | URLResolver], before: str = "/") -> l
 
 
 def settings_read() -> list[str]:
-    source = (Path(settings.BASE_DIR) / "config" / "settings.py").read_text(encoding="utf-8")
+    files = sorted((Path(settings.BASE_DIR) / "config").glob("settings*.py"))
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     return sorted(set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source)))
 
 

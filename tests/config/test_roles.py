@@ -40,7 +40,14 @@ GUARDED = {
     "usage_requestlog",
 }
 # Tables that the application may write: no credits and no evidence.
-WRITABLE_APPS = ("accounts_", "auth_", "config_", "django_", "procrastinate_")
+WRITABLE_APPS = (
+    "accounts_",
+    "auth_",
+    "config_",
+    "django_",
+    "procrastinate_",
+    *("account_", "mfa_", "socialaccount_", "usersessions_"),  # of django-allauth
+)
 # Facts from providers and terms of customers; their effects on a balance go through the doors.
 PAYMENTS = {
     "ledger_autoreload",

@@ -219,6 +219,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
     "replay_spool": Case(replayed),
     "revoke_api_key": Case(done("revoke_api_key", prefix)),
     "run_auto_reload": Case(done("run_auto_reload"), runs_low),
+    "reset_second_factor": NotMeasured("It is about one member of staff, and nothing of a customer's."),
     "setup_roles": NotMeasured("It reads and writes permissions of roles, and nothing of a customer's."),
     "seed_demo": NotMeasured("It makes a demo company of a fixed size, in an installation of its own."),
     "send_alerts": Case(done("send_alerts"), has_crossed),

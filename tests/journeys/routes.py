@@ -12,6 +12,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ADMIN = "/admin"
+_ACCOUNT = "/account/"  # pages of people about their own account: tests/journeys/test_account_pages.py
 _PAGES = ("/reset-password/{token}/",)  # HTML for people: each has tests of its own
 
 
@@ -30,7 +31,7 @@ def routes() -> list[Route]:
     return [
         Route(method, path)
         for path, pattern in _walk(get_resolver().url_patterns, "/")
-        if path not in (_ADMIN, *_PAGES) and not path.startswith(f"{_ADMIN}/")
+        if path not in (_ADMIN, *_PAGES) and not path.startswith((f"{_ADMIN}/", _ACCOUNT))
         for method in _methods(pattern)
     ]
 
@@ -51,6 +52,11 @@ def admin_patterns() -> list[tuple[str, URLPattern]]:
     """Return the routes of the back office by path, with variable parts as Django writes them."""
     resolver = next(each for each in get_resolver().url_patterns if getattr(each, "app_name", None) == "admin")
     return list(_walk(resolver.url_patterns, f"{_ADMIN}/"))
+
+
+def account_pages() -> list[str]:
+    """Return the paths of all pages below /account/."""
+    return [path for path, _ in _walk(get_resolver().url_patterns, "/") if path.startswith(_ACCOUNT)]
 
 
 def _walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[tuple[str, URLPattern]]:

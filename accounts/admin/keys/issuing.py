@@ -122,6 +122,7 @@ class IssueServiceKey(_Issue[ApiKey]):
     """Issue a key for one of the company's own services, without a customer; the target is the unsaved key."""
 
     permission = SERVICE_KEYS
+    moves_money = True  # with it every customer can be charged
     title = "Issue service key"
 
     @classmethod

@@ -25,6 +25,7 @@ class ChangeLimits(StaffAction[ApiKey]):
 
     name = path = "limits"
     permission = "accounts.change_apikey"
+    moves_money = True
     title, button = "Change limits", "Save limits"
     form_class = KeyLimitsForm
 

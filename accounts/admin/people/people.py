@@ -24,13 +24,15 @@ from config.backoffice.acting import Acting
 from config.backoffice.dates import ByDate
 from config.backoffice.filters import as_id
 from config.backoffice.model_admin import BackOfficeAdmin
+from config.backoffice.recent_sign_in import NeedsRecentSignIn
 from config.backoffice.staff_action import StaffAction
+from config.http.sign_in_records import require_recent_sign_in
 
 _TIMES = ("Times", {"fields": ("created_at", "last_login", "email_verified_at")})
 CHANGING_EMAILS, SETTING_PASSWORDS = "accounts.change_email", "accounts.set_password"
 
 
-class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
+class PersonAdmin(NeedsRecentSignIn, Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # type: ignore[type-arg]
     """People, found by email, name, id or key. Only superusers grant rights; credits cannot be edited here.
 
     `may_act_on` decides who may change whom: staff cannot change their own account here.
@@ -73,10 +75,15 @@ class PersonAdmin(Acting, KeySearch, ByDate, BackOfficeAdmin, UserAdmin):  # typ
             return False
         return super().has_change_permission(request, obj)
 
+    def changes_rights(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser or request.user.has_perm(CHANGING_EMAILS)
+
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Set a person's password; this needs its own permission besides that of changing people."""
         if not request.user.has_perm(SETTING_PASSWORDS):
             raise PermissionDenied
+        if request.method == "POST":
+            require_recent_sign_in(request)
         return super().user_change_password(request, id, form_url)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:

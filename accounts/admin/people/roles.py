@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from config.backoffice.model_admin import BackOfficeAdmin
+from config.backoffice.recent_sign_in import NeedsRecentSignIn
 
 admin.site.unregister(Group)
 
@@ -25,7 +26,7 @@ class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class RoleAdmin(BackOfficeAdmin, GroupAdmin):
+class RoleAdmin(NeedsRecentSignIn, BackOfficeAdmin, GroupAdmin):
     """Roles. Only superusers create and change them, since a role can include every permission."""
 
     form = RoleForm

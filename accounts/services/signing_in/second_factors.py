@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def has_second_factor(user: User) -> bool:
     """Return whether the person has one; recovery codes alone are none."""
-    return Authenticator.objects.filter(user_id=user.pk).exclude(type=Type.RECOVERY_CODES).exists()
+    return bool(Authenticator.objects.filter(user_id=user.pk).exclude(type=Type.RECOVERY_CODES).exists())
 
 
 def is_last_factor(authenticator: Authenticator) -> bool:
@@ -69,7 +69,7 @@ def reset_second_factors(*, user_id: int, now: dt.datetime) -> int:
         raise NoSecondFactor
     end_sessions(user_id=user_id)
     notify_second_factor_changed(user_id=person.pk, what="reset", now=now, is_by_staff=True)
-    return removed
+    return int(removed)
 
 
 @transaction.atomic

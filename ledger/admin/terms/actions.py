@@ -69,6 +69,7 @@ class Freeze(TermsAction):
 
     name = path = "freeze"
     permission = "ledger.freeze_balance"
+    moves_money = False  # stops money, and must be quick
     title = "Freeze balance"
     form_class = FreezingForm
 

@@ -3,7 +3,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0002_people_by_how_a_text_begins"),
+        ("accounts", "0003_actions_of_staff"),
     ]
 
     operations = [
@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
                     ("change_email", "Can change the email of users"),
                     ("set_password", "Can set the password of users"),
                     ("send_password_reset", "Can send users a link to set a new password"),
+                    ("verify_email", "Can verify the email of users by hand"),
                     ("reset_second_factor", "Can remove the second factors of users who have lost them"),
                 ]
             },
