@@ -47,7 +47,7 @@ READING_KINDS = (RecordKind.EXPORT, RecordKind.SEARCH, RecordKind.VIEW)
 class StaffRecord(models.Model):
     """One thing that a member of staff did or saw; never altered, never removed.
 
-    The table is Django's own log of its admin, with columns of ours (docs/decisions/0049): one log, whoever writes it.
+    The table is Django's own log of its admin, with columns of ours (docs/decisions/0048): one log, whoever writes it.
     Written by config/backoffice/record.py.
     """
 

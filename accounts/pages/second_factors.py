@@ -9,12 +9,14 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.services.account_notices import notify_second_factor_changed
 from accounts.sign_in.adapters import SecondFactorAdapter
+from config.backoffice.record import record_change
 from config.http.sign_in_records import SECOND_FACTOR
 
 
@@ -59,8 +61,17 @@ class RemoveKey(RemoveWebAuthnView):
 def _note_added(request: HttpRequest, kind: str) -> None:
     user: Any = request.user
     record_authentication(request, user, SECOND_FACTOR, type=kind)
-    notify_second_factor_changed(user_id=user.pk, what="added", now=timezone.now())
+    _tell(request, "added")
 
 
 def _note_removed(request: HttpRequest) -> None:
-    notify_second_factor_changed(user_id=int(request.user.pk or 0), what="removed", now=timezone.now())
+    _tell(request, "removed")
+
+
+def _tell(request: HttpRequest, what: str) -> None:
+    """Tell the person, and for staff write the staff log."""
+    user: Any = request.user
+    with transaction.atomic():
+        notify_second_factor_changed(user_id=user.pk, what=what, now=timezone.now())
+        if user.is_staff:
+            record_change(request, [user], f"A second factor was {what} by its owner.")

@@ -1,6 +1,6 @@
 """The staff log: who saw and changed what, when, from where, in which role. Everything that staff do is written here.
 
-The table is Django's own log of its admin, with columns of ours (docs/decisions/0049). It is append-only for everybody.
+The table is Django's own log of its admin, with columns of ours (docs/decisions/0048). It is append-only for everybody.
 """
 
 from __future__ import annotations
