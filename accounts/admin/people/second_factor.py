@@ -49,7 +49,7 @@ class ResetSecondFactor(CustomerAction[User]):
 
     @classmethod
     def applies_to(cls, target: User) -> bool:
-        return has_second_factor(target)
+        return target.is_staff and has_second_factor(target)
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002
         return (
