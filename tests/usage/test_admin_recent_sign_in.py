@@ -13,10 +13,14 @@ from config.backoffice.staff_action import StaffAction
 MOVES_NO_MONEY = {
     "Freeze": "stops money, and must be quick",
     "IssueKey": "a customer's key only reads",
+    "ResendReceipt": "the same receipt to the same customer",
     "Resend": "the same delivery to the same customer",
+    "RevokeKey": "ends access, and must be quick",
+    "RevokeKeys": "ends access, and must be quick",
     "SendResetLink": "only the account's owner can use the link",
     "Settle": "asks the provider what is true",
     "SwitchOff": "stops money, and must be quick",
+    "VerifyEmail": "gives no rights",
 }
 
 

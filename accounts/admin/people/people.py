@@ -15,8 +15,8 @@ from django.utils import timezone
 from accounts.admin.access import may_act_on
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.admin.people.resetting import SendResetLink
-from accounts.admin.people.verifying import VerifyEmail
 from accounts.admin.people.second_factor import ResetSecondFactor
+from accounts.admin.people.verifying import VerifyEmail
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from accounts.services.people import change_email

@@ -7,18 +7,16 @@ from typing import Any, cast
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from accounts.admin.accounts_action import AccountsAction
 from accounts.admin.customer_action import CustomerAction
-from accounts.errors import NoSecondFactor
 from accounts.models import User
 from accounts.services.signing_in.second_factors import has_second_factor, reset_second_factors
-from config.backoffice.once_form import ReasonForm
-from config.backoffice.record import record_change
+from config.backoffice.once_action import Effect
 from config.backoffice.site import BackOfficeSite
 from config.http.sign_in_records import used_second_factor
 
@@ -38,14 +36,14 @@ def lead_to_second_factor(request: HttpRequest) -> HttpResponse | None:
     return HttpResponseRedirect(f"{ways[0]}?{urlencode({'next': request.get_full_path()})}")
 
 
-class ResetSecondFactor(CustomerAction[User]):
+class ResetSecondFactor(CustomerAction[User], AccountsAction[User]):
     """Remove the second factors of somebody who has lost them; they enrol anew at the next sign-in."""
 
     name, path = "reset_second_factor", "reset-second-factor"
     permission = "accounts.reset_second_factor"
-    moves_money = True
-    title = button = "Reset second factor"
-    form_class = ReasonForm
+    moves_money = True  # it opens an account of staff to its password alone
+    title = "Reset second factor"
+    verb = "reset"
 
     @classmethod
     def applies_to(cls, target: User) -> bool:
@@ -58,16 +56,9 @@ class ResetSecondFactor(CustomerAction[User]):
             "\n\nAn email tells them."
         )
 
-    def do(self, form: Any) -> HttpResponse:
-        try:
-            with transaction.atomic():
-                reset_second_factors(user_id=self.target.pk, now=timezone.now())
-                record_change(self.request, [self.target], f"Reset the second factor. {form.cleaned_data['note']}")
-        except NoSecondFactor as refusal:
-            messages.error(self.request, f"Nothing was reset. {refusal}")
-        else:
-            messages.success(self.request, "The second factor is reset, and every session has ended.")
-        return self.redirect()
+    def apply(self, asked: dict[str, Any]) -> Effect:  # noqa: ARG002
+        removed = reset_second_factors(user_id=self.target.pk, now=timezone.now())
+        return Effect("Reset the second factor", [("Second factors", f"{removed} → none")])
 
 
 cast(BackOfficeSite, admin.site).instead_of_page = lead_to_second_factor
