@@ -118,6 +118,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     usage_errors.PriceUnknown: (400, "price_unknown"),
     usage_errors.PriceNotUnderstood: (400, "price_not_understood"),
     usage_errors.PriceExists: (409, "price_exists"),
+    usage_errors.NoStatement: (404, "no_statement"),
     usage_errors.CustomerKeyInvalid: (403, "customer_key_invalid"),
     usage_errors.CustomerKeyRateLimited: (429, "rate_limited"),
     usage_errors.CustomerInactive: (403, "customer_inactive"),

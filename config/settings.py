@@ -237,6 +237,7 @@ WEBHOOKS_HTTPS_ONLY = IN_PRODUCTION
 
 # --- API (docs: /api/docs) ----------------------------------------------------------------------------
 CREDIT_UNIT = env.text("CREDIT_UNIT", "CREDITS")
+COMPANY_NAME = env.text("COMPANY_NAME", "Tollbook")  # on documents such as statements
 TOP_UP_URL = env.http_url(
     "TOP_UP_URL", "http://127.0.0.1:8000/" if not IN_PRODUCTION else f"https://{ALLOWED_HOSTS[0].lstrip('.')}/"
 )
@@ -372,6 +373,7 @@ LOGGING = {
         "django.security": {"level": "CRITICAL"},  # the client's error: the access line reports it
         "psycopg.pool": {"level": "ERROR"},  # the worker itself logs once that the database is away
         "procrastinate": {"level": "WARNING"},
+        "fontTools": {"level": "WARNING"},  # tells each step of embedding a font
         "procrastinate.worker": {"filters": ["not_of_one_job"]},
     },
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},

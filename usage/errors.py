@@ -16,6 +16,10 @@ class PriceUnknown(UsageRefusal):
         super().__init__(f"No price names the endpoint {endpoint!r}.")
 
 
+class NoStatement(UsageRefusal):
+    """A statement of a month in which the account did not exist, or that has not begun."""
+
+
 class PriceNotUnderstood(UsageRefusal):
     """An endpoint that is not a code, route template, suffix glob or *."""
 

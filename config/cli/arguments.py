@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from config.values.credits import NotACreditAmount, parse_credits
 from config.values.idempotency_keys import NotAnIdempotencyKey, parse_idempotency_key
+from config.values.months import NotAMonth, parse_month
 from config.values.text import INVALID_TEXT, is_invalid_text
 from config.values.times import NotAnInstant, parse_instant
 
@@ -81,4 +82,12 @@ def _instant(text: str, *, end: bool = False) -> dt.datetime:
     try:
         return parse_instant(text, end=end)
     except NotAnInstant as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def month_argument(text: str) -> dt.date:
+    """Parse a month, and return its first day."""
+    try:
+        return parse_month(text)
+    except NotAMonth as error:
         raise ArgumentTypeError(str(error)) from error

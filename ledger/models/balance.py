@@ -59,6 +59,7 @@ class Balance(models.Model):
         permissions: ClassVar = [
             ("freeze_balance", "Can freeze and unfreeze a customer's balance"),
             ("set_overdraft", "Can set how far a customer's balance may be overdrawn"),
+            ("download_statement", "Can download customers' monthly statements"),
         ]
         constraints: ClassVar = [
             # One CHECK, not five: each is parsed again for every statement (docs/decisions/0002).

@@ -180,6 +180,15 @@ def prefix(world: World) -> str:
     return ApiKey.objects.get(pk=world.ids["api key"]).prefix
 
 
+def statement_written(world: World) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        done("statement", email, "--month", f"{timezone.now():%Y-%m}", "--output", Path(name) / "statement.pdf")(world)
+
+
+BISECTED = (
+    "The place at each of 31 midnights is found by bisection, twenty steps for a million entries; grants and other "
+    "entries that are not usage are read one by one."
+)
 IT_RUNS = "It runs for as long as the server does."
 COMMANDS: dict[str, Case | NotMeasured] = {
     "adjust_credits": Case(
@@ -228,6 +237,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
     "start_subscription": Case(
         done("start_subscription", email, "growth", "--idempotency-key", key), has_no_subscription,
     ),
+    "statement": Case(statement_written, most=6_000, why=BISECTED),
     "unlock": Case(done("unlock", email), locked_out),
     "worker": NotMeasured(IT_RUNS),
 }  # fmt: skip

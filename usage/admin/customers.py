@@ -25,6 +25,7 @@ from ledger.admin.credits.available import available_credits
 from ledger.admin.subscriptions.actions import ACTIONS as ON_SUBSCRIPTIONS
 from ledger.admin.terms.actions import Freeze, SetOverdraftLimit
 from usage.admin.overview import overview_of
+from usage.admin.statements import DownloadStatement
 
 
 class PersonExport(Resource):
@@ -47,7 +48,9 @@ class CustomerAdmin(Exportable, PersonAdmin):
     """Customers and staff, with the credits that they can spend."""
 
     records_views = True
-    staff_actions = (AdjustCredits, IssueKey, RevokeKeys, Freeze, SetOverdraftLimit, *PersonAdmin.staff_actions)
+    staff_actions = (
+        AdjustCredits, IssueKey, RevokeKeys, DownloadStatement, Freeze, SetOverdraftLimit, *PersonAdmin.staff_actions,
+    )  # fmt: skip
 
     def get_urls(self) -> list[URLPattern]:
         subscribing = path(

@@ -64,6 +64,7 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "ledger.view_grant": _ALL,
     "ledger.view_hold": _ALL,
     "ledger.view_termschange": _ALL,
+    "ledger.download_statement": (_S, _F, _A),
     "ledger.export_entry": (_S, _F, _A),
     "ledger.export_hold": (_F, _O, _A),
     "ledger.adjust_credits": (_S, _F),

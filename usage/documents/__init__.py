@@ -1,0 +1,1 @@
+"""Documents that people keep: statements as CSV and PDF."""
