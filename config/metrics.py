@@ -22,7 +22,7 @@ from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
 from config.http.operators import may_see_internals
 from config.registry import REGISTRY
-from ledger.models import DisputeStatus, Payment, PaymentDispute
+from ledger.models import AdjustmentRequest, AdjustmentState, DisputeStatus, Payment, PaymentDispute
 from usage.selectors import last_full_audit, log_months
 
 SCRAPE_MILLISECONDS = 2_000
@@ -96,6 +96,11 @@ def _gauges() -> Iterator[Metric]:
     )
     yield from _notices(now)
     yield from _payments()
+    yield _gauge(
+        "tollbook_adjustments_pending",
+        f"Adjustments that wait for a second person; at most {MOST_COUNTED} are counted.",
+        AdjustmentRequest.objects.filter(state=AdjustmentState.PENDING)[:MOST_COUNTED].count(),
+    )
 
 
 def _notices(now: dt.datetime) -> Iterator[Metric]:

@@ -22,7 +22,8 @@ from ledger.services.payments.reversals import note_dispute
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
 from tests.backoffice import audit
 from tests.conftest import owner_connection
-from tests.factories import UserFactory, customer_with
+from tests.factories import StaffFactory, UserFactory, customer_with
+from tests.ledger.adjusting import ask, limited
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold, post
 from usage.services.retention import make_months_ahead
@@ -226,6 +227,13 @@ class TestTheState:
 
         assert value(page, "tollbook_disputes_open") == 1
         assert value(page, "tollbook_payments_owing") == 1
+
+    def test_adjustments_that_wait_are_counted(self, edge):
+        clerk = limited(StaffFactory(), single=10, daily=10)
+        for credits in (5, 11, 12):
+            ask(UserFactory(), credits, by=clerk)
+
+        assert value(scrape(edge), "tollbook_adjustments_pending") == 2
 
     def test_an_unreachable_database_is_a_metric_and_not_an_error(self, edge, monkeypatch):
         def fail(*_args, **_kwargs):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Subscription
 from accounts.services.roles.table import Role, permissions_of
-from ledger.models import AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
+from ledger.models import AdjustmentRequest, AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.demo import company as demo
 from usage.services.reconciliation import Scope, reconcile
@@ -54,6 +54,16 @@ def test_support_sees_customers_and_all_of_theirs_and_helps(company):
     ]
 
     assert {way: client.get(way).status_code for way in ways} == dict.fromkeys(ways, 200)
+
+
+def test_adjustments_wait_were_decided_and_came_by_a_file(company):
+    requests = AdjustmentRequest.objects.order_by("pk")
+    by_support = requests.filter(author=company.staff[1], reverses=None)
+    of_a_file = requests.get(user=None)
+
+    assert list(by_support.values_list("state", flat=True)) == ["approved", "rejected", "pending"]
+    assert set(of_a_file.lines.values_list("outcome", flat=True)) == {"posted"}
+    assert requests.get(reverses__isnull=False).reason == "reversal"
 
 
 def test_support_makes_neither_prices_nor_service_keys(company):

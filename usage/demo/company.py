@@ -27,6 +27,7 @@ from ledger.services.adjustments.posting import adjust_credits
 from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
 from usage.demo.actions import seed_actions
+from usage.demo.adjustments import seed_adjustments
 from usage.demo.money import seed_money
 from usage.demo.plans import seed_plans
 from usage.errors import AlertExists
@@ -109,6 +110,7 @@ def seed(*, now: dt.datetime) -> DemoCompany:
     _alerts(alice, bob, now)
     by_name = {email.partition("@")[0]: user for email, user in people.items()}
     seed_money(by_name, now=now)
+    seed_adjustments(by_name, support=staff[1], finance=staff[2])
     seed_plans(by_name, actor=staff[1], now=now)
     seed_actions(by_name, actor=staff[2], now=now)
     return DemoCompany(
