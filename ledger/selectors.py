@@ -230,6 +230,15 @@ def our_metadata(entry: Entry, name: str) -> Any:
     return entry.metadata.get(f"tollbook_{name}", entry.metadata.get(name))
 
 
+def left_to_reverse(entry: Entry) -> Decimal:
+    """Return how much of an entry is left to reverse, in credits without sign: as `ledger_left_to_reverse` decides."""
+    reversed_credits: Decimal = Entry.objects.filter(reverses=entry.pk).aggregate(sum=Sum("amount"))["sum"] or Decimal(
+        0
+    )
+    expired: Decimal = Grant.objects.filter(entry=entry.pk).values_list("expired", flat=True).first() or Decimal(0)
+    return max(abs(entry.amount) - abs(reversed_credits) - expired, Decimal(0))
+
+
 def hold_with_id(hold_id: int) -> Hold:
     """Return a hold of any customer.
 

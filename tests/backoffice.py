@@ -20,6 +20,7 @@ from tests.factories import StaffFactory
 from usage.models import ReconciliationRun
 
 READ_ONLY = (
+    "ledger_adjustmentrequest",
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
     "usage_reconciliationrun", "config_staffrecord", "ledger_payment", "ledger_staffrefund", "usage_alert",
     "usage_importedcustomer",

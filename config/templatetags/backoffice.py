@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import template
 
+from config.backoffice.credits import shown, shown_signed
 from config.backoffice.dates import links_by_date
 from config.models import READING_KINDS, StaffRecord
 
 register = template.Library()
 _RECENT = 10
+
+
+@register.filter
+def credits(amount: Decimal | None) -> str:
+    """Show an amount of credits; a dash for None."""
+    return shown(amount)
+
+
+@register.filter
+def signed_credits(amount: Decimal) -> str:
+    """Show a change of credits with its sign."""
+    return shown_signed(amount)
 
 
 @register.inclusion_tag("admin/date_hierarchy.html")

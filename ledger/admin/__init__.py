@@ -1,5 +1,7 @@
 """Pages about credits: read-only lists, packages, and the actions by which staff change a balance or its terms."""
 
+from ledger.admin.adjustments.requests import AdjustmentRequestAdmin
+from ledger.admin.adjustments.roles import LimitedRoleAdmin
 from ledger.admin.auto_reload.agreements import AutoReloadAdmin
 from ledger.admin.credits.balances import BalanceAdmin
 from ledger.admin.credits.entries import EntryAdmin
@@ -14,11 +16,13 @@ from ledger.admin.terms.changes import TermsChangeAdmin
 
 __all__ = [
     "FINDERS",
+    "AdjustmentRequestAdmin",
     "AutoReloadAdmin",
     "BalanceAdmin",
     "EntryAdmin",
     "GrantAdmin",
     "HoldAdmin",
+    "LimitedRoleAdmin",
     "PaymentAdmin",
     "StaffRefundAdmin",
     "SubscriptionAdmin",

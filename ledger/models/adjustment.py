@@ -35,6 +35,8 @@ class LineOutcome(models.TextChoices):
     DROPPED = "dropped", "Not approved"
 
 
+# What waits comes first in lists; an index has the order.
+IS_PENDING = models.ExpressionWrapper(Q(state=AdjustmentState.PENDING), output_field=models.BooleanField())
 _REASONS = [*AdjustmentReason.choices, (EntryReason.REVERSAL.value, EntryReason.REVERSAL.label)]
 
 
@@ -153,6 +155,7 @@ class AdjustmentRequest(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["user", "id"], name="adjustments_of_user"),
+            models.Index(IS_PENDING.desc(), F("id").desc(), name="adjustments_pending_first"),
             models.Index(fields=["id"], name="adjustments_to_decide", condition=Q(state=AdjustmentState.PENDING)),
             models.Index(fields=["reverses"], name="adjustments_by_reversed", condition=Q(reverses__isnull=False)),
         ]

@@ -31,10 +31,10 @@ DAYS = 60
 _TABLES = (
     "ledger_entry", "ledger_balance", "ledger_hold", "ledger_grant", "ledger_grantdraw", "ledger_grantprogress",
     "ledger_operationkey", "ledger_payment", "ledger_paymentoutcome", "ledger_staffrefund", "ledger_termschange",
-    "ledger_autoreloadevent",
-    "usage_requestlog", "usage_dailyusage", "usage_eventkey", "usage_importedline", "usage_refund", "accounts_notice",
-    "accounts_webhookdelivery", "accounts_webhookattempt", "accounts_apikey", "accounts_loginattempt",
-    "accounts_tokenfamily", "accounts_spentrefreshtoken", "accounts_user", "django_admin_log",
+    "ledger_adjustmentrequest", "ledger_autoreloadevent", "usage_requestlog", "usage_dailyusage", "usage_eventkey",
+    "usage_importedline", "usage_refund", "accounts_notice", "accounts_webhookdelivery", "accounts_webhookattempt",
+    "accounts_apikey", "accounts_loginattempt", "accounts_tokenfamily", "accounts_spentrefreshtoken", "accounts_user",
+    "django_admin_log",
 )  # fmt: skip
 
 

@@ -132,6 +132,16 @@ _TERMS = """
     SELECT %(user)s, 'overdraft', g, g + 1, 'growth', 'terms-' || g, '\\x00', now()
     FROM generate_series(1, %(some)s) g
 """
+# The last one waits.
+_ADJUSTMENTS = """
+    INSERT INTO ledger_adjustmentrequest (user_id, amount, total, reason, note, author_id, idempotency_key, fingerprint,
+        second_person_because, state, decided_by_id, decided_at)
+    SELECT %(user)s, 1, 1, 'goodwill', 'growth', %(user)s, 'adjustment-' || g, '\\x00', 'own_account',
+        CASE WHEN g = %(many)s THEN 'pending' ELSE 'rejected' END,
+        CASE WHEN g < %(many)s THEN (SELECT min(id) FROM accounts_user WHERE id <> %(user)s) END,
+        CASE WHEN g < %(many)s THEN now() END
+    FROM generate_series(1, %(many)s) g
+"""
 _RELOADS = """
     INSERT INTO ledger_autoreloadevent (user_id, kind, created_at)
     SELECT %(user)s, 'cap_reached', now() FROM generate_series(1, %(some)s) g
@@ -172,6 +182,6 @@ _RECORD = """
 WRITTEN = (
     _ENTRIES, _GRANTS, _DRAWS, _PROGRESS, _HOLDS, _BALANCE, _REQUESTS, _SUMS, _REFUNDS, _OPERATIONS, _EVENTS, _IMPORTED,
     _NAMES, _PAYMENTS, _STAFF_REFUNDS, _OUTCOMES, _NOTICES,
-    _DELIVERIES, _ATTEMPTS, _TERMS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
+    _DELIVERIES, _ATTEMPTS, _TERMS, _ADJUSTMENTS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
     _SIGN_INS, _RECORD,
 )  # fmt: skip

@@ -32,6 +32,7 @@ from tests.backoffice import (
     superuser,
 )
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory
+from tests.ledger.adjusting import ask, limited, send
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.refunding import refunded
@@ -58,6 +59,8 @@ def everything_of_alice():
         user_id=customer.pk, amount=Decimal(100), reason=EntryReason.GRANT, reference="r-1", idempotency_key="k-1"
     )
     open_hold(user_id=customer.pk, credits=Decimal(1), expires_in_seconds=60, idempotency_key="h-1")
+    send(f"{customer.pk},5,goodwill,Sorry,", by=limited(StaffFactory(), single=0, daily=0))
+    ask(customer, 5, by=limited(StaffFactory(), single=0, daily=0))
     make_default_alerts(user_id=customer.pk, now=timezone.now())
     ImportedCustomer.objects.create(source="edge", value="203.0.113.7", user=customer)
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
@@ -116,6 +119,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "accounts_webhookendpoint",
         "auth_group",
         "config_staffrecord",
+        "ledger_adjustmentrequest",
         "ledger_autoreload",
         "ledger_balance",
         "ledger_entry",

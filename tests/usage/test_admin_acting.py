@@ -6,6 +6,7 @@ whose model has no row in `MADE_FOR` or `ABOUT_NOBODY`.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -17,12 +18,13 @@ from accounts.admin.access import may_act_on, may_act_on_key
 from accounts.models import ApiKey, User
 from config.backoffice.read_only import ReadOnlyAdmin
 from ledger.admin.subscriptions.actions import ACTIONS
-from ledger.models import Entry
+from ledger.models import AdjustmentRequest, AdjustmentState, Entry
 from ledger.providers import fake as cards
 from ledger.selectors import terms_of
 from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import list_of, new_form, signed_in, staff_with, superuser
-from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, SubscriptionFactory, UserFactory
+from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, SubscriptionFactory, UserFactory, give
+from tests.ledger.adjusting import limited, send
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold
 from tests.ledger.reloading import agreed
@@ -35,10 +37,16 @@ MADE_FOR = {
     "accounts_apikey": lambda user: ApiKeyFactory(user=user).api_key.pk,
     "accounts_webhookdelivery": lambda user: webhook_tried(user).pk,
     "accounts_subscription": lambda user: SubscriptionFactory(user=user).pk,
+    "ledger_adjustmentrequest": lambda user: send(f"{user.pk},5,goodwill,{uuid.uuid4()},", by=cautious()).request.pk,
+    "ledger_entry": lambda user: give(user, 5).pk,
     "ledger_payment": lambda user: bought(user, cards.TIME_OUT).pk,
     "ledger_autoreload": lambda user: agreed(user).pk,
     "ledger_hold": lambda user: hold(user, 0).hold.pk,
 }
+# Pages on which staff may ask for something on their own account, which a second person has to agree to.
+ASKING = {"accounts_user_adjust_credits"}
+# Pages of those who wrote the row; everybody else is refused.
+OF_AUTHORS = {"ledger_adjustmentrequest_withdraw"}
 # Models whose pages act on no customer's account, and why.
 ABOUT_NOBODY = {
     "accounts_plan": "what there is to subscribe to",
@@ -48,6 +56,11 @@ ABOUT_NOBODY = {
 }
 OTHER_ARGUMENTS = {"name": list(ACTIONS)}  # of routes that take more than the object's key
 SHOWING = ("_changelist", "_add", "_history", "_export", "_delete")  # the last is refused to all
+
+
+def cautious() -> User:
+    """Return a superuser who may post nothing alone."""
+    return limited(superuser(), single=0, daily=0)
 
 
 def routes() -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -125,6 +138,7 @@ def test_a_page_about_a_customer_asks_whose_account_it_is(label, name, key, othe
     client = signed_in(viewer)
     address = reverse(f"admin:{name}", kwargs={key: MADE_FOR[label](customer), **others})
     is_own_page = name == "accounts_user_change"  # is looked at, too
+    allowed = (allowed or (viewer == customer and name in ASKING)) and name not in OF_AUTHORS
 
     shown, sent = client.get(address), client.post(address, {"step": "confirm"})
 
@@ -156,7 +170,8 @@ def test_support_cannot_grant_itself_anything():
         client.post(f"{page}overdraft-limit/", {**words, "limit": "999999"}).status_code,
     ]
 
-    assert codes == [403, 403]
+    assert codes == [302, 403]
+    assert AdjustmentRequest.objects.get().state == AdjustmentState.PENDING
     assert not Entry.objects.exists()
     assert terms_of(user_id=staff.pk).overdraft_limit == 0
 
@@ -168,7 +183,8 @@ def test_a_page_offers_only_what_it_lets_do():
     own = client.get(f"/admin/accounts/user/{viewer.pk}/change/").content.decode()
     others = client.get(f"/admin/accounts/user/{UserFactory().pk}/change/").content.decode()
 
-    for offered in ("/adjust-credits/", "/freeze/", "/overdraft-limit/", "/issue-key/"):
+    assert "/adjust-credits/" in own  # asks a second person
+    for offered in ("/freeze/", "/overdraft-limit/", "/issue-key/"):
         assert offered not in own
         assert offered in others
 

@@ -13,6 +13,7 @@ from config.backoffice.staff_action import StaffAction
 MOVES_NO_MONEY = {
     "Freeze": "stops money, and must be quick",
     "IssueKey": "a customer's key only reads",
+    "Reject": "posts nothing",
     "ResendReceipt": "the same receipt to the same customer",
     "Resend": "the same delivery to the same customer",
     "RevokeKey": "ends access, and must be quick",
@@ -21,6 +22,7 @@ MOVES_NO_MONEY = {
     "Settle": "asks the provider what is true",
     "SwitchOff": "stops money, and must be quick",
     "VerifyEmail": "gives no rights",
+    "Withdraw": "posts nothing",
 }
 
 

@@ -28,7 +28,15 @@ from tests.backoffice import (
     staff_with,
     superuser,
 )
-from tests.factories import ApiKeyFactory, PlanFactory, ServiceKeyFactory, SubscriptionFactory, customer_with
+from tests.factories import (
+    ApiKeyFactory,
+    PlanFactory,
+    ServiceKeyFactory,
+    StaffFactory,
+    SubscriptionFactory,
+    customer_with,
+)
+from tests.ledger.adjusting import ask, limited, send
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.refunding import refunded
@@ -47,12 +55,14 @@ MOST_STATEMENTS = 14
 def several_of_everything():
     """Make a customer with several rows of everything."""
     price("search", 1)
-    alice = customer_with(100)
+    alice, clerk = customer_with(100), limited(StaffFactory(), single=0, daily=0)
+    send(*(f"{alice.pk},5,goodwill,line {number}," for number in range(12)), by=clerk)
     subscribe(alice, plan(), starts_at=timezone.now() - dt.timedelta(days=400))
     for number in range(12):
         SubscriptionFactory(user=customer_with(number + 1))
         open_hold(user_id=alice.pk, credits=Decimal(1), expires_in_seconds=900, idempotency_key=f"h{number}")
         charge(alice, reference=f"r{number}")
+        ask(customer_with(1), 5, by=clerk)
         create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         allow_overdraft(alice, number + 1)
         ImportedCustomer.objects.create(source="edge", value=f"203.0.113.{number}", user=alice)

@@ -1,4 +1,4 @@
-"""The demo company's adjustments: limits of roles; requests that wait, were approved, were rejected; a file; a reversal."""
+"""The demo company's adjustments: limits of roles, a request in each state, a file, and a reversal."""
 
 from __future__ import annotations
 

@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from config.backoffice.credits import shown, shown_signed
+from config.backoffice.acting import Acting
+from config.backoffice.credits import NOTHING, shown, shown_signed
 from config.backoffice.dates import ByDate, is_narrowed_by
 from config.backoffice.exact_search import ExactSearch
 from config.backoffice.exports import CustomersExport, Exportable, column
@@ -16,8 +18,11 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
+from ledger.admin.adjustments.reversing import ReverseEntry
 from ledger.admin.credits.look_ups import entries_with_reference
 from ledger.models import Entry
+
+MOST_REVERSALS = 20
 
 
 class EntryExport(CustomersExport):
@@ -37,7 +42,8 @@ class EntryExport(CustomersExport):
 
 
 @admin.register(Entry)
-class EntryAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
+class EntryAdmin(Acting, Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
+    staff_actions = (ReverseEntry,)
     list_display = (
         "id", "customer", "shown_amount", "shown_balance_after", "created_at", "reason", "reference", "description",
         "type", "seq",
@@ -54,8 +60,8 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     resource_classes = (EntryExport,)
     fields = (
         "id", "customer", "seq", "created_at", "type", "reason", "shown_amount", "shown_balance_after",
-        "description", "reference", "metadata", "staff", "reversed_entry", "operation", "idempotency_key",
-        "shown_seal",
+        "description", "reference", "metadata", "staff", "asked_for", "reversed_entry", "reversed_by",
+        "operation", "idempotency_key", "shown_seal",
     )  # fmt: skip
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -82,6 +88,17 @@ class EntryAdmin(Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     @admin.display(description="takes back")
     def reversed_entry(self, entry: Entry) -> SafeString | None:
         return None if entry.reverses_id is None else page_link("ledger_entry", entry.reverses_id, entry.reverses_id)
+
+    @admin.display(description="reversed by")
+    def reversed_by(self, entry: Entry) -> SafeString | str:
+        found = Entry.objects.filter(reverses=entry.pk).order_by("pk").values_list("pk", "amount")[:MOST_REVERSALS]
+        links = [(page_link("ledger_entry", pk, pk), shown_signed(amount)) for pk, amount in found]
+        return format_html_join(", ", "{} ({})", links) or NOTHING
+
+    @admin.display(description="asked for as")
+    def asked_for(self, entry: Entry) -> SafeString | str:
+        request_id = entry.metadata.get("adjustment_id") if entry.operation == "adjustment" else None
+        return NOTHING if request_id is None else page_link("ledger_adjustmentrequest", request_id, request_id)
 
     @admin.display(description="seal")
     def shown_seal(self, entry: Entry) -> str:

@@ -48,7 +48,8 @@ def request_adjustment_file(
     asked = fingerprint({"file": digest.hex(), "note": note, "author": actor_id})
     refused = [line.number for line in lines if line.refusal]
     if refused:  # as every line is that this very call has sent before
-        return _replay(actor_id, idempotency_key, asked, refused[0])
+        sentence = f"{len(refused)} of {len(lines)} lines cannot be posted. Correct them in the file and send it again."
+        return _replay(actor_id, idempotency_key, asked, sentence)
     try:
         found = ledger_call(
             "ledger_request_adjustment_file",
@@ -73,10 +74,10 @@ def request_adjustment_file(
     return outcome
 
 
-def _replay(author_id: int, idempotency_key: str, asked: bytes, line_number: int) -> AdjustmentOutcome:
+def _replay(author_id: int, idempotency_key: str, asked: bytes, sentence: str) -> AdjustmentOutcome:
     found = AdjustmentRequest.objects.filter(author=author_id, user=None, idempotency_key=idempotency_key).first()
     if found is None:
-        raise AdjustmentFileRefused(f"Line {line_number} cannot be posted; correct the file and send it again.")
+        raise AdjustmentFileRefused(sentence)
     if bytes(found.fingerprint) != asked:
         raise IdempotencyKeyReused
     return AdjustmentOutcome(found, None, is_replay=True)
