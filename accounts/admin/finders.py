@@ -22,7 +22,7 @@ def find_customers(term: Term) -> Sequence[Hit]:
             return [_person(people[0])]
     named = Q() if term.id is None else Q(pk=term.id)
     people = list(User.objects.get_queryset().filter(named)[:1]) if named else []
-    if len(term.text) >= _SHORTEST_NAME and not term.is_only_id:
+    if len(term.text) >= _SHORTEST_NAME and term.id is None:
         among = User.objects.get_queryset()
         if term.customers is not None:
             among = among.filter(pk__in=term.customers)

@@ -237,7 +237,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
     "start_subscription": Case(
         done("start_subscription", email, "growth", "--idempotency-key", key), has_no_subscription,
     ),
-    "statement": Case(statement_written, most=6_000, why=BISECTED),
+    "statement": Case(statement_written, most=6_000, per_row=0.02, why=BISECTED),
     "unlock": Case(done("unlock", email), locked_out),
     "worker": NotMeasured(IT_RUNS),
 }  # fmt: skip

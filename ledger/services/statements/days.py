@@ -19,7 +19,7 @@ MOST_LISTED = 100
 """Entries of one reason on one day that are told one by one; of more, their sum and number."""
 
 # Reasons of entries that lower usage: it is told net of them.
-_GIVEN_BACK = "('refund', 'reversal')"
+_GIVEN_BACK = (EntryReason.REFUND, EntryReason.REVERSAL)
 
 
 @dataclass(frozen=True)
@@ -72,27 +72,21 @@ _DAYS = """
     FROM days WHERE last_seq IS NOT NULL ORDER BY midnight
 """
 # Entries that are not debits have an index of their own, and debits that are not usage an operation of their own.
-_OTHERS = f"""
+_OTHERS = """
     WITH others AS (
         SELECT id, seq, reason, amount, created_at, description, reference FROM ledger_entry
         WHERE user_id = %(user)s AND type <> 'debit' AND seq BETWEEN %(first)s AND %(last)s
-            AND reason NOT IN {_GIVEN_BACK}
         UNION ALL
         SELECT id, seq, reason, amount, created_at, description, reference FROM ledger_entry
         WHERE user_id = %(user)s AND operation = 'expire_grant' AND seq BETWEEN %(first)s AND %(last)s
     ), counted AS (
         SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day,
-            count(*) OVER (PARTITION BY (created_at AT TIME ZONE 'UTC')::date, reason) > %(most)s AS are_many
+            reason = ANY(%(given_back)s)
+            OR count(*) OVER (PARTITION BY (created_at AT TIME ZONE 'UTC')::date, reason) > %(most)s AS are_many
         FROM others
     )
     SELECT day, reason, sum(amount), count(*), min(id), min(created_at), min(description), min(reference)
     FROM counted GROUP BY day, reason, are_many, CASE WHEN NOT are_many THEN id END ORDER BY day, min(seq)
-"""
-_GIVEN = f"""
-    SELECT (created_at AT TIME ZONE 'UTC')::date, count(*) FROM ledger_entry
-    WHERE user_id = %(user)s AND type <> 'debit' AND seq BETWEEN %(first)s AND %(last)s
-        AND reason IN {_GIVEN_BACK}
-    GROUP BY 1
 """
 
 
@@ -101,14 +95,17 @@ def ledger_days(*, user_id: int, start: dt.datetime, end: dt.datetime) -> list[L
 
     To be called on one snapshot, after what was due is settled: an expiry is entered at its own time.
     """
-    asked = {"user": user_id, "start": start, "end": end, "most": MOST_LISTED}
+    given_back = [reason.value for reason in _GIVEN_BACK]
+    asked = {"user": user_id, "start": start, "end": end, "most": MOST_LISTED, "given_back": given_back}
     days = [LedgerDay(*row) for row in _rows(_DAYS, asked)]
     by_day = {day.day: day for day in days}
     asked |= {"first": days[0].first_seq, "last": days[-1].last_seq}
     for day, reason, amount, entries, *single in _rows(_OTHERS, asked):
-        by_day[day].others.append(OtherEntry(EntryReason(reason), amount, entries, *(single if entries == 1 else ())))
-    for day, count in _rows(_GIVEN, asked):
-        by_day[day].given_back = count
+        if reason in _GIVEN_BACK:
+            by_day[day].given_back += entries
+        else:
+            other = OtherEntry(EntryReason(reason), amount, entries, *(single if entries == 1 else ()))
+            by_day[day].others.append(other)
     return days
 
 
