@@ -38,9 +38,10 @@ class RecordKind(models.TextChoices):
     EXPORT = "export", "Exported"
     SEARCH = "search", "Searched by key"
     VIEW = "view", "Looked at"
+    SIGN_IN = "sign_in", "Signed in"
 
 
-READING_KINDS = (RecordKind.EXPORT, RecordKind.SEARCH, RecordKind.VIEW)
+READING_KINDS = (RecordKind.EXPORT, RecordKind.SEARCH, RecordKind.VIEW, RecordKind.SIGN_IN)
 """Kinds that changed nothing."""
 
 

@@ -22,9 +22,10 @@ from accounts.models import User
 from accounts.services.signing_in.passwords import verify_current_password
 from accounts.services.signing_in.second_factors import is_last_factor
 from accounts.sign_in.device_cookie import remember_browser
+from config.backoffice.record import record_sign_in
 from config.http.client_address import client_address
 from config.http.session_ends import begin_session
-from config.http.sign_in_records import signed_in_lately
+from config.http.sign_in_records import shown_steps, signed_in_lately
 from config.values.addresses import read_address
 
 _NO_ADDRESS = "0.0.0.0"  # noqa: S104  callers through a Unix socket have none, and the column may not be null
@@ -52,6 +53,8 @@ class AccountAdapter(DefaultAccountAdapter):
         """Start the session: the only place where a person of a page becomes signed in."""
         super().login(request, user)
         begin_session(request)
+        if user.is_staff:
+            record_sign_in(request, how=shown_steps(request))
 
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:
         answer: HttpResponse = super().post_login(request, user, **options)

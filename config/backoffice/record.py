@@ -137,6 +137,15 @@ def record_view(request: HttpRequest, seen: Model, message: str = "Opened the pa
         )
 
 
+def record_sign_in(request: HttpRequest, *, how: str) -> None:
+    """Write that a member of staff has signed in, and by what."""
+    staff: Any = request.user
+    record = StaffRecord(
+        kind=RecordKind.SIGN_IN, object_repr=str(staff)[:_LONGEST_NAME], change_message=f"Signed in by {how}."
+    )
+    _write(request, [record])
+
+
 def roles_of(request: HttpRequest) -> str:
     """Return the names of the roles of the member of staff, read once a request."""
     if not hasattr(request, "staff_roles"):

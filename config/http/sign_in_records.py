@@ -11,6 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 SECOND_FACTOR = "mfa"
+_NAMES = {SECOND_FACTOR: "second factor", "single_sign_on": "single sign-on"}
 
 
 def used_second_factor(request: HttpRequest) -> bool:
@@ -31,6 +32,12 @@ def require_recent_sign_in(request: HttpRequest) -> None:
     """
     if not signed_in_lately(request):
         raise ReauthenticationRequired
+
+
+def shown_steps(request: HttpRequest) -> str:
+    """Return by what the person has signed in, in words: `password, second factor`."""
+    methods = dict.fromkeys(str(step["method"]) for step in _steps(request))
+    return ", ".join(_NAMES.get(method, method) for method in methods) or "an unknown way"
 
 
 def _steps(request: HttpRequest) -> list[dict[str, Any]]:

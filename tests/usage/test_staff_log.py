@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.db import ProgrammingError, connection
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,6 +21,7 @@ from config.backoffice.history import about
 from config.backoffice.model_admin import BackOfficeAdmin
 from config.models import RecordKind, StaffRecord
 from ledger.models import Entry
+from tests.accounts.second_factors import app_of, code_of, give_code, give_password
 from tests.backoffice import export_of, list_of, page_of, rows_of, signed_in, staff_with, superuser
 from tests.factories import PlanFactory, StaffFactory, UserFactory, customer_with
 
@@ -290,3 +292,19 @@ def test_a_superuser_neither_adds_nor_changes_nor_deletes_a_record():
     assert client.post(page_of(LOG, record.pk), {"change_message": "x"}).status_code == 403
     assert client.post(reverse(f"admin:{LOG}_delete", args=[record.pk]), {"post": "yes"}).status_code == 403
     assert StaffRecord.objects.get(pk=record.pk).change_message == record.change_message
+
+
+def test_sign_ins_of_staff_are_recorded_with_what_they_gave_and_those_of_others_are_not():
+    clerk, other = in_role("support"), UserFactory()
+    app = app_of(clerk)
+    client = Client(REMOTE_ADDR="198.51.100.7")
+
+    give_password(client, clerk)
+    assert not StaffRecord.objects.filter(kind=RecordKind.SIGN_IN).exists()
+    give_code(client, code_of(app))
+    give_password(Client(), other)
+    give_password(Client(), StaffFactory(), password="wrong")
+
+    (record,) = StaffRecord.objects.filter(kind=RecordKind.SIGN_IN)
+    assert record.message == "Signed in by password, second factor."
+    assert (record.user, record.roles, record.address) == (clerk, "support", "198.51.100.7")
