@@ -56,6 +56,9 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
     "authenticate": "accounts.sign_in.forms.CodeForm",
     "reauthenticate": "accounts.sign_in.forms.CodeAgainForm",
+    "add_webauthn": "accounts.sign_in.forms.AddKeyForm",
+    "authenticate_webauthn": "accounts.sign_in.forms.KeyForm",
+    "reauthenticate_webauthn": "accounts.sign_in.forms.KeyAgainForm",
 }
 MFA_RATE_LIMITS = False
 MFA_TOTP_ISSUER = "Tollbook"
@@ -66,19 +69,26 @@ SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # the adapter finds people itself
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_LOGIN_ON_GET = True  # a form that leads to another host is refused by our form-action
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 3
-SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
 OIDC_PROVIDER_ID = "staff"
-if OIDC_ISSUER:
-    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
-        "OAUTH_PKCE_ENABLED": True,
-        "APPS": [
-            {
-                "provider_id": OIDC_PROVIDER_ID,
-                "name": OIDC_NAME,
-                "client_id": OIDC_CLIENT_ID,
-                "secret": OIDC_CLIENT_SECRET,
-                "settings": {"server_url": OIDC_ISSUER, "scope": OIDC_SCOPES, "oauth_pkce_enabled": True},
-            }
-        ],
+
+
+def providers(*, issuer: str, name: str, client_id: str, secret: str, scopes: list[str]) -> dict[str, Any]:
+    """Return the one issuer as django-allauth reads it."""
+    app = {
+        "provider_id": OIDC_PROVIDER_ID,
+        "name": name,
+        "client_id": client_id,
+        "secret": secret,
+        "settings": {"server_url": issuer, "scope": scopes, "oauth_pkce_enabled": True},
     }
+    return {"openid_connect": {"APPS": [app]}}
+
+
+SOCIALACCOUNT_PROVIDERS = (
+    providers(
+        issuer=OIDC_ISSUER, name=OIDC_NAME, client_id=OIDC_CLIENT_ID, secret=OIDC_CLIENT_SECRET, scopes=OIDC_SCOPES
+    )
+    if OIDC_ISSUER
+    else {}
+)
 LOGIN_URL = "account_login"

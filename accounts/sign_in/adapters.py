@@ -98,6 +98,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     error_messages = DefaultMFAAdapter.error_messages | {
         "incorrect_code": "This code is wrong, has been used, or its time is over. Take the next one.",
+        "incorrect_key": "This passkey was not accepted. Try again.",
         "cannot_delete_authenticator": "This is your only second factor, and staff must have one: add another first.",
     }
 

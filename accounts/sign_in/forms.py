@@ -1,11 +1,17 @@
-"""Codes of a second factor, checked within the limits on guessing."""
+"""Second factors as forms: codes within the limits on guessing, and passkeys whatever a browser claims they said."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, AuthenticateWebAuthnForm, ReauthenticateWebAuthnForm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.backends import too_many_failures
@@ -36,3 +42,55 @@ class CodeForm(_GuardedCode, AuthenticateForm):
 
 class CodeAgainForm(_GuardedCode, ReauthenticateForm):
     """The code of a person who has signed in, before money moves."""
+
+
+# What reading a damaged answer raises; django-allauth catches some of it.
+_DAMAGED = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    RecursionError,
+    struct.error,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    ValidationError,  # of django-allauth itself, whose sentence is about codes
+)
+
+
+@contextmanager
+def _refusing_damaged_answers() -> Iterator[None]:
+    """Turn whatever reading a browser's answer raises into the form's error.
+
+    :raises ValidationError: if the answer is damaged, forged or of another key
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        raise get_adapter().validation_error("incorrect_key") from error
+
+
+class AddKeyForm(AddWebAuthnForm):
+    """A new passkey, and a name for it."""
+
+    def clean(self) -> dict[str, Any]:
+        with _refusing_damaged_answers():
+            cleaned: dict[str, Any] = super().clean()
+        return cleaned
+
+
+class KeyForm(AuthenticateWebAuthnForm):
+    """A passkey after the password."""
+
+    def clean_credential(self) -> Any:
+        with _refusing_damaged_answers():
+            return super().clean_credential()
+
+
+class KeyAgainForm(ReauthenticateWebAuthnForm):
+    """A passkey of a person who has signed in, before money moves."""
+
+    def clean_credential(self) -> Any:
+        with _refusing_damaged_answers():
+            return super().clean_credential()

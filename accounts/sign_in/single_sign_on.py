@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.errors import SignOnRefused
 from accounts.models import User
 from accounts.services.signing_in.single_sign_on import Vouched, sign_on, vouched
-from config.http.sign_in_records import SECOND_FACTOR
+from config.http.sign_in_records import SECOND_FACTOR, SINGLE_SIGN_ON
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
@@ -80,5 +80,5 @@ def refusal_page(request: HttpRequest, why: str, *, status: int = 403) -> HttpRe
 
 
 def _note(request: HttpRequest, person: User, said: Vouched) -> None:
-    method = SECOND_FACTOR if said.gave_second_factor else "single_sign_on"
-    record_authentication(request, person, method, type="single_sign_on", asked_at=said.asked_at)
+    method = SECOND_FACTOR if said.gave_second_factor else SINGLE_SIGN_ON
+    record_authentication(request, person, method, type=SINGLE_SIGN_ON, asked_at=said.asked_at)

@@ -10,8 +10,9 @@ from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.http import HttpRequest
 
-SECOND_FACTOR = "mfa"
-_NAMES = {SECOND_FACTOR: "second factor", "single_sign_on": "single sign-on"}
+PASSWORD, SECOND_FACTOR, SINGLE_SIGN_ON = "password", "mfa", "single_sign_on"
+_OURS = (PASSWORD, SECOND_FACTOR, SINGLE_SIGN_ON)  # django-allauth's own for an issuer does not know when it asked
+_NAMES = {SECOND_FACTOR: "second factor", SINGLE_SIGN_ON: "single sign-on"}
 
 
 def used_second_factor(request: HttpRequest) -> bool:
@@ -21,7 +22,8 @@ def used_second_factor(request: HttpRequest) -> bool:
 
 def signed_in_lately(request: HttpRequest) -> bool:
     """Return whether the person gave a password or second factor at most STAFF_REAUTH_MINUTES ago."""
-    return any(0 <= time.time() - _time_of(step) < settings.STAFF_REAUTH_MINUTES * 60 for step in _steps(request))
+    ages = (time.time() - _time_of(step) for step in _steps(request) if step["method"] in _OURS)
+    return any(0 <= age < settings.STAFF_REAUTH_MINUTES * 60 for age in ages)
 
 
 def require_recent_sign_in(request: HttpRequest) -> None:

@@ -20,6 +20,7 @@ from django.urls import reverse
 
 from accounts.pages.limited import as_too_many_requests
 from config.backoffice.site import BackOfficeSite
+from config.http.sign_in_records import PASSWORD
 
 
 class StaffSignIn(LoginView):
@@ -34,7 +35,7 @@ class StaffSignIn(LoginView):
     def form_valid(self, form: Any) -> HttpResponse:
         user = form.get_user()
         clear_authentication_records(self.request)
-        record_authentication(self.request, user, "password")
+        record_authentication(self.request, user, PASSWORD)
         answer: HttpResponse = perform_login(self.request, Login(user=user, redirect_url=self.get_success_url()))
         return answer
 
