@@ -94,6 +94,28 @@ class GrantUntimely(LedgerRefusal):
         super().__init__("Credits may neither begin to count later than now nor expire before.")
 
 
+class GrantNotFound(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such grant.")
+
+
+class GrantHasEnded(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("This grant has ended.")
+
+
+class GrantIsUsed(LedgerRefusal):
+    def __init__(self) -> None:
+        super().__init__("Nothing is left of this grant.")
+
+
+class GrantEndsLater(LedgerRefusal):
+    """An extension has to be one."""
+
+    def __init__(self) -> None:
+        super().__init__("This grant ends later than that already, or never.")
+
+
 class TermsUnchanged(LedgerRefusal):
     """The terms are already as requested: frozen, not frozen, or with this overdraft limit."""
 

@@ -14,6 +14,7 @@ from ledger.models.auto_reload import AutoReload, AutoReloadEvent, OffReason, Re
 from ledger.models.balance import Balance
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
 from ledger.models.grant import Grant, GrantCategory, GrantDraw, GrantProgress, GrantStatus
+from ledger.models.grant_terms_change import GrantTermsChange, GrantTermsKind
 from ledger.models.hold import Hold, HoldStatus
 from ledger.models.operation_key import OperationKey
 from ledger.models.package import TopUpPackage
@@ -57,6 +58,8 @@ __all__ = [
     "GrantDraw",
     "GrantProgress",
     "GrantStatus",
+    "GrantTermsChange",
+    "GrantTermsKind",
     "Hold",
     "HoldStatus",
     "LineOutcome",

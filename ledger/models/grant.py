@@ -85,6 +85,10 @@ class Grant(models.Model):
     objects = GrantQuerySet.as_manager()
 
     class Meta:
+        permissions: ClassVar = [
+            ("end_grant", "Can end a customer's grant early"),
+            ("extend_grant", "Can let a customer's grant end later"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "entry"], name="grant_is_opened_once_per_entry"),
             models.CheckConstraint(

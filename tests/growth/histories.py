@@ -30,6 +30,7 @@ SHORT = 1_000
 DAYS = 60
 _TABLES = (
     "ledger_entry", "ledger_balance", "ledger_hold", "ledger_grant", "ledger_grantdraw", "ledger_grantprogress",
+    "ledger_granttermschange",
     "ledger_operationkey", "ledger_payment", "ledger_paymentoutcome", "ledger_staffrefund", "ledger_termschange",
     "ledger_adjustmentrequest", "ledger_autoreloadevent", "usage_requestlog", "usage_dailyusage", "usage_eventkey",
     "usage_importedline", "usage_refund", "accounts_notice", "accounts_webhookdelivery", "accounts_webhookattempt",

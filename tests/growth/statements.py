@@ -103,6 +103,13 @@ _OUTCOMES = """
     SELECT id, 'call', 'succeeded', '', created_at FROM ledger_payment
     WHERE user_id = %(user)s AND idempotency_key LIKE 'payment-%%'
 """
+_GRANT_CHANGES = """
+    INSERT INTO ledger_granttermschange (user_id, grant_id, kind, expires_before, expires_after, credits, note,
+        actor_id, idempotency_key, fingerprint, created_at)
+    SELECT user_id, entry_id, 'extend', expires_at - interval '1 second', expires_at, 1, 'growth', user_id,
+        'extend-' || entry_id, '\\x00', created_at
+    FROM ledger_grant WHERE user_id = %(user)s AND expires_at IS NOT NULL
+"""
 _STAFF_REFUNDS = """
     INSERT INTO ledger_staffrefund (user_id, payment_id, amount_minor, provider_key, state, provider_refund_id, note,
         actor_id, idempotency_key, fingerprint, created_at, asked_at, settled_at)
@@ -180,7 +187,8 @@ _RECORD = """
 """
 
 WRITTEN = (
-    _ENTRIES, _GRANTS, _DRAWS, _PROGRESS, _HOLDS, _BALANCE, _REQUESTS, _SUMS, _REFUNDS, _OPERATIONS, _EVENTS, _IMPORTED,
+    _ENTRIES, _GRANTS,
+    _GRANT_CHANGES, _DRAWS, _PROGRESS, _HOLDS, _BALANCE, _REQUESTS, _SUMS, _REFUNDS, _OPERATIONS, _EVENTS, _IMPORTED,
     _NAMES, _PAYMENTS, _STAFF_REFUNDS, _OUTCOMES, _NOTICES,
     _DELIVERIES, _ATTEMPTS, _TERMS, _ADJUSTMENTS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
     _SIGN_INS, _RECORD,

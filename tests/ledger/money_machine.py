@@ -24,7 +24,7 @@ from ledger.services.reconciliation.checks import LEDGER_CHECKS, Scope
 from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
 from ledger.services.reconciliation.reversal_checks import REVERSAL_CHECKS
 from tests.factories import PlanFactory
-from tests.ledger.money_model import NEVER, Held, Money, Purchase, Taken
+from tests.ledger.money_model import NEVER, Held, ModelGrant, Money, Purchase, Taken
 from tests.ledger.paying import package
 from tests.module_data import as_owner
 
@@ -36,7 +36,7 @@ CREDITS = [Decimal(text) for text in ("1", "2.5", "7", "0.000001", "12", "30")]
 WAYS = (
     *["charge"] * 6, *["grant"] * 3, *["buy"] * 2, "reload", "adjust", "take", *["hold"] * 2, *["capture"] * 2,
     "release", *["refund"] * 3, *["money_back"] * 2, *["dispute"] * 2, *["end_dispute"] * 2, *["wait"] * 4, "settle",
-    "subscribe",
+    "subscribe", "end_grant", "extend_grant",
 )  # fmt: skip
 EVENTS = st.tuples(st.sampled_from(WAYS), st.integers(0, 5_039))  # the event, and a number that chooses a variant
 
@@ -77,6 +77,8 @@ _LOOK = """
 _WAIT = """
     UPDATE ledger_grant SET expires_at = expires_at - {by}, effective_at = effective_at - {by}
     WHERE user_id = {user} AND expires_at IS NOT NULL;
+    UPDATE ledger_granttermschange SET expires_before = expires_before - {by}, expires_after = expires_after - {by}
+    WHERE user_id = {user};
     UPDATE ledger_hold SET expires_at = expires_at - {by} WHERE user_id = {user} AND status = 'open';
     UPDATE accounts_subscription SET anchor_at = anchor_at - {by}, started_at = started_at - {by},
         current_period_start = current_period_start - {by}, current_period_end = current_period_end - {by},
@@ -93,7 +95,7 @@ def owners_database() -> Iterator[None]:
     """Connect Django as the owner, without the guards that forbid moving times back, until all is rolled back."""
     with as_owner() as owner, transaction.atomic():
         with owner.cursor() as cursor:
-            for table in ("ledger_grant", "ledger_hold", "ledger_subscriptionperiod"):
+            for table in ("ledger_grant", "ledger_granttermschange", "ledger_hold", "ledger_subscriptionperiod"):
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             cursor.execute(_LOOK)
         package()
@@ -149,6 +151,21 @@ class Customer:
             self.user.pk, credits, self._key(), category, priority, ends_at,
         )  # fmt: skip
         self.money.bring(credits, priority=priority or 50, ends_at=self._at(ends_at), is_paid=category == "paid")
+
+    def end_grant(self, choice: int) -> None:
+        grant, _ = self._grant_to_change(choice, or_that_stays=True)
+        if grant is None:
+            return
+        grant.has_ended = True
+        self._change_end(grant, None)
+        self.money.trim()
+
+    def extend_grant(self, choice: int) -> None:
+        grant, choice = self._grant_to_change(choice, or_that_stays=False)
+        if grant is None:
+            return
+        days, _ = _one_of([1, 2, 40], choice)
+        self._change_end(grant, days)
 
     def buy(self, choice: int, kind: PaymentKind = PaymentKind.TOP_UP) -> None:
         credits, _ = _one_of([Decimal(10), Decimal(30)], choice)
@@ -335,6 +352,27 @@ class Customer:
         return settled
 
     # SQL calls.
+
+    def _grant_to_change(self, choice: int, *, or_that_stays: bool) -> tuple[ModelGrant | None, int]:
+        """Settle, and choose a grant that has something left and not ended; None: there is none."""
+        self.settle(0)
+        open_ones = [grant for grant in self.money.grants if grant.left and not grant.has_ended]
+        open_ones = [grant for grant in open_ones if or_that_stays or grant.ends_at != NEVER]
+        return _one_of(open_ones, choice) if open_ones else (None, choice)
+
+    def _change_end(self, grant: ModelGrant, days: int | None) -> None:
+        """End a grant now (None), or let it end that many days later; read its end, with which its place changes."""
+        grant_id, ends_at = self._run(
+            "SELECT entry_id, expires_at FROM ledger_grant WHERE user_id = %s AND seq = %s", self.user.pk, grant.seq
+        )
+        (outcome,) = self._run(
+            "SELECT outcome FROM ledger_change_grant_end(%s, %s, %s, 'A test', %s, %s, '\\x00')",
+            self.user.pk, grant_id, None if days is None else ends_at + timedelta(days=days), self.user.pk, self._key(),
+        )  # fmt: skip
+        assert outcome == "changed"
+        (ends_at,) = self._run("SELECT extract(epoch FROM expires_at) FROM ledger_grant WHERE entry_id = %s", grant_id)
+        grant.ends_at = int(ends_at * MICRO) + self.waited
+        grant.order = (grant.order[0], grant.ends_at, *grant.order[2:])
 
     def _settle_reversals(self, payment_id: int) -> None:
         self._run("SELECT * FROM ledger_settle_reversals(%s)", payment_id)

@@ -133,7 +133,7 @@ class Money:
                 grant.left += part
         if fresh:
             self.grants.append(ModelGrant(fresh, order=order_of_newest()))
-        self._trim()
+        self.trim()
 
     def settle(self, purchase: Purchase) -> None:
         """Bring what is taken back of a purchase in line with its money, as far as credits are available."""
@@ -153,14 +153,14 @@ class Money:
 
     def release(self, hold_id: int) -> None:
         del self.holds[hold_id]
-        self._trim()
+        self.trim()
 
     def capture(self, hold_id: int, credits: Decimal, *, is_final: bool) -> list[Share]:
         shares = self.take(credits, is_capture=True)
         self.holds[hold_id].left -= credits
         if is_final or not self.holds[hold_id].left:
             del self.holds[hold_id]
-        self._trim()
+        self.trim()
         return shares
 
     def pass_time(self, until: float) -> None:
@@ -175,7 +175,7 @@ class Money:
                 break
             if isinstance(what, ModelGrant):
                 what.has_ended = True
-                self._trim()
+                self.trim()
             elif isinstance(what, int):
                 self.release(what)
             else:
@@ -187,7 +187,7 @@ class Money:
         self.overdrawn -= paid
         return paid
 
-    def _trim(self) -> None:
+    def trim(self) -> None:
         """Expire what ended grants hold beyond the reserved credits, the latest to end first."""
         ended = [grant for grant in self.grants if grant.has_ended and grant.left]
         excess = sum((grant.left for grant in ended), ZERO) - self.reserved

@@ -5,7 +5,7 @@ import pytest
 from ledger.services.reconciliation.checks import Scope
 from ledger.services.reconciliation.grant_checks import GRANT_CHECKS
 from tests.factories import customer_with
-from tests.ledger.granting import end, granted, left
+from tests.ledger.granting import end, extended, granted, left
 from tests.ledger.tampering import tamper
 from tests.usage.metering import charge, refund
 from usage.services.reconciliation import reconcile
@@ -23,7 +23,8 @@ TAMPERINGS = {
         "lot_is_its_entry",
     },
     f"UPDATE ledger_grant SET expired = expired - 1 WHERE {EXPIRED}": {"expired_is_its_entries"},
-    f"UPDATE ledger_grant SET expires_at = now() WHERE {ACTIVE}": {"expiry_of_lots_is_awaited"},
+    f"UPDATE ledger_grant SET expires_at = now() WHERE {ACTIVE}": {"expiry_of_lots_is_awaited", "lot_ends_as_recorded"},
+    f"UPDATE ledger_grant SET expires_at = expires_at + interval '1 day' WHERE {ACTIVE}": {"lot_ends_as_recorded"},
     f"DELETE FROM ledger_grant WHERE {EXPIRED}": {"expired_is_its_entries"},
     f"DELETE FROM ledger_grantdraw WHERE {LONGEST}": {"lot_is_its_draws"},
     f"UPDATE ledger_grantdraw SET credits = credits - 1 WHERE {LONGEST}": {"draw_is_its_debits", "lot_is_its_draws"},
@@ -40,12 +41,13 @@ TAMPERINGS = {
 def alice():
     """Create a customer with one expired grant, one drawn on by several debits, and one untouched."""
     alice = customer_with(10, email="alice@example.com")
-    soon, _later = granted(alice, 7, days=1), granted(alice, 5, days=2)
+    soon, later = granted(alice, 7, days=1), granted(alice, 5, days=2)
     charges = [charge(alice, credits=credits) for credits in (1, 2, 2)]
     refund(charges[1].id, 1)
     end(soon)
     charge(alice, credits=1)
     left(alice)
+    extended(later, days=1)
     return alice
 
 

@@ -25,6 +25,7 @@ from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import list_of, new_form, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, SubscriptionFactory, UserFactory, give
 from tests.ledger.adjusting import limited, send
+from tests.ledger.granting import granted
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold
 from tests.ledger.reloading import agreed
@@ -41,6 +42,7 @@ MADE_FOR = {
     "ledger_entry": lambda user: give(user, 5).pk,
     "ledger_payment": lambda user: bought(user, cards.TIME_OUT).pk,
     "ledger_autoreload": lambda user: agreed(user).pk,
+    "ledger_grant": lambda user: granted(user, 1, days=1).pk,
     "ledger_hold": lambda user: hold(user, 0).hold.pk,
 }
 # Pages on which staff may ask for something on their own account, which a second person has to agree to.

@@ -74,6 +74,8 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "ledger.reverse_entry": (_S, _F),
     "ledger.freeze_balance": (_S, _F),
     "ledger.release_hold": (_S, _O),
+    "ledger.end_grant": (_F,),
+    "ledger.extend_grant": (_S, _F),
     "ledger.set_overdraft": (_F,),
     # Payments
     "ledger.view_payment": _ALL,

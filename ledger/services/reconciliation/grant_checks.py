@@ -81,6 +81,16 @@ GRANT_CHECKS = (
         "Of grant {entry_id} {expired} credits expired, but entries say {expected}.",
     ),
     Check(
+        "lot_ends_as_recorded",
+        f"""SELECT g.user_id, g.entry_id, g.expires_at, c.expires_after AS expected
+            FROM (
+                SELECT DISTINCT ON (user_id, grant_id) user_id, grant_id, expires_after
+                FROM ledger_granttermschange WHERE {_OF_USER} ORDER BY user_id, grant_id, id DESC
+            ) c LEFT JOIN ledger_grant g ON g.user_id = c.user_id AND g.entry_id = c.grant_id
+            WHERE g.expires_at IS DISTINCT FROM c.expires_after""",
+        "Grant {entry_id} ends at {expires_at}, but staff have let it end at {expected}.",
+    ),
+    Check(
         "expiry_of_lots_is_awaited",
         f"""SELECT user_id, g.entry_id, g.expires_at FROM ledger_grant g JOIN ledger_balance b USING (user_id)
             WHERE {_OF_USER} AND g.remaining > 0 AND g.expires_at < b.next_expiry_at""",

@@ -83,16 +83,24 @@ CREATE TRIGGER entry_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledge
 
 CREATE TRIGGER grant_keeps_its_terms BEFORE UPDATE ON ledger_grant
     FOR EACH ROW
-    WHEN ((OLD.entry_id, OLD.user_id, OLD.seq, OLD.amount, OLD.category, OLD.priority, OLD.effective_at, OLD.expires_at)
+    WHEN ((OLD.entry_id, OLD.user_id, OLD.seq, OLD.amount, OLD.category, OLD.priority, OLD.effective_at)
           IS DISTINCT FROM
-          (NEW.entry_id, NEW.user_id, NEW.seq, NEW.amount, NEW.category, NEW.priority, NEW.effective_at, NEW.expires_at)
+          (NEW.entry_id, NEW.user_id, NEW.seq, NEW.amount, NEW.category, NEW.priority, NEW.effective_at)
           OR NEW.expired < OLD.expired)
     EXECUTE FUNCTION ledger_refuse_change();
+
+-- A grant ends at another time only by a change that is written down, and never again once it has ended.
+CREATE TRIGGER grant_ends_as_recorded BEFORE UPDATE ON ledger_grant
+    FOR EACH ROW WHEN (OLD.expires_at IS DISTINCT FROM NEW.expires_at)
+    EXECUTE FUNCTION ledger_refuse_unrecorded_end();
 
 CREATE TRIGGER grant_stays BEFORE DELETE OR TRUNCATE ON ledger_grant
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
 CREATE TRIGGER grant_draw_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_grantdraw
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE TRIGGER grant_terms_change_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_granttermschange
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
 CREATE TRIGGER grant_progress_goes_on BEFORE UPDATE ON ledger_grantprogress
@@ -204,3 +212,17 @@ END $$;
 -- Django's own log of what staff do, with columns of ours (config/models.py:StaffRecord).
 CREATE TRIGGER staff_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON django_admin_log
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- The latest change of a grant by staff has to lead from the end that it has to the one that it gets.
+CREATE FUNCTION ledger_refuse_unrecorded_end() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_change ledger_granttermschange := ledger_end_by_staff(NEW.user_id, NEW.entry_id);
+BEGIN
+    IF OLD.has_run_out OR v_change.id IS NULL OR (v_change.expires_before, v_change.expires_after)
+        IS DISTINCT FROM (OLD.expires_at, NEW.expires_at)
+    THEN
+        RAISE EXCEPTION 'UPDATE on ledger_grant is refused: a grant ends at another time only as it is recorded'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;

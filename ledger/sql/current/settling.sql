@@ -43,10 +43,12 @@ BEGIN
     END IF;
 END $$;
 
--- The entry that says that a grant has expired.
-CREATE FUNCTION ledger_expiry_entry(p_grant_id bigint, p_seq bigint) RETURNS ledger_entry LANGUAGE plpgsql IMMUTABLE AS $$
+-- The entry that says that a grant has expired. If staff have ended it, the entry has their reason.
+CREATE FUNCTION ledger_expiry_entry(p_user_id bigint, p_grant_id bigint, p_seq bigint) RETURNS ledger_entry
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     e ledger_entry;
+    v_change ledger_granttermschange := ledger_end_by_staff(p_user_id, p_grant_id);
 BEGIN
     e.type := 'debit';
     e.reason := 'expiry';
@@ -54,6 +56,10 @@ BEGIN
     e.metadata := jsonb_build_object('grant_id', p_grant_id);
     e.operation := 'expire_grant';
     e.idempotency_key := format('%s:%s', p_grant_id, p_seq);
+    IF v_change.kind = 'end' THEN
+        e.description := v_change.note;
+        e.actor_id := v_change.actor_id;
+    END IF;
     RETURN e;
 END $$;
 
@@ -101,20 +107,20 @@ BEGIN
             IF expiry.entry_id < 0 THEN
                 expiry.entry_id := made[-expiry.entry_id];
             END IF;
-            e := ledger_expiry_entry(expiry.entry_id, b.seq);
+            e := ledger_expiry_entry(b.user_id, expiry.entry_id, b.seq);
         ELSE
             e := ledger_period_entry(p_periods[(1 - expiry.entry_id) / 2], expiry.entry_id % 2 = 0);
         END IF;
         e.fingerprint := sha256(convert_to(e.idempotency_key, 'UTF8'));
         b.seal := ledger_seal(
             b.seal, b.user_id, b.seq, e.type, e.reason, -expiry.credits, b.balance, e.description, NULL, e.metadata,
-            e.operation, e.idempotency_key, e.fingerprint, NULL, NULL, b.updated_at);
+            e.operation, e.idempotency_key, e.fingerprint, NULL, e.actor_id, b.updated_at);
         INSERT INTO ledger_entry (
             user_id, seq, type, reason, amount, balance_after, description, metadata, operation, idempotency_key,
-            fingerprint, created_at, seal)
+            fingerprint, actor_id, created_at, seal)
         VALUES (
             b.user_id, b.seq, e.type, e.reason, -expiry.credits, b.balance, e.description, e.metadata, e.operation,
-            e.idempotency_key, e.fingerprint, b.updated_at, b.seal)
+            e.idempotency_key, e.fingerprint, e.actor_id, b.updated_at, b.seal)
         RETURNING id INTO e.id;
         IF expiry.credits > 0 THEN
             drawn := array_append(drawn, ROW(

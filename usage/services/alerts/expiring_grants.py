@@ -15,7 +15,7 @@ from ledger.services.grants import settle_grants
 from usage.models import Alert, AlertKind
 from usage.services.alerts.notices import notify_expiring
 
-# As of their last settlement: each is settled before a notice is sent.
+# As of their last settlement: each is settled before a notice is sent. A grant that was extended is told of again.
 _EXPIRING = """
     SELECT g.user_id, g.entry_id
     FROM ledger_grant g
@@ -23,7 +23,9 @@ _EXPIRING = """
     WHERE g.expires_at > %s AND g.expires_at <= %s::timestamptz + a.days * interval '1 day' AND g.remaining > 0
         AND NOT EXISTS (
             SELECT FROM accounts_notice n
-            WHERE n.user_id = g.user_id AND n.type = 'grant.expiring' AND n.key = 'grant-' || g.entry_id)
+            WHERE n.user_id = g.user_id AND n.type = 'grant.expiring' AND n.key = 'grant-' || g.entry_id || coalesce(
+                '-' || (SELECT max(c.id) FROM ledger_granttermschange c
+                        WHERE c.user_id = g.user_id AND c.grant_id = g.entry_id), ''))
     ORDER BY g.user_id, g.expires_at, g.entry_id
 """
 

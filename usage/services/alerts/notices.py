@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from accounts.models import Notice
 from accounts.services.notices import notify_customer
 from config.values.credits import plain
-from ledger.models import Grant
+from ledger.models import Grant, GrantTermsChange
 from usage.models import Alert, AlertKind
 from usage.services.forecasts.selectors import Forecast
 
@@ -72,7 +72,14 @@ def notify_expiring(alert: Alert, grant: Grant, *, available: Decimal, now: dt.d
         "facts": [("Expiring", _credits(expiring)), ("Available", _credits(available))],
     }
     subject = f"{_credits(expiring)} expire on {expires_at.astimezone(dt.UTC):%Y-%m-%d}"
-    return _send(alert, EXPIRING, f"grant-{grant.pk}", data, subject, words, now=now)
+    return _send(alert, EXPIRING, _key_of_grant(grant), data, subject, words, now=now)
+
+
+def _key_of_grant(grant: Grant) -> str:
+    """Return the key of a grant's notice: another one once staff have let it end later, as expiring_grants.py looks."""
+    changes = GrantTermsChange.objects.filter(user_id=grant.user_id, grant_id=grant.pk).order_by("-pk")
+    latest = changes.values_list("pk", flat=True).first()
+    return f"grant-{grant.pk}" if latest is None else f"grant-{grant.pk}-{latest}"
 
 
 def _send_crossing(
