@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib import admin
@@ -129,6 +129,9 @@ class StaffRecordAdmin(Exportable, ByDate, ExactSearch, ReadOnlyAdmin):
         "when", "user", "roles", "address", "request_id", "kind", "what", "subject", "content_type", "object_id",
         "about_customer", "before_and_after",
     )  # fmt: skip
+
+    class Media:
+        css: ClassVar = {"all": ("backoffice/staff_log.css",)}
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-action_time", "-id") if is_narrowed_by(request, self.date_hierarchy) else ("-id",)

@@ -8,7 +8,7 @@ class ConfigConfig(AppConfig):
     """The project's configuration, an app for its commands, checks and the table of rate windows."""
 
     name = "config"
-    verbose_name = "Wiring"
+    verbose_name = "Administration"
     insert_only_tables = ("config_spentform",)  # a spent form stays spent
 
     def ready(self) -> None:

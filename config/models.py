@@ -86,8 +86,8 @@ class StaffRecord(models.Model):
     class Meta:
         managed = False
         db_table = "django_admin_log"
-        verbose_name = "record of the staff log"
-        verbose_name_plural = "staff log"
+        verbose_name = "staff log record"
+        verbose_name_plural = "staff log records"
         default_permissions: ClassVar = ("view",)
         permissions: ClassVar = [("export_staffrecord", "Can export the staff log")]
 

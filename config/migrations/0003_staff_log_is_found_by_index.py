@@ -81,8 +81,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "record of the staff log",
-                "verbose_name_plural": "staff log",
+                "verbose_name": "staff log record",
+                "verbose_name_plural": "staff log records",
                 "db_table": "django_admin_log",
                 "permissions": [("export_staffrecord", "Can export the staff log")],
                 "managed": False,
