@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from config.backoffice.search.finders import MOST_SHOWN
-from ledger.models import Entry, EntryReason, Hold, Payment
+from ledger.models import AdjustmentReason, Entry, EntryReason, Hold, Payment
 from ledger.providers.fake import APPROVE
+from ledger.services.adjustments.requests import request_adjustment
 from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
+from ledger.services.payments.refunds import begin_refund, carry_out_refund
 from tests.backoffice import page_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, UserFactory
 from tests.ledger.paying import bought
@@ -163,6 +165,40 @@ def test_a_request_id_of_our_own_is_found_however_many_requests_came_after(clien
     )
 
 
+def test_an_adjustment_that_staff_asked_for_is_found_by_id_and_reference(client, alice):
+    asked = request_adjustment(
+        user_id=alice.pk,
+        amount=Decimal(5),
+        reason=AdjustmentReason.GOODWILL,
+        note="For the outage.",
+        reference="T-4711",
+        actor_id=superuser().pk,
+        idempotency_key="adjust-alice",
+    ).request
+
+    assert page_of("ledger_adjustmentrequest", asked.pk) in search(client, "T-4711").content.decode()
+    assert search(client, f"adjustment {asked.pk}").url == page_of("ledger_adjustmentrequest", asked.pk)
+    assert kinds(search(client, "bob@example.com T-4711")) == {}
+
+
+def test_a_refund_by_staff_is_found_by_every_id_that_it_has(client, alice):
+    now = timezone.now()
+    begun = begin_refund(
+        user_id=alice.pk,
+        payment_id=Payment.objects.get(user=alice).pk,
+        amount_minor=100,
+        note="By mistake.",
+        actor_id=superuser().pk,
+        idempotency_key="refund-alice",
+        now=now,
+    )
+    carry_out_refund(refund_id=begun.refund.pk, now=now)
+    begun.refund.refresh_from_db()
+
+    for term in (f"refund {begun.refund.pk}", begun.refund.provider_refund_id, str(begun.refund.provider_key)):
+        assert search(client, term).url == page_of("ledger_staffrefund", begun.refund.pk), term
+
+
 def test_a_term_beside_an_email_is_searched_for_this_customer_alone(client, alice):
     assert kinds(search(client, "bob@example.com order/alice")) == {}
     entry = Entry.objects.get(reference="order/alice")
@@ -300,7 +336,8 @@ def test_people_without_staff_rights_are_asked_to_sign_in(alice):
 @pytest.mark.parametrize("term", ["order/alice", "1", "charge-alice", "alice", str(REQUEST_ID), "abcdefghijkl"])
 def test_a_search_takes_few_statements(alice, term):
     client = signed_in(staff_with("accounts.view_user", "accounts.view_apikey", "ledger.view_entry",
-                                  "ledger.view_hold", "ledger.view_payment", "usage.view_requestlog"))  # fmt: skip
+                                  "ledger.view_hold", "ledger.view_payment", "ledger.view_staffrefund",
+                                  "ledger.view_adjustmentrequest", "usage.view_requestlog"))  # fmt: skip
     client.get(reverse("admin:password_change_done"))  # the first page notes when the session began
 
     with CaptureQueriesContext(connection) as statements:

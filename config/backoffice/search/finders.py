@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Model
 
@@ -18,13 +18,23 @@ MOST_SHOWN = 10
 MOST_READ = MOST_SHOWN + 1
 
 
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True)
 class Term:
     """What is searched for, without the email of a customer before or after it, to whom `customers` then narrow it."""
 
     text: str
     customers: tuple[int, ...] | None = None
+    _read: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     is_only_id: bool = False  # a kind stands before it (`entry 17`): names that look like the id are not meant
+
+    def once(self, key: str, read: Callable[[], Found]) -> Found:
+        """Return what `read` returned first under this key: several finders may need one look-up."""
+        if key not in self._read:
+            self._read[key] = read()
+        return self._read[key]  # type: ignore[no-any-return]
 
     @cached_property
     def id(self) -> int | None:

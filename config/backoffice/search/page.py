@@ -5,7 +5,7 @@ The term is sent in the body of a POST and stands in no address and no log: it m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -98,8 +98,7 @@ def _read(text: str, allowed: tuple[Finder, ...]) -> Search:
     word, _, rest = text.partition(" ")
     of_a_kind = tuple(finder for finder in allowed if finder.word == word.lower())
     if of_a_kind and rest.strip():
-        term = Term(rest.strip())
-        return Search(replace(term, is_only_id=term.id is not None), of_a_kind, text)
+        return Search(Term(rest.strip(), is_only_id=Term(rest.strip()).id is not None), of_a_kind, text)
     customers, rest = customers_in(text)
     if customers is None:
         return Search(Term(text), allowed, text)

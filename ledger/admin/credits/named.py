@@ -7,6 +7,7 @@ for once for each of the newest MOST_CUSTOMERS customers, in their indexes, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from django.db import connection
 
@@ -46,37 +47,39 @@ _LATEST = """(
     SELECT id FROM ledger_entry WHERE id > (SELECT max(id) FROM ledger_entry) - %(latest)s
         AND idempotency_key = %(name)s LIMIT %(most)s
 )"""
-_ENTRIES_OF_SOME = f"{_ASKED} {_REFERENCES} UNION {_ANY_OPERATION}"
-_ENTRIES_OF_ALL = f"{_ASKED} {_REFERENCES} UNION {_CHARGES} UNION {_LATEST}"
-_HOLDS = _ASKED + _OF_EACH.format(table="ledger_hold", condition="idempotency_key = %(name)s")
-_PAYMENTS = _ASKED + _OF_EACH.format(table="ledger_payment", condition="idempotency_key = %(name)s")
+_HOLDS = _OF_EACH.format(table="ledger_hold", condition="idempotency_key = %(name)s")
+_PAYMENTS = _OF_EACH.format(table="ledger_payment", condition="idempotency_key = %(name)s")
+_NAMED = f"""
+    {_ASKED}
+    SELECT 'entry', id FROM ({{entries}}) entries
+    UNION ALL SELECT 'hold', id FROM ({_HOLDS}) holds
+    UNION ALL SELECT 'payment', id FROM ({_PAYMENTS}) payments
+"""
+_OF_SOME = _NAMED.format(entries=f"{_REFERENCES} UNION {_ANY_OPERATION}")
+_OF_ALL = _NAMED.format(entries=f"{_REFERENCES} UNION {_CHARGES} UNION {_LATEST}")
 
 
-def entries_named(name: str, *, customers: Sequence[int] | None, most: int) -> list[int]:
-    """Return the ids of entries with this reference or idempotency key."""
-    return _ids(_ENTRIES_OF_ALL if customers is None else _ENTRIES_OF_SOME, name, customers, most)
+@dataclass
+class Named:
+    """The ids of what has a name: entries by reference or idempotency key, holds and payments by idempotency key."""
+
+    entry: list[int] = field(default_factory=list)
+    hold: list[int] = field(default_factory=list)
+    payment: list[int] = field(default_factory=list)
 
 
-def holds_named(key: str, *, customers: Sequence[int] | None, most: int) -> list[int]:
-    """Return the ids of holds that were opened under this idempotency key."""
-    return _ids(_HOLDS, key, customers, most)
-
-
-def payments_named(key: str, *, customers: Sequence[int] | None, most: int) -> list[int]:
-    """Return the ids of payments that were asked for under this idempotency key."""
-    return _ids(_PAYMENTS, key, customers, most)
-
-
-def _ids(query: str, name: str, customers: Sequence[int] | None, most: int) -> list[int]:
+def named(name: str, *, customers: Sequence[int] | None, most: int) -> Named:
+    """Return what has this name, at most `most` of each kind, in one statement."""
+    asked = {
+        "name": name,
+        "users": None if customers is None else list(customers),
+        "customers": MOST_CUSTOMERS,
+        "latest": LATEST,
+        "most": most,
+    }
+    found = Named()
     with connection.cursor() as cursor:
-        cursor.execute(
-            query,
-            {
-                "name": name,
-                "users": None if customers is None else list(customers),
-                "customers": MOST_CUSTOMERS,
-                "latest": LATEST,
-                "most": most,
-            },
-        )
-        return [found for (found,) in cursor.fetchall()]
+        cursor.execute(_OF_ALL if customers is None else _OF_SOME, asked)
+        for kind, row_id in cursor.fetchall():
+            getattr(found, kind).append(row_id)
+    return found
