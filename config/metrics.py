@@ -23,7 +23,7 @@ from config.http.answers import error_answer
 from config.http.operators import may_see_internals
 from config.registry import REGISTRY
 from ledger.models import AdjustmentRequest, AdjustmentState, DisputeStatus, Payment, PaymentDispute
-from usage.selectors import last_full_audit, log_months
+from usage.selectors import last_full_audit, log_months, open_findings
 
 SCRAPE_MILLISECONDS = 2_000
 MOST_COUNTED = 10_000
@@ -86,6 +86,11 @@ def _gauges() -> Iterator[Metric]:
         age = (now - audit.finished_at).total_seconds()
         yield _gauge("tollbook_last_audit_age_seconds", "Time since the last full reconcile ended.", age)
         yield _gauge("tollbook_last_audit_findings", "What the last full reconcile found, and left.", audit.findings)
+    yield _gauge(
+        "tollbook_findings_open",
+        f"Findings of reconcile that nobody has closed; at most {MOST_COUNTED} are counted.",
+        open_findings()[:MOST_COUNTED].count(),
+    )
     this_month = now.date().replace(day=1)
     ahead = sum(month > this_month for month in log_months())
     yield _gauge("tollbook_log_months_ahead", "Partitions of the request log for months to come.", ahead)

@@ -220,6 +220,7 @@ TOP_UP_DECLINES_PER_HOUR = env.whole_number("TOP_UP_DECLINES_PER_HOUR", 5, least
 UNPAID_TOP_UPS_PER_HOUR = env.whole_number("UNPAID_TOP_UPS_PER_HOUR", 20, least=1)
 NEW_CARDS_PER_DAY = env.whole_number("NEW_CARDS_PER_DAY", 5, least=1)
 DISPUTE_FREEZES_ACCOUNT = env.flag("DISPUTE_FREEZES_ACCOUNT", default=False)
+RECONCILIATION_FREEZES_ACCOUNT = env.flag("RECONCILIATION_FREEZES_ACCOUNT", default=False)
 vars().update(env.email("EMAIL_URL", "smtp://127.0.0.1:25" if IN_PRODUCTION else "consolemail://"))
 EMAIL_TIMEOUT = 10  # only commands send emails
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "tollbook@localhost")

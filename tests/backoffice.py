@@ -16,13 +16,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from config.rounds import Round
+from ledger.services.reconciliation.checks import Finding
 from tests.factories import StaffFactory
-from usage.models import ReconciliationRun
+from usage.models import ReconciliationFinding, ReconciliationRun
+from usage.services.findings.noting import note_findings, subject_of
 
 READ_ONLY = (
     "ledger_adjustmentrequest",
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
-    "usage_reconciliationrun", "config_staffrecord", "ledger_payment", "ledger_staffrefund", "usage_alert",
+    "usage_reconciliationrun",
+    "usage_reconciliationfinding", "config_staffrecord", "ledger_payment", "ledger_staffrefund", "usage_alert",
     "usage_importedcustomer",
     "ledger_autoreload",
     "accounts_notice", "accounts_webhookdelivery", "accounts_webhookendpoint",
@@ -88,6 +92,15 @@ def audit(**fields: object) -> ReconciliationRun:
     """Create a full reconciliation run without findings."""
     run = {"started_at": timezone.now(), "finished_at": timezone.now(), "is_full": True, "findings": 0, "report": {}}
     return ReconciliationRun.objects.create(**run | fields)
+
+
+def found(customer: User | None, entry_id: int = 7, *, run: ReconciliationRun | None = None) -> ReconciliationFinding:
+    """Keep a finding about an entry of a customer, as a run of `reconcile` does."""
+    finding = Finding("seal_fits_entry", customer and customer.pk, "It was altered.", {"entry_id": entry_id})
+    customers = Round()
+    note_findings(run or audit(findings=1), [finding], customers)
+    assert customers.failure is None
+    return ReconciliationFinding.objects.get(check_name=finding.check, subject=subject_of(finding))
 
 
 def models() -> list[str]:

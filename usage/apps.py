@@ -15,6 +15,9 @@ class UsageConfig(AppConfig):
         "reversal_lowers_the_statistics",
         "request_log_is_append_only",
         "event_key_stays",
+        "finding_event_is_append_only",
+        "finding_keeps_its_identity",
+        "finding_stays",
     )
     sql_constraints = ("request_is_plausible",)
 
@@ -27,6 +30,8 @@ class UsageConfig(AppConfig):
         "usage_eventkey",
         "usage_keyspending",
         "usage_refund",
+        "usage_reconciliationfinding",
+        "usage_findingevent",
     )
     # Never changed: versions of a price, the findings of an audit, and the customers of names in logs.
     insert_only_tables = ("usage_price", "usage_reconciliationrun", "usage_importedcustomer")
@@ -52,5 +57,7 @@ class UsageConfig(AppConfig):
         "usage_key_standing",
         "usage_count_key",
         "usage_has_been_done",
+        "usage_note_finding",
+        "usage_close_finding",
         "usage_number_repeat",
     )

@@ -132,3 +132,27 @@ class MeteringUnavailable(UsageRefusal):
 
     def __init__(self) -> None:
         super().__init__("The service is temporarily unavailable. Please try again.")
+
+
+class FindingRefusal(UsageRefusal):
+    """A finding, or a run of reconciliation, cannot be what staff ask for."""
+
+
+class FindingNotFound(FindingRefusal):
+    def __init__(self) -> None:
+        super().__init__("There is no such finding.")
+
+
+class FindingClosed(FindingRefusal):
+    def __init__(self) -> None:
+        super().__init__("The finding is closed already.")
+
+
+class FindingKeyReused(FindingRefusal):
+    def __init__(self) -> None:
+        super().__init__("This key has closed the finding with another note.")
+
+
+class RunUnderWay(FindingRefusal):
+    def __init__(self) -> None:
+        super().__init__("A run that was asked for before waits or is under way: one at a time.")

@@ -20,6 +20,7 @@ from django.db.models import (
     Func,
     Max,
     OuterRef,
+    QuerySet,
     Value,
     When,
 )
@@ -33,7 +34,7 @@ from config.db.snapshot import snapshot
 from config.values.credits import percentage
 from ledger.selectors import BALANCE_QUERY, CreditBalance, credit_balance
 from usage.errors import CustomerKeyInvalid
-from usage.models import DroppedMonth, ReconciliationRun, RequestLog
+from usage.models import DroppedMonth, ReconciliationFinding, ReconciliationRun, RequestLog
 from usage.models.outcomes import HAS_FAILED
 
 DAY = dt.timedelta(days=1)
@@ -382,3 +383,8 @@ def with_spending(keys: ApiKeyQuerySet, *, now: dt.datetime) -> ApiKeyQuerySet:
 def last_full_audit() -> ReconciliationRun | None:
     """Return the latest full run of `reconcile`."""
     return ReconciliationRun.objects.filter(is_full=True).order_by("-finished_at").first()
+
+
+def open_findings() -> QuerySet[ReconciliationFinding]:
+    """Return the findings of `reconcile` that nobody has closed."""
+    return ReconciliationFinding.objects.filter(closed_at=None)

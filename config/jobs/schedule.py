@@ -21,6 +21,7 @@ class Job:
 SCHEDULE = (
     Job("run_auto_reload", "* * * * * */10"),
     Job("deliver_webhooks", "* * * * * */5"),
+    Job("reconcile_on_request", "* * * * * */10"),
     Job("send_alerts", "* * * * *"),
     Job("renew_subscriptions", "* * * * *"),
     Job("post_adjustments", "* * * * *"),

@@ -20,7 +20,7 @@ from config.http import meters
 from ledger.providers import fake as cards
 from ledger.services.payments.reversals import note_dispute
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
-from tests.backoffice import audit
+from tests.backoffice import audit, found
 from tests.conftest import owner_connection
 from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.ledger.adjusting import ask, limited
@@ -187,6 +187,12 @@ class TestTheState:
 
         assert 7200 <= value(text, "tollbook_last_audit_age_seconds") < 7260
         assert value(text, "tollbook_last_audit_findings") == 3
+
+    def test_findings_that_nobody_has_closed_are_counted(self, edge):
+        for number in range(2):
+            found(customer_with(1), number)
+
+        assert value(scrape(edge), "tollbook_findings_open") == 2
 
     def test_months_of_the_log_are_counted_from_the_next_one_on(self, edge):
         make_months_ahead(now=timezone.now(), ahead=2)

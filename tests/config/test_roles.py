@@ -35,8 +35,10 @@ GUARDED = {
     "usage_dailyusage",
     "usage_droppedmonth",
     "usage_eventkey",
+    "usage_findingevent",
     "usage_importedline",
     "usage_keyspending",
+    "usage_reconciliationfinding",
     "usage_refund",
     "usage_requestlog",
 }
@@ -66,7 +68,10 @@ PAYMENTS = {
 CHANGES = {"ledger_subscriptionchange"}  # rows are inserted and never changed
 LIMITS = {"ledger_adjustmentlimit"}  # which superusers set, as they set roles
 WRITABLE = (
-    {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun"} | PAYMENTS | CHANGES | LIMITS
+    {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun", "usage_requestedrun"}
+    | PAYMENTS
+    | CHANGES
+    | LIMITS
 )
 DOORS = {
     "ledger_decide_adjustment",
@@ -98,6 +103,7 @@ DOORS = {
     "usage_capture_hold",
     "usage_charge",
     "usage_charge_batch",
+    "usage_close_finding",
     "usage_cost",
     "usage_count_key",
     "usage_ensure_partition",
@@ -109,6 +115,7 @@ DOORS = {
     "usage_key_spent_in_log",
     "usage_key_standing",
     "usage_number_repeat",
+    "usage_note_finding",
     "usage_open_hold",
     "usage_rebuild_sums",
     "usage_record_events",
@@ -225,6 +232,7 @@ INNER_ROOMS = {
     "usage_entry_metadata",
     "usage_find_customer",
     "usage_key_left",
+    "usage_lock_balance_of_finding",
     "usage_log_batch",
     "usage_log_request",
     "usage_metadata_beside",
@@ -240,7 +248,12 @@ INNER_ROOMS = {
     "usage_take_call",
 }
 # Tables without a user_id.
-COLUMN_OF = {"usage_droppedmonth": "month", "ledger_anchor": "customers", "ledger_adjustmentday": "day"}
+COLUMN_OF = {
+    "usage_findingevent": "finding_id",
+    "usage_droppedmonth": "month",
+    "ledger_anchor": "customers",
+    "ledger_adjustmentday": "day",
+}
 A_MONTH = dt.datetime(2031, 5, 17, tzinfo=dt.UTC)
 ITS_PARTITION = "usage_requestlog_2031_05"
 

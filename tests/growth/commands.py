@@ -224,6 +224,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
         done("reconcile", "--user", email, "--no-provider", codes=(0, 3)), most=5_000, per_row=3.0,
         why="It looks at everything that there is of the customer, once a night: so many buffers for each row.",
     ),
+    "reconcile_on_request": NotMeasured("It is `reconcile` of everybody, when staff ask for it."),
     "renew_subscriptions": Case(done("renew_subscriptions"), period_is_over),
     "replay_spool": Case(replayed),
     "revoke_api_key": Case(done("revoke_api_key", prefix)),

@@ -23,6 +23,7 @@ from tests.backoffice import (
     READ_ONLY,
     audit,
     export_of,
+    found,
     list_of,
     models,
     page_of,
@@ -72,6 +73,7 @@ def everything_of_alice():
     settle_grants(user_id=customer.pk)
     Group.objects.create(name="Support")
     audit(report={"checked": {}, "findings": [{"check": "seal", "user_id": customer.pk, "detail": "Altered."}]})
+    found(customer)
     LogEntry.objects.log_actions(customer.pk, [customer], CHANGE, "Seen.", single_object=True)
     return customer.pk
 
@@ -133,6 +135,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "usage_alert",
         "usage_importedcustomer",
         "usage_price",
+        "usage_reconciliationfinding",
         "usage_reconciliationrun",
         "usage_requestlog",
     ]

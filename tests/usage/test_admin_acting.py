@@ -22,7 +22,7 @@ from ledger.models import AdjustmentRequest, AdjustmentState, Entry
 from ledger.providers import fake as cards
 from ledger.selectors import terms_of
 from tests.accounts.webhooks import webhook_tried
-from tests.backoffice import list_of, new_form, signed_in, staff_with, superuser
+from tests.backoffice import found, list_of, new_form, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, SubscriptionFactory, UserFactory, give
 from tests.ledger.adjusting import limited, send
 from tests.ledger.granting import granted
@@ -43,6 +43,7 @@ MADE_FOR = {
     "ledger_payment": lambda user: bought(user, cards.TIME_OUT).pk,
     "ledger_autoreload": lambda user: agreed(user).pk,
     "ledger_grant": lambda user: granted(user, 1, days=1).pk,
+    "usage_reconciliationfinding": lambda user: found(user).pk,
     "ledger_hold": lambda user: hold(user, 0).hold.pk,
 }
 # Pages on which staff may ask for something on their own account, which a second person has to agree to.

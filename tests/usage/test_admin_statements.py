@@ -21,6 +21,7 @@ from tests.backoffice import (
     EXPORTED,
     audit,
     export_of,
+    found,
     list_of,
     models,
     pages_of_staff_actions,
@@ -72,6 +73,7 @@ def several_of_everything():
         PlanFactory()
         Group.objects.create(name=f"Role {number}")
         audit()
+        found(alice, number)
         refunded(bought(alice, APPROVE), 100)
         webhook_tried(customer_with(1))
         agreed(customer_with(1))

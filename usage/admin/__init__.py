@@ -7,7 +7,8 @@ from usage.admin.dashboard import front_page
 from usage.admin.finders import FINDERS
 from usage.admin.imported_customers import ImportedCustomerAdmin
 from usage.admin.prices import PriceAdmin
-from usage.admin.reconciliation_runs import ReconciliationRunAdmin
+from usage.admin.reconciliation.findings import ReconciliationFindingAdmin
+from usage.admin.reconciliation.runs import ReconciliationRunAdmin
 from usage.admin.requests import RequestLogAdmin
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CustomerAdmin",
     "ImportedCustomerAdmin",
     "PriceAdmin",
+    "ReconciliationFindingAdmin",
     "ReconciliationRunAdmin",
     "RequestLogAdmin",
     "SpendingKeyAdmin",

@@ -9,9 +9,11 @@ from usage.models.imported_line import ImportedLine
 from usage.models.key_spending import KeySpending
 from usage.models.outcomes import Outcome
 from usage.models.price import Price, PriceKind
+from usage.models.reconciliation_finding import FindingEvent, FindingEventKind, ReconciliationFinding
 from usage.models.reconciliation_run import ReconciliationRun
 from usage.models.refund import Refund
 from usage.models.request_log import RequestLog
+from usage.models.requested_run import RequestedRun
 
 __all__ = [
     "Alert",
@@ -19,13 +21,17 @@ __all__ = [
     "DailyUsage",
     "DroppedMonth",
     "EventKey",
+    "FindingEvent",
+    "FindingEventKind",
     "ImportedCustomer",
     "ImportedLine",
     "KeySpending",
     "Outcome",
     "Price",
     "PriceKind",
+    "ReconciliationFinding",
     "ReconciliationRun",
     "Refund",
     "RequestLog",
+    "RequestedRun",
 ]

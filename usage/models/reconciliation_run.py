@@ -17,6 +17,7 @@ class ReconciliationRun(models.Model):
     report = models.JSONField(help_text="What it looked at, and the first findings.")
 
     class Meta:
+        permissions: ClassVar = [("start_reconciliation", "Can start a run of reconciliation")]
         indexes: ClassVar = [
             models.Index(fields=["-finished_at"], name="full_runs_newest_first", condition=models.Q(is_full=True)),
         ]

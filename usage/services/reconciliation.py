@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import Error, connection, transaction
@@ -159,13 +159,21 @@ ALL_CHECKS = (
 )  # fmt: skip
 
 
-def reconcile(scope: Scope) -> tuple[dict[str, int], list[Finding]]:
-    """Run every check on one snapshot, and return the sizes of what was read and the findings."""
+def reconcile(
+    scope: Scope, *, on_check: Callable[[int], None] = lambda _done: None
+) -> tuple[dict[str, int], list[Finding]]:
+    """Run every check on one snapshot, and return the sizes of what was read and the findings.
+
+    `on_check` is called after each check, with how many are done.
+    """
+    findings: list[Finding] = []
     with snapshot():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
         checked = ledger_sizes(scope) | _usage_sizes(scope)
-        findings = [finding for check in ALL_CHECKS for finding in check.run(scope)]
+        for done, check in enumerate(ALL_CHECKS, start=1):
+            findings += check.run(scope)
+            on_check(done)
     return checked | {"checks": len(ALL_CHECKS)}, findings
 
 

@@ -100,6 +100,9 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "usage.change_importedcustomer": (_O,),
     # Checks and traces
     "usage.view_reconciliationrun": _ALL,
+    "usage.start_reconciliation": (_F, _O),
+    "usage.view_reconciliationfinding": _ALL,
+    "usage.close_finding": (_F, _O),
     "config.view_staffrecord": (_F, _A),
     "config.export_staffrecord": (_A,),
     "auth.view_group": (_A,),

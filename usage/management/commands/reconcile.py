@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
@@ -16,12 +15,10 @@ from config.cli.arguments import instant_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
-from ledger.errors import PaymentsOff
-from ledger.providers.base import NoAnswer, Refused
-from ledger.services.payments.provider_checks import compare_with_provider, providers_used
-from ledger.services.reconciliation.anchoring import check_anchor, take_anchor
 from ledger.services.reconciliation.checks import Finding, Scope, correct_drift
+from usage.services.findings.noting import note_findings
 from usage.services.reconciliation import mend_sums, reconcile, remember_run
+from usage.services.runs.whole import beyond_the_snapshot
 
 
 class Command(OperatorCommand):
@@ -29,8 +26,8 @@ class Command(OperatorCommand):
         "Check every invariant of ledger, holds and statistics, and usage against the ledger, on one snapshot. "
         "A full run notes where every ledger ends, signed (ANCHOR_KEYS), and looks for the ends noted before. "
         "Exit 3 with findings. --fix makes wrong statistics anew from the log; --fix-balances posts an entry for a "
-        "balance that had moved without one. History is never edited. What fails to be fixed for one customer does not "
-        "stop the others, and is exit 1."
+        "balance that had moved without one. History is never edited. Findings are kept as cases for the back office. "
+        "What fails to be fixed for one customer does not stop the others, and is exit 1."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,40 +50,14 @@ class Command(OperatorCommand):
             fixed = self._fix(findings, customers, options) if options["fix"] and findings else 0
             if fixed:
                 checked, findings = reconcile(scope)
-        if scope == Scope():
-            findings = [*findings, *self._anchored(checked)]
-        if not options["no_provider"]:
-            findings = [*findings, *self._at_providers(scope, checked)]
-        remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())
+        findings += beyond_the_snapshot(scope, checked, asks_providers=not options["no_provider"], say=self.say)
+        run = remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())
+        note_findings(run, findings, customers)
         data: dict[str, Any] = {"checked": checked, "findings": [finding.as_dict() for finding in findings]}
         if options["fix"]:
             data |= {"fixed": fixed, "failed": len(customers.failed)}
         text = _report(checked, findings, fixed)
         return Result(data, text=text, findings=len(findings), failure=customers.failure)
-
-    def _anchored(self, checked: dict[str, int]) -> list[Finding]:
-        """Compare the ledgers with the last anchor, and store the next one unless that would hide a fault."""
-        if not settings.ANCHOR_KEYS:
-            self.say("The ends of the ledgers were not noted: ANCHOR_KEYS is not set.")
-            return []
-        before = check_anchor()
-        if before.is_trusted:
-            checked["anchored_customers"] = take_anchor(kept=before.kept).customers
-        else:
-            self.say("No new anchor was taken: the one before does not hold. manage.py anchor --renew takes one.")
-        return before.findings
-
-    def _at_providers(self, scope: Scope, checked: dict[str, int]) -> Iterator[Finding]:
-        """Compare payments with the providers' books; an unreachable provider does not stop the other checks."""
-        now = timezone.now()
-        for name in providers_used(scope, now=now):
-            try:
-                compared = compare_with_provider(name, scope, now=now)
-            except (PaymentsOff, NoAnswer, Refused) as silence:
-                self.say(f"Payments were not compared with {name}: {silence}")
-                continue
-            checked["payments_at_provider"] = checked.get("payments_at_provider", 0) + compared.payments
-            yield from compared.findings
 
     def _fix(self, findings: Sequence[Finding], customers: Round, options: Mapping[str, Any]) -> int:
         fixed = mend_sums([finding for finding in findings if finding.check == "sums_are_the_log"], customers)

@@ -1,0 +1,1 @@
+"""Runs of reconciliation, and what they have found."""

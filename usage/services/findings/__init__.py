@@ -1,0 +1,1 @@
+"""Findings of reconciliation as cases: noted by runs, closed by staff."""

@@ -1,0 +1,1 @@
+"""Whole runs of reconciliation, and those that staff ask for."""
