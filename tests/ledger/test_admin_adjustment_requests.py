@@ -61,7 +61,7 @@ class TestAsking:
 
         said = signed_in(clerk).get(adjusting(alice)).context["figures"]
 
-        assert said[-2:] == [("You alone, at once", "50"), ("You alone, left today", "50")]
+        assert said[-2:] == [("Your limit, one adjustment", "50"), ("Your limit, left today", "50")]
 
     def test_above_the_limit_the_preview_says_that_a_second_person_has_to_agree(self, alice, clerk):
         answer = signed_in(clerk).post(adjusting(alice), sent("preview"))

@@ -50,8 +50,8 @@ class AdjustmentRequestAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyA
 
     staff_actions = (Approve, Reject, Withdraw)
     list_display = (
-        "id", "customer", "shown_amount", "shown_state", "author", "decided_by", "created_at", "reason", "reference",
-        "note",
+        "id", "customer", "shown_amount", "outcome", "note", "author", "decided_by", "created_at", "reference",
+        "reason",
     )  # fmt: skip
     list_filter = (StateFilter, CustomerFilter)
     list_select_related = ("user", "author", "decided_by")
@@ -62,11 +62,6 @@ class AdjustmentRequestAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyA
         "A request's id or a customer's email, in full. References are found among the latest 100,000 requests, in"
         " chosen dates, or behind the customer's email."
     )
-    fields = (
-        "id", "customer", "shown_amount", "reason", "shown_reversed", "note", "reference", "shown_before", "author",
-        "created_at", "shown_state", "shown_because", "decided_by", "decided_at", "decision_note", "shown_entry",
-        "file_name", "line_count",
-    )  # fmt: skip
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """Order what waits first, then newest first, by the index that fits."""
@@ -76,6 +71,14 @@ class AdjustmentRequestAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyA
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("user", "author", "decided_by")
+
+    def get_fields(self, request: HttpRequest, obj: AdjustmentRequest | None = None) -> tuple[str, ...]:  # noqa: ARG002
+        """Return what a request or a file has."""
+        of_one = ("customer", "shown_amount", "reason", "reversed_entry", "note", "reference", "balance_then")
+        what = ("customer", "shown_amount", "note") if obj is not None and obj.is_file else of_one
+        decision = ("because", "decided_by", "decided_at", "decision_note")
+        entry = () if obj is not None and obj.is_file else ("posted_entry",)
+        return ("id", "outcome", *what, "author", "created_at", *decision, *entry)
 
     def get_urls(self) -> list[URLPattern]:
         uploading = path("upload/", self.admin_site.admin_view(self.upload), name="ledger_adjustmentrequest_upload")
@@ -108,23 +111,23 @@ class AdjustmentRequestAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyA
         return f"{shown(row.total)} in all" if row.amount is None else shown_signed(row.amount)
 
     @admin.display(description="balance then")
-    def shown_before(self, row: AdjustmentRequest) -> str:
+    def balance_then(self, row: AdjustmentRequest) -> str:
         return shown(row.balance_before)
 
     @admin.display(description="state")
-    def shown_state(self, row: AdjustmentRequest) -> str:
+    def outcome(self, row: AdjustmentRequest) -> str:
         if row.state == AdjustmentState.APPROVED and row.second_person_because is None:
             return "Posted by one person"
         return AdjustmentState(row.state).label
 
     @admin.display(description="second person, since")
-    def shown_because(self, row: AdjustmentRequest) -> str:
+    def because(self, row: AdjustmentRequest) -> str:
         return because_of(row) or NOTHING
 
     @admin.display(description="reverses entry")
-    def shown_reversed(self, row: AdjustmentRequest) -> SafeString | str:
+    def reversed_entry(self, row: AdjustmentRequest) -> SafeString | str:
         return NOTHING if row.reverses_id is None else page_link("ledger_entry", row.reverses_id, row.reverses_id)
 
     @admin.display(description="entry")
-    def shown_entry(self, row: AdjustmentRequest) -> SafeString | str:
+    def posted_entry(self, row: AdjustmentRequest) -> SafeString | str:
         return NOTHING if row.entry_id is None else page_link("ledger_entry", row.entry_id, row.entry_id)

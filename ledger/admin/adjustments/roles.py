@@ -52,6 +52,11 @@ class LimitedRoleAdmin(RoleAdmin):
     """Roles with their limits; the staff log tells who changed them, from what to what."""
 
     form = LimitedRoleForm
+    fieldsets = (
+        (None, {"fields": ("name",)}),
+        ("Adjustments without a second person", {"fields": ("adjust_at_once", "adjust_a_day")}),
+        ("Permissions", {"fields": ("permissions",)}),
+    )
 
     @admin.display(description="one adjustment")
     def adjust_at_once(self, group: Group) -> str:

@@ -51,8 +51,8 @@ class UploadAdjustments(ConfirmedAction[AdjustmentRequest, AdjustmentOutcome]):
     def figures(self) -> Lines:
         allowance = allowance_of(staff_id=self.actor_id, now=timezone.now())
         return [
-            ("You alone, at once", shown(allowance.single)),
-            ("You alone, left today", shown(allowance.left_today)),
+            ("Your limit, one file", shown(allowance.single)),
+            ("Your limit, left today", shown(allowance.left_today)),
         ]
 
     def explanation(self, form: Any) -> str:  # noqa: ARG002

@@ -42,8 +42,8 @@ class AdjustCredits(Asking, LedgerAction[AdjustmentOutcome]):
             ("Available", shown(credits.available)),
             ("Balance", shown(credits.balance)),
             ("Reserved", shown(credits.reserved)),
-            ("You alone, at once", shown(allowance.single)),
-            ("You alone, left today", shown(allowance.left_today)),
+            ("Your limit, one adjustment", shown(allowance.single)),
+            ("Your limit, left today", shown(allowance.left_today)),
         ]
 
     def perform(self, asked: dict[str, Any], **once: Any) -> AdjustmentOutcome:
