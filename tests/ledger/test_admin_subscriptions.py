@@ -59,7 +59,9 @@ def test_a_preview_shows_the_credits_to_be_granted_and_changes_nothing(client, a
     answer = client.post(address(alice, "start"), started(plan(1000, cap=300, name="Growth"), step="preview"))
 
     assert answer.status_code == 200
+    assert "Plan now –" in words(answer)
     assert "Started a subscription to Growth (monthly)" in words(answer)
+    assert "Plan after Growth (monthly), active" in words(answer)
     assert re.search(r"Credits now 700 until \d{4}-", words(answer))
     assert re.search(r"Credits now 300 until \d{4}-", words(answer))
     assert re.search(r"Credits next 1,000 on \d{4}-", words(answer))

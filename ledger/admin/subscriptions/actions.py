@@ -70,11 +70,12 @@ class SubscriptionAction(LedgerAction[Done]):
         ]
 
     def preview_outcome(self, perform: Callable[[], Done]) -> tuple[Done, Lines]:
-        customer = self.target.pk
+        customer, subscription = self.target.pk, self.subscription()
+        plan = NOTHING if subscription is None else _plan_of(subscription)
         before = balance_of(user_id=customer).available
         latest = Grant.objects.of(customer).newest_first().values_list("pk", flat=True).first() or 0
         done = perform()
-        return done, _consequences(done, latest, before, balance_of(user_id=customer).available)
+        return done, [("Plan now", plan), *_consequences(done, latest, before, balance_of(user_id=customer).available)]
 
     def history(self, done: Done) -> list[tuple[Model, str]]:
         change = done.change
@@ -175,7 +176,7 @@ def links_for(subscription: Subscription | None, viewer: Any, customer: User) ->
 
 def _consequences(done: Done, latest_grant: int, before: Decimal, after: Decimal) -> Lines:
     change, subscription = done.change, done.change.subscription
-    lines = [("What", description_of(change)), ("State after", subscription.get_status_display())]
+    lines = [("What", description_of(change)), ("Plan after", _plan_of(subscription))]
     for grant in Grant.objects.of(subscription.user_id).filter(pk__gt=latest_grant, expired=0).order_by("pk"):
         until = "that stay" if grant.expires_at is None else f"until {shown_at(grant.expires_at)}"
         lines.append(("Credits now", f"{shown(grant.amount)} {until}"))
@@ -187,6 +188,11 @@ def _consequences(done: Done, latest_grant: int, before: Decimal, after: Decimal
         ("Available now", shown(before)),
         ("Available after", shown(after)),
     ]
+
+
+def _plan_of(subscription: Subscription) -> str:
+    interval, status = subscription.get_billing_interval_display(), subscription.get_status_display()
+    return f"{subscription.plan} ({interval.lower()}), {status.lower()}"
 
 
 def _is_running(subscription: Subscription | None) -> bool:
