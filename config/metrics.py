@@ -22,7 +22,15 @@ from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
 from config.http.answers import error_answer
 from config.http.operators import may_see_internals
 from config.registry import REGISTRY
-from ledger.models import AdjustmentRequest, AdjustmentState, DisputeStatus, Payment, PaymentDispute
+from ledger.models import (
+    AdjustmentRequest,
+    AdjustmentState,
+    DisputeStatus,
+    Payment,
+    PaymentDispute,
+    RefundState,
+    StaffRefund,
+)
 from usage.selectors import last_full_audit, log_months, open_findings
 
 SCRAPE_MILLISECONDS = 2_000
@@ -138,6 +146,11 @@ def _payments() -> Iterator[Metric]:
         "tollbook_payments_owing",
         f"Payments whose credits are still to be taken back; at most {MOST_COUNTED} are counted.",
         Payment.objects.filter(credits_owed__gt=0)[:MOST_COUNTED].count(),
+    )
+    yield _gauge(
+        "tollbook_refunds_under_way",
+        f"Refunds by staff that the provider has not answered; at most {MOST_COUNTED} are counted.",
+        StaffRefund.objects.filter(state=RefundState.ASKED)[:MOST_COUNTED].count(),
     )
 
 

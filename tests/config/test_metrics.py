@@ -18,6 +18,7 @@ from accounts.models import WebhookDelivery
 from accounts.services.notices import notify_customer
 from config.http import meters
 from ledger.providers import fake as cards
+from ledger.services.payments.refunds import carry_out_refund
 from ledger.services.payments.reversals import note_dispute
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
 from tests.backoffice import audit, found
@@ -26,6 +27,7 @@ from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.ledger.adjusting import ask, limited
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold, post
+from tests.ledger.refunding import begin
 from usage.services.retention import make_months_ahead
 
 TOKEN = "a-token-for-prometheus"
@@ -233,6 +235,14 @@ class TestTheState:
 
         assert value(page, "tollbook_disputes_open") == 1
         assert value(page, "tollbook_payments_owing") == 1
+
+    def test_refunds_that_the_provider_has_not_answered_are_counted(self, edge):
+        refund = begin(bought(UserFactory(), cards.APPROVE)).refund
+        before = value(scrape(edge), "tollbook_refunds_under_way")
+
+        carry_out_refund(refund_id=refund.pk, now=timezone.now())
+
+        assert (before, value(scrape(edge), "tollbook_refunds_under_way")) == (1, 0)
 
     def test_adjustments_that_wait_are_counted(self, edge):
         clerk = limited(StaffFactory(), single=10, daily=10)

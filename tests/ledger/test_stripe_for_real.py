@@ -15,8 +15,12 @@ from ledger.models import OutcomeSource, Payment, PaymentMethod, PaymentOutcome,
 from ledger.providers.base import NoAnswer
 from ledger.providers.registry import chosen_provider
 from ledger.services.payments.cards import customer_at, remember_card
+from ledger.services.payments.provider_checks import compare_with_provider
+from ledger.services.payments.refunds import settle_refund
 from ledger.services.payments.top_ups import start_top_up
+from ledger.services.reconciliation.checks import Scope
 from tests.ledger.paying import LATER, package, purchases, settled
+from tests.ledger.refunding import refunded
 from tests.ledger.running import run
 from tests.ledger.stripes import KEY, Recorded, localstripe
 from tests.ledger.test_stripe_webhook import checkout, intent, send
@@ -103,6 +107,32 @@ def test_a_good_card_is_credited_by_the_answer(bob):
     assert payment.state == PaymentState.SUCCEEDED
     assert payment.provider_payment_id.startswith("pi_")
     assert purchases(bob) == [1000]
+
+
+@pytest.mark.usefixtures("_at_stripe")
+@pytest.mark.django_db(transaction=True)
+def test_refunds_by_staff_are_made_once_and_agree_with_stripes_books(bob, monkeypatch):
+    payment = buy(bob)
+    provider, refund = chosen_provider(), chosen_provider().refund
+
+    def lost(*args, **named):
+        refund(*args, **named)
+        raise NoAnswer("The connection broke.")
+
+    first = refunded(payment, 250)
+    with monkeypatch.context() as unlucky:
+        unlucky.setattr(provider, "refund", lost)
+        second = refunded(payment, 375)
+    later = timezone.now() + LATER
+    for _ in range(2):
+        settle_refund(refund_id=second.pk, now=later)
+
+    second.refresh_from_db()
+    payment.refresh_from_db()
+    assert (first.state, second.state, payment.refunded_minor) == ("made", "made", 625)
+    assert purchases(bob) == [1000, -200, -300]
+    assert compare_with_provider("stripe", Scope(user_id=bob.pk), now=later).findings == []
+    assert run("reconcile", "--user", bob.email, "--json").json["findings"] == []
 
 
 @pytest.mark.django_db
