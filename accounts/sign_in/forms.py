@@ -25,6 +25,10 @@ class _GuardedCode:
     user: Any
     cleaned_data: dict[str, Any]
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["code"].widget.attrs |= {"autofocus": True, "inputmode": "numeric"}  # type: ignore[attr-defined]
+
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"]
         try:
