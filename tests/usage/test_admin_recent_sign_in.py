@@ -11,6 +11,9 @@ from config.backoffice.staff_action import StaffAction
 
 # Staff actions that do not, and why not.
 MOVES_NO_MONEY = {
+    "CloseFinding": "says what was found out; no credits move",
+    "DownloadStatement": "only reads",
+    "StartRun": "checks, and changes nothing",
     "Freeze": "stops money, and must be quick",
     "IssueKey": "a customer's key only reads",
     "Reject": "posts nothing",
