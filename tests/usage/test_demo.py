@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Subscription
 from accounts.services.roles.table import Role, permissions_of
+from config.models import StaffRecord
 from ledger.models import AdjustmentRequest, AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.demo import company as demo
@@ -32,11 +33,21 @@ def test_there_is_one_of_each_role_and_each_may_do_what_the_role_may(company):
     assert of_roles == {role.value: permissions_of(role) for role in Role}
 
 
-def test_finance_takes_the_lists_out(company):
-    client = signed_in(company.staff[2])
+def test_finance_takes_the_lists_out_and_the_auditor_the_staff_log_too(company):
+    finance, auditor = signed_in(company.staff[2]), signed_in(company.staff[4])
     ways = [export_of(model) for model in EXPORTED]
+    log = export_of("config_staffrecord")
 
-    assert {way: client.get(way).status_code for way in ways} == dict.fromkeys(ways, 200)
+    assert {way: finance.get(way).status_code for way in ways} == {**dict.fromkeys(ways, 200), log: 403}
+    assert {way: auditor.get(way).status_code for way in ways} == dict.fromkeys(ways, 200)
+
+
+def test_the_staff_log_tells_what_each_role_did_once(company):
+    demo.seed(now=timezone.now())
+
+    told = StaffRecord.objects.filter(request_id__startswith="demo-").values_list("roles", flat=True)
+    assert len(told) == 7
+    assert set(told) == {role.value for role in Role}
 
 
 def test_support_sees_customers_and_all_of_theirs_and_helps(company):

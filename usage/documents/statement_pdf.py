@@ -117,6 +117,7 @@ class _Page(FPDF):
     def _day(self, day: Day) -> None:
         if self.will_page_break(3 * _LINE):
             self.add_page()
+        self.ln(1)
         self._font(_TEXT)
         self.set_fill_color(242)
         self.cell(self.epw - _COUNT - _AMOUNT, _LINE, f"{day.day:%Y-%m-%d}", fill=True)
