@@ -210,6 +210,7 @@ INNER_ROOMS = {
     "ledger_refuse_to_forget_anchors",
     "ledger_replay",
     "ledger_replay_terms",
+    "ledger_reversal_reason",
     "ledger_rows_before",
     "ledger_rows_of_credit",
     "ledger_rows_of_debits",

@@ -5,6 +5,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
 
 from ledger.errors import LedgerRefusal
 from ledger.models import Entry
@@ -14,12 +15,25 @@ from tests.factories import StaffFactory, customer_with
 from tests.ledger.adjusting import ask, limited, reverse
 from tests.ledger.granting import end, granted
 from tests.ledger.posting import allow_overdraft
-from tests.usage.metering import charge, refund
+from tests.usage.metering import charge, price, refund, report, request_at
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STEPS = 30
-WAYS = ("charge", "charge", "gain", "loss", "grant", "reverse", "reverse", "reverse", "refund", "end", "settle")
+WAYS = (
+    "charge",
+    "charge",
+    "batch",
+    "gain",
+    "loss",
+    "grant",
+    "reverse",
+    "reverse",
+    "reverse",
+    "refund",
+    "end",
+    "settle",
+)
 
 
 class History:
@@ -30,6 +44,7 @@ class History:
         self.user = customer_with(20)
         self.clerk = limited(StaffFactory(), single=10**6, daily=10**8)
         self.gifts: list[Entry] = []
+        price("search", "1.5")
         allow_overdraft(self.user, self.draw.choice([1, 15]))
 
     def step(self) -> None:
@@ -41,6 +56,9 @@ class History:
 
     def charge(self) -> None:
         charge(self.user, credits=self.credits())
+
+    def batch(self) -> None:
+        report(self.user, [request_at(timezone.now()) for _ in range(self.draw.randrange(1, 5))], charged=True)
 
     def gain(self) -> None:
         ask(self.user, self.credits(), by=self.clerk)

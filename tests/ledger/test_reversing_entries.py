@@ -17,7 +17,7 @@ from tests.ledger.granting import end, granted, left
 from tests.ledger.paying import bought
 from tests.ledger.posting import post
 from tests.ledger.subscribing import plan, subscribe
-from tests.usage.metering import charge, refund
+from tests.usage.metering import charge, price, refund, report, request_at
 from usage.models import DailyUsage, Refund
 from usage.services.reconciliation import Scope, reconcile
 
@@ -187,6 +187,21 @@ def test_an_expiry_is_not_reversed(clerk):
 
     with pytest.raises(errors.EntryNotReversible, match="give new ones by an adjustment"):
         reverse(expiry, 50, by=clerk)
+
+
+def test_a_debit_of_several_requests_is_given_back_by_an_adjustment_and_statistics_stay(clerk):
+    bob = UserFactory()
+    gift = granted(bob, 50)
+    price("search", 4)
+    report(bob, [request_at(timezone.now()) for _ in range(5)], charged=True)
+    debit = Entry.objects.of(bob.pk).get(reason=EntryReason.USAGE)
+
+    entry = reverse(debit, 12, by=clerk).entry
+
+    assert (entry.type, entry.reason, entry.reverses_id, entry.amount) == ("adjustment", "correction", debit.pk, 12)
+    assert (left(bob)[gift.pk], used_by(bob)) == (42, 20)
+    with pytest.raises(errors.ReversalExceedsEntry, match="Only 8 credit"):
+        reverse(debit, 9, by=clerk)
 
 
 def test_an_entry_of_another_customer_is_not_found(alice, clerk):

@@ -46,8 +46,13 @@ class ReverseEntry(Asking, LedgerRowAction[Entry, AdjustmentOutcome]):
     def explanation(self, form: Any) -> str:  # noqa: ARG002
         if self.target.amount > 0:
             return "Credits that this entry gave are taken back: first what is left of them, then others."
-        if self.target.reason in (EntryReason.USAGE, EntryReason.CAPTURE):
+        if self.target.operation in ("charge", "capture_hold"):
             return "Credits go back to the grants that they came from, and the statistics of the request are lowered."
+        if self.target.reason == EntryReason.USAGE:
+            return (
+                "This debit paid for several requests at once. Credits go back to the grants that they came from; the "
+                "statistics stay, since no single request is meant."
+            )
         return "Credits that this entry took are given back, to the grants that they came from."
 
     def initial(self) -> dict[str, Any]:

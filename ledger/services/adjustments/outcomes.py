@@ -11,7 +11,6 @@ from ledger.services.entries import refusal_of
 
 _WHY_NOT_REVERSIBLE = {
     "reversal": "This entry reverses another one itself: adjust the credits instead.",
-    "many_requests": "This debit paid for several requests at once: adjust the credits instead, and name the entry.",
     "expiry": "Credits that expired have no grant to return to: give new ones by an adjustment.",
     "payment": "These credits were paid for: refund the payment, which takes them back.",
     "subscription": "These credits came with a period of a subscription: end their grant early instead.",

@@ -35,8 +35,9 @@ def request_adjustment(
     else `entry` of the outcome is None, and whoever may approve it is told by email. What could not be posted now is
     refused either way. The note becomes the entry's description: staff and the customer read it.
 
-    `reverses` names an entry of the customer that this one takes back or gives back, in part or wholly. What returns a
-    debit of usage has the reason `reversal` whatever `reason` says, and lowers the statistics of its request.
+    `reverses` names an entry of the customer that this one takes back or gives back, in part or wholly. What returns
+    the debit of a request has the reason `reversal` whatever `reason` says, and lowers the statistics of the request.
+    A debit of several requests at once (events, imports) is returned by an adjustment, and statistics stay.
 
     Repeating the call with its key returns the request of the first call, as it stands by now.
 

@@ -63,15 +63,21 @@ $$;
 CREATE FUNCTION ledger_why_not_reversible(e ledger_entry) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN e.reverses_id IS NOT NULL THEN 'reversal'
-        WHEN e.reason IN ('usage', 'capture') AND (
-            e.operation NOT IN ('charge', 'capture_hold')
-            OR coalesce(e.metadata ->> 'tollbook_charge_id', e.metadata ->> 'charge_id') IS DISTINCT FROM e.id::text)
-            THEN 'many_requests'
         WHEN e.reason = 'expiry' THEN 'expiry'
         WHEN e.operation = 'payment' THEN 'payment'
         WHEN e.operation = 'subscription' THEN 'subscription'
         WHEN e.operation = 'correct_drift' THEN 'drift'
     END
+$$;
+
+-- The reason of what reverses an entry: `reversal` for the debit of one request, whose statistics are lowered with it;
+-- what was asked for (`p_reason`) for a debit that paid for several requests, of which none is meant, and for all else.
+CREATE FUNCTION ledger_reversal_reason(p_entry_id bigint, p_reason text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN EXISTS (
+        SELECT FROM ledger_entry
+        WHERE id = p_entry_id AND reason IN ('usage', 'capture') AND operation IN ('charge', 'capture_hold')
+            AND coalesce(metadata ->> 'tollbook_charge_id', metadata ->> 'charge_id') = id::text
+    ) THEN 'reversal' ELSE p_reason END
 $$;
 
 -- What is left of an entry to reverse, in credits without sign: less what was reversed, and what expired of its grant.
@@ -82,8 +88,8 @@ CREATE FUNCTION ledger_left_to_reverse(p_entry_id bigint) RETURNS numeric LANGUA
     FROM ledger_entry e WHERE e.id = p_entry_id
 $$;
 
--- Post the entry of an adjustment; the caller has locked the balance. What reverses usage returns it to the grants that
--- it drew on and is a credit; what reverses anything else stays an adjustment. `p_key` names the request or the line.
+-- Post the entry of an adjustment; the caller has locked the balance. What reverses a debit returns it to the grants that
+-- it drew on; of one request it is a credit, of anything else an adjustment. `p_key` names the request or the line.
 CREATE FUNCTION ledger_post_adjustment(
     p_user_id bigint, p_amount numeric, p_reason text, p_note text, p_reference text, p_reverses bigint,
     p_author_id bigint, p_request_id bigint, p_key text
@@ -132,7 +138,7 @@ RETURNS ledger_adjustment_outcome LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Ask for an adjustment of `p_amount` signed credits: it is posted at once, or waits for a second person. What could not
--- be posted now is refused either way. `p_reason` is overruled where an entry of usage is reversed.
+-- be posted now is refused either way. `p_reason` is overruled where the debit of a request is reversed.
 CREATE FUNCTION ledger_request_adjustment(
     p_user_id bigint, p_amount numeric, p_reason text, p_note text, p_reference text, p_reverses bigint,
     p_author_id bigint, p_idempotency_key text, p_fingerprint bytea, p_default_single numeric, p_default_daily numeric
@@ -154,9 +160,7 @@ BEGIN
         RETURN r;
     END IF;
     q.id := nextval('ledger_adjustmentrequest_id_seq');
-    q.reason := CASE
-        WHEN EXISTS (SELECT FROM ledger_entry WHERE id = p_reverses AND reason IN ('usage', 'capture')) THEN 'reversal'
-        ELSE p_reason END;
+    q.reason := ledger_reversal_reason(p_reverses, p_reason);
     q.second_person_because := ledger_second_person_because(
         p_author_id, v_today, p_user_id = p_author_id, abs(p_amount), p_default_single, p_default_daily);
     BEGIN
