@@ -50,6 +50,7 @@ class LedgerConfig(AppConfig):
         "ledger_open_grant",
         "ledger_change_grant_end",
         "ledger_settle_grants",
+        "ledger_credits_by_category",
         "ledger_expired_credits",
         "ledger_watch",
         "ledger_rearm",

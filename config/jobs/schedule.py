@@ -23,6 +23,7 @@ SCHEDULE = (
     Job("deliver_webhooks", "* * * * * */5"),
     Job("reconcile_on_request", "* * * * * */10"),
     Job("send_alerts", "* * * * *"),
+    Job("fold_figures", "* * * * *"),
     Job("renew_subscriptions", "* * * * *"),
     Job("post_adjustments", "* * * * *"),
     Job("settle_payments", "*/5 * * * *"),

@@ -66,9 +66,11 @@ PAYMENTS = {
     "ledger_topuppackage",
 }
 CHANGES = {"ledger_subscriptionchange"}  # rows are inserted and never changed
+FIGURES = {"usage_dayfigures", "usage_endpointfigures", "usage_customerfigures"}  # derived, and made again each minute
 LIMITS = {"ledger_adjustmentlimit"}  # which superusers set, as they set roles
 WRITABLE = (
     {"usage_alert", "usage_importedcustomer", "usage_price", "usage_reconciliationrun", "usage_requestedrun"}
+    | FIGURES
     | PAYMENTS
     | CHANGES
     | LIMITS
@@ -86,6 +88,7 @@ DOORS = {
     "ledger_expire_holds",
     "ledger_first_seq_at",
     "ledger_freeze",
+    "ledger_credits_by_category",
     "ledger_expired_credits",
     "ledger_watch",
     "ledger_rearm",

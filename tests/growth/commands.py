@@ -209,6 +209,7 @@ COMMANDS: dict[str, Case | NotMeasured] = {
         done("doctor", codes=(0, 3))),
     "expire_grants": Case(done("expire_grants"), grants_have_expired),
     "expire_holds": Case(done("expire_holds"), holds_have_expired),
+    "fold_figures": NotMeasured("It counts what all customers have and use, so that no page does."),
     "freeze_sql": NotMeasured("It writes files of the code, and reads no database."),
     "grant_credits": Case(done("grant_credits", email, "5", "--reason", "grant", "--idempotency-key", key)),
     "import_requests": Case(imported),

@@ -4,6 +4,7 @@ from usage.models.alert import Alert, AlertKind
 from usage.models.daily_usage import DailyUsage
 from usage.models.dropped_month import DroppedMonth
 from usage.models.event_key import EventKey
+from usage.models.figures import CustomerFigures, DayFigures, EndpointFigures
 from usage.models.imported_customer import ImportedCustomer
 from usage.models.imported_line import ImportedLine
 from usage.models.key_spending import KeySpending
@@ -18,8 +19,11 @@ from usage.models.requested_run import RequestedRun
 __all__ = [
     "Alert",
     "AlertKind",
+    "CustomerFigures",
     "DailyUsage",
+    "DayFigures",
     "DroppedMonth",
+    "EndpointFigures",
     "EventKey",
     "FindingEvent",
     "FindingEventKind",

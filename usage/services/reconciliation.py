@@ -27,6 +27,7 @@ from usage.models import ReconciliationRun
 from usage.models.outcomes import IS_REJECTED
 from usage.selectors import log_months, months_gone
 from usage.services.alerts.checks import ALERT_CHECKS
+from usage.services.figures.checks import FIGURE_CHECKS
 
 FINDINGS_KEPT = 100
 DAY = dt.timedelta(days=1)
@@ -155,7 +156,7 @@ USAGE_CHECKS = (
 
 ALL_CHECKS = (
     *LEDGER_CHECKS, *GRANT_CHECKS, *REVERSAL_CHECKS, *ADJUSTMENT_CHECKS, *PAYMENT_CHECKS, *RELOAD_CHECKS,
-    *SUBSCRIPTION_CHECKS, *USAGE_CHECKS, *ALERT_CHECKS,
+    *SUBSCRIPTION_CHECKS, *USAGE_CHECKS, *ALERT_CHECKS, *FIGURE_CHECKS,
 )  # fmt: skip
 
 

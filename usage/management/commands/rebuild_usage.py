@@ -6,12 +6,14 @@ import datetime as dt
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from accounts.selectors import user_named
 from config.cli.arguments import end_argument, instant_argument
 from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_result
 from config.cli.run_lock import run_lock
 from config.rounds import Round
+from usage.services.figures.folding import fold_figures
 from usage.services.reconciliation import days_to_rebuild, rebuild_day
 
 DAY = dt.timedelta(days=1)
@@ -45,5 +47,7 @@ class Command(OperatorCommand):
                 for day in days:
                     changed += rebuild_day(user_id=user_id, day=day, customers=customers, dry_run=options["dry_run"])
                     step(1)
+        if changed and not options["dry_run"]:
+            fold_figures(now=timezone.now(), customers=customers)  # they are made from these sums
         data = {"from": first, "to": after, "days": len(days), "changed": changed, "failed": len(customers.failed)}
         return Result(data | {"dry_run": options["dry_run"]}, failure=customers.failure)

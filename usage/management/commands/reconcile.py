@@ -16,6 +16,7 @@ from config.cli.command import EXIT_USAGE, OperatorCommand, Result, prints_resul
 from config.cli.run_lock import run_lock
 from config.rounds import Round
 from ledger.services.reconciliation.checks import Finding, Scope, correct_drift
+from usage.services.figures.folding import fold_figures
 from usage.services.findings.noting import note_findings
 from usage.services.reconciliation import mend_sums, reconcile, remember_run
 from usage.services.runs.whole import beyond_the_snapshot
@@ -49,6 +50,7 @@ class Command(OperatorCommand):
             checked, findings = reconcile(scope)
             fixed = self._fix(findings, customers, options) if options["fix"] and findings else 0
             if fixed:
+                fold_figures(now=timezone.now(), customers=customers)  # they are made from what was wrong
                 checked, findings = reconcile(scope)
         findings += beyond_the_snapshot(scope, checked, asks_providers=not options["no_provider"], say=self.say)
         run = remember_run(scope, checked, findings, started_at=started_at, finished_at=timezone.now())

@@ -1,0 +1,1 @@
+"""The figures of the front page, folded by a job."""
