@@ -1,0 +1,5 @@
+-- Leads back from 0013_figures.sql to what was before it.
+
+DROP FUNCTION ledger_credits_by_category;
+
+DROP TYPE ledger_credits_held;
