@@ -24,6 +24,7 @@ _LISTS = (
     ("ledger.view_entry", "ledger_entry", "Entries"),
     ("ledger.view_hold", "ledger_hold", "Holds"),
     ("ledger.view_payment", "ledger_payment", "Payments"),
+    ("ledger.view_staffrefund", "ledger_staffrefund", "Refunds by staff"),
     ("ledger.view_autoreload", "ledger_autoreload", "Auto-reload"),
     ("ledger.view_grant", "ledger_grant", "Grants"),
     ("ledger.view_termschange", "ledger_termschange", "Changes of terms"),
