@@ -290,3 +290,10 @@ class NoSecondFactor(AccountsRefusal):
 
 class SignOnRefused(AccountsRefusal):
     """The issuer of single sign-on vouches for a person who may not come in; the sentence says why."""
+
+
+class IssuerBusy(AccountsRefusal):
+    """The issuer of single sign-on does not answer, or too many people are coming back from it at once."""
+
+    def __init__(self) -> None:
+        super().__init__("The issuer takes long to answer just now. Please try again in a moment.")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Prefetch, Q, QuerySet, TextField
+from allauth.mfa.models import Authenticator
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accounts.errors import PlanNotFound, UserNotFound, WebhookNotFound
@@ -154,6 +155,12 @@ def deliveries_given_up(*, since: dt.datetime) -> QuerySet[WebhookDelivery]:
 def emails_due(*, now: dt.datetime) -> QuerySet[Notice]:
     """Return the notices whose email is due, for the first time or again."""
     return Notice.objects.filter(email_due_at__lte=now)
+
+
+def staff_without_second_factor() -> QuerySet[User]:
+    """Return the active staff who have no authenticator app and no passkey; recovery codes alone are none."""
+    factors = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)
+    return User.objects.filter(~Exists(factors), is_staff=True, is_active=True)
 
 
 def deliveries_due(*, now: dt.datetime) -> QuerySet[WebhookDelivery]:

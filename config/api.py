@@ -60,6 +60,7 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     accounts_errors.WrongSecondFactor: (401, "second_factor_wrong"),  # of pages alone, as the two below
     accounts_errors.NoSecondFactor: (409, "no_second_factor"),
     accounts_errors.SignOnRefused: (403, "sign_on_refused"),
+    accounts_errors.IssuerBusy: (503, "unavailable"),
     accounts_errors.UnknownPermissions: (500, "internal_error"),  # a command's alone
     ledger_errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
     ledger_errors.InsufficientCredits: (402, "insufficient_credits"),

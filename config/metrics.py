@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from accounts.selectors import deliveries_due, deliveries_given_up, emails_due
+from accounts.selectors import deliveries_due, deliveries_given_up, emails_due, staff_without_second_factor
 from config.http.answers import error_answer
 from config.http.operators import may_see_internals
 from config.registry import REGISTRY
@@ -106,6 +106,11 @@ def _gauges() -> Iterator[Metric]:
         "tollbook_expired_holds_unsettled",
         f"Holds that have expired and wait for the next charge or expire_holds; at most {MOST_COUNTED} are counted.",
         _expired_holds(),
+    )
+    yield _gauge(
+        "tollbook_staff_without_second_factor",
+        f"Active staff who have no second factor; at most {MOST_COUNTED} are counted.",
+        staff_without_second_factor()[:MOST_COUNTED].count(),
     )
     yield from _notices(now)
     yield from _payments()

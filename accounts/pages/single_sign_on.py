@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
-import requests
 from allauth.socialaccount.providers.openid_connect import views
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,10 +12,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from accounts.errors import IssuerBusy
+from accounts.providers.issuer import turn
 from accounts.sign_in.single_sign_on import refusal_page
-
-_BUSY = "The issuer takes long to answer just now. Please try again in a moment."
-_turns = threading.BoundedSemaphore(settings.PROVIDER_CALLS_AT_ONCE)  # a silent issuer holds few of our threads
 
 
 @require_safe
@@ -51,14 +48,11 @@ def cancelled(request: HttpRequest) -> HttpResponse:
 
 
 def _in_turn(request: HttpRequest, view: Any, provider_id: str) -> HttpResponseBase:
-    if not _turns.acquire(blocking=False):
-        return refusal_page(request, _BUSY, status=503)
     try:
-        answer: HttpResponseBase = view(request, provider_id)
-    except requests.RequestException:
-        return refusal_page(request, _BUSY, status=503)
-    finally:
-        _turns.release()
+        with turn():
+            answer: HttpResponseBase = view(request, provider_id)
+    except IssuerBusy as refusal:
+        return refusal_page(request, str(refusal), status=503)
     return answer
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.errors import SignOnRefused
 from accounts.models import User
+from accounts.providers.issuer import IssuerSession
 from accounts.services.signing_in.single_sign_on import Vouched, sign_on, vouched
 from config.http.sign_in_records import SECOND_FACTOR, SINGLE_SIGN_ON
 
@@ -28,6 +29,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         """Return the issuer of the settings: rows of the database make none."""
         found = _build_apps_from_settings(provider=provider, client_id=client_id)
         return [app for apps in found.values() for app in apps]
+
+    def get_requests_session(self) -> IssuerSession:
+        return IssuerSession()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:  # noqa: ARG002
         return False

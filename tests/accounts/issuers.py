@@ -31,6 +31,7 @@ class Issuer:
         self.audience, self.issuer = CLIENT, url
         self.seconds = 0.0  # before each response
         self.asked: list[dict[str, str]] = []  # the parameters of each visit
+        self.calls: list[str] = []  # the paths that were called
         self._codes: dict[str, dict[str, str]] = {}
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -44,6 +45,7 @@ class Issuer:
         return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
 
     def answer(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        self.calls.append(path)
         time.sleep(self.seconds)
         match path:
             case "/.well-known/openid-configuration":

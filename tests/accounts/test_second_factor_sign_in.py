@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 
 import pytest
+import time_machine
 from allauth.mfa.models import Authenticator
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import LoginAttempt, Notice
+from accounts.models import LoginAttempt, Notice, User
 from accounts.services.signing_in.login_guard import unlock
 from accounts.services.signing_in.notices import notify_failed_sign_ins
 from config.rounds import Round
@@ -58,6 +60,51 @@ def test_a_code_after_the_password_signs_in_and_leads_to_the_page_that_was_asked
     assert (answer.status_code, answer.url) == (302, "/admin/ledger/entry/")
     assert client.get(answer.url).status_code == 200
     assert client.cookies["tollbook_device"]["path"] == SIGN_IN
+
+
+def test_signing_in_gives_the_browser_another_session(staff, client):
+    app = app_of(staff)
+    client.get(SIGN_IN)
+    give_password(client, staff)
+    between = client.session.session_key
+
+    give_code(client, code_of(app))
+
+    assert client.session.session_key != between
+    assert not Session.objects.filter(session_key=between).exists()
+
+
+def test_a_code_comes_too_late_five_minutes_after_the_password(staff, client):
+    app = app_of(staff)
+    with time_machine.travel("2026-11-28T12:00:00Z", tick=False) as clock:
+        give_password(client, staff)
+        clock.shift(301)
+
+        answer = give_code(client, code_of(app))
+
+    assert answer.url == "/account/sign-in/"
+    assert not is_signed_in(client)
+
+
+def test_somebody_deactivated_between_password_and_code_is_not_let_in(staff, client):
+    app = app_of(staff)
+    give_password(client, staff)
+    User.objects.filter(pk=staff.pk).update(is_active=False)
+
+    give_code(client, code_of(app))
+
+    assert client.get("/admin/").status_code == 302
+
+
+def test_a_new_password_ends_the_sign_in_that_waits_for_its_code(staff, client):
+    app = app_of(staff)
+    give_password(client, staff)
+    staff.set_password("another fine phrase")
+    staff.save()
+
+    give_code(client, code_of(app))
+
+    assert not is_signed_in(client)
 
 
 @pytest.mark.parametrize("address", ["https://elsewhere.example/", "//elsewhere.example", "javascript:alert(1)"])

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from accounts.models import User
+from accounts.providers.issuer import CONFIGURATION, turn
 from accounts.services.roles.setting_up import set_up_roles
 from config.settings_sign_in import providers
 from tests.accounts.issuers import CLIENT, SECRET, issuing
@@ -341,9 +342,26 @@ def test_an_issuer_that_is_away_is_a_503(issuer, settings):
     assert Client().get(BEGIN).status_code == 503
 
 
-def test_a_silent_issuer_holds_few_threads(issuer, monkeypatch):
-    from accounts.pages import single_sign_on
+def test_a_silent_issuer_holds_few_threads_and_not_for_long(issuer, fay, settings):
+    settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.2
+    client, others = Client(), Client()
+    back = urlsplit(issuer.visit(client.get(BEGIN).url))
+    issuer.seconds = 0.6
 
-    monkeypatch.setattr(single_sign_on._turns, "acquire", lambda blocking: False)
+    with turn():
+        meanwhile = others.get(f"{back.path}?{back.query}").status_code
+    began = time.monotonic()
+    answer = client.get(f"{back.path}?{back.query}")
 
-    assert Client().get(BEGIN).status_code == 503
+    assert meanwhile == 503
+    assert answer.status_code in (401, 503)
+    assert time.monotonic() - began < 0.6
+
+
+def test_the_issuers_addresses_are_asked_once_in_a_while(issuer, fay):
+    come_in(Client(), issuer)
+    before = issuer.calls.count(CONFIGURATION)
+
+    come_in(Client(), issuer)
+
+    assert (before, issuer.calls.count(CONFIGURATION)) == (1, 1)

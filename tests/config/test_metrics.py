@@ -20,6 +20,7 @@ from config.http import meters
 from ledger.providers import fake as cards
 from ledger.services.payments.refunds import carry_out_refund
 from ledger.services.payments.reversals import note_dispute
+from tests.accounts.second_factors import app_of
 from tests.accounts.webhooks import deliveries, endpoint_of, tell
 from tests.backoffice import audit, found
 from tests.conftest import owner_connection
@@ -243,6 +244,13 @@ class TestTheState:
         carry_out_refund(refund_id=refund.pk, now=timezone.now())
 
         assert (before, value(scrape(edge), "tollbook_refunds_under_way")) == (1, 0)
+
+    def test_staff_without_a_second_factor_are_counted(self, edge):
+        StaffFactory()
+        app_of(StaffFactory())
+        StaffFactory(is_active=False)
+
+        assert value(scrape(edge), "tollbook_staff_without_second_factor") == 1
 
     def test_adjustments_that_wait_are_counted(self, edge):
         clerk = limited(StaffFactory(), single=10, daily=10)

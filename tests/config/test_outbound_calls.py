@@ -12,7 +12,7 @@ CLIENTS = "requests|stripe|smtplib|http\\.client|urllib\\.request|httpx"
 OUTBOUND = re.compile(rf"^\s*(?:import|from) (?:{CLIENTS})\b", re.MULTILINE)
 NETWORK = re.compile(r"\bsocket\.(?:create_connection|getaddrinfo)\(|\burlopen\(")
 KNOWN = {
-    "accounts/pages/single_sign_on.py",  # the issuer of staff, within a turn (tests/accounts/test_single_sign_on.py)
+    "accounts/providers/issuer.py",  # of staff, within a turn (tests/accounts/test_single_sign_on.py)
     "accounts/providers/look_ups.py",  # names of webhooks, looked up by deliver_webhooks
     "accounts/providers/webhook_post.py",  # webhooks, posted by deliver_webhooks
     "config/mail.py",  # emails, sent by rounds of notices (tests/config/test_mail.py)

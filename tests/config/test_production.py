@@ -25,6 +25,13 @@ def fresh(tmp_path_factory):
     [
         {},
         {"BEHIND_TLS_PROXY": "true", "TRUSTED_PROXIES": "10.0.0.1"},
+        {
+            "OIDC_ISSUER": "https://login.example.com/realms/acme",
+            "OIDC_CLIENT_ID": "tollbook",
+            "OIDC_CLIENT_SECRET": "0f1e2d3c4b5a6978",
+            "OIDC_ROLES": "acme-money=finance, acme-help=support",
+            "SECOND_FACTOR_KEYS": "0123456789abcdef0123456789abcdef,fedcba9876543210fedcba9876543210",
+        },
         {"METRICS_TOKEN": "0f1e2d3c4b5a6978", "JWT_SIGNING_KEY": "0123456789abcdef0123456789abcdef"},
     ],
 )
@@ -63,6 +70,13 @@ def test_a_sound_installation_passes_djangos_deployment_checks(fresh, more):
         ({"ANCHOR_KEYS": "short"}, "ANCHOR_KEYS"),
         ({"ANCHOR_KEYS": "development-only-anchor-key-of-nobody"}, "ANCHOR_KEYS"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        ({"STAFF_MFA": "maybe"}, "STAFF_MFA"),
+        ({"STAFF_REAUTH_MINUTES": "0"}, "STAFF_REAUTH_MINUTES"),
+        ({"SECOND_FACTOR_KEYS": "short"}, "SECOND_FACTOR_KEYS"),
+        ({"OIDC_ISSUER": "https://login.example.com"}, "OIDC_CLIENT_ID"),
+        ({"OIDC_ISSUER": "http://login.example.com", "OIDC_CLIENT_ID": "a", "OIDC_CLIENT_SECRET": "b"}, "OIDC_ISSUER"),
+        ({"OIDC_ROLES": "support"}, "OIDC_ROLES"),
+        ({"OIDC_CREATE_STAFF": "true"}, "OIDC_CREATE_STAFF"),
         ({"PAYMENT_PROVIDER": "fake"}, "PAYMENT_PROVIDER"),
         ({"AUTO_RELOAD_PRICE": "10"}, "AUTO_RELOAD_PRICE"),
         ({"AUTO_RELOAD_PRICE": "0.00 USD"}, "AUTO_RELOAD_PRICE"),

@@ -38,10 +38,22 @@ def set_up_roles(*, is_exact: bool = False) -> list[RoleChange]:
     return [_set_up(role, known, is_exact=is_exact) for role in Role]
 
 
+def roles_lacking() -> dict[Role, tuple[str, ...]]:
+    """Return what each role lacks of the table; roles that lack nothing are not named."""
+    groups = {group.name: group for group in Group.objects.filter(name__in=list(Role))}
+    lacking = {role: _sorted(permissions_of(role) - _had_by(groups.get(role.value))) for role in Role}
+    return {role: names for role, names in lacking.items() if names}
+
+
+def _had_by(group: Group | None) -> set[str]:
+    kept = group.permissions.select_related("content_type") if group is not None else ()
+    return {_name(permission) for permission in kept}
+
+
 def _set_up(role: Role, known: Mapping[str, Permission], *, is_exact: bool) -> RoleChange:
     _, is_new = Group.objects.get_or_create(name=role.value)
     group = Group.objects.select_for_update().get(name=role.value)  # two runs do not undo each other's halves
-    has = {_name(permission) for permission in group.permissions.select_related("content_type")}
+    has = _had_by(group)
     meant = permissions_of(role)
     added, extra = _sorted(meant - has), _sorted(has - meant)
     removed = extra if is_exact else ()

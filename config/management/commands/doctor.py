@@ -10,7 +10,7 @@ from django import db
 from django.db import connection
 
 from config.cli.command import OperatorCommand, Result, prints_result
-from config.doctor import installation, rights, server, structure, transport
+from config.doctor import installation, rights, server, staff, structure, transport
 from config.doctor.finding import Finding
 from ledger.providers.registry import webhook_senders
 
@@ -32,6 +32,8 @@ CHECKS: dict[str, Check] = {
     "triggers": structure.triggers,
     "constraints": structure.constraints,
     "partitions": structure.partitions,
+    "roles": staff.roles,
+    "second_factors": staff.second_factors,
     "payments": installation.payments,
     "alerts": installation.alerts,
     "auto_reload": installation.auto_reload,
