@@ -1,6 +1,6 @@
 """Pages about plans, roles, notices and webhooks.
 
-The pages of people and keys need other apps too: see usage/admin/customers.py and api_keys.py.
+The pages of people and keys need other apps too: see usage/admin/customer/admin.py and api_keys.py.
 """
 
 from accounts.admin.allauth_pages import without_pages

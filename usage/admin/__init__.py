@@ -2,7 +2,7 @@
 
 from usage.admin.alerts import AlertAdmin
 from usage.admin.api_keys import SpendingKeyAdmin
-from usage.admin.customers import CustomerAdmin
+from usage.admin.customer.admin import CustomerAdmin
 from usage.admin.dashboard import front_page
 from usage.admin.finders import FINDERS
 from usage.admin.imported_customers import ImportedCustomerAdmin

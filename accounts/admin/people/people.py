@@ -1,4 +1,4 @@
-"""The page of a person: identity and sign-in. usage/admin/customers.py adds credits and usage."""
+"""The page of a person: identity and sign-in. usage/admin/customer/admin.py adds credits and usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a customer: their account, their credits, and the actions on them.
+"""Customers in the back office: their list, their page, and their settings as its second tab.
 
 It is in the topmost app, since it joins all three; `accounts` and `ledger` provide their parts of it.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from import_export.resources import Resource
 
 from accounts.admin.keys.issuing import IssueKey
@@ -19,12 +22,14 @@ from accounts.admin.people.people import PersonAdmin
 from accounts.models import User
 from config.backoffice.credits import shown
 from config.backoffice.exports import Exportable, column
-from config.backoffice.staff_action import links_to
+from config.backoffice.links import page_url
+from config.backoffice.record import record_view
 from ledger.admin.credits.adjusting import AdjustCredits
 from ledger.admin.credits.available import available_credits
 from ledger.admin.subscriptions.actions import ACTIONS as ON_SUBSCRIPTIONS
 from ledger.admin.terms.actions import Freeze, SetOverdraftLimit
-from usage.admin.overview import overview_of
+from usage.admin.customer.page import page_of
+from usage.admin.customer.timeline import BEFORE
 from usage.admin.statements import DownloadStatement
 
 
@@ -58,7 +63,12 @@ class CustomerAdmin(Exportable, PersonAdmin):
             self.admin_site.admin_view(self.change_subscription),
             name="accounts_user_subscription",
         )
-        return [subscribing, *super().get_urls()]
+        settings = path(
+            "<str:object_id>/settings/",
+            self.admin_site.admin_view(self.settings_view),
+            name="accounts_user_settings",
+        )
+        return [subscribing, settings, *super().get_urls()]
 
     def change_subscription(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Start, change, pause, resume or cancel this customer's subscription."""
@@ -88,19 +98,58 @@ class CustomerAdmin(Exportable, PersonAdmin):
     def available(self, person: User) -> str:
         return shown(person.available_now)  # type: ignore[attr-defined]
 
-    def render_change_form(
+    # --- The page, and its tab of settings ---
+
+    def change_view(
         self,
         request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,  # noqa: FBT001, FBT002
-        change: bool = False,  # noqa: FBT001, FBT002
-        form_url: str = "",
-        obj: User | None = None,
+        object_id: str,
+        form_url: str = "",  # noqa: ARG002
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        if obj is not None:
-            actions = links_to(self.staff_actions, request.user, obj)
-            context |= {"overview": overview_of(obj, viewer=request.user, actions=actions), "staff_actions": ()}
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        """Show the customer page; a POST is of the settings."""
+        if request.method not in ("GET", "HEAD"):
+            return self.settings_view(request, object_id)
+        customer = self.get_object(request, object_id)
+        if customer is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
+        if not self.has_view_or_change_permission(request, customer):
+            raise PermissionDenied
+        page = page_of(
+            customer,
+            viewer=request.user,
+            actions=self.staff_actions,
+            now=timezone.now(),
+            before=request.GET.get(BEFORE, ""),
+        )
+        record_view(request, customer)
+        context = {
+            **self._tabs(request, customer),
+            "page": page,
+            "before": BEFORE,
+            "is_latest": not request.GET.get(BEFORE),
+        }
+        return TemplateResponse(request, "admin/accounts/user/customer.html", context)
+
+    def settings_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show or save the settings of an account: email, name, access, roles, limits."""
+        customer = self.get_object(request, object_id)
+        more = {} if customer is None else {**self._tabs(request, customer), "staff_actions": ()}
+        return super().change_view(request, object_id, extra_context=more)
+
+    def response_post_save_change(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:  # noqa: ARG002
+        return HttpResponseRedirect(page_url("accounts_user", obj.pk))
+
+    def _tabs(self, request: HttpRequest, customer: User) -> dict[str, Any]:
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": customer.full_name or customer.email,
+            "customer": customer,
+            "customer_url": page_url("accounts_user", customer.pk),
+            "settings_url": reverse("admin:accounts_user_settings", args=[customer.pk]),
+            "history_url": reverse("admin:accounts_user_history", args=[customer.pk]),
+        }
 
 
 def _is_list(request: HttpRequest) -> bool:

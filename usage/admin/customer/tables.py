@@ -1,0 +1,168 @@
+"""A few rows of what belongs to a customer: grants, keys, open holds, payments; each table leads to the whole list."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F
+
+from accounts.admin.keys.api_keys import status_of
+from accounts.models import ApiKey, User
+from config.backoffice.credits import NOTHING, shown
+from config.backoffice.links import list_url, page_url
+from config.backoffice.times import shown_at
+from config.values.money import shown_money
+from ledger.models import Grant, Hold, HoldStatus, Payment, PaymentState
+from usage.selectors import with_spending
+
+ROWS = 10
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; `part` of `whole` is drawn as a bar where both are given."""
+
+    text: str
+    is_number: bool = False
+    part: str = ""
+    whole: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one kind; `none` says what to do where there are none."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Cell, ...]]
+    all_url: str
+    none: str
+    numeric: tuple[int, ...] = ()
+
+
+def _number(text: str, part: str = "", whole: str = "") -> Cell:
+    return Cell(text, is_number=True, part=part, whole=whole)
+
+
+def keys_of(customer: User, *, now: dt.datetime) -> list[ApiKey]:
+    """Return the newest keys with what those with a limit have spent, one statement."""
+    keys = ApiKey.objects.select_related("user").filter(user_id=customer.pk)
+    return list(with_spending(keys, now=now).order_by("-created_at", "-id")[:ROWS])
+
+
+def keys_table(customer: User, keys: list[ApiKey], now: dt.datetime) -> Table:
+    return Table(
+        "API keys",
+        ("Key", "Name", "State", "Last used", "Spent of its limit"),
+        [_key(key, now) for key in keys],
+        list_url("accounts_apikey", user=customer.pk),
+        "No keys yet. The customer makes one at /auth/api-keys, or you issue one.",
+        numeric=(4,),
+    )
+
+
+def _key(key: Any, now: dt.datetime) -> tuple[Cell, ...]:
+    limit = key.spending_limit
+    return (
+        Cell(f"{key.prefix}…{key.last4}", url=page_url("accounts_apikey", key.pk)),
+        Cell(key.name),
+        Cell(status_of(key, now)),
+        Cell(shown_at(key.last_used_at)),
+        _number("no limit")
+        if limit is None
+        else _number(f"{shown(key.spent)} of {shown(limit)}", f"{key.spent:f}", f"{limit:f}"),
+    )
+
+
+def grants_table(customer: User, now: dt.datetime) -> Table:
+    """Return the grants that have credits left, in the order in which they are spent."""
+    in_order = (F("priority"), F("expires_at").asc(nulls_last=True), "-category", "effective_at", "entry_id")
+    left = Grant.objects.of(customer.pk).filter(remaining__gt=0).order_by(*in_order)[:ROWS]
+    return Table(
+        "Grants with credits left",
+        ("Grant", "Kind", "Left", "Of", "Ends"),
+        [
+            (
+                Cell(str(grant.pk), url=page_url("ledger_grant", grant.pk)),
+                Cell(grant.get_category_display()),
+                _number(shown(grant.remaining), f"{grant.remaining:f}", f"{grant.amount:f}"),
+                _number(shown(grant.amount)),
+                Cell(_end_of(grant, now)),
+            )
+            for grant in left
+        ],
+        list_url("ledger_grant", user=customer.pk),
+        "No grant has credits left. An adjustment, a payment or a subscription brings one.",
+        numeric=(2, 3),
+    )
+
+
+def _end_of(grant: Grant, now: dt.datetime) -> str:
+    if grant.expires_at is None:
+        return "never"
+    return shown_at(grant.expires_at) if grant.expires_at > now else f"ended {shown_at(grant.expires_at)}"
+
+
+def holds_table(customer: User, now: dt.datetime) -> Table:
+    open_now = Hold.objects.filter(user_id=customer.pk, status=HoldStatus.OPEN, expires_at__gt=now)
+    return Table(
+        "Open holds",
+        ("Hold", "Credits left", "Ends", "Reference"),
+        [
+            (
+                Cell(str(hold.pk), url=page_url("ledger_hold", hold.pk)),
+                _number(shown(hold.credits - hold.captured)),
+                Cell(shown_at(hold.expires_at)),
+                Cell(hold.reference or NOTHING),
+            )
+            for hold in open_now.order_by("expires_at")[:ROWS]
+        ],
+        list_url("ledger_hold", user=customer.pk, status__exact=HoldStatus.OPEN.value),
+        "No open holds: nothing is reserved.",
+        numeric=(1,),
+    )
+
+
+def payments_table(customer: User, now: dt.datetime) -> Table:
+    latest = Payment.objects.of(customer.pk).newest_first()[:ROWS]
+    return Table(
+        "Payments",
+        ("Payment", "When", "Amount", "Credits", "State", "Next"),
+        [
+            (
+                Cell(str(payment.pk), url=page_url("ledger_payment", payment.pk)),
+                Cell(shown_at(payment.created_at)),
+                _number(shown_money(payment.amount_minor, payment.currency)),
+                _number(shown(payment.credits)),
+                Cell(payment.get_state_display()),
+                Cell(next_step(payment, now)),
+            )
+            for payment in latest
+        ],
+        list_url("ledger_payment", user=customer.pk),
+        "No payments yet.",
+        numeric=(2, 3),
+    )
+
+
+def next_step(payment: Payment, now: dt.datetime) -> str:
+    """Return what happens next to a payment, and who has to do it."""
+    match payment.state:
+        case PaymentState.REQUIRES_ACTION:
+            return f"The customer confirms it with their bank until {shown_at(payment.expires_at)}."
+        case PaymentState.PENDING if payment.expires_at > now:
+            return "The provider is asked again by a job."
+        case PaymentState.PENDING:
+            return "It ends with the next round of the payments job."
+        case PaymentState.FAILED:
+            return f"{payment.failure_message or payment.failure_code or 'Declined.'} The customer pays anew."
+        case PaymentState.EXPIRED:
+            return "Nothing: no money came. The customer pays anew."
+    if payment.credits_owed:
+        return f"{shown(payment.credits_owed)} credits are owed, and taken from what comes in."
+    return (
+        f"Refunded {shown_money(payment.refunded_minor, payment.currency)}." if payment.refunded_minor else "Nothing."
+    )
