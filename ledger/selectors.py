@@ -97,10 +97,14 @@ class SpendingTerms:
 
 def terms_of(*, user_id: int) -> SpendingTerms:
     """Return the terms of a customer's balance, in one statement."""
-    owing = Payment.objects.filter(user_id=OuterRef("pk"), credits_owed__gt=0).order_by().values("user_id")
-    owed = Coalesce(Subquery(owing.values(owed=Sum("credits_owed"))), ZERO)
-    found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit", owed).first()
+    found = Balance.objects.filter(pk=user_id).values_list("frozen_at", "overdraft_limit", owed_credits()).first()
     return SpendingTerms() if found is None else SpendingTerms(*found)
+
+
+def owed_credits() -> Coalesce:
+    """Return what a customer owes, for a query whose primary key is the customer's id."""
+    owing = Payment.objects.filter(user_id=OuterRef("pk"), credits_owed__gt=0).order_by().values("user_id")
+    return Coalesce(Subquery(owing.values(owed=Sum("credits_owed"))), ZERO)
 
 
 def credits_owed_by(*, user_id: int) -> Decimal:

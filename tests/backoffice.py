@@ -84,6 +84,11 @@ def page_of(model: str, pk: object) -> str:
     return reverse(f"admin:{model}_change", args=[pk])
 
 
+def settings_of(customer: User) -> str:
+    """Return the address of the settings of an account, the second tab of a customer's page."""
+    return reverse("admin:accounts_user_settings", args=[customer.pk])
+
+
 def export_of(model: str) -> str:
     return reverse(f"admin:{model}_export")
 

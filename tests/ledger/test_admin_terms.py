@@ -153,7 +153,7 @@ def test_confirming_sets_the_limit_and_says_what_it_was(client, customer):
     assert limit(customer) == 25
     assert staff_log_of(TermsChange.objects.latest("pk")) == ["Set the overdraft limit from 7.5 to 25: Chargeback"]
     assert "Set the overdraft limit from 7.5 to 25." in answer.content.decode()
-    assert "<span>Overdraft limit</span><strong>25</strong>" in answer.content.decode()
+    assert "<dt>Overdraft limit</dt><dd><strong>25</strong>" in answer.content.decode()
 
 
 @pytest.mark.parametrize("step", ["confirm", "preview"])

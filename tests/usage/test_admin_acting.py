@@ -140,7 +140,7 @@ def test_a_page_about_a_customer_asks_whose_account_it_is(label, name, key, othe
     viewer, customer = made(pair)
     client = signed_in(viewer)
     address = reverse(f"admin:{name}", kwargs={key: MADE_FOR[label](customer), **others})
-    is_own_page = name == "accounts_user_change"  # is looked at, too
+    is_own_page = name in ("accounts_user_change", "accounts_user_settings")  # is looked at, too
     allowed = (allowed or (viewer == customer and name in ASKING)) and name not in OF_AUTHORS
 
     shown, sent = client.get(address), client.post(address, {"step": "confirm"})

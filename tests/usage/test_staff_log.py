@@ -22,7 +22,7 @@ from config.backoffice.model_admin import BackOfficeAdmin
 from config.models import RecordKind, StaffRecord
 from ledger.models import Entry
 from tests.accounts.second_factors import app_of, code_of, give_code, give_password
-from tests.backoffice import export_of, list_of, page_of, rows_of, signed_in, staff_with, superuser
+from tests.backoffice import export_of, list_of, page_of, rows_of, settings_of, signed_in, staff_with, superuser
 from tests.factories import PlanFactory, StaffFactory, UserFactory, customer_with
 
 pytestmark = pytest.mark.django_db
@@ -53,11 +53,11 @@ def adjust(client, customer, amount="5"):
 def test_a_plain_form_is_recorded_with_the_values_before_and_after():
     staff, alice = superuser(), UserFactory(full_name="Alice", rate_limit_per_minute=None)
     client = signed_in(staff)
-    page = client.get(page_of("accounts_user", alice.pk)).context["adminform"].form
+    page = client.get(settings_of(alice)).context["adminform"].form
     fields = {name: page[name].value() or "" for name in page.fields if name not in ("password", "groups")}
     fields |= {"full_name": "Alice B.", "rate_limit_per_minute": "50", "is_active": ""}
 
-    client.post(page_of("accounts_user", alice.pk), fields)
+    client.post(settings_of(alice), fields)
 
     record = StaffRecord.objects.get(kind=RecordKind.CHANGE)
     assert values_of(record) == {
@@ -71,10 +71,10 @@ def test_a_plain_form_is_recorded_with_the_values_before_and_after():
 
 def test_roles_of_a_person_are_recorded_by_name():
     client, clerk, support = signed_in(superuser()), StaffFactory(), Group.objects.create(name="support")
-    page = client.get(page_of("accounts_user", clerk.pk)).context["adminform"].form
+    page = client.get(settings_of(clerk)).context["adminform"].form
     fields = {name: page[name].value() or "" for name in page.fields if name not in ("password", "groups")}
 
-    client.post(page_of("accounts_user", clerk.pk), {**fields, "groups": [support.pk]})
+    client.post(settings_of(clerk), {**fields, "groups": [support.pk]})
 
     assert values_of(StaffRecord.objects.get(kind=RecordKind.CHANGE)) == {"Groups": (None, "support")}
 

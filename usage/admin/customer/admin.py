@@ -28,6 +28,7 @@ from ledger.admin.credits.adjusting import AdjustCredits
 from ledger.admin.credits.available import available_credits
 from ledger.admin.subscriptions.actions import ACTIONS as ON_SUBSCRIPTIONS
 from ledger.admin.terms.actions import Freeze, SetOverdraftLimit
+from ledger.selectors import owed_credits
 from usage.admin.customer.page import page_of
 from usage.admin.customer.timeline import BEFORE
 from usage.admin.statements import DownloadStatement
@@ -80,7 +81,7 @@ class CustomerAdmin(Exportable, PersonAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)
         if not _is_list(request):
-            return people.select_related("balance")
+            return people.select_related("balance", "auto_reload").annotate(owed=owed_credits())
         if not request.user.has_perm("ledger.view_balance"):
             return people
         return people.annotate(available_now=available_credits("balance__"), balance_now=F("balance__balance"))

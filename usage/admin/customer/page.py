@@ -15,8 +15,7 @@ from config.backoffice.links import list_url
 from config.backoffice.staff_action import Links, StaffAction, links_to
 from config.charts import Chart, by_day
 from ledger.admin.subscriptions.actions import links_for
-from ledger.models import AutoReload
-from ledger.selectors import balance_of, terms_of
+from ledger.selectors import balance_of
 from ledger.services.subscriptions.renewals import current_subscription_of
 from usage.admin.customer.standing import (
     Badge,
@@ -28,9 +27,10 @@ from usage.admin.customer.standing import (
     reload_sentence,
     since_of,
     subscription_sentence,
+    terms_in,
 )
 from usage.admin.customer.tables import Table, grants_table, holds_table, keys_of, keys_table, payments_table
-from usage.admin.customer.timeline import Timeline, timeline_of
+from usage.admin.customer.timeline import SOURCES, Timeline, timeline_of
 from usage.models import DailyUsage
 from usage.services.forecasts.selectors import forecast_of
 
@@ -51,6 +51,7 @@ _LISTS = (
     ("accounts.view_notice", "accounts_notice", "Notices"),
     ("accounts.view_subscription", "accounts_subscription", "Subscriptions"),
     ("ledger.view_subscriptionchange", "ledger_subscriptionchange", "Changes of subscriptions"),
+    ("config.view_staffrecord", "config_staffrecord", "Staff log"),
 )
 # What ends or stops something stands apart from what helps.
 _DANGEROUS = ("freeze", "revoke_keys", "cancel")
@@ -87,11 +88,11 @@ def page_of(
     now: dt.datetime,
     before: str = "",
 ) -> CustomerPage:
-    """Read the page; `before` turns the timeline back (`usage.admin.customer.timeline`)."""
+    """Read the page of a customer as `CustomerAdmin.get_queryset` reads them; `before` turns the timeline back (`usage.admin.customer.timeline`)."""
     may = viewer.has_perm
     offered = links_to(actions, viewer, customer)
     page = CustomerPage(since=since_of(customer, now))
-    terms = terms_of(user_id=customer.pk)
+    terms = terms_in(customer)
     page.badges = badges_of(customer, terms)
     if may("ledger.view_balance"):
         page.figures = figures_of(balance_of(user_id=customer.pk), terms, forecast_of(user_id=customer.pk, now=now))
@@ -100,11 +101,12 @@ def page_of(
         page.sentences.append(subscription_sentence(subscription))
         offered += links_for(subscription, viewer, customer)
     if may("ledger.view_autoreload"):
-        page.sentences.append(reload_sentence(AutoReload.objects.filter(pk=customer.pk).first()))
+        page.sentences.append(reload_sentence(getattr(customer, "auto_reload", None)))
     if may("usage.view_requestlog"):
         page.chart = usage_chart(customer, now=now)
     _add_tables(page, customer, may, now)
-    page.timeline = timeline_of(customer, viewer=viewer, before=before)
+    if any(may(source.permission) for source in SOURCES):
+        page.timeline = timeline_of(customer, viewer=viewer, before=before)
     page.buttons = _buttons(offered)
     page.lists = [(list_url(model, user=customer.pk), title) for permission, model, title in _LISTS if may(permission)]
     return page

@@ -50,13 +50,21 @@ class Sentence:
     url: str = ""
 
 
+def terms_in(customer: Any) -> SpendingTerms:
+    """Return the terms that were read together with the customer: their balance, and the sum `owed`."""
+    balance = getattr(customer, "balance", None)
+    return (
+        SpendingTerms() if balance is None else SpendingTerms(balance.frozen_at, balance.overdraft_limit, customer.owed)
+    )
+
+
 def badges_of(customer: User, terms: SpendingTerms) -> list[Badge]:
     """Return every state that differs from an ordinary customer's, or that all is well."""
     badges = []
     if not customer.is_active:
         badges.append(Badge("Inactive", BAD, "Neither sign-ins nor keys work; nothing is charged."))
     if terms.frozen_at is not None:
-        badges.append(Badge("Frozen", BAD, f"Nothing is charged or held since {shown_at(terms.frozen_at)} UTC."))
+        badges.append(Badge(f"Frozen since {shown_at(terms.frozen_at)} UTC", BAD, "Nothing is charged or held."))
     if terms.owed:
         badges.append(Badge("Owes credits", WARNING, f"{shown(terms.owed)} credits of money that was taken back."))
     if customer.email_verified_at is None:
@@ -93,14 +101,14 @@ def subscription_sentence(subscription: Subscription | None) -> Sentence:
     if subscription is None:
         return Sentence("Subscription", "None.")
     said = (
-        f"{subscription.plan}, {subscription.get_billing_interval_display().lower()},"
+        f"On {subscription.plan}, {subscription.get_billing_interval_display().lower()},"
         f" {subscription.get_status_display().lower()}; its period ends {shown_at(subscription.current_period_end)} UTC"
     )
     if subscription.cancel_at_period_end:
-        said += ", and then it is canceled"
+        said += ", then it is canceled"
     elif subscription.pending_plan is not None:
         interval = (subscription.get_pending_interval_display() or "").lower()
-        said += f", and then {subscription.pending_plan} ({interval}) begins"
+        said += f", then {subscription.pending_plan} ({interval}) begins"
     return Sentence("Subscription", f"{said}.", page_url("accounts_subscription", subscription.pk))
 
 

@@ -67,7 +67,7 @@ def keys_table(customer: User, keys: list[ApiKey], now: dt.datetime) -> Table:
 def _key(key: Any, now: dt.datetime) -> tuple[Cell, ...]:
     limit = key.spending_limit
     return (
-        Cell(f"{key.prefix}…{key.last4}", url=page_url("accounts_apikey", key.pk)),
+        Cell(str(key), url=page_url("accounts_apikey", key.pk)),
         Cell(key.name),
         Cell(status_of(key, now)),
         Cell(shown_at(key.last_used_at)),

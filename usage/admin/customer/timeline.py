@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -64,8 +64,8 @@ class Row:
     label: str
     detail: str
     credits: Decimal | None
-    actor_id: int | None
     linked_id: int | None
+    author: str | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Timeline:
 
 
 def timeline_of(customer: User, *, viewer: Any, before: str = "") -> Timeline:
-    """Return a page of a customer's timeline as far as this member of staff may see it, in two statements.
+    """Return a page of a customer's timeline as far as this member of staff may see it, in one statement.
 
     `before` is `Timeline.older` of the page before it; anything else begins at the newest event.
     """
@@ -98,8 +98,7 @@ def timeline_of(customer: User, *, viewer: Any, before: str = "") -> Timeline:
     page = list(islice(merged, EVENTS_A_PAGE))
     for source, row in page:
         starts[source.letter] = min(row.id, starts.get(source.letter, row.id))
-    names = _names({row.actor_id for _, row in page if row.actor_id is not None})
-    events = [_with_author(source.event(customer, row), names.get(row.actor_id or 0, "")) for source, row in page]
+    events = [replace(source.event(customer, row), by=row.author or "") for source, row in page]
     return Timeline(events, _cursor(starts) if len(merged) > len(page) else "")
 
 
@@ -107,12 +106,15 @@ def _read(sources: Iterable[Source], customer: User, starts: Mapping[str, int]) 
     by_letter = {source.letter: source for source in sources}
     if not by_letter:
         return []
-    parts = [f"(SELECT '{letter}' AS source, part.* FROM ({each.sql}) part)" for letter, each in by_letter.items()]
+    parts = [
+        f"(SELECT '{letter}' AS source, part.* FROM ({each.sql}) part ({_COLUMNS}))"
+        for letter, each in by_letter.items()
+    ]
     values: dict[str, Any] = {f"below_{letter}": starts.get(letter, 2**62) for letter in by_letter}
     today = timezone.now().astimezone(dt.UTC).date()
     values |= {"user": customer.pk, "rows": EVENTS_A_PAGE + 1, "tomorrow": (today + _DAY).toordinal()}
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), values)
+        cursor.execute(_WITH_AUTHORS.format(" UNION ALL ".join(parts)), values)
         return [(by_letter[letter], Row(*row)) for letter, *row in cursor.fetchall()]
 
 
@@ -126,14 +128,6 @@ def _starts(before: str) -> dict[str, int]:
 
 def _cursor(starts: Mapping[str, int]) -> str:
     return ".".join(f"{letter}{number}" for letter, number in sorted(starts.items()))
-
-
-def _names(people: set[int]) -> dict[int, str]:
-    return dict(User.objects.filter(pk__in=people).values_list("pk", "email")) if people else {}
-
-
-def _with_author(event: Event, by: str) -> Event:
-    return Event(event.at, event.what, event.detail, event.url, event.credits, by, event.is_whole_day) if by else event
 
 
 def _entry(_: User, row: Row) -> Event:
@@ -192,6 +186,10 @@ def _staff(_: User, row: Row) -> Event:
     return Event(row.at, "Staff", said, page_url("config_staffrecord", row.linked_id))
 
 
+_COLUMNS = "id, at, label, detail, credits, actor_id, linked_id"
+_WITH_AUTHORS = """
+    SELECT found.source, found.id, found.at, found.label, found.detail, found.credits, found.linked_id, u.email
+    FROM ({}) found LEFT JOIN accounts_user u ON u.id = found.actor_id"""
 _ENTRIES = f"""SELECT seq, created_at, reason::text, left(description, {_LONGEST}), amount, actor_id, id AS linked_id
     FROM ledger_entry WHERE user_id = %(user)s AND type = '{{type}}' AND seq < %(below_{{letter}})s
     ORDER BY seq DESC LIMIT %(rows)s"""
