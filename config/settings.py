@@ -84,7 +84,7 @@ if IN_PRODUCTION and DATABASES["owner"]["USER"] == DATABASES["default"]["USER"]:
 # --- Applications -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "allauth",  # before accounts, which takes its admin pages away
-    "allauth.account",
+    "accounts.sign_in.allauth_app.PagesAccountConfig",
     "allauth.mfa",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.openid_connect",
@@ -120,7 +120,6 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "config.http.pages.PageLayersMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

@@ -23,5 +23,5 @@ class NeedsRecentSignIn(ModelAdmin):
         :raises ReauthenticationRequired: if it is sent and the viewer signed in some time ago
         """
         if request.method == "POST" and self.changes_rights(request):
-            require_recent_sign_in(request)
+            require_recent_sign_in(request, has_secrets="password1" in request.POST)
         return super().changeform_view(request, *args, **named)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from allauth.account.middleware import AccountMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -39,7 +40,8 @@ class PageLayersMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self._api = get_response
         messages = convert_exception_to_response(MessageMiddleware(get_response))
-        people = convert_exception_to_response(PageUserMiddleware(messages))
+        self._account = AccountMiddleware(messages)
+        people = convert_exception_to_response(PageUserMiddleware(convert_exception_to_response(self._account)))
         self._forms = CsrfViewMiddleware(people)
         self._pages = SessionMiddleware(convert_exception_to_response(self._forms))
 
@@ -47,6 +49,12 @@ class PageLayersMiddleware:
         if is_api_path(request.path_info):
             return self._api(request)
         return cast(HttpResponseBase, self._pages(request))  # never awaitable: the server is synchronous
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Return the response to what django-allauth raises on pages, such as the need to confirm who one is."""
+        if not hasattr(request, "allauth"):
+            return None
+        return cast("HttpResponseBase | None", self._account.process_exception(request, exception))
 
     def process_view(self, request: HttpRequest, *view: Any) -> Any:
         """Require the CSRF token on pages. API calls have no cookie that a foreign page could use."""

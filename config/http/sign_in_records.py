@@ -26,14 +26,19 @@ def signed_in_lately(request: HttpRequest) -> bool:
     return any(0 <= age < settings.STAFF_REAUTH_MINUTES * 60 for age in ages)
 
 
-def require_recent_sign_in(request: HttpRequest) -> None:
+def require_recent_sign_in(request: HttpRequest, *, has_secrets: bool = False) -> None:
     """Require that the person has signed in lately, or has just confirmed who they are.
 
-    :raises ReauthenticationRequired: which AccountMiddleware answers with the page that asks for it; a POST is
-        kept in the session and goes on from there
+    The page that asks for it follows. A form that was sent is kept in the session and goes on from there; one that
+    `has_secrets`, such as a password, is not kept, and is filled in again.
+
+    :raises ReauthenticationRequired: which AccountMiddleware answers with that page
     """
-    if not signed_in_lately(request):
-        raise ReauthenticationRequired
+    if signed_in_lately(request):
+        return
+    if has_secrets:
+        request.method = "GET"  # of a GET only the address is kept
+    raise ReauthenticationRequired
 
 
 def shown_steps(request: HttpRequest) -> str:

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from accounts.models import LoginAttempt
+from accounts.models import LoginAttempt, User
 from ledger.models import Entry
 from tests.accounts.second_factors import app_of, code_of
 from tests.backoffice import note_step, signed_in, superuser
@@ -100,6 +100,21 @@ def test_changing_rights_asks_for_a_recent_sign_in(client, page):
     assert (shown.status_code, sent.status_code) == (200, 302)
     assert sent.url.startswith(CONFIRM)
     assert not Group.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["/admin/accounts/user/add/", "/admin/accounts/user/{}/password/"])
+def test_a_form_with_a_password_is_not_kept(client, page):
+    page = page.format(UserFactory().pk)
+    words = {"email": "new@example.com", "password1": "a fine long phrase", "password2": "a fine long phrase"}
+
+    led = client.post(page, words)
+    kept = str(dict(client.session))
+    back = client.post(led.url, {"password": PASSWORD, "next": page})
+
+    assert led.url.startswith(f"{CONFIRM}?next=")
+    assert "a fine long phrase" not in kept
+    assert (back.status_code, back.url, client.get(page).status_code) == (302, page, 200)
+    assert not User.objects.filter(email="new@example.com").exists()
 
 
 def test_the_kept_form_of_one_person_is_not_sent_by_another(client, staff):

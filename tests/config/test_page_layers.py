@@ -15,7 +15,7 @@ def led(path: str) -> set[str]:
     found: set[str] = set()
 
     def view(request):
-        found.update(name for name in ("session", "user", "_messages") if hasattr(request, name))
+        found.update(name for name in ("session", "user", "_messages", "allauth") if hasattr(request, name))
         return HttpResponse()
 
     assert PageLayersMiddleware(view)(RequestFactory().get(path)).status_code == 200
@@ -23,7 +23,7 @@ def led(path: str) -> set[str]:
 
 
 def test_a_page_finds_its_session_its_person_and_its_messages():
-    assert led("/admin/login/") == {"session", "user", "_messages"}
+    assert led("/admin/login/") == {"session", "user", "_messages", "allauth"}
 
 
 @pytest.mark.parametrize("path", ["/v2/charges", "/auth/login", "/no/such/path"])

@@ -83,7 +83,7 @@ class PersonAdmin(NeedsRecentSignIn, Acting, KeySearch, ByDate, BackOfficeAdmin,
         if not request.user.has_perm(SETTING_PASSWORDS):
             raise PermissionDenied
         if request.method == "POST":
-            require_recent_sign_in(request)
+            require_recent_sign_in(request, has_secrets=True)
         return super().user_change_password(request, id, form_url)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
