@@ -34,7 +34,7 @@ READ_ONLY = (
 )  # fmt: skip
 EXPORTED = (
     "accounts_user", "ledger_entry", "usage_requestlog", "ledger_hold", "usage_price", "accounts_subscription",
-    "config_staffrecord",
+    "config_staffrecord", "ledger_adjustmentrequest",
 )  # fmt: skip
 
 

@@ -26,19 +26,21 @@ SLOW = {
     "events and input drawn at random": (
         "config/test_encodings", "config/test_parsers_never_fail", "journeys/test_invalid_input",
         "journeys/test_openapi_conformance", "ledger/test_auto_reload_for_thirty_days", "ledger/test_burn_down",
-        "ledger/test_money_as_a_machine", "ledger/test_rules_as_a_machine", "ledger/test_subscriptions_at_random",
-        "usage/test_alerts_are_announced_once", "usage/test_charge_batches", "usage/test_metering_bodies",
-        "usage/test_runway",
+        "ledger/test_money_as_a_machine", "ledger/test_reversals_at_random", "ledger/test_rules_as_a_machine",
+        "ledger/test_subscriptions_at_random", "usage/test_alerts_are_announced_once", "usage/test_charge_batches",
+        "usage/test_metering_bodies", "usage/test_runway",
     ),
     "every page, route or promise in turn": (
         "journeys/test_access_matrix", "usage/test_admin_access", "usage/test_admin_dashboard",
         "usage/test_admin_lists", "usage/test_admin_statements", "usage/test_admin_acting", "usage/test_reconcile",
         "usage/test_respelled_endpoints", "ledger/test_rollover", "ledger/test_reload_checks", "ledger/test_anchors",
+        "ledger/test_adjustment_checks",
     ),
     "many callers at once": (
-        "ledger/test_auto_reload_races", "ledger/test_payment_races", "ledger/test_races",
-        "ledger/test_subscription_races", "usage/test_busy_customers", "usage/test_key_limit_races",
-        "usage/test_metering_races", "usage/test_one_failing_customer", "usage/test_races", "usage/test_retention",
+        "ledger/test_adjustment_races", "ledger/test_auto_reload_races", "ledger/test_payment_races",
+        "ledger/test_races", "ledger/test_subscription_races", "usage/test_busy_customers",
+        "usage/test_key_limit_races", "usage/test_metering_races", "usage/test_one_failing_customer",
+        "usage/test_races", "usage/test_retention",
     ),
 }
 # fmt: on

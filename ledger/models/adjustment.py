@@ -102,6 +102,7 @@ class AdjustmentRequest(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions: ClassVar = [
+            ("export_adjustmentrequest", "Can export requests for adjustments"),
             ("approve_adjustment", "Can approve and reject adjustments that others asked for"),
             ("adjust_by_file", "Can adjust the credits of many customers by a file"),
             ("reverse_entry", "Can reverse entries, in part or wholly"),

@@ -52,6 +52,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         "most": 3_000,
         "why": "A page has a hundred rows, and each is looked up with its customer, plan and author.",
     },
+    "/admin/ledger/adjustmentrequest/export/?q={email}": _EXPORTED,
     "/admin/ledger/entry/export/": _EXPORTED,
     "/admin/ledger/entry/export/?q={email}": _EXPORTED,
     "/admin/ledger/hold/export/": _EXPORTED,

@@ -17,7 +17,7 @@ from tests.ledger.adjusting import HEADER, approve, limited, read, reject, send
 from tests.ledger.posting import freeze, hold
 from usage.services.reconciliation import Scope, reconcile
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -233,6 +233,7 @@ class TestSending:
         assert (request.line_count, request.total) == (1000, 10)
 
 
+@pytest.mark.django_db(transaction=True)
 class TestAtOnce:
     def test_sixteen_people_who_send_one_file_make_one_request(self, alice):
         people = iter([limited(StaffFactory(), single=100, daily=100) for _ in range(16)])

@@ -21,7 +21,8 @@ from tests.usage.metering import charge, price, refund, report, request_at
 from usage.models import DailyUsage, Refund
 from usage.services.reconciliation import Scope, reconcile
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+the_clock_is_moved = pytest.mark.django_db(transaction=True)  # by another connection
 
 
 @pytest.fixture
@@ -111,6 +112,7 @@ def test_credits_go_back_to_the_grant_that_the_charge_drew_on(clerk):
     assert left(bob)[gift.pk] == 20  # of the 60 the last ten came from the other grant
 
 
+@the_clock_is_moved
 def test_credits_for_a_grant_that_has_ended_expire_at_once(clerk):
     bob = UserFactory()
     gift = granted(bob, 50, days=1)
@@ -142,6 +144,7 @@ def test_an_adjustment_that_took_credits_gives_them(alice, clerk):
     settle_grants(user_id=alice.pk)
 
 
+@the_clock_is_moved
 def test_of_a_grant_what_expired_is_not_left(clerk):
     bob = UserFactory()
     gift = granted(bob, 50, days=1)
@@ -179,6 +182,7 @@ def test_what_has_its_own_way_is_refused_with_that_way(alice, clerk):
             reverse(entry, amount, by=clerk)
 
 
+@the_clock_is_moved
 def test_an_expiry_is_not_reversed(clerk):
     bob = UserFactory()
     end(granted(bob, 50, days=1))

@@ -17,7 +17,8 @@ from config.backoffice import exports
 from ledger.models import Entry
 from ledger.services.holds import open_hold
 from tests.backoffice import EXPORTED, export_of, list_of, signed_in, staff_with, superuser
-from tests.factories import SubscriptionFactory, UserFactory, customer_with, give
+from tests.factories import StaffFactory, SubscriptionFactory, UserFactory, customer_with, give
+from tests.ledger.adjusting import ask, limited
 from tests.usage.metering import charge, price
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +32,7 @@ def alice():
     SubscriptionFactory(user=alice)
     open_hold(user_id=alice.pk, credits=Decimal("2.25"), expires_in_seconds=900, idempotency_key="h", reference="@work")
     charge(alice, reference="+1")
+    ask(alice, 1, by=limited(StaffFactory(), single=0, daily=0))  # waits
     return alice
 
 
@@ -196,6 +198,7 @@ def test_an_export_takes_a_fixed_number_of_statements(alice, model, many):
         other = SubscriptionFactory(user=customer_with(number + 1)).user
         open_hold(user_id=other.pk, credits=Decimal("0.5"), expires_in_seconds=900, idempotency_key="h")
         charge(other)
+        ask(other, 1, by=limited(StaffFactory(), single=0, daily=0))
         price(f"other-{number}", 1)
         LogEntry.objects.log_actions(other.pk, [alice, other], CHANGE, "Seen.")
     client = signed_in(superuser())

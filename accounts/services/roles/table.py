@@ -69,6 +69,7 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "ledger.export_hold": (_F, _O, _A),
     "ledger.adjust_credits": (_S, _F),
     "ledger.view_adjustmentrequest": _ALL,
+    "ledger.export_adjustmentrequest": (_F, _A),
     "ledger.approve_adjustment": (_F,),
     "ledger.adjust_by_file": (_F,),
     "ledger.reverse_entry": (_S, _F),

@@ -15,6 +15,7 @@ from config.backoffice.acting import Acting
 from config.backoffice.credits import NOTHING, shown, shown_signed
 from config.backoffice.dates import ByDate, is_narrowed_by
 from config.backoffice.exact_search import ExactSearch
+from config.backoffice.exports import CustomersExport, Exportable, column
 from config.backoffice.filters import ConditionFilter, CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
@@ -44,10 +45,31 @@ class StateFilter(ConditionFilter):
         }
 
 
+class AdjustmentRequestExport(CustomersExport):
+    created_at = column("created_at")
+    amount = column("amount")
+    total = column("total")
+    reason = column("reason")
+    note = column("note")
+    reference = column("reference")
+    reverses_id = column("reverses_id")
+    balance_before = column("balance_before")
+    file_name = column("file_name")
+    line_count = column("line_count")
+    author = column("author__email", "author")
+    second_person_because = column("second_person_because")
+    state = column("state")
+    decided_by = column("decided_by__email", "decided_by")
+    decided_at = column("decided_at")
+    decision_note = column("decision_note")
+    entry_id = column("entry_id")
+
+
 @admin.register(AdjustmentRequest)
-class AdjustmentRequestAdmin(Acting, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
+class AdjustmentRequestAdmin(Acting, Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     """Who asked to adjust whose credits, why, and who agreed. Nobody changes it, superusers included."""
 
+    resource_classes = (AdjustmentRequestExport,)
     staff_actions = (Approve, Reject, Withdraw)
     list_display = (
         "id", "customer", "shown_amount", "outcome", "note", "author", "decided_by", "created_at", "reference",
