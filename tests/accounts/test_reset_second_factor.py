@@ -6,13 +6,15 @@ import uuid
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Notice
 from accounts.services.signing_in.second_factors import has_second_factor
 from tests.accounts.second_factors import app_of, code_of, give_code, give_password, is_signed_in, recovery_codes_of
-from tests.backoffice import signed_in, staff_log_of, staff_with, superuser
+from tests.backoffice import note_step, settings_of, signed_in, staff_log_of, staff_with, superuser
 from tests.factories import StaffFactory
 from tests.ledger.running import run
 
@@ -93,6 +95,30 @@ def test_a_person_without_a_second_factor_is_not_offered_a_reset(colleague):
     assert "reset-second-factor" not in client.get(f"/admin/accounts/user/{other.pk}/change/").content.decode()
     answer = client.post(page_of(other), words())
     assert "has no second factor" in answer.content.decode()
+
+
+def test_superusers_see_which_second_factors_staff_have_and_who_has_none(colleague):
+    other, client = StaffFactory(), signed_in(superuser())
+
+    page = client.get(settings_of(colleague)).content.decode()
+    listed = client.get("/admin/accounts/user/?second_factor=none").context["cl"].result_list
+
+    assert "Authenticator app, recovery codes" in page
+    assert colleague not in listed
+    assert other in listed
+
+
+def test_a_page_behind_the_gate_takes_no_statement_more(settings, django_assert_num_queries):
+    person = superuser()
+    client = signed_in(person)
+    note_step(client, person, "mfa")
+    client.get("/admin/auth/group/")
+    with CaptureQueriesContext(connection) as before:
+        client.get("/admin/auth/group/")
+    settings.STAFF_MFA_REQUIRED = True
+
+    with django_assert_num_queries(len(before)):
+        assert client.get("/admin/auth/group/").status_code == 200
 
 
 def test_the_command_resets_the_last_superusers_second_factor():

@@ -15,11 +15,12 @@ from django.utils import timezone
 from accounts.admin.access import may_act_on
 from accounts.admin.keys.search import KeySearch, keys_with_prefix
 from accounts.admin.people.resetting import SendResetLink
-from accounts.admin.people.second_factor import ResetSecondFactor
+from accounts.admin.people.second_factor import ResetSecondFactor, StaffWithoutSecondFactor
 from accounts.admin.people.verifying import VerifyEmail
 from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import ApiKey, User
 from accounts.services.people import change_email
+from accounts.services.signing_in.second_factors import second_factors_in_words
 from config.backoffice.acting import Acting
 from config.backoffice.dates import ByDate
 from config.backoffice.filters import as_id
@@ -46,7 +47,7 @@ class PersonAdmin(NeedsRecentSignIn, Acting, KeySearch, ByDate, BackOfficeAdmin,
         (None, {"classes": ("wide",), "fields": ("email", "full_name", "usable_password", "password1", "password2")}),
     )
     list_display: Any = ("email", "full_name", "active", "staff", "created")
-    list_filter = ("is_active", "is_staff", "groups")
+    list_filter = ("is_active", "is_staff", StaffWithoutSecondFactor, "groups")
     date_hierarchy = "created_at"
     sortable_by = ("email",)
     ordering = ("-id",)
@@ -65,6 +66,10 @@ class PersonAdmin(NeedsRecentSignIn, Acting, KeySearch, ByDate, BackOfficeAdmin,
     @admin.display(description="created")
     def created(self, person: User) -> str:
         return f"{person.created_at:%Y-%m-%d}"
+
+    @admin.display(description="second factor")
+    def second_factor(self, person: User) -> str:
+        return second_factors_in_words(person)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002
         """Return False: history is kept, so people who leave are deactivated and not deleted."""
@@ -89,7 +94,8 @@ class PersonAdmin(NeedsRecentSignIn, Acting, KeySearch, ByDate, BackOfficeAdmin,
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is None:
             return self.add_fieldsets
-        access = ("is_active", "is_staff", "is_superuser", "groups", "rate_limit_per_minute")
+        factor = ("second_factor",) if obj.is_staff and request.user.is_superuser else ()
+        access = ("is_active", "is_staff", "is_superuser", "groups", *factor, "rate_limit_per_minute")
         password = ("password",) if request.user.has_perm(SETTING_PASSWORDS) else ()
         person = (None, {"fields": ("email", "full_name", *password)})
         return (person, ("Access", {"fields": access}), _TIMES)
@@ -102,7 +108,7 @@ class PersonAdmin(NeedsRecentSignIn, Acting, KeySearch, ByDate, BackOfficeAdmin,
         """
         rights = () if request.user.is_superuser else ("is_staff", "is_superuser", "groups")
         email = () if obj is None or request.user.has_perm(CHANGING_EMAILS) else ("email",)
-        return ("created_at", "last_login", "email_verified_at", *rights, *email)
+        return ("created_at", "last_login", "email_verified_at", "second_factor", *rights, *email)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str

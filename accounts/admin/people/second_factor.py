@@ -7,6 +7,7 @@ from typing import Any, cast
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils.http import urlencode
 from accounts.admin.accounts_action import AccountsAction
 from accounts.admin.customer_action import CustomerAction
 from accounts.models import User
+from accounts.selectors import staff_without_second_factor
 from accounts.services.signing_in.second_factors import has_second_factor, reset_second_factors
 from config.backoffice.once_action import Effect
 from config.backoffice.site import BackOfficeSite
@@ -59,6 +61,18 @@ class ResetSecondFactor(CustomerAction[User], AccountsAction[User]):
     def apply(self, asked: dict[str, Any]) -> Effect:  # noqa: ARG002
         removed = reset_second_factors(user_id=self.target.pk, now=timezone.now())
         return Effect("Reset the second factor", [("Second factors", f"{removed} → none")])
+
+
+class StaffWithoutSecondFactor(admin.SimpleListFilter):
+    """Narrow the list of people to staff who have no second factor."""
+
+    title, parameter_name = "second factor", "second_factor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("none", "Staff without one")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:  # noqa: ARG002
+        return queryset if self.value() != "none" else queryset & staff_without_second_factor()
 
 
 cast(BackOfficeSite, admin.site).instead_of_page = lead_to_second_factor

@@ -31,6 +31,16 @@ def has_second_factor(user: User) -> bool:
     return bool(Authenticator.objects.filter(user_id=user.pk).exclude(type=Type.RECOVERY_CODES).exists())
 
 
+def second_factors_in_words(user: User) -> str:
+    """Return which a person has, such as `Authenticator app, 2 passkeys, recovery codes`; `None` if there is none."""
+    kinds = list(Authenticator.objects.filter(user_id=user.pk).values_list("type", flat=True))
+    passkeys = kinds.count(Type.WEBAUTHN)
+    said = ["authenticator app"] if Type.TOTP in kinds else []
+    said += [f"{passkeys} passkey{'' if passkeys == 1 else 's'}"] if passkeys else []
+    said += ["recovery codes"] if Type.RECOVERY_CODES in kinds else []
+    return ", ".join(said).capitalize() or "None"
+
+
 def is_last_factor(authenticator: Authenticator) -> bool:
     """Return whether its owner has no other; recovery codes do not count."""
     others = Authenticator.objects.filter(user_id=authenticator.user_id).exclude(type=Type.RECOVERY_CODES)
