@@ -337,8 +337,10 @@ class PaymentNotFound(LedgerRefusal):
 
 
 class PaymentNotRefundable(LedgerRefusal):
-    def __init__(self) -> None:
-        super().__init__("This payment was not paid, so there is nothing to refund.")
+    """There is nothing to refund, or nobody to ask for it."""
+
+    def __init__(self, sentence: str = "This payment was not paid, so there is nothing to refund.") -> None:
+        super().__init__(sentence)
 
 
 class RefundUnderWay(LedgerRefusal):

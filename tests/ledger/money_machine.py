@@ -354,17 +354,23 @@ class Customer:
     # SQL calls.
 
     def _grant_to_change(self, choice: int, *, or_that_stays: bool) -> tuple[ModelGrant | None, int]:
-        """Settle, and choose a grant that has something left and not ended; None: there is none."""
-        self.settle(0)
+        """Choose a grant that has something left and not ended; None, and what is due is settled: there is none."""
         open_ones = [grant for grant in self.money.grants if grant.left and not grant.has_ended]
         open_ones = [grant for grant in open_ones if or_that_stays or grant.ends_at != NEVER]
-        return _one_of(open_ones, choice) if open_ones else (None, choice)
+        if open_ones:
+            return _one_of(open_ones, choice)
+        self.settle(0)
+        return None, choice
 
     def _change_end(self, grant: ModelGrant, days: int | None) -> None:
         """End a grant now (None), or let it end that many days later; read its end, with which its place changes."""
+        if self.written < grant.seq:  # of a period that is due
+            self.settle(0)
         grant_id, ends_at = self._run(
-            "SELECT entry_id, expires_at FROM ledger_grant WHERE user_id = %s AND seq = %s", self.user.pk, grant.seq
-        )
+            "SELECT e.id, g.expires_at FROM ledger_entry e LEFT JOIN ledger_grant g ON g.entry_id = e.id"
+            " WHERE e.user_id = %s AND e.seq = %s",
+            self.user.pk, grant.seq,
+        )  # fmt: skip
         (outcome,) = self._run(
             "SELECT outcome FROM ledger_change_grant_end(%s, %s, %s, 'A test', %s, %s, '\\x00')",
             self.user.pk, grant_id, None if days is None else ends_at + timedelta(days=days), self.user.pk, self._key(),

@@ -88,6 +88,13 @@ def test_a_payment_that_was_not_paid_is_not_refunded(bob):
         begin(bought(bob, cards.TIME_OUT))
 
 
+def test_a_payment_without_the_providers_id_is_refunded_at_the_provider(payment):
+    Payment.objects.filter(pk=payment.pk).update(provider_payment_id=None)
+
+    with pytest.raises(errors.PaymentNotRefundable, match=r"not known here: refund it there"):
+        begin(payment)
+
+
 def test_a_payment_of_another_customer_is_not_found(alice, payment):
     with pytest.raises(errors.PaymentNotFound):
         begin(replace_user(payment, alice))

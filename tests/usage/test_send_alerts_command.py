@@ -12,7 +12,7 @@ from config.cli.run_lock import run_lock
 from ledger.services.thresholds import rearm
 from tests.account import client_of
 from tests.factories import UserFactory, customer_with
-from tests.ledger.granting import granted
+from tests.ledger.granting import extended, granted
 from tests.ledger.posting import allow_overdraft, hold, post
 from tests.ledger.running import run
 from tests.usage.metering import price, report, request_at
@@ -275,6 +275,18 @@ def test_an_expiring_grant_is_announced_once_with_what_is_left_of_it(alice):
     assert mail.outbox[0].subject.startswith("30 credits expire on ")
     assert f"30 credits of grant {soon.pk} expire on " in mail.outbox[0].body
     assert later.pk not in [notice.data["grant_id"] for notice in Notice.objects.all()]
+
+
+def test_a_grant_that_staff_let_end_later_is_announced_again_before_its_new_end(alice):
+    soon = granted(alice, 40, days=5)
+    first = send()
+
+    extended(soon, days=1)
+    second, third = send(), send()
+
+    assert (first["grants_expiring"], second["grants_expiring"], third["grants_expiring"]) == (1, 1, 0)
+    days = {notice.data["expires_at"] for notice in Notice.objects.all()}
+    assert len(days) == 2
 
 
 def test_a_grant_spent_meanwhile_is_not_announced(alice):

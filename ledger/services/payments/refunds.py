@@ -76,7 +76,7 @@ def begin_refund(
     :raises PaymentNotFound: if the customer has no such payment
     :raises PaymentsOff: if its provider is no longer configured
     :raises IdempotencyKeyReused: if the key was used for another refund
-    :raises PaymentNotRefundable: if it was not paid
+    :raises PaymentNotRefundable: if it was not paid, or the provider's id of it is not known
     :raises RefundUnderWay, RefundExceedsPayment: if another one is under way, or less is left
     """
     lock_balance(user_id=user_id)
@@ -109,8 +109,12 @@ def begin_refund(
 
 
 def _refuse_refund(payment: Payment, amount_minor: int) -> None:
-    if payment.state != PaymentState.SUCCEEDED or payment.provider_payment_id is None:
+    if payment.state != PaymentState.SUCCEEDED:
         raise errors.PaymentNotRefundable
+    if payment.provider_payment_id is None:
+        raise errors.PaymentNotRefundable(
+            f"The id of this payment at {payment.provider} is not known here: refund it there; the credits follow."
+        )
     if StaffRefund.objects.filter(payment_id=payment.pk, state=RefundState.ASKED).exists():
         raise errors.RefundUnderWay
     left = refundable_minor(payment)
