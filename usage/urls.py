@@ -9,6 +9,7 @@ from usage.views.api_keys import SpendingKeyViewSet
 from usage.views.charges import ChargesViewSet
 from usage.views.demo import TranslationViewSet
 from usage.views.events import EventsViewSet, OpenMeterEventsViewSet
+from usage.views.explanations import ExplanationViewSet
 from usage.views.forecast import ForecastViewSet
 from usage.views.holds import HoldsViewSet
 from usage.views.keys import KeyVerdictsViewSet
@@ -28,6 +29,11 @@ urlpatterns = [
     path("auth/account/usage", UsageViewSet.as_view({"get": "retrieve"}), name="usage"),
     path("auth/account/requests", RequestsViewSet.as_view({"get": "list"}), name="requests"),
     path("auth/account/credits/forecast", ForecastViewSet.as_view({"get": "retrieve"}), name="forecast"),
+    path(
+        "auth/account/ledger/<str:id>/explain",
+        ExplanationViewSet.as_view({"get": "retrieve"}),
+        name="explain-ledger-entry",
+    ),
     path("auth/account/alerts", AlertsViewSet.as_view({"get": "list", "post": "create"}), name="alerts"),
     path(
         "auth/account/alerts/<str:id>",

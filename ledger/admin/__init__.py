@@ -4,7 +4,6 @@ from ledger.admin.adjustments.requests import AdjustmentRequestAdmin
 from ledger.admin.adjustments.roles import LimitedRoleAdmin
 from ledger.admin.auto_reload.agreements import AutoReloadAdmin
 from ledger.admin.credits.balances import BalanceAdmin
-from ledger.admin.credits.entries import EntryAdmin
 from ledger.admin.credits.grants import GrantAdmin
 from ledger.admin.credits.holds import HoldAdmin
 from ledger.admin.finders import FINDERS
@@ -19,7 +18,6 @@ __all__ = [
     "AdjustmentRequestAdmin",
     "AutoReloadAdmin",
     "BalanceAdmin",
-    "EntryAdmin",
     "GrantAdmin",
     "HoldAdmin",
     "LimitedRoleAdmin",

@@ -285,6 +285,7 @@ TABLE: dict[Route, Row] = {
     Route("DELETE", "/auth/account/alerts/{id}"): Row(owner_alone(204), of="alert"),
     Route("GET", "/auth/account/ledger"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger/{id}"): Row(owner_alone(200), of="entry"),
+    Route("GET", "/auth/account/ledger/{id}/explain"): Row(owner_alone(200), of="charge"),
     Route("GET", "/auth/account/holds"): Row(by_token(200)),
     Route("GET", "/auth/account/top-up-packages"): Row(by_token(200)),
     Route("GET", "/auth/account/top-ups"): Row(by_token(200)),

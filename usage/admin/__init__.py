@@ -4,6 +4,7 @@ from usage.admin.alerts import AlertAdmin
 from usage.admin.api_keys import SpendingKeyAdmin
 from usage.admin.customer.admin import CustomerAdmin
 from usage.admin.dashboard import front_page
+from usage.admin.entries import ExplainedEntryAdmin
 from usage.admin.finders import FINDERS
 from usage.admin.imported_customers import ImportedCustomerAdmin
 from usage.admin.prices import PriceAdmin
@@ -15,6 +16,7 @@ __all__ = [
     "FINDERS",
     "AlertAdmin",
     "CustomerAdmin",
+    "ExplainedEntryAdmin",
     "ImportedCustomerAdmin",
     "PriceAdmin",
     "ReconciliationFindingAdmin",

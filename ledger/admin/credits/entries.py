@@ -41,7 +41,6 @@ class EntryExport(CustomersExport):
     idempotency_key = column("idempotency_key")
 
 
-@admin.register(Entry)
 class EntryAdmin(Acting, Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     staff_actions = (ReverseEntry,)
     list_display = (
