@@ -69,6 +69,7 @@ class AdjustmentRequestExport(CustomersExport):
 class AdjustmentRequestAdmin(Acting, Exportable, ByDate, ExactSearch, OfCustomers, ReadOnlyAdmin):
     """Who asked to adjust whose credits, why, and who agreed. Nobody changes it, superusers included."""
 
+    change_list_template = "admin/ledger/adjustmentrequest/change_list.html"
     resource_classes = (AdjustmentRequestExport,)
     staff_actions = (Approve, Reject, Withdraw)
     list_display = (
