@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.models import LoginAttempt, User
 from ledger.models import Entry
 from tests.accounts.second_factors import app_of, code_of
-from tests.backoffice import note_step, signed_in, superuser
+from tests.backoffice import note_step, settings_of, signed_in, superuser
 from tests.factories import PASSWORD, UserFactory, customer_with
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +115,16 @@ def test_a_form_with_a_password_is_not_kept(client, page):
     assert "a fine long phrase" not in kept
     assert (back.status_code, back.url, client.get(page).status_code) == (302, page, 200)
     assert not User.objects.filter(email="new@example.com").exists()
+
+
+def test_making_somebody_staff_asks_for_a_recent_sign_in(client):
+    person = UserFactory()
+
+    answer = client.post(settings_of(person), {"email": person.email, "is_staff": "on", "is_superuser": "on"})
+
+    person.refresh_from_db()
+    assert answer.url.startswith(CONFIRM)
+    assert (person.is_staff, person.is_superuser) == (False, False)
 
 
 def test_the_kept_form_of_one_person_is_not_sent_by_another(client, staff):
