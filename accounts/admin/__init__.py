@@ -11,10 +11,12 @@ from accounts.admin.people.roles import RoleAdmin
 from accounts.admin.people.second_factor import ResetSecondFactor
 from accounts.admin.people.signing_in import sign_in
 from accounts.admin.plans import PlanAdmin
+from accounts.admin.to_do import TO_DOS
 from accounts.admin.webhooks.webhooks import WebhookDeliveryAdmin, WebhookEndpointAdmin
 
 __all__ = [
     "FINDERS",
+    "TO_DOS",
     "NoticeAdmin",
     "PlanAdmin",
     "ResetSecondFactor",

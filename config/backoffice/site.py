@@ -18,13 +18,15 @@ class BackOfficeSite(AdminSite):
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
+        self.more_pages: list[Callable[[AdminSite], URLPattern]] = []
         self.front_page: Callable[[HttpRequest], dict[str, Any]] = lambda _: {}
         self.own_password: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().password_change
         self.sign_in: Callable[[HttpRequest, dict[str, Any]], HttpResponseBase] = super().login
         self.instead_of_page: Callable[[HttpRequest], HttpResponseBase | None] = lambda _: None
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        return [path("search/", self.admin_view(self.search), name="search"), *super().get_urls()]
+        more = [page(self) for page in self.more_pages]
+        return [path("search/", self.admin_view(self.search), name="search"), *more, *super().get_urls()]
 
     def search(self, request: HttpRequest) -> HttpResponseBase:
         from config.backoffice.search.page import search_page  # noqa: PLC0415  models are there only now

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import admin
 from procrastinate.contrib.django.apps import ProcrastinateConfig
+
+from config.backoffice.site import BackOfficeSite
+from config.backoffice.to_do import register_to_dos
 
 
 class JobsConfig(ProcrastinateConfig):
@@ -28,3 +33,7 @@ class JobsConfig(ProcrastinateConfig):
         job = self.get_model("ProcrastinateJob")
         if admin.site.is_registered(job):
             admin.site.unregister(job)
+        from config.jobs.to_do import TO_DOS, jobs_url  # noqa: PLC0415  models are there only now
+
+        register_to_dos(*TO_DOS)
+        cast(BackOfficeSite, admin.site).more_pages.append(jobs_url)

@@ -12,9 +12,11 @@ from ledger.admin.payments.payments import PaymentAdmin
 from ledger.admin.payments.refunds import StaffRefundAdmin
 from ledger.admin.subscriptions.subscriptions import SubscriptionAdmin, SubscriptionChangeAdmin
 from ledger.admin.terms.changes import TermsChangeAdmin
+from ledger.admin.to_do import TO_DOS
 
 __all__ = [
     "FINDERS",
+    "TO_DOS",
     "AdjustmentRequestAdmin",
     "AutoReloadAdmin",
     "BalanceAdmin",

@@ -112,6 +112,10 @@ class AutoReload(models.Model):
             models.CheckConstraint(condition=Q(declines_in_a_row__gte=0), name="reload_declines_are_counted"),
         ]
 
+        indexes: ClassVar = [
+            models.Index(fields=["turned_off_at"], name="reloads_declined", condition=Q(off_reason="declined")),
+        ]
+
     def __str__(self) -> str:
         return f"auto-reload of customer {self.pk} ({'on' if self.enabled else 'off'})"
 

@@ -218,6 +218,7 @@ class PaymentDispute(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["payment"], name="disputes_not_won", condition=~Q(status="won")),
+            models.Index(fields=["created_at"], name="disputes_open", condition=Q(status="open")),
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from config.rounds import Round
 from ledger.errors import GrantUntimely, IdempotencyKeyReused, InsufficientCredits
 from ledger.models import Balance, Entry, EntryReason, Grant, GrantCategory, GrantDraw
 from ledger.models.balance import NEVER
@@ -21,7 +22,8 @@ from tests.factories import UserFactory, customer_with, give
 from tests.ledger.granting import end, granted, left
 from tests.ledger.posting import allow_overdraft, freeze, hold, post, run_out
 from tests.usage.metering import captured, charge, price, refund
-from usage.admin.dashboard import figures_now, forget_figures
+from usage.models import DayFigures
+from usage.services.figures.folding import fold_figures
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,8 +172,8 @@ class TestExpiry:
         client = signed_in(superuser())
 
         assert [row.available_now for row in rows_of(client.get(list_of("ledger_balance")))] == [1]
-        forget_figures()
-        assert figures_now().outstanding == 1
+        fold_figures(now=timezone.now(), customers=Round())
+        assert DayFigures.objects.latest("day").promotional == 1
 
     def test_counts_in_the_result_of_a_free_charge(self, alice):
         price("free", 0)

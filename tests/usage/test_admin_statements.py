@@ -45,7 +45,6 @@ from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import move, plan, subscribe
 from tests.module_data import module_data
 from tests.usage.metering import charge, price
-from usage.admin.dashboard import forget_figures
 from usage.models import AlertKind, ImportedCustomer
 from usage.services.alerts.actions import create_alert
 
@@ -123,7 +122,6 @@ def addresses(alice):
 def _walk(client, alice):
     client.get(reverse("admin:password_change_done"))  # the first page notes when the session began
     for address in addresses(alice):
-        forget_figures()
         with CaptureQueriesContext(connection) as statements:
             answer = client.get(address)
         yield address, answer.status_code, [statement["sql"] for statement in statements]

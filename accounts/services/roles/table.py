@@ -100,6 +100,7 @@ PERMISSIONS: Mapping[str, tuple[Role, ...]] = {
     "usage.view_importedcustomer": _ALL,
     "usage.change_importedcustomer": (_O,),
     # Checks and traces
+    "procrastinate.view_procrastinatejob": (_O, _A),
     "usage.view_reconciliationrun": _ALL,
     "usage.start_reconciliation": (_F, _O),
     "usage.view_reconciliationfinding": _ALL,

@@ -5,6 +5,7 @@ It is in the topmost app, since it joins all three; `accounts` and `ledger` prov
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import admin
@@ -14,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_date
 from import_export.resources import Resource
 
 from accounts.admin.keys.issuing import IssueKey
@@ -32,6 +34,7 @@ from ledger.selectors import owed_credits
 from usage.admin.customer.page import page_of
 from usage.admin.customer.timeline import BEFORE
 from usage.admin.statements import DownloadStatement
+from usage.services.figures.windows import SILENT
 
 
 class PersonExport(Resource):
@@ -47,6 +50,28 @@ class PersonExport(Resource):
 class CustomerExport(PersonExport):
     balance = column("balance_now", "balance")
     available = column("available_now", "available")
+
+
+class LostFilter(admin.SimpleListFilter):
+    """Customers who were lost within some days: the front page links to them. Shown only when set."""
+
+    title = "lost"
+    parameter_name = "lost"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [] if self.value() is None else [(str(self.value()), f"Lost {str(self.value()).replace('_', ' to ')}")]
+
+    def has_output(self) -> bool:
+        return self.value() is not None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:  # noqa: ARG002
+        if self.value() is None:
+            return queryset
+        first, last = (parse_date(part) for part in f"{self.value()}_".split("_")[:2])
+        if first is None or last is None:
+            return queryset.none()
+        silent = dt.timedelta(days=SILENT)
+        return queryset.filter(figures__last_used_on__range=(first - silent, last - silent))
 
 
 @admin.register(User)
@@ -70,6 +95,9 @@ class CustomerAdmin(Exportable, PersonAdmin):
             name="accounts_user_settings",
         )
         return [subscribing, settings, *super().get_urls()]
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        return (*super().get_list_filter(request), LostFilter)
 
     def change_subscription(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Start, change, pause, resume or cancel this customer's subscription."""

@@ -1,0 +1,1 @@
+"""The front page: is everything all right, and what must I do?"""
