@@ -178,6 +178,13 @@ _SIGN_INS = """
     INSERT INTO accounts_loginattempt (account, attempted_at, device)
     SELECT %(email)s, now() - interval '1 day', '' FROM generate_series(1, 20)
 """
+_FINDINGS = """
+    INSERT INTO usage_reconciliationfinding (check_name, subject, user_id, detail, facts, found_at, last_found_at,
+                                             last_run_id, times_found, opened_at, closed_at)
+    SELECT 'growth', 'customer ' || %(user)s || ', entry ' || g, %(user)s, 'growth', '{}', now(), now(),
+        (SELECT max(id) FROM usage_reconciliationrun), 1, now(), CASE WHEN g %% 10 > 0 THEN now() END
+    FROM generate_series(1, %(some)s) g
+"""
 _RECORD = """
     INSERT INTO django_admin_log (action_time, object_id, object_repr, action_flag, change_message, content_type_id,
                                   user_id, customer_id, kind)
@@ -191,5 +198,5 @@ WRITTEN = (
     _GRANT_CHANGES, _DRAWS, _PROGRESS, _HOLDS, _BALANCE, _REQUESTS, _SUMS, _REFUNDS, _OPERATIONS, _EVENTS, _IMPORTED,
     _NAMES, _PAYMENTS, _STAFF_REFUNDS, _OUTCOMES, _NOTICES,
     _DELIVERIES, _ATTEMPTS, _TERMS, _ADJUSTMENTS, _RELOADS, _SUBSCRIPTION_CHANGES, _OLD_KEYS,
-    _SIGN_INS, _RECORD,
+    _SIGN_INS, _RECORD, _FINDINGS,
 )  # fmt: skip

@@ -60,7 +60,7 @@ class ReconciliationFinding(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["opened_at"], name="findings_open", condition=models.Q(closed_at__isnull=True)),
-            models.Index(fields=["user", "id"], name="findings_of_user"),
+            models.Index(fields=["user", "-last_found_at", "-id"], name="findings_of_user"),
             models.Index(fields=["-last_found_at", "-id"], name="findings_newest_first"),
         ]
 

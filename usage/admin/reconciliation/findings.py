@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
@@ -41,9 +40,6 @@ class ReconciliationFindingAdmin(Acting, IdSearch, ReadOnlyAdmin):
         "promise", "check_name", "subject", "customer", "detail", "figures", "state", "opened_at", "found_at",
         "last_found_at", "run", "times_found", "history",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationFinding]:
-        return super().get_queryset(request).select_related("user", "last_run")
 
     @admin.display(description="promise")
     def promise(self, finding: ReconciliationFinding) -> str:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ledger", "0013_figures"),
+        ("ledger", "0014_export_of_adjustments"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
