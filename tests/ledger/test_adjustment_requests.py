@@ -13,6 +13,7 @@ from tests.factories import StaffFactory, customer_with
 from tests.ledger.adjusting import approve, ask, limited, reject, withdraw
 from tests.ledger.posting import freeze
 from tests.ledger.reloading import agreed
+from tests.ledger.tampering import unguarded
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +58,17 @@ class TestWithinLimits:
         assert [outcome.entry is not None for outcome in outcomes] == [False, True, False]
         assert outcomes[0].request.second_person_because == "daily"
         assert AdjustmentDay.objects.get().credits == 120
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_next_day_begins_at_nothing(self, alice, clerk):
+        ask(alice, 50, by=clerk)
+        ask(alice, 50, by=clerk)
+        with unguarded() as connection:  # a day passes
+            connection.execute("UPDATE ledger_adjustmentday SET day = day - 1")
+            connection.execute("UPDATE ledger_adjustmentrequest SET created_at = created_at - interval '1 day'")
+
+        assert [ask(alice, 50, by=clerk).entry is not None for _ in range(3)] == [True, True, False]
+        assert reconcile(Scope())[1] == []
 
     def test_the_most_generous_of_several_groups_applies(self, alice, clerk):
         limited(clerk, single=10, daily=1000)
