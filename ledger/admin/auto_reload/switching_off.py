@@ -30,10 +30,6 @@ class SwitchOff(LedgerRowAction[AutoReload, Switched]):
     def applies_to(cls, target: AutoReload) -> bool:
         return target.enabled
 
-    @classmethod
-    def label(cls, target: AutoReload) -> str:  # noqa: ARG003
-        return "Switch off"
-
     def named(self) -> str:
         return str(self.target.user)
 

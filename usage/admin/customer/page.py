@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from accounts.models import User
 from config.backoffice.links import list_url
 from config.backoffice.staff_action import Links, StaffAction, links_to
 from config.charts import Chart, by_day
+from ledger.admin.auto_reload.switching_off import SwitchOff
 from ledger.admin.subscriptions.actions import links_for
 from ledger.selectors import balance_of
 from ledger.services.subscriptions.renewals import current_subscription_of
@@ -54,7 +55,7 @@ _LISTS = (
     ("config.view_staffrecord", "config_staffrecord", "Staff log"),
 )
 # What ends or stops something stands apart from what helps.
-_DANGEROUS = ("freeze", "revoke_keys", "cancel")
+_DANGEROUS = ("freeze", "revoke_keys", "cancel", "switch_off")
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,12 @@ def page_of(
         page.sentences.append(subscription_sentence(subscription))
         offered += links_for(subscription, viewer, customer)
     if may("ledger.view_autoreload"):
-        page.sentences.append(reload_sentence(getattr(customer, "auto_reload", None)))
+        reload = getattr(customer, "auto_reload", None)
+        page.sentences.append(reload_sentence(reload))
+        offered += [] if reload is None else links_to((SwitchOff,), viewer, reload)
     if may("usage.view_requestlog"):
         page.chart = usage_chart(customer, now=now)
-    _add_tables(page, customer, may, now)
+    _add_tables(page, customer, viewer, now)
     if any(may(source.permission) for source in SOURCES):
         page.timeline = timeline_of(customer, viewer=viewer, before=before)
     page.buttons = _buttons(offered)
@@ -112,17 +115,18 @@ def page_of(
     return page
 
 
-def _add_tables(page: CustomerPage, customer: User, may: Callable[[str], bool], now: dt.datetime) -> None:
+def _add_tables(page: CustomerPage, customer: User, viewer: Any, now: dt.datetime) -> None:
+    may = viewer.has_perm
     if may("ledger.view_grant"):
-        page.tables.append(grants_table(customer, now))
+        page.tables.append(grants_table(customer, now, viewer=viewer))
     if may("accounts.view_apikey"):
         keys = keys_of(customer, now=now)
         page.sentences.append(budget_sentence(customer, keys))
-        page.tables.append(keys_table(customer, keys, now))
+        page.tables.append(keys_table(customer, keys, now, viewer=viewer))
     if may("ledger.view_payment"):
-        page.tables.append(payments_table(customer, now))
+        page.tables.append(payments_table(customer, now, viewer=viewer))
     if may("ledger.view_hold"):
-        page.tables.append(holds_table(customer, now))
+        page.tables.append(holds_table(customer, now, viewer=viewer))
 
 
 def usage_chart(customer: User, *, now: dt.datetime) -> Chart:

@@ -1,19 +1,30 @@
-"""A few rows of what belongs to a customer: grants, keys, open holds, payments; each table leads to the whole list."""
+"""A few rows of what belongs to a customer: grants, keys, open holds, payments; each table leads to the whole list.
+
+Its last column has what this member of staff may do to each row, if there is anything.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import F
 
 from accounts.admin.keys.api_keys import status_of
+from accounts.admin.keys.revoking import RevokeKey
 from accounts.models import ApiKey, User
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import list_url, page_url
+from config.backoffice.staff_action import StaffAction, links_to
 from config.backoffice.times import shown_at
 from config.values.money import shown_money
+from ledger.admin.credits.grant_terms import EndGrant, ExtendGrant
+from ledger.admin.credits.releasing import ReleaseHold
+from ledger.admin.payments.receipts import ResendReceipt
+from ledger.admin.payments.refunding import RefundPayment
+from ledger.admin.payments.settling import Settle
 from ledger.models import Grant, Hold, HoldStatus, Payment, PaymentState
 from usage.selectors import with_spending
 
@@ -22,13 +33,14 @@ ROWS = 10
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; `part` of `whole` is drawn as a bar where both are given."""
+    """One cell; `part` of `whole` is drawn as a bar where both are given, and `links` after the text."""
 
     text: str
     is_number: bool = False
     part: str = ""
     whole: str = ""
     url: str = ""
+    links: Sequence[tuple[str, str]] = ()  # addresses and labels
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,8 @@ def keys_of(customer: User, *, now: dt.datetime) -> list[ApiKey]:
     return list(with_spending(keys, now=now).order_by("-created_at", "-id")[:ROWS])
 
 
-def keys_table(customer: User, keys: list[ApiKey], now: dt.datetime) -> Table:
-    return Table(
+def keys_table(customer: User, keys: list[ApiKey], now: dt.datetime, *, viewer: Any) -> Table:
+    table = Table(
         "API keys",
         ("Key", "Name", "State", "Last used", "Spent of its limit"),
         [_key(key, now) for key in keys],
@@ -62,6 +74,7 @@ def keys_table(customer: User, keys: list[ApiKey], now: dt.datetime) -> Table:
         "No keys yet. The customer makes one at /auth/api-keys, or you issue one.",
         numeric=(4,),
     )
+    return _with_actions(table, keys, (RevokeKey,), customer=customer, viewer=viewer)
 
 
 def _key(key: Any, now: dt.datetime) -> tuple[Cell, ...]:
@@ -77,11 +90,11 @@ def _key(key: Any, now: dt.datetime) -> tuple[Cell, ...]:
     )
 
 
-def grants_table(customer: User, now: dt.datetime) -> Table:
+def grants_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
     """Return the grants that have credits left, in the order in which they are spent."""
     in_order = (F("priority"), F("expires_at").asc(nulls_last=True), "-category", "effective_at", "entry_id")
-    left = Grant.objects.of(customer.pk).filter(remaining__gt=0).order_by(*in_order)[:ROWS]
-    return Table(
+    left = list(Grant.objects.of(customer.pk).filter(remaining__gt=0).order_by(*in_order)[:ROWS])
+    table = Table(
         "Grants with credits left",
         ("Grant", "Kind", "Left", "Of", "Ends"),
         [
@@ -98,6 +111,7 @@ def grants_table(customer: User, now: dt.datetime) -> Table:
         "No grant has credits left. An adjustment, a payment or a subscription brings one.",
         numeric=(2, 3),
     )
+    return _with_actions(table, left, (EndGrant, ExtendGrant), customer=customer, viewer=viewer)
 
 
 def _end_of(grant: Grant, now: dt.datetime) -> str:
@@ -106,9 +120,10 @@ def _end_of(grant: Grant, now: dt.datetime) -> str:
     return shown_at(grant.expires_at) if grant.expires_at > now else f"ended {shown_at(grant.expires_at)}"
 
 
-def holds_table(customer: User, now: dt.datetime) -> Table:
+def holds_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
     open_now = Hold.objects.filter(user_id=customer.pk, status=HoldStatus.OPEN, expires_at__gt=now)
-    return Table(
+    holds = list(open_now.order_by("expires_at")[:ROWS])
+    table = Table(
         "Open holds",
         ("Hold", "Credits left", "Ends", "Reference"),
         [
@@ -118,17 +133,18 @@ def holds_table(customer: User, now: dt.datetime) -> Table:
                 Cell(shown_at(hold.expires_at)),
                 Cell(hold.reference or NOTHING),
             )
-            for hold in open_now.order_by("expires_at")[:ROWS]
+            for hold in holds
         ],
         list_url("ledger_hold", user=customer.pk, status__exact=HoldStatus.OPEN.value),
         "No open holds: nothing is reserved.",
         numeric=(1,),
     )
+    return _with_actions(table, holds, (ReleaseHold,), customer=customer, viewer=viewer)
 
 
-def payments_table(customer: User, now: dt.datetime) -> Table:
-    latest = Payment.objects.of(customer.pk).newest_first()[:ROWS]
-    return Table(
+def payments_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
+    latest = list(Payment.objects.of(customer.pk).newest_first()[:ROWS])
+    table = Table(
         "Payments",
         ("Payment", "When", "Amount", "Credits", "State", "Next"),
         [
@@ -146,6 +162,7 @@ def payments_table(customer: User, now: dt.datetime) -> Table:
         "No payments yet.",
         numeric=(2, 3),
     )
+    return _with_actions(table, latest, (RefundPayment, Settle, ResendReceipt), customer=customer, viewer=viewer)
 
 
 def next_step(payment: Payment, now: dt.datetime) -> str:
@@ -166,3 +183,17 @@ def next_step(payment: Payment, now: dt.datetime) -> str:
     return (
         f"Refunded {shown_money(payment.refunded_minor, payment.currency)}." if payment.refunded_minor else "Nothing."
     )
+
+
+def _with_actions(
+    table: Table, rows: Sequence[Any], actions: tuple[type[StaffAction[Any]], ...], *, customer: User, viewer: Any
+) -> Table:
+    """Add a column with the actions that are offered for each row, if any is for one of them."""
+    offered = []
+    for row in rows:
+        row.user = customer  # whose rows they are: asking for it costs no statement
+        offered.append(links_to(actions, viewer, row))
+    if not any(offered):
+        return table
+    with_links = [(*cells, Cell("", links=links)) for cells, links in zip(table.rows, offered, strict=True)]
+    return replace(table, columns=(*table.columns, "Actions"), rows=with_links)
