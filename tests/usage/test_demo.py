@@ -12,6 +12,7 @@ from config.models import StaffRecord
 from ledger.models import AdjustmentRequest, AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.demo import company as demo
+from usage.models import ReconciliationFinding, ReconciliationRun
 from usage.services.reconciliation import Scope, reconcile
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,28 @@ def test_adjustments_wait_were_decided_and_came_by_a_file(company):
     assert list(by_support.values_list("state", flat=True)) == ["approved", "rejected", "pending"]
     assert set(of_a_file.lines.values_list("outcome", flat=True)) == {"posted"}
     assert requests.get(reverses__isnull=False).reason == "reversal"
+
+
+def test_a_finding_was_closed_with_a_note_and_the_books_are_in_order(company):
+    demo.seed(now=timezone.now())
+
+    finding = ReconciliationFinding.objects.get()
+    run = ReconciliationRun.objects.get(is_full=True)
+    assert finding.closed_at is not None
+    assert list(finding.events.order_by("id").values_list("kind", "actor__full_name")) == [
+        ("found", None),
+        ("closed", "Omar Operations"),
+    ]
+    assert run.findings == 0
+    assert reconcile(Scope())[1] == []
+
+
+def test_the_front_page_has_a_month_of_charts(company):
+    page = signed_in(company.staff[2]).get("/admin/").context
+
+    assert [chart.is_empty for chart in page["charts"]] == [False, False]
+    assert {"failed_payments", "payment_disputes", "approvals"} <= {line.to_do.name for line in page["to_do"]}
+    assert not page["freshness"].is_old
 
 
 def test_support_makes_neither_prices_nor_service_keys(company):

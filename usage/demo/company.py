@@ -30,6 +30,7 @@ from usage.demo.actions import seed_actions
 from usage.demo.adjustments import seed_adjustments
 from usage.demo.money import seed_money
 from usage.demo.plans import seed_plans
+from usage.demo.reconciliation import seed_reconciliation
 from usage.demo.staff_log import seed_staff_log
 from usage.errors import AlertExists
 from usage.models import AlertKind, Price
@@ -114,6 +115,7 @@ def seed(*, now: dt.datetime) -> DemoCompany:
     seed_adjustments(by_name, support=staff[1], finance=staff[2])
     seed_plans(by_name, actor=staff[1], now=now)
     seed_actions(by_name, actor=staff[2], now=now)
+    seed_reconciliation(bob, actor=staff[3], now=now)
     seed_staff_log(by_name, staff=staff, now=now)
     return DemoCompany(
         staff=staff,
