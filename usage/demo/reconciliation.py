@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.utils import timezone
+
 from accounts.models import User
 from config.rounds import Round
 from ledger.services.reconciliation.checks import Finding, Scope
@@ -25,8 +27,9 @@ def seed_reconciliation(customer: User, *, actor: User, now: dt.datetime) -> Non
     """Keep one closed finding and one full run, and fold the figures; a second run does nothing more but fold."""
     _closed_finding(customer, actor, now)
     if not ReconciliationRun.objects.filter(is_full=True).exists():
+        began_at = timezone.now()
         checked, findings = reconcile(Scope())
-        run = remember_run(Scope(), checked, findings, started_at=now, finished_at=now)
+        run = remember_run(Scope(), checked, findings, started_at=began_at, finished_at=timezone.now())
         note_findings(run, findings, Round())
     fold_figures(now=now, customers=Round())
 

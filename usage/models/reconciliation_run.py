@@ -23,4 +23,4 @@ class ReconciliationRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.finished_at:%Y-%m-%d %H:%M} UTC: {self.findings} findings"
+        return f"{self.finished_at:%Y-%m-%d %H:%M} UTC: {self.findings} finding{'' if self.findings == 1 else 's'}"

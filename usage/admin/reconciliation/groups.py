@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Q
 
+from accounts.models import User
 from config.backoffice.links import page_url
 from ledger.services.reconciliation.checks import Finding
 from usage.models import ReconciliationFinding, ReconciliationRun
@@ -42,13 +43,15 @@ def title_of(check_name: str) -> str:
 
 
 def groups_of(run: ReconciliationRun) -> list[Group]:
-    """Return the findings that a run's report has, in its order; one statement reads their cases."""
+    """Return the findings that a run's report has, in its order, with their cases and customers."""
     findings = [_read(found) for found in run.report.get("findings", [])]
     cases = _cases_of(findings)
+    people = User.objects.in_bulk({finding.user_id for finding in findings if finding.user_id is not None})
     groups: dict[str, Group] = {}
     for finding in findings:
         group = groups.setdefault(finding.check, Group(finding.check, title_of(finding.check)))
-        group.rows.append(_row(finding, cases.get((finding.check, subject_of(finding)))))
+        case = cases.get((finding.check, subject_of(finding)))
+        group.rows.append(_row(finding, case, people.get(finding.user_id or 0)))
     return list(groups.values())
 
 
@@ -68,10 +71,10 @@ def _cases_of(findings: list[Finding]) -> dict[tuple[str, str], ReconciliationFi
     return {(case.check_name, case.subject): case for case in cases}
 
 
-def _row(finding: Finding, case: ReconciliationFinding | None) -> Row:
+def _row(finding: Finding, case: ReconciliationFinding | None, customer: User | None) -> Row:
     known = finding.user_id is not None
     return Row(
-        customer=str(finding.user_id) if known else "–",
+        customer=str(customer or finding.user_id) if known else "–",
         customer_url=page_url("accounts_user", finding.user_id) if known else "",
         detail=finding.detail,
         facts=", ".join(f"{name} {value}" for name, value in finding.facts.items()),
