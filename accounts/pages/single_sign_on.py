@@ -9,11 +9,13 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from accounts.errors import IssuerBusy
 from accounts.providers.issuer import turn
+from accounts.services.signing_in.page_sessions import purge_ended_sessions
 from accounts.sign_in.single_sign_on import refusal_page
 
 
@@ -22,6 +24,7 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """Lead to the issuer."""
     _require_configured(provider_id)
     _drop_parameters(request)
+    purge_ended_sessions(now=timezone.now())  # anybody may begin, and each beginning is a session
     return _in_turn(request, views.login, provider_id)
 
 

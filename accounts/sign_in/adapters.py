@@ -19,6 +19,7 @@ from django.utils import timezone
 from accounts.backends import too_many_failures
 from accounts.errors import HashingBusy, TooManyLoginFailures, WrongCurrentPassword
 from accounts.models import User
+from accounts.services.signing_in.page_sessions import purge_ended_sessions
 from accounts.services.signing_in.passwords import verify_current_password
 from accounts.services.signing_in.second_factors import is_last_factor
 from accounts.sign_in.device_cookie import remember_browser
@@ -51,6 +52,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def login(self, request: HttpRequest, user: User) -> None:
         """Start the session: the only place where a person of a page becomes signed in."""
+        purge_ended_sessions(now=timezone.now())
         super().login(request, user)
         begin_session(request)
         if user.is_staff:

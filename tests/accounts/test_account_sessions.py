@@ -6,6 +6,8 @@ import re
 
 import pytest
 import time_machine
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
@@ -117,3 +119,13 @@ def test_the_page_takes_the_same_statements_for_many_sessions(staff, django_asse
 
     with django_assert_max_num_queries(5):
         here.get(PAGE)
+
+
+def test_sessions_that_are_over_are_deleted_by_later_sign_ins(staff):
+    with time_machine.travel("2026-11-28T12:00:00Z", tick=False) as clock:
+        browser_of(staff)
+        clock.shift(13 * 3_600)
+        browser_of(StaffFactory())
+
+        assert not UserSession.objects.filter(user=staff).exists()
+        assert Session.objects.count() == UserSession.objects.count() == 1

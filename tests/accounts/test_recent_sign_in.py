@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import LoginAttempt, User
 from ledger.models import Entry
-from tests.accounts.second_factors import app_of, code_of
+from tests.accounts.second_factors import app_of, code_of, recovery_codes_of
 from tests.backoffice import note_step, settings_of, signed_in, superuser
 from tests.factories import PASSWORD, UserFactory, customer_with
 
@@ -115,6 +115,22 @@ def test_a_form_with_a_password_is_not_kept(client, page):
     assert "a fine long phrase" not in kept
     assert (back.status_code, back.url, client.get(page).status_code) == (302, page, 200)
     assert not User.objects.filter(email="new@example.com").exists()
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["recovery-codes/", "recovery-codes/download/", "recovery-codes/new/", "app/remove/", "keys/add/"],
+)
+def test_seeing_and_changing_second_factors_asks_for_a_recent_sign_in(client, staff, page):
+    app_of(staff)
+    recovery_codes_of(staff)
+    path = f"/account/second-factor/{page}"
+
+    before = client.get(path)
+    note_step(client, staff, "password")
+
+    assert before.url.startswith(CONFIRM)
+    assert client.get(path).status_code == 200
 
 
 def test_making_somebody_staff_asks_for_a_recent_sign_in(client):

@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 
 MOST_SHOWN = 50
+_ROWS_PER_PURGE = 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ def end_sessions(*, user_id: int, session_id: int | None = None, but: str | None
     ended, _ = Session.objects.filter(session_key__in=keys).delete()
     kept.filter(session_key__in=keys).delete()
     return ended
+
+
+@transaction.atomic
+def purge_ended_sessions(*, now: dt.datetime) -> None:
+    """Delete some sessions that are over, and what was listed about them; never waits for another purge."""
+    over = Session.objects.filter(expire_date__lte=now).order_by("expire_date")
+    keys = list(over.select_for_update(skip_locked=True).values_list("session_key", flat=True)[:_ROWS_PER_PURGE])
+    Session.objects.filter(session_key__in=keys).delete()
+    UserSession.objects.filter(session_key__in=keys).delete()
 
 
 def _there(keys: Iterable[str], now: dt.datetime) -> set[str]:
