@@ -15,7 +15,7 @@ from django.views.generic import RedirectView
 
 from accounts.pages import single_sign_on
 from accounts.pages.limited import View, limited
-from accounts.pages.second_factors import ActivateApp, AddKey, DeactivateApp, RemoveKey
+from accounts.pages.second_factors import ActivateApp, AddKey, DeactivateApp, RemoveKey, ReplaceApp
 from accounts.pages.sessions import SessionsPage
 
 
@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern] = [
     _page("second-factor/sign-in/", AuthenticateView.as_view(), name="mfa_authenticate"),
     _page("second-factor/confirm/", ReauthenticateByCode.as_view(), name="mfa_reauthenticate"),
     _page("second-factor/app/add/", ActivateApp.as_view(), name="mfa_activate_totp"),
+    _page("second-factor/app/replace/", ReplaceApp.as_view(), name="mfa_replace_totp"),
     _page("second-factor/app/remove/", DeactivateApp.as_view(), name="mfa_deactivate_totp"),
     _page("second-factor/keys/", ListWebAuthnView.as_view(), name="mfa_list_webauthn"),
     _page("second-factor/keys/add/", AddKey.as_view(), name="mfa_add_webauthn"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.decorators import reauthentication_required
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
@@ -11,9 +12,13 @@ from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.generic.edit import FormView
 
+from accounts.models import User
 from accounts.services.account_notices import notify_second_factor_changed
 from accounts.sign_in.adapters import SecondFactorAdapter
 from config.backoffice.record import record_change
@@ -26,6 +31,29 @@ class ActivateApp(ActivateTOTPView):
     def form_valid(self, form: Any) -> HttpResponse:
         answer: HttpResponse = super().form_valid(form)
         _note_added(self.request, Authenticator.Type.TOTP)
+        return answer
+
+
+@method_decorator(reauthentication_required(app="allauth.mfa"), name="dispatch")
+class ReplaceApp(ActivateTOTPView):
+    """Put an authenticator app in place of the one there is, as with a new telephone: nobody is without in between."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **named: Any) -> HttpResponseBase:
+        if not Authenticator.objects.filter(user_id=request.user.pk, type=Authenticator.Type.TOTP).exists():
+            return HttpResponseRedirect(reverse("mfa_activate_totp"))
+        return FormView.dispatch(self, request, *args, **named)  # not the parent's, which leads to the removal
+
+    def get_context_data(self, **named: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**named), "is_replacing": True}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        user: Any = self.request.user
+        with transaction.atomic():
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+            Authenticator.objects.filter(user_id=user.pk, type=Authenticator.Type.TOTP).delete()
+            answer: HttpResponse = super().form_valid(form)
+            record_authentication(self.request, user, SECOND_FACTOR, type=Authenticator.Type.TOTP)
+            _tell(self.request, "replaced")
         return answer
 
 

@@ -45,7 +45,7 @@ def notify_email_changed(*, user_id: int, old: str, is_by_staff: bool, now: dt.d
 
 
 def notify_second_factor_changed(*, user_id: int, what: str, now: dt.datetime, is_by_staff: bool = False) -> None:
-    """Notify a person that a second factor was `added`, `removed` or `reset`."""
+    """Notify a person that a second factor was `added`, `replaced`, `removed` or `reset`."""
     by = "by our staff " if is_by_staff else ""
     ended = " All second factors are gone and every session has ended." if what == "reset" else ""
     _tell(

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import decrypt
 from django.test import Client
 
 from accounts.models import Notice
@@ -23,7 +24,8 @@ from tests.backoffice import note_step, signed_in
 from tests.factories import StaffFactory
 
 pytestmark = pytest.mark.django_db
-ADD_APP, CODES = "/account/second-factor/app/add/", "/account/second-factor/recovery-codes/"
+ADD_APP, REPLACE = "/account/second-factor/app/add/", "/account/second-factor/app/replace/"
+CODES = "/account/second-factor/recovery-codes/"
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +131,23 @@ def test_the_last_second_factor_of_staff_is_not_removed(staff):
 
     assert "add another first" in answer.content.decode()
     assert Authenticator.objects.filter(pk=app.pk).exists()
+
+
+def test_the_only_app_of_staff_is_replaced_by_another_one(staff):
+    app, client = app_of(staff), Client()
+    give_password(client, staff)
+    give_code(client, code_of(app))
+    secret = re.search(r'<code class="ac-secret">(\w+)</code>', client.get(REPLACE).content.decode())[1]
+
+    wrong = client.post(REPLACE, {"code": "000000"})
+    kept = Authenticator.objects.filter(pk=app.pk).exists()
+    right = client.post(REPLACE, {"code": code_from(secret)})
+
+    assert (wrong.status_code, kept) == (200, True)
+    assert right.status_code == 302
+    assert decrypt(Authenticator.objects.get(user=staff, type="totp").data["secret"]) == secret
+    assert Notice.objects.get(user=staff).data["what"] == "replaced"
+    assert client.get("/admin/").status_code == 200
 
 
 def test_staff_who_sign_in_over_the_api_get_no_page_by_their_token(staff, client):

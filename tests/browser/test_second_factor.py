@@ -14,9 +14,11 @@ from tests.browser.visitor import PHONE, WIDE, Visitor, Visits
 from usage.demo.company import PASSWORD
 
 MIDDLE = "/account/second-factor/"
-PAGES = (MIDDLE, f"{MIDDLE}app/remove/", f"{MIDDLE}keys/", f"{MIDDLE}keys/add/", f"{MIDDLE}recovery-codes/",
-         f"{MIDDLE}recovery-codes/new/", "/account/sessions/", "/account/confirm/", f"{MIDDLE}confirm/",
-         "/account/single-sign-on-cancelled/")  # fmt: skip
+PAGES = (
+    *(f"{MIDDLE}{page}" for page in ("", "app/replace/", "app/remove/", "keys/", "keys/add/", "confirm/")),
+    *(f"{MIDDLE}recovery-codes/{page}" for page in ("", "new/")),
+    *(f"/account/{page}/" for page in ("sessions", "confirm", "single-sign-on-cancelled")),
+)
 
 
 @pytest.fixture

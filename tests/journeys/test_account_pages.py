@@ -24,6 +24,7 @@ PAGES: dict[str, tuple[int, int, int]] = {
     f"{MIDDLE}sign-in/": (AWAY, AWAY, AWAY),  # between the password and the session only
     f"{MIDDLE}confirm/": (AWAY, AWAY, HERE),
     f"{MIDDLE}app/add/": (AWAY, HERE, AWAY),
+    f"{MIDDLE}app/replace/": (AWAY, AWAY, HERE),
     f"{MIDDLE}app/remove/": (AWAY, ABSENT, HERE),
     f"{MIDDLE}keys/": (AWAY, HERE, HERE),
     f"{MIDDLE}keys/add/": (AWAY, HERE, HERE),
