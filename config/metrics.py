@@ -26,6 +26,7 @@ from ledger.models import (
     AdjustmentRequest,
     AdjustmentState,
     DisputeStatus,
+    EntryDispute,
     Payment,
     PaymentDispute,
     RefundState,
@@ -114,6 +115,7 @@ def _gauges() -> Iterator[Metric]:
     )
     yield from _notices(now)
     yield from _payments()
+    yield from _disputes(now)
     yield _gauge(
         "tollbook_adjustments_pending",
         f"Adjustments that wait for a second person; at most {MOST_COUNTED} are counted.",
@@ -137,6 +139,21 @@ def _notices(now: dt.datetime) -> Iterator[Metric]:
         "tollbook_notice_emails_due",
         f"Emails to customers that wait to be sent; at most {MOST_COUNTED} are counted.",
         emails_due(now=now)[:MOST_COUNTED].count(),
+    )
+
+
+def _disputes(now: dt.datetime) -> Iterator[Metric]:
+    disputes = EntryDispute.objects.not_closed()
+    yield _gauge(
+        "tollbook_entry_disputes_open",
+        f"Disputes of debits that are not closed; at most {MOST_COUNTED} are counted.",
+        disputes[:MOST_COUNTED].count(),
+    )
+    oldest = disputes.order_by("created_at").values_list("created_at", flat=True).first()
+    yield _gauge(
+        "tollbook_entry_dispute_oldest_age_seconds",
+        "Age of the oldest dispute of a debit that is not closed; 0: none is.",
+        0.0 if oldest is None else (now - oldest).total_seconds(),
     )
 
 

@@ -27,7 +27,12 @@ class LedgerConfig(AppConfig):
         "ledger_threshold",
     )
     # Facts about payments, auto-reload and subscriptions are append-only.
-    insert_only_tables = ("ledger_autoreloadevent", "ledger_paymentoutcome", "ledger_subscriptionchange")
+    insert_only_tables = (
+        "ledger_autoreloadevent",
+        "ledger_disputemessage",
+        "ledger_paymentoutcome",
+        "ledger_subscriptionchange",
+    )
     # The SQL functions that the application's role may call.
     doors = (
         "ledger_begin_anchor",
@@ -60,6 +65,9 @@ class LedgerConfig(AppConfig):
     )
     # The triggers that prevent even the owner's mistakes; `doctor` checks that they are in force.
     guards = (
+        "closed_dispute_stays_closed",
+        "dispute_message_is_append_only",
+        "dispute_stays",
         "adjustment_day_only_rises",
         "adjustment_day_stays",
         "adjustment_line_is_settled_once",

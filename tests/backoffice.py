@@ -24,7 +24,8 @@ from usage.services.findings.noting import note_findings, subject_of
 
 READ_ONLY = (
     "ledger_adjustmentrequest",
-    "ledger_balance", "ledger_entry", "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
+    "ledger_balance", "ledger_entry", "ledger_entrydispute",
+    "ledger_grant", "ledger_hold", "ledger_termschange", "usage_requestlog",
     "usage_reconciliationrun",
     "usage_reconciliationfinding", "config_staffrecord", "ledger_payment", "ledger_staffrefund", "usage_alert",
     "usage_importedcustomer",

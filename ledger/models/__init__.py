@@ -12,6 +12,13 @@ from ledger.models.adjustment import (
 from ledger.models.anchor import Anchor, AnchorPlace
 from ledger.models.auto_reload import AutoReload, AutoReloadEvent, OffReason, ReloadEventKind
 from ledger.models.balance import Balance
+from ledger.models.dispute import (
+    OPEN_DISPUTES,
+    DisputeMessage,
+    EntryDispute,
+    EntryDisputeReason,
+    EntryDisputeState,
+)
 from ledger.models.entry import AdjustmentReason, Entry, EntryReason, EntryType
 from ledger.models.grant import Grant, GrantCategory, GrantDraw, GrantProgress, GrantStatus
 from ledger.models.grant_terms_change import GrantTermsChange, GrantTermsKind
@@ -36,6 +43,7 @@ from ledger.models.terms_change import TermsChange, TermsKind
 from ledger.models.threshold import Threshold
 
 __all__ = [
+    "OPEN_DISPUTES",
     "OPEN_STATES",
     "AdjustmentDay",
     "AdjustmentLimit",
@@ -49,8 +57,12 @@ __all__ = [
     "AutoReloadEvent",
     "Balance",
     "CardSaving",
+    "DisputeMessage",
     "DisputeStatus",
     "Entry",
+    "EntryDispute",
+    "EntryDisputeReason",
+    "EntryDisputeState",
     "EntryReason",
     "EntryType",
     "Grant",

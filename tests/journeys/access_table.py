@@ -32,6 +32,7 @@ from tests.factories import (
     UserFactory,
 )
 from tests.journeys.routes import Route
+from tests.ledger.disputing import disputed
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold
 from usage.models import AlertKind
@@ -106,6 +107,8 @@ def owners_world() -> World:
     pair = sign_in(email=owner.email, password=PASSWORD, address=None, now=now)
     service = _with_key(APIClient(), ServiceKeyFactory().raw)
     alert = create_alert(user_id=owner.pk, kind=AlertKind.RUNWAY_BELOW, threshold=9, now=now)
+    ids["debit"] = owner.entries.filter(operation="record_lines").latest("pk").pk
+    ids["dispute"] = disputed(owner, paid.id, message=MARK).pk
     ids |= {"alert": alert.pk, "top-up": bought(owner, key=MARK).pk, "payment method": _card(owner)} | _webhook(owner)
     clients = {"owner": _with_key(client_of(owner), issued.raw), "service": service}
     for client in clients.values():
@@ -239,6 +242,10 @@ def _purchase(world: World) -> dict[str, Any]:
     return {"package": "small"}
 
 
+def _dispute(world: World) -> dict[str, Any]:
+    return {"entry_id": world.ids["debit"], "reason": "duplicate", "message": "Twice"}
+
+
 def _translation(world: World) -> dict[str, Any]:
     return {"text": "Hello", "to": "de"}
 
@@ -286,6 +293,13 @@ TABLE: dict[Route, Row] = {
     Route("GET", "/auth/account/ledger"): Row(by_token(200)),
     Route("GET", "/auth/account/ledger/{id}"): Row(owner_alone(200), of="entry"),
     Route("GET", "/auth/account/ledger/{id}/explain"): Row(owner_alone(200), of="charge"),
+    Route("GET", "/auth/account/disputes"): Row(by_token(200)),
+    Route("POST", "/auth/account/disputes"): Row(owner_alone(201), _dispute),
+    Route("GET", "/auth/account/disputes/{id}"): Row(owner_alone(200), of="dispute"),
+    Route("POST", "/auth/account/disputes/{id}/messages"): Row(
+        owner_alone(201), lambda world: {"message": "More"}, of="dispute"
+    ),
+    Route("POST", "/auth/account/disputes/{id}/withdraw"): Row(owner_alone(200), of="dispute"),
     Route("GET", "/auth/account/holds"): Row(by_token(200)),
     Route("GET", "/auth/account/top-up-packages"): Row(by_token(200)),
     Route("GET", "/auth/account/top-ups"): Row(by_token(200)),

@@ -34,6 +34,7 @@ from tests.backoffice import (
 )
 from tests.factories import ApiKeyFactory, StaffFactory, UserFactory
 from tests.ledger.adjusting import ask, limited, send
+from tests.ledger.disputing import disputed
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.refunding import refunded
@@ -65,7 +66,7 @@ def everything_of_alice():
     make_default_alerts(user_id=customer.pk, now=timezone.now())
     ImportedCustomer.objects.create(source="edge", value="203.0.113.7", user=customer)
     set_price(endpoint="echo", credits=Decimal(1), effective_from=timezone.now() - dt.timedelta(days=1))
-    charge_request(AskedCharge(user_id=customer.pk, endpoint="echo", idempotency_key="c-1"))
+    disputed(customer, charge_request(AskedCharge(user_id=customer.pk, endpoint="echo", idempotency_key="c-1")).id)
     allow_overdraft(customer, 5)
     refunded(bought(customer, APPROVE), 100)
     agreed(customer)
@@ -125,6 +126,7 @@ def test_every_kind_of_thing_that_staff_look_at_has_pages():
         "ledger_autoreload",
         "ledger_balance",
         "ledger_entry",
+        "ledger_entrydispute",
         "ledger_grant",
         "ledger_hold",
         "ledger_payment",

@@ -25,6 +25,7 @@ from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import found, list_of, new_form, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, StaffFactory, SubscriptionFactory, UserFactory, give
 from tests.ledger.adjusting import limited, send
+from tests.ledger.disputing import a_dispute
 from tests.ledger.granting import granted
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold
@@ -40,6 +41,7 @@ MADE_FOR = {
     "accounts_subscription": lambda user: SubscriptionFactory(user=user).pk,
     "ledger_adjustmentrequest": lambda user: send(f"{user.pk},5,goodwill,{uuid.uuid4()},", by=cautious()).request.pk,
     "ledger_entry": lambda user: give(user, 5).pk,
+    "ledger_entrydispute": lambda user: a_dispute(user).pk,
     "ledger_payment": lambda user: bought(user, cards.TIME_OUT).pk,
     "ledger_autoreload": lambda user: agreed(user).pk,
     "ledger_grant": lambda user: granted(user, 1, days=1).pk,
@@ -58,7 +60,7 @@ ABOUT_NOBODY = {
     "usage_price": "what an endpoint costs",
 }
 OTHER_ARGUMENTS = {"name": list(ACTIONS)}  # of routes that take more than the object's key
-SHOWING = ("_changelist", "_add", "_history", "_export", "_delete")  # the last is refused to all
+SHOWING = ("_changelist", "_add", "_history", "_export", "_explain", "_delete")  # the last is refused to all
 
 
 def cautious() -> User:

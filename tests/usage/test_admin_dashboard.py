@@ -13,8 +13,9 @@ from django.utils import timezone
 from accounts.models import DeliveryState, WebhookDelivery
 from config.backoffice.to_do import MOST_COUNTED, age_of, lines_for, to_dos
 from config.rounds import Round
-from ledger.models import AutoReload, EntryReason, Hold, OffReason, Payment
+from ledger.models import AutoReload, EntryDisputeReason, EntryReason, Hold, OffReason, Payment
 from ledger.providers import fake as cards
+from ledger.services.disputes.opening import open_dispute
 from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
 from ledger.services.payments.reversals import note_dispute
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.django_db
 MOST_STATEMENTS = 15
 LISTS = {
     "approvals": "ledger.view_adjustmentrequest",
+    "entry_disputes": "ledger.view_entrydispute",
     "payment_disputes": "ledger.view_payment",
     "failed_payments": "ledger.view_payment",
     "failed_reloads": "ledger.view_autoreload",
@@ -69,7 +71,9 @@ def company():
     )
     poor = customer_with(2, email="poor@example.com")
     UserFactory(email="new@example.com")
-    charge(alice)
+    open_dispute(
+        user_id=alice.pk, entry_id=charge(alice).id, reason=EntryDisputeReason.OTHER, message="?", now=timezone.now()
+    )
     charge(alice, status=500)
     charge(poor)
     report(poor, [request_at(timezone.now())], charged=True)  # cannot be paid any more
@@ -98,7 +102,7 @@ class TestToDo:
         waiting = lines(client)
 
         assert set(waiting) == {
-            "payment_disputes", "failed_payments", "failed_reloads", "findings", "unpaid", "webhooks",
+            "entry_disputes", "payment_disputes", "failed_payments", "failed_reloads", "findings", "unpaid", "webhooks",
         }  # fmt: skip
         for line in waiting.values():
             answer = client.get(line.url)

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from ledger.models import Entry
 from ledger.providers.fake import APPROVE
 from ledger.services.grants import settle_grants
 from ledger.services.holds import open_hold
@@ -38,6 +39,7 @@ from tests.factories import (
     customer_with,
 )
 from tests.ledger.adjusting import ask, limited, send
+from tests.ledger.disputing import disputed
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft
 from tests.ledger.refunding import refunded
@@ -61,7 +63,7 @@ def several_of_everything():
     for number in range(12):
         SubscriptionFactory(user=customer_with(number + 1))
         open_hold(user_id=alice.pk, credits=Decimal(1), expires_in_seconds=900, idempotency_key=f"h{number}")
-        charge(alice, reference=f"r{number}")
+        disputed(alice, charge(alice, reference=f"r{number}").id)
         ask(customer_with(1), 5, by=clerk)
         create_alert(user_id=alice.pk, kind=AlertKind.RUNWAY_BELOW, threshold=number + 1, now=timezone.now())
         allow_overdraft(alice, number + 1)
@@ -101,6 +103,8 @@ def addresses(alice):
     for name in ("start", "plan", "pause", "resume", "cancel"):
         yield reverse("admin:accounts_user_subscription", args=[alice.pk, name])
     yield reverse("admin:accounts_apikey_issue")
+    for entry in Entry.objects.of(alice.pk).order_by("reason", "pk").distinct("reason"):
+        yield reverse("admin:ledger_entry_explain", args=[entry.pk])
     yield reverse("admin:auth_user_password_change", args=[alice.pk])
     for app in ("accounts", "ledger", "usage", "auth", "config"):
         yield reverse("admin:app_list", args=[app])

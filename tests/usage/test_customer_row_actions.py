@@ -1,4 +1,4 @@
-"""What staff may do to the rows on a customer's page: links below each, by permission and state."""
+"""What staff may do to the rows on a customer's page: links in the last column, by permission and state."""
 
 from __future__ import annotations
 

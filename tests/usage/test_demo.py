@@ -9,7 +9,16 @@ from django.utils import timezone
 from accounts.models import ApiKey, Subscription
 from accounts.services.roles.table import Role, permissions_of
 from config.models import StaffRecord
-from ledger.models import AdjustmentRequest, AutoReload, AutoReloadEvent, Entry, Grant, Payment, SubscriptionPeriod
+from ledger.models import (
+    AdjustmentRequest,
+    AutoReload,
+    AutoReloadEvent,
+    Entry,
+    EntryDispute,
+    Grant,
+    Payment,
+    SubscriptionPeriod,
+)
 from tests.backoffice import EXPORTED, export_of, list_of, page_of, signed_in
 from usage.demo import company as demo
 from usage.models import ReconciliationFinding, ReconciliationRun
@@ -75,7 +84,15 @@ def test_adjustments_wait_were_decided_and_came_by_a_file(company):
 
     assert list(by_support.values_list("state", flat=True)) == ["approved", "rejected", "pending"]
     assert set(of_a_file.lines.values_list("outcome", flat=True)) == {"posted"}
-    assert requests.get(reverses__isnull=False).reason == "reversal"
+    assert requests.get(reference="T-1060").reason == "reversal"
+
+
+def test_one_dispute_waits_for_staff_one_was_resolved_and_one_rejected(company):
+    disputes = EntryDispute.objects.order_by("pk")
+
+    assert list(disputes.values_list("state", flat=True)) == ["open", "resolved", "rejected"]
+    assert [message.by for message in disputes[0].messages.order_by("pk")] == ["customer", "staff", "customer"]
+    assert disputes[1].credits_returned == 3
 
 
 def test_a_finding_was_closed_with_a_note_and_the_books_are_in_order(company):

@@ -4,6 +4,7 @@ from usage.admin.alerts import AlertAdmin
 from usage.admin.api_keys import SpendingKeyAdmin
 from usage.admin.customer.admin import CustomerAdmin
 from usage.admin.dashboard.page import front_page
+from usage.admin.disputes import EntryDisputeAdmin
 from usage.admin.entries import ExplainedEntryAdmin
 from usage.admin.finders import FINDERS
 from usage.admin.imported_customers import ImportedCustomerAdmin
@@ -18,6 +19,7 @@ __all__ = [
     "TO_DOS",
     "AlertAdmin",
     "CustomerAdmin",
+    "EntryDisputeAdmin",
     "ExplainedEntryAdmin",
     "ImportedCustomerAdmin",
     "PriceAdmin",

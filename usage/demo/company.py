@@ -28,6 +28,7 @@ from ledger.services.grants import grant_credits
 from ledger.services.holds import open_hold
 from usage.demo.actions import seed_actions
 from usage.demo.adjustments import seed_adjustments
+from usage.demo.disputes import seed_disputes
 from usage.demo.money import seed_money
 from usage.demo.plans import seed_plans
 from usage.demo.reconciliation import seed_reconciliation
@@ -116,6 +117,7 @@ def seed(*, now: dt.datetime) -> DemoCompany:
     seed_plans(by_name, actor=staff[1], now=now)
     seed_actions(by_name, actor=staff[2], now=now)
     seed_reconciliation(bob, actor=staff[3], now=now)
+    seed_disputes(by_name, support=staff[1], now=now)
     seed_staff_log(by_name, staff=staff, now=now)
     return DemoCompany(
         staff=staff,

@@ -11,6 +11,7 @@ from ledger.services.adjustments.announcing import tell_author
 from ledger.services.adjustments.outcomes import AdjustmentOutcome, outcome_of
 from ledger.services.adjustments.posting import stop_reloading_if_charged_back
 from ledger.services.calls import ledger_call
+from ledger.services.disputes.closing import note_decision
 
 
 def approve_adjustment(*, request_id: int, actor_id: int, note: str) -> AdjustmentOutcome:
@@ -59,6 +60,7 @@ def _decide(request_id: int, decision: AdjustmentState, actor_id: int, note: str
         stop_reloading_if_charged_back(
             user_id=asked["user_id"], reason=asked["reason"], amount=asked["amount"], now=outcome.entry.created_at
         )
+    note_decision(outcome.request, outcome.entry, now=timezone.now())
     if decision != AdjustmentState.WITHDRAWN:
         tell_author(outcome.request, now=timezone.now())
     return outcome

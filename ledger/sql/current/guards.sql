@@ -78,6 +78,20 @@ CREATE TRIGGER balance_changes_only_with_seq BEFORE UPDATE ON ledger_balance
 CREATE TRIGGER balance_stays BEFORE DELETE OR TRUNCATE ON ledger_balance
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
+CREATE TRIGGER dispute_message_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_disputemessage
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- A dispute that was resolved, rejected or withdrawn stays so; what it is about never changes.
+CREATE TRIGGER closed_dispute_stays_closed BEFORE UPDATE ON ledger_entrydispute
+    FOR EACH ROW
+    WHEN (OLD.state IN ('resolved', 'rejected', 'withdrawn')
+          OR (NEW.user_id, NEW.entry_id, NEW.reason, NEW.created_at)
+              IS DISTINCT FROM (OLD.user_id, OLD.entry_id, OLD.reason, OLD.created_at))
+    EXECUTE FUNCTION ledger_refuse_change();
+
+CREATE TRIGGER dispute_stays BEFORE DELETE OR TRUNCATE ON ledger_entrydispute
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
 CREATE TRIGGER entry_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entry
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 

@@ -1,14 +1,13 @@
 """A few rows of what belongs to a customer: grants, keys, open holds, payments; each table leads to the whole list.
 
-Below each row is what this member of staff may do to it now, if there is anything.
+Its last column has what this member of staff may do to each row, if there is anything.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any
 
 from django.db.models import F
@@ -18,7 +17,7 @@ from accounts.admin.keys.revoking import RevokeKey
 from accounts.models import ApiKey, User
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import list_url, page_url
-from config.backoffice.staff_action import Links, StaffAction, links_to
+from config.backoffice.staff_action import StaffAction, links_to
 from config.backoffice.times import shown_at
 from config.values.money import shown_money
 from ledger.admin.credits.grant_terms import EndGrant, ExtendGrant
@@ -34,13 +33,14 @@ ROWS = 10
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; `part` of `whole` is drawn as a bar where both are given."""
+    """One cell; `part` of `whole` is drawn as a bar where both are given, and `links` after the text."""
 
     text: str
     is_number: bool = False
     part: str = ""
     whole: str = ""
     url: str = ""
+    links: Sequence[tuple[str, str]] = ()  # addresses and labels
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,6 @@ class Table:
     all_url: str
     none: str
     numeric: tuple[int, ...] = ()
-    actions: Sequence[Links] = ()  # of each row
-
-    @property
-    def lines(self) -> Iterator[tuple[tuple[Cell, ...], Links]]:
-        """Return each row with its actions."""
-        return zip_longest(self.rows, self.actions, fillvalue=[])  # type: ignore[arg-type]
 
 
 def _number(text: str, part: str = "", whole: str = "") -> Cell:
@@ -194,7 +188,12 @@ def next_step(payment: Payment, now: dt.datetime) -> str:
 def _with_actions(
     table: Table, rows: Sequence[Any], actions: tuple[type[StaffAction[Any]], ...], *, customer: User, viewer: Any
 ) -> Table:
-    """Add the actions that are offered for each row."""
+    """Add a column with the actions that are offered for each row, if any is for one of them."""
+    offered = []
     for row in rows:
         row.user = customer  # whose rows they are: asking for it costs no statement
-    return replace(table, actions=[links_to(actions, viewer, row) for row in rows])
+        offered.append(links_to(actions, viewer, row))
+    if not any(offered):
+        return table
+    with_links = [(*cells, Cell("", links=links)) for cells, links in zip(table.rows, offered, strict=True)]
+    return replace(table, columns=(*table.columns, "Actions"), rows=with_links)
