@@ -25,7 +25,7 @@ BIG_TABLES = {
     "accounts_user", "accounts_apikey", "accounts_notice", "accounts_webhookdelivery", "accounts_webhookattempt",
     "ledger_balance", "ledger_entry", "ledger_grant", "ledger_grantdraw", "ledger_grantprogress", "ledger_hold",
     "ledger_operationkey", "ledger_payment", "ledger_anchorplace", "usage_requestlog", "usage_dailyusage",
-    "usage_eventkey", "usage_importedline", "usage_refund",
+    "usage_eventkey", "usage_importedline", "usage_refund", "usage_customerfigures",
 }  # fmt: skip
 
 _INDEX = re.compile(

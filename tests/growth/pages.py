@@ -14,6 +14,8 @@ from config.models import StaffRecord
 from config.rounds import Round
 from tests.backoffice import signed_in, superuser
 from tests.growth.cases import Case, NotMeasured
+from tests.growth.histories import two_customers
+from tests.growth.measuring import Cost, cost_of
 from tests.journeys.access_table import World
 from tests.journeys.routes import admin_patterns
 from usage.services.figures.folding import fold_figures
@@ -125,6 +127,12 @@ def look(pattern: str, query: str, world: World) -> int:
         b"".join(answer.streaming_content)
     assert answer.status_code in {200, 302, 403}, (answer.status_code, pattern)
     return int(answer.status_code)
+
+
+def cost_of_front_page(rows: int) -> Cost:
+    """Return what the front page costs in a company with so many entries and requests, all of its figures folded."""
+    with two_customers(rows=rows) as (_, world):
+        return cost_of(partial(look, "/admin/", "", world), prepare=partial(find, "/admin/", world))
 
 
 def search(term: str, world: World) -> None:
