@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+
 import pytest
 
+from config.cli.run_lock import run_lock
 from tests.accounts.races import at_once
 from tests.factories import StaffFactory, customer_with
 from tests.ledger.running import run
@@ -112,3 +116,13 @@ def test_one_key_from_sixteen_windows_starts_one_run():
     outcomes = at_once(16, lambda: request_run(actor_id=staff.pk, idempotency_key="k"))
 
     assert sorted(each.is_replay for each in outcomes) == [False] + [True] * 15
+
+
+@pytest.mark.parametrize("command", ["reconcile_on_request", "fold_figures"])
+def test_two_do_not_run_at_once(asked, monkeypatch, command):
+    module = importlib.import_module(f"usage.management.commands.{command}")
+    monkeypatch.setattr(module, "run_lock", functools.partial(run_lock, wait_seconds=0.1))
+
+    with run_lock(command):
+        assert run(command).code == 4
+    assert run(command).code == 0
