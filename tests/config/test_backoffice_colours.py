@@ -9,7 +9,8 @@ import pytest
 
 STYLES = Path(__file__).parents[2] / "config/static/backoffice"
 TEXT, MARK = 4.5, 3.0  # WCAG 2.2, 1.4.3 for text, 1.4.11 for borders of fields and the ring of the focus
-ON_GROUNDS = [(ink, ground) for ink in ("ink", "soft", "accent", "accent-strong", "bad") for ground in ("card", "ground")]
+INKS = ("ink", "soft", "accent", "accent-strong", "bad")
+ON_GROUNDS = [(ink, ground) for ink in INKS for ground in ("card", "ground")]
 READ = [
     *ON_GROUNDS,
     *((ink, "accent-ground") for ink in ("ink", "accent", "accent-strong")),
