@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from ledger.errors import DisputeAwaitsApproval, DisputeNotFound
+from ledger.dispute_errors import DisputeAwaitsApproval, DisputeNotFound
 from ledger.models import AdjustmentReason, EntryDispute, EntryDisputeState
 from ledger.services.adjustments.outcomes import AdjustmentOutcome
 from ledger.services.adjustments.requests import request_adjustment

@@ -19,7 +19,7 @@ from config.http.documented import IDEMPOTENCY_KEY, ChoiceParameter, id_paramete
 from config.http.idempotency import HEADER, REPLAYED, sent_idempotency_key
 from config.http.parameters import path_number
 from config.http.refusals import REFUSALS, ErrorSerializer, FieldErrorsSerializer
-from ledger.errors import DisputeNotFound
+from ledger.dispute_errors import DisputeNotFound
 from ledger.models import DisputeMessage, EntryDispute, EntryDisputeReason, EntryDisputeState
 from ledger.serializers.disputes import DisputeSerializer, NewDisputeSerializer, NewMessageSerializer
 from ledger.services.disputes.closing import withdraw_dispute

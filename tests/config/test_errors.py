@@ -12,6 +12,7 @@ from django.test import Client
 from accounts import errors as accounts_errors
 from config.api import status_of
 from config.db.failures import is_database_away
+from ledger import adjustment_errors, dispute_errors
 from ledger import errors as ledger_errors
 from usage import errors as usage_errors
 
@@ -203,7 +204,7 @@ def test_temporary_errors_are_distinguished_from_bugs():
     "error",
     [
         kind
-        for module in (accounts_errors, ledger_errors, usage_errors)
+        for module in (accounts_errors, ledger_errors, adjustment_errors, dispute_errors, usage_errors)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Exception) and kind.__module__ == module.__name__
         if kind.__subclasses__() == []

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from config.rounds import Round
-from ledger import errors
+from ledger import adjustment_errors
 from ledger.models import AdjustmentDay, AdjustmentLine, AdjustmentRequest, Entry
 from ledger.selectors import balance_of
 from ledger.services.adjustments.files import post_lines, request_adjustment_file
@@ -118,7 +118,7 @@ class TestReading:
         ],
     )
     def test_a_file_that_is_none_is_refused(self, clerk, text, sentence):
-        with pytest.raises(errors.AdjustmentFileRefused, match=sentence):
+        with pytest.raises(adjustment_errors.AdjustmentFileRefused, match=sentence):
             read_adjustments(text, by=clerk)
 
     def test_a_byte_order_mark_windows_line_ends_and_blank_lines_are_read(self, alice, clerk):
@@ -164,7 +164,7 @@ class TestSending:
         assert request.second_person_because == "own_account"
         other = send(f"{boss.pk},101,goodwill,x,", by=limited(superuser(), single=0, daily=0)).request
 
-        with pytest.raises(errors.OwnAccountAdjusted):
+        with pytest.raises(adjustment_errors.OwnAccountAdjusted):
             approve(other, by=boss)
         assert approve(request, by=boss).request.state == "approved"
 
@@ -175,7 +175,7 @@ class TestSending:
         assert (replay.request, replay.is_replay) == (request, True)
 
         again = read(*self.LINES, by=boss)
-        with pytest.raises(errors.AdjustmentFileRefused):
+        with pytest.raises(adjustment_errors.AdjustmentFileRefused):
             request_adjustment_file(lines=again, note="x", file_name="b.csv", actor_id=boss.pk, idempotency_key="2")
 
         assert again[0].refusal == (
@@ -246,7 +246,7 @@ class TestAtOnce:
 
         assert sum(not isinstance(each, Exception) for each in found) == 1
         assert {type(each) for each in found if isinstance(each, Exception)} <= {
-            errors.AdjustmentFileKnown, errors.AdjustmentFileRefused,
+            adjustment_errors.AdjustmentFileKnown, adjustment_errors.AdjustmentFileRefused,
         }  # fmt: skip
         assert AdjustmentRequest.objects.count() == 1
 

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.errors import AdjustmentDecided, AdjustmentRefusal, InsufficientCredits
+from ledger.adjustment_errors import AdjustmentDecided, AdjustmentRefusal
+from ledger.errors import InsufficientCredits
 from ledger.models import AdjustmentDay, AdjustmentRequest, Entry
 from ledger.selectors import balance_of
 from tests.accounts.races import at_once

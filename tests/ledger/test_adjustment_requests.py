@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Notice
-from ledger import errors
+from ledger import adjustment_errors, errors
 from ledger.models import AdjustmentDay, AdjustmentReason, AdjustmentRequest, AdjustmentState, Entry, OffReason
 from ledger.selectors import balance_of
 from tests.backoffice import staff_with, superuser
@@ -146,7 +146,7 @@ class TestAboveLimits:
         request = ask(alice, 51, by=clerk).request
         first(request, by=boss)
 
-        with pytest.raises(errors.AdjustmentDecided):
+        with pytest.raises(adjustment_errors.AdjustmentDecided):
             then(request, by=superuser())
 
         assert adjustments(alice).count() == (first is approve)
@@ -155,7 +155,7 @@ class TestAboveLimits:
     def test_the_author_decides_nothing(self, alice, clerk, decide):
         request = ask(alice, 51, by=clerk).request
 
-        with pytest.raises(errors.SecondPersonRequired):
+        with pytest.raises(adjustment_errors.SecondPersonRequired):
             decide(request, by=clerk)
 
         request.refresh_from_db()
@@ -164,16 +164,16 @@ class TestAboveLimits:
     def test_the_author_alone_withdraws(self, alice, clerk, boss):
         request = ask(alice, 51, by=clerk).request
 
-        with pytest.raises(errors.SecondPersonRequired):
+        with pytest.raises(adjustment_errors.SecondPersonRequired):
             withdraw(request, by=boss)
         outcome = withdraw(request, by=clerk)
 
         assert (outcome.request.state, outcome.request.decided_by) == (AdjustmentState.WITHDRAWN, clerk)
-        with pytest.raises(errors.AdjustmentDecided):
+        with pytest.raises(adjustment_errors.AdjustmentDecided):
             approve(request, by=boss)
 
     def test_an_unknown_request_is_not_found(self, boss):
-        with pytest.raises(errors.AdjustmentNotFound):
+        with pytest.raises(adjustment_errors.AdjustmentNotFound):
             approve(AdjustmentRequest(pk=999_999), by=boss)
 
     def test_what_cannot_be_posted_is_refused_when_it_is_asked_for(self, alice, clerk):
@@ -198,7 +198,7 @@ class TestAboveLimits:
         request = ask(alice, -60, by=clerk).request
         freeze(alice)
 
-        with pytest.raises(errors.BalanceFrozen, match="until it is unfrozen"):
+        with pytest.raises(adjustment_errors.BalanceFrozen, match="until it is unfrozen"):
             approve(request, by=boss)
 
         request.refresh_from_db()
@@ -225,7 +225,7 @@ class TestOwnAccount:
     def test_the_customer_does_not_approve(self, clerk, boss):
         request = ask(boss, 51, by=clerk).request
 
-        with pytest.raises(errors.OwnAccountAdjusted):
+        with pytest.raises(adjustment_errors.OwnAccountAdjusted):
             approve(request, by=boss)
 
         assert approve(request, by=superuser()).entry.amount == 51

@@ -8,7 +8,7 @@ from django.db import Error, transaction
 from django.utils import timezone
 
 from accounts.models import Notice
-from ledger.errors import DisputeExists, TooManyDisputes
+from ledger.dispute_errors import DisputeExists, TooManyDisputes
 from ledger.models import DisputeMessage, EntryDispute
 from ledger.services.disputes.opening import MOST_OPEN
 from tests.account import client_of

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from ledger import errors
+from ledger import adjustment_errors, errors
 from ledger.models import Entry, EntryReason
 from ledger.providers.fake import APPROVE
 from ledger.selectors import balance_of
@@ -65,7 +65,7 @@ def test_parts_add_up_to_no_more_than_the_entry_refunds_included(alice, clerk):
     reverse(debit, 15, by=clerk)
     refund(debit.pk, 20)
 
-    with pytest.raises(errors.ReversalExceedsEntry, match=r"Only 5 credit\(s\) of this entry"):
+    with pytest.raises(adjustment_errors.ReversalExceedsEntry, match=r"Only 5 credit\(s\) of this entry"):
         reverse(debit, "5.000001", by=clerk)
     reverse(debit, 5, by=clerk)
 
@@ -78,7 +78,7 @@ def test_parts_add_up_to_no_more_than_the_entry_refunds_included(alice, clerk):
 def test_a_reversal_has_the_other_sign(alice, clerk, amount):
     debit = charged(alice, 40)
 
-    with pytest.raises(errors.ReversalExceedsEntry):
+    with pytest.raises(adjustment_errors.ReversalExceedsEntry):
         reverse(debit, amount, by=clerk)
 
 
@@ -97,7 +97,7 @@ def test_two_that_wait_do_not_both_get_what_is_left(alice):
     first, second = (reverse(debit, 30, by=clerk).request for _ in range(2))
     approve(first, by=boss)
 
-    with pytest.raises(errors.ReversalExceedsEntry):
+    with pytest.raises(adjustment_errors.ReversalExceedsEntry):
         approve(second, by=boss)
 
 
@@ -130,7 +130,7 @@ def test_an_adjustment_that_gave_credits_takes_them(alice, clerk):
     taken = reverse(gave, -20, by=clerk).entry
 
     assert (taken.type, taken.reason, taken.amount, taken.reverses_id) == ("adjustment", "correction", -20, gave.pk)
-    with pytest.raises(errors.ReversalExceedsEntry, match="Only 30 credit"):
+    with pytest.raises(adjustment_errors.ReversalExceedsEntry, match="Only 30 credit"):
         reverse(gave, -31, by=clerk)
     settle_grants(user_id=alice.pk)
 
@@ -153,7 +153,7 @@ def test_of_a_grant_what_expired_is_not_left(clerk):
     end(gift)
     balance_of(user_id=bob.pk)
 
-    with pytest.raises(errors.ReversalExceedsEntry, match=r"Only 10 credit\(s\)"):
+    with pytest.raises(adjustment_errors.ReversalExceedsEntry, match=r"Only 10 credit\(s\)"):
         reverse(gift, -11, by=clerk)
     reverse(gift, -10, by=clerk)
 
@@ -178,7 +178,7 @@ def test_what_has_its_own_way_is_refused_with_that_way(alice, clerk):
         (period, -1, "end their grant early"),
         (reversal, -1, "reverses another one itself"),
     ):
-        with pytest.raises(errors.EntryNotReversible, match=way):
+        with pytest.raises(adjustment_errors.EntryNotReversible, match=way):
             reverse(entry, amount, by=clerk)
 
 
@@ -189,7 +189,7 @@ def test_an_expiry_is_not_reversed(clerk):
     post(bob, 1)
     expiry = Entry.objects.get(user=bob, reason=EntryReason.EXPIRY)
 
-    with pytest.raises(errors.EntryNotReversible, match="give new ones by an adjustment"):
+    with pytest.raises(adjustment_errors.EntryNotReversible, match="give new ones by an adjustment"):
         reverse(expiry, 50, by=clerk)
 
 
@@ -204,14 +204,14 @@ def test_a_debit_of_several_requests_is_given_back_by_an_adjustment_and_statisti
 
     assert (entry.type, entry.reason, entry.reverses_id, entry.amount) == ("adjustment", "correction", debit.pk, 12)
     assert (left(bob)[gift.pk], used_by(bob)) == (42, 20)
-    with pytest.raises(errors.ReversalExceedsEntry, match="Only 8 credit"):
+    with pytest.raises(adjustment_errors.ReversalExceedsEntry, match="Only 8 credit"):
         reverse(debit, 9, by=clerk)
 
 
 def test_an_entry_of_another_customer_is_not_found(alice, clerk):
     debit = charged(alice, 10)
 
-    with pytest.raises(errors.AdjustmentNotFound):
+    with pytest.raises(adjustment_errors.AdjustmentNotFound):
         ask(customer_with(100), 5, by=clerk, reverses=debit.pk)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from ledger.errors import AdjustmentNotFound
+from ledger.adjustment_errors import AdjustmentNotFound
 from ledger.models import AdjustmentRequest, AdjustmentState
 from ledger.services.adjustments.announcing import tell_author
 from ledger.services.adjustments.outcomes import AdjustmentOutcome, outcome_of

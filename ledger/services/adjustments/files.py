@@ -13,13 +13,8 @@ from django.utils import timezone
 from config.db.prepared import sqlstate
 from config.rounds import Round
 from config.values.credits import plain
-from ledger.errors import (
-    AdjustmentFileKnown,
-    AdjustmentFileRefused,
-    BalanceLimitExceeded,
-    IdempotencyKeyReused,
-    LedgerRefusal,
-)
+from ledger.adjustment_errors import AdjustmentFileKnown, AdjustmentFileRefused
+from ledger.errors import BalanceLimitExceeded, IdempotencyKeyReused, LedgerRefusal
 from ledger.models import AdjustmentLine, AdjustmentRequest, AdjustmentState, LineOutcome
 from ledger.services.adjustments.announcing import tell_approvers
 from ledger.services.adjustments.outcomes import AdjustmentOutcome, outcome_of, refusal_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ledger import errors
+from ledger import adjustment_errors, errors
 from ledger.models import AdjustmentRequest, Entry
 from ledger.services.entries import refusal_of
 
@@ -43,22 +43,22 @@ def refusal_in(found: Any, *, amount: Decimal | None) -> errors.LedgerRefusal | 
     """Return the refusal that an SQL function reports; None if it did what was asked."""
     match found.outcome:
         case "insufficient" if found.reason == "frozen":
-            return errors.BalanceFrozen()
+            return adjustment_errors.BalanceFrozen()
         case "insufficient":
             return refusal_of(found, required=-(amount or Decimal(0)))
         case "not_reversible":
-            return errors.EntryNotReversible(_WHY_NOT_REVERSIBLE[found.reason])
+            return adjustment_errors.EntryNotReversible(_WHY_NOT_REVERSIBLE[found.reason])
         case "exceeds":
-            return errors.ReversalExceedsEntry(found.available)
+            return adjustment_errors.ReversalExceedsEntry(found.available)
     refusal = _REFUSALS.get(found.outcome)
     return None if refusal is None else refusal()
 
 
-_REFUSALS: dict[str, type[errors.IdempotencyKeyReused | errors.AdjustmentRefusal]] = {
+_REFUSALS: dict[str, type[errors.IdempotencyKeyReused | adjustment_errors.AdjustmentRefusal]] = {
     "key_reused": errors.IdempotencyKeyReused,
-    "not_found": errors.AdjustmentNotFound,
-    "decided": errors.AdjustmentDecided,
-    "own_request": errors.SecondPersonRequired,
-    "own_account": errors.OwnAccountAdjusted,
-    "unsettled": errors.GrantsUnsettled,
+    "not_found": adjustment_errors.AdjustmentNotFound,
+    "decided": adjustment_errors.AdjustmentDecided,
+    "own_request": adjustment_errors.SecondPersonRequired,
+    "own_account": adjustment_errors.OwnAccountAdjusted,
+    "unsettled": adjustment_errors.GrantsUnsettled,
 }

@@ -16,7 +16,7 @@ from accounts.emails import canonical_email
 from accounts.models import User
 from config.values.credits import LARGEST_ID, NotACreditAmount, parse_credits, plain
 from config.values.text import INVALID_TEXT, is_invalid_text
-from ledger.errors import AdjustmentFileRefused
+from ledger.adjustment_errors import AdjustmentFileRefused
 from ledger.models import AdjustmentLine, AdjustmentReason, Balance, LineOutcome
 
 MOST_LINES = 1_000

@@ -6,7 +6,7 @@ import datetime as dt
 
 from django.db import transaction
 
-from ledger.errors import DisputeAwaitsApproval
+from ledger.dispute_errors import DisputeAwaitsApproval
 from ledger.models import AdjustmentRequest, DisputeMessage, Entry, EntryDispute, EntryDisputeState
 from ledger.services.disputes.locking import lock_dispute, lock_open_dispute
 from ledger.services.disputes.notices import notify_step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.errors import DisputeClosed, DisputeNotFound
+from ledger.dispute_errors import DisputeClosed, DisputeNotFound
 from ledger.models import EntryDispute
 
 

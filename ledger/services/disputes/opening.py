@@ -8,14 +8,8 @@ from typing import NamedTuple
 from django.db import transaction
 
 from accounts.models import User
-from ledger.errors import (
-    DisputeExists,
-    DisputeTooLate,
-    EntryNotDisputable,
-    EntryNotFound,
-    IdempotencyKeyReused,
-    TooManyDisputes,
-)
+from ledger.dispute_errors import DisputeExists, DisputeTooLate, EntryNotDisputable, EntryNotFound, TooManyDisputes
+from ledger.errors import IdempotencyKeyReused
 from ledger.models import DisputeMessage, Entry, EntryDispute, EntryDisputeReason, EntryType
 from ledger.services.disputes.notices import notify_step
 from ledger.services.idempotency import fingerprint

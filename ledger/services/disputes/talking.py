@@ -6,7 +6,8 @@ import datetime as dt
 
 from django.db import transaction
 
-from ledger.errors import IdempotencyKeyReused, TooManyMessages
+from ledger.dispute_errors import TooManyMessages
+from ledger.errors import IdempotencyKeyReused
 from ledger.models import DisputeMessage, EntryDispute, EntryDisputeState
 from ledger.services.disputes.locking import lock_open_dispute
 from ledger.services.disputes.notices import notify_step
