@@ -148,6 +148,10 @@ STATUS_BY_ERROR: dict[type[Exception], tuple[int, str]] = {
     usage_errors.IdempotencyKeyRefused: (400, "invalid"),
     usage_errors.IdempotencyKeySpent: (409, "idempotency_key_spent"),
     usage_errors.MeteringUnavailable: (503, "unavailable"),
+    usage_errors.FindingNotFound: (404, "not_found"),
+    usage_errors.FindingClosed: (409, "finding_closed"),
+    usage_errors.FindingKeyReused: (422, "idempotency_key_reused"),
+    usage_errors.RunUnderWay: (409, "run_under_way"),
 }
 
 logger = logging.getLogger(__name__)
