@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
 
 import pytest
@@ -22,6 +23,7 @@ from ledger.services.payments.reversals import note_dispute
 from tests.accounts.webhooks import webhook_tried
 from tests.backoffice import audit, found, rows_of, signed_in, staff_with, superuser
 from tests.factories import StaffFactory, UserFactory, customer_with
+from tests.ledger.adjusting import limited, send
 from tests.ledger.paying import bought
 from tests.ledger.reloading import agreed
 from tests.usage.metering import charge, price, report, request_at
@@ -88,6 +90,7 @@ def company():
     )
     WebhookDelivery.objects.filter(pk=webhook_tried(alice).pk).update(state=DeliveryState.FAILED, next_attempt_at=None)
     found(alice)
+    send(f"{alice.pk},5,goodwill,{uuid.uuid4()},", by=limited(superuser(), single=0, daily=0))
     return alice, old
 
 
@@ -102,7 +105,8 @@ class TestToDo:
         waiting = lines(client)
 
         assert set(waiting) == {
-            "entry_disputes", "payment_disputes", "failed_payments", "failed_reloads", "findings", "unpaid", "webhooks",
+            "approvals", "entry_disputes", "payment_disputes", "failed_payments", "failed_reloads", "findings",
+            "unpaid", "webhooks",
         }  # fmt: skip
         for line in waiting.values():
             answer = client.get(line.url)
