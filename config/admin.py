@@ -21,7 +21,7 @@ from config.backoffice.exports import Exportable, column
 from config.backoffice.filters import ConditionFilter, CustomerFilter, LinkFilter
 from config.backoffice.links import page_link
 from config.backoffice.read_only import ReadOnlyAdmin
-from config.models import READING_KINDS, RecordKind, StaffRecord
+from config.models import CHANGING_KINDS, RecordKind, StaffRecord
 
 admin.site.site_header = "Tollbook back office"
 admin.site.site_title = "Tollbook"
@@ -61,7 +61,7 @@ class KindFilter(ConditionFilter):
 
     def conditions(self) -> dict[str, tuple[str, Q]]:
         return {
-            "changes": ("All changes", ~Q(kind__in=READING_KINDS)),
+            "changes": ("All changes", Q(kind__in=CHANGING_KINDS)),
             **{kind.value: (kind.label, Q(kind=kind)) for kind in RecordKind},
         }
 

@@ -41,8 +41,8 @@ class RecordKind(models.TextChoices):
     SIGN_IN = "sign_in", "Signed in"
 
 
-READING_KINDS = (RecordKind.EXPORT, RecordKind.SEARCH, RecordKind.VIEW, RecordKind.SIGN_IN)
-"""Kinds that changed nothing."""
+CHANGING_KINDS = (RecordKind.ADD, RecordKind.CHANGE, RecordKind.DELETE, RecordKind.ACTION)
+"""Kinds that changed something; they have indexes of their own, since looks are far more."""
 
 
 class StaffRecord(models.Model):

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 
 from config.backoffice.filters import as_id
 from config.backoffice.links import list_url, name_of, page_url
-from config.models import READING_KINDS, StaffRecord
+from config.models import CHANGING_KINDS, StaffRecord
 
 _ROWS, _MOST_PAGES = 50, 200
 LOG = "config_staffrecord"
@@ -31,7 +31,7 @@ def history_page(request: HttpRequest, thing: Model, *, site: AdminSite, more: d
     may_read_log = request.user.has_perm(MAY_READ_LOG)
     records = records_about(thing).select_related("user")
     if not may_read_log:
-        records = records.exclude(kind__in=READING_KINDS)
+        records = records.filter(kind__in=CHANGING_KINDS)
     number = min(as_id(request.GET.get(PAGE_VAR, "")) or 1, _MOST_PAGES)
     shown = list(records[(number - 1) * _ROWS : number * _ROWS + 1])  # one more tells whether there is another page
     context = {

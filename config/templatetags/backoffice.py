@@ -9,7 +9,7 @@ from django import template
 
 from config.backoffice.credits import shown, shown_signed
 from config.backoffice.dates import links_by_date
-from config.models import READING_KINDS, StaffRecord
+from config.models import CHANGING_KINDS, StaffRecord
 
 register = template.Library()
 _RECENT = 10
@@ -36,5 +36,5 @@ def links_to_dates(changelist: Any) -> dict[str, Any]:
 @register.inclusion_tag("admin/recent_records.html", takes_context=True)
 def recent_records(context: Any) -> dict[str, Any]:
     """Show the latest changes that the viewer made, which the staff log has."""
-    own = StaffRecord.objects.filter(user_id=context["user"].pk).exclude(kind__in=READING_KINDS)
+    own = StaffRecord.objects.filter(user_id=context["user"].pk, kind__in=CHANGING_KINDS)
     return {"records": own.select_related("content_type").order_by("-pk")[:_RECENT]}

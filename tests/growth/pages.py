@@ -66,7 +66,14 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "/admin/usage/requestlog/export/": _EXPORTED,
     "/admin/usage/requestlog/export/?q={email}": _EXPORTED,
 }
-SEARCH = "/admin/search/"
+SEARCH, STAFF_LOG = "/admin/search/", "/admin/config/staffrecord/"
+LOG_FILTERS = (
+    "user={pk}",
+    "user={pk}&kind=changes",
+    "staff={pk}&kind=changes",
+    "about=accounts.user:{pk}",
+    "kind=changes",
+)
 _LATEST = {
     "most": 12_000,
     "why": "Names that no index begins with are looked for among the latest 100,000 entries and requests of all.",
@@ -97,6 +104,8 @@ def page_cases() -> dict[str, Case | NotMeasured]:
         if found is not None and found[3] in {"", "export/"}:
             name = f"{pattern}?q={{email}}"
             cases[name] = Case(partial(look, pattern, "q={email}"), prepare, **EXCEPTIONS.get(name, {}))
+    for query in LOG_FILTERS:
+        cases[f"{STAFF_LOG}?{query}"] = Case(partial(look, STAFF_LOG, query), partial(find, STAFF_LOG), **_COUNTED)
     for term, exception in SEARCHED.items():
         name = f"{SEARCH}?term={term}"
         cases[name] = Case(partial(search, term), partial(find, SEARCH), **exception)
@@ -121,7 +130,7 @@ def find(pattern: str, world: World) -> None:
 
 def look(pattern: str, query: str, world: World) -> int:
     """Open a page about the customer, and check that it exists."""
-    asked = f"?{query.format(email=world.owner.email)}" if query else ""
+    asked = f"?{query.format(email=world.owner.email, pk=world.owner.pk)}" if query else ""
     answer = _found["client"].get(_found["path"] + asked)
     if answer.streaming:
         b"".join(answer.streaming_content)

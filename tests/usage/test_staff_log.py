@@ -23,7 +23,7 @@ from config.models import RecordKind, StaffRecord
 from ledger.models import Entry
 from tests.accounts.second_factors import app_of, code_of, give_code, give_password
 from tests.backoffice import export_of, list_of, page_of, rows_of, settings_of, signed_in, staff_with, superuser
-from tests.factories import PlanFactory, StaffFactory, UserFactory, customer_with
+from tests.factories import ApiKeyFactory, PlanFactory, StaffFactory, UserFactory, customer_with
 
 pytestmark = pytest.mark.django_db
 ADJUSTING = ("ledger.adjust_credits", "accounts.view_user", "ledger.view_balance")
@@ -182,6 +182,16 @@ def test_an_export_is_recorded_with_its_filters():
 
     record = StaffRecord.objects.get(kind=RecordKind.EXPORT)
     assert record.message == f"Exported 1 rows as CSV, narrowed by user={alice.pk}."
+
+
+@pytest.mark.parametrize("model", ["accounts_apikey", "accounts_user"])
+def test_a_whole_key_in_the_search_of_a_list_is_recorded_by_its_public_part(model):
+    issued, client = ApiKeyFactory(), signed_in(superuser())
+
+    client.post(list_of(model), {"q": issued.raw})
+
+    (record,) = StaffRecord.objects.filter(kind=RecordKind.SEARCH)
+    assert record.message == f"Searched by the API key tb_live_{issued.api_key.prefix}…; found 1."
 
 
 def test_the_log_is_filtered_by_staff_kind_customer_object_and_found_by_email():
