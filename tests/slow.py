@@ -19,9 +19,10 @@ SLOW = {
         "usage/test_metered_outages", "usage/test_replay_spool_command", "usage/test_stopping",
     ),
     "histories of 20,000 rows and more, and whole installations": (
-        "config/test_plans", "growth/test_front_page", "growth/test_growth", "journeys/test_the_demo",
-        "ledger/test_auto_reload", "ledger/test_auto_reload_plans", "ledger/test_settling_in_bounded_work",
-        "usage/test_demo", "usage/test_rebuild_usage_command", "usage/test_request_pages",
+        "config/test_plans", "growth/test_explaining", "growth/test_front_page", "growth/test_growth",
+        "journeys/test_the_demo", "ledger/test_auto_reload", "ledger/test_auto_reload_plans",
+        "ledger/test_settling_in_bounded_work", "usage/test_demo", "usage/test_rebuild_usage_command",
+        "usage/test_request_pages",
     ),
     "events and input drawn at random": (
         "config/test_encodings", "config/test_parsers_never_fail", "journeys/test_invalid_input",
