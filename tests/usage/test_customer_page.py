@@ -93,7 +93,15 @@ def test_reader_sees_only_what_their_role_may(alice):
     little = seen(alice, staff_with("accounts.view_user"))
     entries = seen(alice, staff_with("accounts.view_user", "ledger.view_entry"))
 
-    for text in ("Available", "Usage by endpoint", "Timeline", "Open holds", "API keys", "Payments"):
+    for text in (
+        "Available",
+        "Usage by endpoint",
+        "Timeline",
+        "Open holds",
+        "API keys",
+        "Payments",
+        "Disputes of debits",
+    ):
         assert text not in little.partition("Alice Abara")[2]
     assert "Grant Test" in entries or "Timeline" in entries
     assert "Usage of the day" not in entries

@@ -30,7 +30,15 @@ from usage.admin.customer.standing import (
     subscription_sentence,
     terms_in,
 )
-from usage.admin.customer.tables import Table, grants_table, holds_table, keys_of, keys_table, payments_table
+from usage.admin.customer.tables import (
+    Table,
+    disputes_table,
+    grants_table,
+    holds_table,
+    keys_of,
+    keys_table,
+    payments_table,
+)
 from usage.admin.customer.timeline import SOURCES, Timeline, timeline_of
 from usage.models import DailyUsage
 from usage.services.forecasts.selectors import forecast_of
@@ -127,6 +135,8 @@ def _add_tables(page: CustomerPage, customer: User, viewer: Any, now: dt.datetim
         page.tables.append(payments_table(customer, now, viewer=viewer))
     if may("ledger.view_hold"):
         page.tables.append(holds_table(customer, now, viewer=viewer))
+    if may("ledger.view_entrydispute"):
+        page.tables.append(disputes_table(customer, viewer=viewer))
 
 
 def usage_chart(customer: User, *, now: dt.datetime) -> Chart:

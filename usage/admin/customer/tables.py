@@ -22,10 +22,11 @@ from config.backoffice.times import shown_at
 from config.values.money import shown_money
 from ledger.admin.credits.grant_terms import EndGrant, ExtendGrant
 from ledger.admin.credits.releasing import ReleaseHold
+from ledger.admin.disputes.actions import AnswerDispute, ResolveDispute
 from ledger.admin.payments.receipts import ResendReceipt
 from ledger.admin.payments.refunding import RefundPayment
 from ledger.admin.payments.settling import Settle
-from ledger.models import Grant, Hold, HoldStatus, Payment, PaymentState
+from ledger.models import EntryDispute, Grant, Hold, HoldStatus, Payment, PaymentState
 from usage.selectors import with_spending
 
 ROWS = 10
@@ -140,6 +141,29 @@ def holds_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
         numeric=(1,),
     )
     return _with_actions(table, holds, (ReleaseHold,), customer=customer, viewer=viewer)
+
+
+def disputes_table(customer: User, *, viewer: Any) -> Table:
+    latest = list(EntryDispute.objects.of(customer.pk).defer("fingerprint").newest_first()[:ROWS])
+    table = Table(
+        "Disputes of debits",
+        ("Dispute", "Opened", "Debit", "Reason", "State", "Returned"),
+        [
+            (
+                Cell(str(dispute.pk), url=page_url("ledger_entrydispute", dispute.pk)),
+                Cell(shown_at(dispute.created_at)),
+                Cell(str(dispute.entry_id), url=page_url("ledger_entry", dispute.entry_id)),
+                Cell(dispute.get_reason_display()),
+                Cell(dispute.get_state_display()),
+                _number(shown(dispute.credits_returned) if dispute.reversal_id else NOTHING),
+            )
+            for dispute in latest
+        ],
+        list_url("ledger_entrydispute", user=customer.pk),
+        "No disputes: the customer has objected to no debit.",
+        numeric=(5,),
+    )
+    return _with_actions(table, latest, (AnswerDispute, ResolveDispute), customer=customer, viewer=viewer)
 
 
 def payments_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
