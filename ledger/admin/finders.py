@@ -14,7 +14,7 @@ from config.backoffice.search.finders import MOST_READ, Finder, Hit, Term, hit, 
 from config.backoffice.times import shown_at
 from config.values.money import shown_money
 from ledger.admin.credits.named import MOST_CUSTOMERS, Named, named
-from ledger.models import AdjustmentRequest, Entry, Hold, Payment, StaffRefund
+from ledger.models import AdjustmentRequest, Entry, EntryDispute, Hold, Payment, StaffRefund
 from ledger.providers.registry import PROVIDERS
 
 
@@ -84,6 +84,14 @@ def find_refunds(term: Term) -> Sequence[Hit]:
     ]  # fmt: skip
 
 
+def find_disputes(term: Term) -> Sequence[Hit]:
+    """Find a customer's dispute by id."""
+    return [
+        hit(dispute, f"Dispute {dispute.pk}", dispute.user, f"of entry {dispute.entry_id}", dispute.get_state_display())
+        for dispute in _rows(EntryDispute.objects.all(), term, [])
+    ]
+
+
 _BOUND = f"beyond the {MOST_CUSTOMERS:,} newest customers"
 
 FINDERS = (
@@ -118,6 +126,13 @@ FINDERS = (
         find=find_adjustments,
         by="Id; reference.",
         limits=f"references before the latest {LATEST:,} requests.",
+    ),
+    Finder(
+        kind="Disputes",
+        word="dispute",
+        permission="ledger.view_entrydispute",
+        find=find_disputes,
+        by="Id.",
     ),
     Finder(
         kind="Refunds by staff",

@@ -30,7 +30,6 @@ NOT_MEASURED = {
 }
 PATHS = {
     "/admin/autocomplete/": "/admin/autocomplete/?app_label=ledger&model_name=termschange&field_name=user&term=history",
-    "/admin/^(?P{app_label}config|accounts|auth|ledger|usage)/$": "/admin/ledger/",
 }
 _COUNTED = {"most": 3_000, "why": "The pages of the list are counted, up to 10,000 rows."}
 _EXPORTED = {
@@ -124,7 +123,9 @@ def find(pattern: str, world: World) -> None:
     if found is not None and "{" in pattern:
         model = apps.get_model(found[1], found[2]) if found[1] != "auth" else None
         ids |= dict.fromkeys(("object_id", "id"), _object(model, pattern, world))
-    _found["path"] = PATHS.get(pattern, pattern).format(**ids)
+    # The page of an app names them all, in the order in which they have registered.
+    path = "/admin/ledger/" if "{app_label}" in pattern else PATHS.get(pattern, pattern)
+    _found["path"] = path.format(**ids)
     _found["client"] = signed_in(superuser())
 
 

@@ -22,6 +22,7 @@ from ledger.services.holds import open_hold
 from ledger.services.payments.refunds import begin_refund, carry_out_refund
 from tests.backoffice import page_of, signed_in, staff_with, superuser
 from tests.factories import ApiKeyFactory, ServiceKeyFactory, UserFactory
+from tests.ledger.disputing import a_dispute
 from tests.ledger.paying import bought
 from tests.module_data import module_data
 from usage.models import RequestLog
@@ -199,6 +200,12 @@ def test_a_refund_by_staff_is_found_by_every_id_that_it_has(client, alice):
         assert search(client, term).url == page_of("ledger_staffrefund", begun.refund.pk), term
 
 
+def test_a_dispute_is_found_by_its_id(client, alice):
+    dispute = a_dispute(alice)
+
+    assert search(client, f"dispute {dispute.pk}").url == page_of("ledger_entrydispute", dispute.pk)
+
+
 def test_a_term_beside_an_email_is_searched_for_this_customer_alone(client, alice):
     assert kinds(search(client, "bob@example.com order/alice")) == {}
     entry = Entry.objects.get(reference="order/alice")
@@ -337,7 +344,8 @@ def test_people_without_staff_rights_are_asked_to_sign_in(alice):
 def test_a_search_takes_few_statements(alice, term):
     client = signed_in(staff_with("accounts.view_user", "accounts.view_apikey", "ledger.view_entry",
                                   "ledger.view_hold", "ledger.view_payment", "ledger.view_staffrefund",
-                                  "ledger.view_adjustmentrequest", "usage.view_requestlog"))  # fmt: skip
+                                  "ledger.view_adjustmentrequest", "ledger.view_entrydispute",
+                                  "usage.view_requestlog"))  # fmt: skip
     client.get(reverse("admin:password_change_done"))  # the first page notes when the session began
 
     with CaptureQueriesContext(connection) as statements:
