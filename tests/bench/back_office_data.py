@@ -1,4 +1,4 @@
-"""A large installation for measurements: one customer with a million entries and requests, and 10,000 others.
+"""A large installation for measurements: one customer with most of the entries and requests, and 10,000 others.
 
 Written by the owner with plain SQL, since the services would take an hour; seals are only of the right length.
 """
@@ -21,9 +21,9 @@ _STATEMENTS = (
     """INSERT INTO accounts_plan (code, name, credits_per_period, is_active)
         VALUES ('growth', 'Growth', 10000, true)""",
     """INSERT INTO accounts_subscription (user_id, plan_id, status, billing_interval, credits_per_period,
-            current_period_start, current_period_end, cancel_at_period_end, started_at)
+            current_period_start, current_period_end, cancel_at_period_end, started_at, pending_interval)
         SELECT u.id, p.id, 'active', 'monthly', 10000, now() - interval '9 days', now() + interval '21 days', false,
-            now() - interval '9 days'
+            now() - interval '9 days', ''
         FROM accounts_user u, accounts_plan p WHERE u.id %% 2 = 0""",
     """INSERT INTO usage_price (endpoint, method, kind, pattern, slashes, weight, credits, charge_failures,
             effective_from)
@@ -53,12 +53,13 @@ _STATEMENTS = (
         SELECT n, u.id, k.id, 'endpoint-' || n %% 500, '/endpoint-' || n %% 500, 'POST',
             CASE WHEN n %% 5000 = 0 THEN 402 WHEN n %% 50 = 0 THEN 500 ELSE 200 END, 1,
             CASE WHEN n %% 5000 = 0 OR n %% 7000 = 1 THEN 0 ELSE 0.5 END, n %% 7000 = 1,
-            CASE WHEN n %% 5000 = 0 OR n %% 7000 = 1 THEN NULL ELSE n END, gen_random_uuid(), 'reference-' || n, '',
-            now() - make_interval(secs => (%(rows)s - n) * (%(days)s * 86400.0 / %(rows)s))
-        FROM generate_series(1, %(rows)s) n, (SELECT min(id) AS id FROM accounts_user) u
+            CASE WHEN n %% 5000 = 0 OR n %% 7000 = 1 THEN NULL ELSE (n - 1) %% %(rows)s + 1 END,
+            gen_random_uuid(), 'reference-' || n, '',
+            now() - make_interval(secs => (%(requests)s - n) * (%(days)s * 86400.0 / %(requests)s))
+        FROM generate_series(1, %(requests)s) n, (SELECT min(id) AS id FROM accounts_user) u
         JOIN accounts_apikey k ON k.user_id = u.id""",
     """INSERT INTO usage_requestlog (id, user_id, endpoint, path, method, status, credits, source, occurred_at)
-        SELECT %(rows)s + id, id, 'endpoint-1', '/endpoint-1', 'POST', 200, 0, '', now() FROM accounts_user""",
+        SELECT %(requests)s + id, id, 'endpoint-1', '/endpoint-1', 'POST', 200, 0, '', now() FROM accounts_user""",
     """INSERT INTO ledger_hold (user_id, credits, status, expires_at, reference, idempotency_key, fingerprint,
             created_at)
         SELECT u.id, 1, CASE WHEN n < 100 THEN 'open' ELSE 'captured' END, now() - interval '1 minute',
@@ -75,9 +76,9 @@ _STATEMENTS = (
 )
 
 
-def load(owner_dsn: str, *, rows: int, customers: int) -> None:
+def load(owner_dsn: str, *, rows: int, requests: int, customers: int) -> None:
     """Fill an empty, migrated database, and analyze it, as autovacuum would."""
     with psycopg.connect(owner_dsn, autocommit=True) as owner:
         for statement in _STATEMENTS:
-            owner.execute(statement, {"rows": rows, "customers": customers, "days": DAYS})
+            owner.execute(statement, {"rows": rows, "requests": requests, "customers": customers, "days": DAYS})
         owner.execute("VACUUM ANALYZE")
