@@ -86,6 +86,14 @@ def test_payments_say_what_happens_next(alice):
     assert "Succeeded Nothing." in seen(alice)
 
 
+def test_tables_say_how_far_a_time_is_with_the_exact_one_behind_it(alice):
+    open_hold(user_id=alice.pk, credits=Decimal(7), expires_in_seconds=900, idempotency_key="h")
+
+    page = signed_in(superuser()).get(page_of("accounts_user", alice.pk)).content.decode()
+
+    assert re.search(r'title="\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC">in 14 minutes</time>', page)
+
+
 def test_reader_sees_only_what_their_role_may(alice):
     charge(alice)
     open_hold(user_id=alice.pk, credits=Decimal(7), expires_in_seconds=900, idempotency_key="h")

@@ -19,6 +19,7 @@ from config.backoffice.credits import NOTHING, shown
 from config.backoffice.links import list_url, page_url
 from config.backoffice.staff_action import StaffAction, links_to
 from config.backoffice.times import shown_at
+from config.templatetags.times import ago
 from config.values.money import shown_money
 from ledger.admin.credits.grant_terms import EndGrant, ExtendGrant
 from ledger.admin.credits.releasing import ReleaseHold
@@ -84,7 +85,7 @@ def _key(key: Any, now: dt.datetime) -> tuple[Cell, ...]:
         Cell(str(key), url=page_url("accounts_apikey", key.pk)),
         Cell(key.name),
         Cell(status_of(key, now)),
-        Cell(shown_at(key.last_used_at)),
+        Cell(ago(key.last_used_at)),
         _number("no limit")
         if limit is None
         else _number(f"{shown(key.spent)} of {shown(limit)}", f"{key.spent:f}", f"{limit:f}"),
@@ -118,7 +119,7 @@ def grants_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
 def _end_of(grant: Grant, now: dt.datetime) -> str:
     if grant.expires_at is None:
         return "never"
-    return shown_at(grant.expires_at) if grant.expires_at > now else f"ended {shown_at(grant.expires_at)}"
+    return ago(grant.expires_at) if grant.expires_at > now else f"ended {shown_at(grant.expires_at)}"
 
 
 def holds_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
@@ -131,7 +132,7 @@ def holds_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
             (
                 Cell(str(hold.pk), url=page_url("ledger_hold", hold.pk)),
                 _number(shown(hold.credits - hold.captured)),
-                Cell(shown_at(hold.expires_at)),
+                Cell(ago(hold.expires_at)),
                 Cell(hold.reference or NOTHING),
             )
             for hold in holds
@@ -151,7 +152,7 @@ def disputes_table(customer: User, *, viewer: Any) -> Table:
         [
             (
                 Cell(str(dispute.pk), url=page_url("ledger_entrydispute", dispute.pk)),
-                Cell(shown_at(dispute.created_at)),
+                Cell(ago(dispute.created_at)),
                 Cell(str(dispute.entry_id), url=page_url("ledger_entry", dispute.entry_id)),
                 Cell(dispute.get_reason_display()),
                 Cell(dispute.get_state_display()),
@@ -174,7 +175,7 @@ def payments_table(customer: User, now: dt.datetime, *, viewer: Any) -> Table:
         [
             (
                 Cell(str(payment.pk), url=page_url("ledger_payment", payment.pk)),
-                Cell(shown_at(payment.created_at)),
+                Cell(ago(payment.created_at)),
                 _number(shown_money(payment.amount_minor, payment.currency)),
                 _number(shown(payment.credits)),
                 Cell(payment.get_state_display()),
