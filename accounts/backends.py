@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -47,6 +49,20 @@ class GuardedEmailBackend(ModelBackend):
             return None
         except (TooManyLoginFailures, HashingBusy) as refusal:
             raise too_many_failures(refusal) from refusal
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        """Return the permissions of a person and of their groups, read in one statement: each page asks for them."""
+        if user_obj.is_superuser or not user_obj.is_active or user_obj.is_anonymous or obj is not None:
+            return super().get_all_permissions(user_obj, obj)
+        if not hasattr(user_obj, "_perm_cache"):
+            own = User.user_permissions.through.objects.filter(user_id=user_obj.pk)
+            of_groups = Group.permissions.through.objects.filter(group__user=user_obj.pk)
+            held = Permission.objects.filter(
+                Q(pk__in=own.values("permission_id")) | Q(pk__in=of_groups.values("permission_id"))
+            )
+            names = held.order_by().values_list("content_type__app_label", "codename")
+            user_obj._perm_cache = {f"{app}.{codename}" for app, codename in names}
+        return cast(set[str], user_obj._perm_cache)
 
     async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
