@@ -18,10 +18,13 @@ from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.ledger.granting import end, granted
 from tests.ledger.paying import bought
 from tests.ledger.posting import allow_overdraft, post
+from tests.ledger.reloading import low, run_all
+from tests.ledger.subscribing import move, plan, subscribe
 from tests.usage.metering import captured, charge, held, price, refund, report, request_at
 from usage.selectors import log_months
 from usage.services.explanations.explanation import explain_entry
 from usage.services.explanations.requests import SHOWN
+from usage.services.explanations.sentences import SENTENCES
 
 pytestmark = pytest.mark.django_db
 
@@ -222,6 +225,37 @@ def test_credits_without_a_payment_say_where_they_came_from(reason):
 
     assert explained(entry)["sentence"].startswith("5 credits were ")
     assert drawn(explained(entry)) == [(entry.pk, 5)]
+
+
+def test_every_reason_has_a_sentence():
+    assert set(SENTENCES) == set(EntryReason)
+
+
+def test_a_period_and_an_upgrade_name_the_subscription():
+    user = UserFactory()
+    subscription = subscribe(user, plan(1000))
+    period = newest(user)
+    move(user, plan(3000))
+    upgrade = newest(user)
+
+    of_period, of_upgrade = explained(period), explained(upgrade)
+
+    assert of_period["subscription"]["id"] == of_upgrade["subscription"]["id"] == subscription.pk
+    assert set(of_period["subscription"]["plan"]) == {"code", "name"}
+    assert " credits came with the period " in of_period["sentence"]
+    assert " credits came with an upgrade to " in of_upgrade["sentence"]
+    assert (of_period["by"], sum(share["credits"] for share in of_period["grants"])) == ("system", 1000)
+
+
+def test_an_auto_reload_names_its_payment():
+    user = low()
+    run_all()
+    entry = Entry.objects.of(user.pk).get(reason=EntryReason.AUTO_RELOAD)
+
+    body = explained(entry)
+
+    assert (body["by"], body["payment"]["state"]) == ("system", "succeeded")
+    assert body["sentence"].startswith("Auto-reload bought ")
 
 
 def test_only_the_customer_sees_the_explanation():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def sentence_of(found: Explanation) -> str:
     """Return why the entry was made, as its reason has it."""
-    return f"{_SENTENCES[EntryReason(found.entry.reason)](found).rstrip('.')}."
+    return f"{SENTENCES[EntryReason(found.entry.reason)](found).rstrip('.')}."
 
 
 def credits_text(amount: Decimal) -> str:
@@ -110,7 +110,7 @@ def _chargeback(found: Explanation) -> str:
     return f"{credits_text(entry.amount)} were taken back, since payment {payment.pk} was {why}."
 
 
-_SENTENCES: dict[EntryReason, Callable[[Explanation], str]] = {
+SENTENCES: dict[EntryReason, Callable[[Explanation], str]] = {
     EntryReason.PURCHASE: _purchase,
     EntryReason.GRANT: _grant,
     EntryReason.AUTO_RELOAD: _reload,
