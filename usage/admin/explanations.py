@@ -67,8 +67,7 @@ def _requests(found: Explanation, viewer: Any) -> list[Step]:
         (
             page_link("usage_requestlog", log.pk, log.pk),
             _time(log.occurred_at),
-            f"{log.method} {log.path}".strip(),
-            log.status,
+            f"{log.method} {log.path} ({log.status})".strip(),
             shown(log.units),
             shown(log.credits),
         )
@@ -77,7 +76,7 @@ def _requests(found: Explanation, viewer: Any) -> list[Step]:
     note = "The log no longer has them: its month was dropped." if not rows else ""
     if rows and len(rows) < requests.count:
         note = f"The first {len(rows)} of {requests.count:,}."
-    return [Step("Requests", facts, ("Request", "Time", "Call", "Status", "Units", "Credits"), rows, note)]
+    return [Step("Requests", facts, ("Request", "Time", "Call", "Units", "Credits"), rows, note)]
 
 
 def _price(found: Explanation) -> list[Step]:
