@@ -18,6 +18,7 @@ from accounts.models import WebhookDelivery
 from accounts.services.notices import notify_customer
 from config.http import meters
 from ledger.providers import fake as cards
+from ledger.services.disputes.closing import withdraw_dispute
 from ledger.services.payments.refunds import carry_out_refund
 from ledger.services.payments.reversals import note_dispute
 from tests.accounts.second_factors import app_of
@@ -26,6 +27,7 @@ from tests.backoffice import audit, found
 from tests.conftest import owner_connection
 from tests.factories import StaffFactory, UserFactory, customer_with
 from tests.ledger.adjusting import ask, limited
+from tests.ledger.disputing import a_dispute
 from tests.ledger.paying import bought
 from tests.ledger.posting import hold, post
 from tests.ledger.refunding import begin
@@ -258,6 +260,17 @@ class TestTheState:
             ask(UserFactory(), credits, by=clerk)
 
         assert value(scrape(edge), "tollbook_adjustments_pending") == 2
+
+    def test_open_disputes_of_debits_are_counted_with_the_age_of_the_oldest(self, edge):
+        hour = dt.timedelta(hours=1)
+        a_dispute(UserFactory(), now=timezone.now() - hour)
+        closed = a_dispute(UserFactory(), now=timezone.now() - 2 * hour)
+        withdraw_dispute(user_id=closed.user_id, dispute_id=closed.pk, now=timezone.now())
+
+        page = scrape(edge)
+
+        assert value(page, "tollbook_entry_disputes_open") == 1
+        assert 3600 <= value(page, "tollbook_entry_dispute_oldest_age_seconds") < 3700
 
     def test_an_unreachable_database_is_a_metric_and_not_an_error(self, edge, monkeypatch):
         def fail(*_args, **_kwargs):
