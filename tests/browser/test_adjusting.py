@@ -72,6 +72,10 @@ def test_one_person_asks_another_agrees_and_a_part_is_reversed(visits: Visits):
     expect(finance.page.locator("#content")).to_contain_text("Approved")
 
     finance.page.locator(".field-posted_entry a").click()
+    follow(finance, "Explain")
+    expect(finance.page.locator("#content")).to_contain_text("support@demo.example")
+    fine(finance)
+    finance.page.go_back()
     follow(finance, "Reverse entry")
     finance.page.get_by_label("Credits").fill("150")
     finance.page.get_by_label("Note").fill("It was one week, not two")
