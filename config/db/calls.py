@@ -15,6 +15,7 @@ from django.db import Error, connection, transaction
 from config.db.prepared import is_connection_lost, run_prepared, sqlstate
 
 TRIES = 4  # the first, and at most three more
+PAUSE_SECONDS = 0.005  # the unit of the pauses between them
 _WORTH_ANOTHER_TRY = {
     "40001",  # serialization_failure: a call with the same key won; the next try finds its result
     "40P01",  # deadlock_detected
@@ -66,7 +67,7 @@ def call_rows(function: str, /, **arguments: Any) -> list[Any]:
                 before(error)
             elif attempt == TRIES or not _may_try_again(error):
                 raise
-        time.sleep(random.uniform(0, 0.005 * 4**attempt))  # noqa: S311  jitter, not a secret
+        time.sleep(random.uniform(0, PAUSE_SECONDS * 4**attempt))  # noqa: S311  jitter, not a secret
     raise AssertionError("unreachable")
 
 

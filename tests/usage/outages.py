@@ -7,15 +7,20 @@ from contextlib import contextmanager
 
 from django.db import connection
 
+from config.db import calls
+
 
 @contextmanager
 def database_away() -> Iterator[None]:
-    """Close the connection, and refuse new ones while the block runs; for `transaction=True` tests."""
-    port = connection.settings_dict["PORT"]
+    """Close the connection, and refuse new ones while the block runs; for `transaction=True` tests.
+
+    Calls try again without pauses meanwhile: the outage outlasts them anyway.
+    """
+    port, pause = connection.settings_dict["PORT"], calls.PAUSE_SECONDS
     connection.close()
-    connection.settings_dict["PORT"] = "1"
+    connection.settings_dict["PORT"], calls.PAUSE_SECONDS = "1", 0
     try:
         yield
     finally:
         connection.close()
-        connection.settings_dict["PORT"] = port
+        connection.settings_dict["PORT"], calls.PAUSE_SECONDS = port, pause
