@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from django.db import connection, transaction
@@ -12,6 +12,7 @@ from django.db import connection, transaction
 First = TypeVar("First")
 Second = TypeVar("Second")
 LONG_ENOUGH_SECONDS = 0.25
+_WAITS_FOR_THIS_SESSION = "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
 
 
 def before_it_commits(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
@@ -27,5 +28,16 @@ def before_it_commits(first: Callable[[], First], second: Callable[[], Second]) 
         with transaction.atomic():
             done = first()
             waiting = pool.submit(meanwhile)
-            time.sleep(LONG_ENOUGH_SECONDS)
+            wait_until_it_waits(waiting)
         return done, waiting.result(timeout=30)
+
+
+def wait_until_it_waits(second: Future[Second]) -> None:
+    """Return when a session waits for a lock of this one, `second` has ended, or either has had long enough."""
+    until = time.monotonic() + LONG_ENOUGH_SECONDS
+    with connection.cursor() as cursor:
+        while not second.done() and time.monotonic() < until:
+            cursor.execute(_WAITS_FOR_THIS_SESSION)
+            if cursor.fetchone() is not None:
+                return
+            time.sleep(0.005)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import itertools
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -16,7 +15,7 @@ from accounts.services.keys.own_keys import rotate_own_key
 from ledger.errors import InsufficientCredits
 from tests.accounts.races import at_once
 from tests.factories import customer_with
-from tests.ledger.races import LONG_ENOUGH_SECONDS
+from tests.ledger.races import wait_until_it_waits
 from tests.usage.batches import asked
 from tests.usage.key_limits import LimitedKey, limit, limited_key
 from tests.usage.metering import captured, charge, price, refund
@@ -135,7 +134,7 @@ def test_a_charge_that_began_before_there_was_a_limit_is_counted(alice):
         with transaction.atomic():
             charge(alice)  # locks the balance
             waiting = pool.submit(charge_late)
-            time.sleep(LONG_ENOUGH_SECONDS)  # it has read the key by now, and waits
+            wait_until_it_waits(waiting)  # it has read the key by now, and waits
             limit(key, 10)
             key.charge(1)
         waiting.result(timeout=30)
