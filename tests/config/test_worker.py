@@ -93,15 +93,22 @@ def statuses():
     return sorted(Queued.objects.filter(task_name="work").values_list("status", flat=True))
 
 
-def after(seconds):
-    until = time.monotonic() + seconds
-    return lambda: time.monotonic() > until
+def after(seconds, begun=lambda: True):
+    """Return a condition that holds once `begun` has returned True for so long."""
+    until = []
+
+    def is_over():
+        if not until and begun():
+            until.append(time.monotonic() + seconds)
+        return bool(until) and time.monotonic() > until[0]
+
+    return is_over
 
 
 def test_a_due_job_runs_once_with_two_workers(command):
     done = command()
 
-    work_until(after(2), ONCE, workers=2)
+    work_until(after(5 * worker.POLL_SECONDS, begun=lambda: done.runs), ONCE, workers=2)
 
     assert len(done.runs) == 1
     assert statuses() == []  # successful jobs leave no row
@@ -111,7 +118,7 @@ def test_a_job_that_has_run_does_not_run_again_when_a_worker_restarts(command):
     done = command()
 
     work_until(lambda: done.runs, ONCE)
-    work_until(after(1), ONCE)
+    work_until(after(6 * worker.POLL_SECONDS), ONCE)
 
     assert len(done.runs) == 1
 
