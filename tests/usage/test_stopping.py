@@ -16,6 +16,7 @@ from tests.usage.metering import price
 from usage.services.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db(transaction=True)
+UNDER_LOAD = 100  # charges that were acknowledged when the server is stopped
 
 
 def stopped_under_load(stop, **environment):
@@ -25,7 +26,9 @@ def stopped_under_load(stop, **environment):
     with Server(2, LOG_LEVEL="ERROR", **environment) as server:
         load = Load(server, ServiceKeyFactory().raw, customer_with(1_000_000).pk)
         load.start()
-        time.sleep(1.5)
+        until = time.monotonic() + 30
+        while len(load.acknowledged) < UNDER_LOAD and time.monotonic() < until:
+            time.sleep(0.02)
         stop(server)
         load.wait()
         code = server.process.wait(timeout=60)
