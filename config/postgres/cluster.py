@@ -57,7 +57,12 @@ APPLICATION_TIMEOUTS = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "60s",
 }
-THROW_AWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+THROW_AWAY_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "deadlock_timeout": "100ms",  # tests that deadlock wait for it
+}
 # The log is a positional argument, so no path needs quoting; the shell ends at once and leaves the server no parent.
 LAUNCHER = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
