@@ -98,6 +98,11 @@ def temp_folder() -> Path:
     return usual if server_account(usual / "none").can_enter(usual) else Path("/tmp")
 
 
+def short_folder() -> Path:
+    """Return a temp folder for clusters whose sockets need short paths: in memory where there is room."""
+    return IN_MEMORY if has_room(IN_MEMORY) else Path("/tmp")
+
+
 def has_room(folder: Path) -> bool:
     """Return whether a cluster fits there, with a copy of its programs."""
     if not folder.is_dir() or os.statvfs(folder).f_flag & os.ST_NOEXEC:

@@ -19,6 +19,7 @@ import pytest
 from config.postgres.binaries import NoPostgresFound, find_binaries
 from config.postgres.cluster import Cluster, cluster_of
 from config.postgres.processes import EmbeddedPostgresError, is_server, running_server, server_account
+from tests.cluster import short_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0
@@ -29,7 +30,7 @@ START = "import sys; from config.postgres.cluster import Cluster; Cluster(sys.ar
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Yield a folder that the server's account can enter, unlike pytest's own if root runs the tests."""
-    made = Path(tempfile.mkdtemp(prefix="tollbook-cluster-", dir="/tmp")).resolve()
+    made = Path(tempfile.mkdtemp(prefix="tollbook-cluster-", dir=short_folder())).resolve()
     made.chmod(0o711)
     yield made
     shutil.rmtree(made)
@@ -45,7 +46,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Cluster]:
-    home = Path(tempfile.mkdtemp(prefix="tollbook-cluster-", dir="/tmp")).resolve()
+    home = Path(tempfile.mkdtemp(prefix="tollbook-cluster-", dir=short_folder())).resolve()
     home.chmod(0o711)
     made = Cluster(home, durable=False)
     yield made

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from config.postgres.cluster import Cluster
-from tests.cluster import PREFIX
+from tests.cluster import PREFIX, short_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 PIECES = (
@@ -59,7 +59,7 @@ A_LONG_RUN = A_RUN + "    import time; time.sleep(60)\n"
 
 @pytest.fixture(scope="module")
 def checkout() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="tollbook-checkout-", dir="/tmp")).resolve()
+    made = Path(tempfile.mkdtemp(prefix="tollbook-checkout-", dir=short_folder())).resolve()
     made.chmod(0o755)
     for piece in PIECES:
         (made / piece).parent.mkdir(parents=True, exist_ok=True)
