@@ -40,7 +40,7 @@ from tests.ledger.posting import allow_overdraft
 from tests.ledger.refunding import refunded
 from tests.ledger.reloading import agreed
 from tests.ledger.subscribing import plan, subscribe
-from tests.module_data import module_data
+from tests.module_data import module_data, quick_passwords
 from usage.models import ImportedCustomer, Price, ReconciliationRun, RequestLog
 from usage.services.alerts.actions import make_default_alerts
 from usage.services.charges.calls import AskedCharge
@@ -82,6 +82,14 @@ def everything_of_alice():
 @pytest.fixture(scope="module")
 def shared_customer(django_db_setup, django_db_blocker):
     yield from module_data(django_db_blocker, everything_of_alice)
+
+
+@pytest.fixture(scope="module")
+def superusers_pages(shared_customer, django_db_blocker):
+    """Every page as a superuser gets it, requested once."""
+    with django_db_blocker.unblock(), quick_passwords():
+        client = signed_in(superuser())
+        return {(model, action): client.get(address) for model, action, address in addresses()}
 
 
 @pytest.fixture
@@ -253,13 +261,13 @@ def test_prices_are_added_but_never_changed_or_deleted_by_superusers_either(cust
     assert Price.objects.get().credits == 1
 
 
-def test_superusers_can_open_every_page_there_is(customer):
+def test_superusers_can_open_every_page_there_is(superusers_pages, customer):
     client = signed_in(superuser())
     closed = {(model, action) for model in READ_ONLY for action in ("add", "delete")}
     closed |= {("accounts_apikey", "add"), ("accounts_apikey", "delete"), ("usage_price", "delete")}
     closed |= {("accounts_user", "delete")}
 
-    codes = {(model, action): client.get(address).status_code for model, action, address in addresses()}
+    codes = {way: page.status_code for way, page in superusers_pages.items()}
 
     assert codes == {way: 403 if way in closed else 200 for way in codes}
     assert client.get("/admin/").status_code == 200
@@ -276,11 +284,10 @@ def test_a_page_of_nothing_leads_home_with_a_message(named):
         assert answer.status_code == 302, model
 
 
-def test_hashes_are_shown_nowhere(customer):
-    client = signed_in(superuser())
+def test_hashes_are_shown_nowhere(superusers_pages, customer):
     key = customer.api_keys.get()
 
-    pages = [client.get(address).content.decode() for *_, address in addresses()]
+    pages = [page.content.decode() for page in superusers_pages.values()]
 
     for page in pages:
         assert bytes(key.key_hash).hex() not in page
