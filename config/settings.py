@@ -286,6 +286,7 @@ SPECTACULAR_SETTINGS = {
         "KeyVerdict": "usage.key_verdicts.Code",
         "AutoReloadOffReason": "ledger.models.auto_reload.OffReason",
         "AutoReloadEventKind": "ledger.models.auto_reload.ReloadEventKind",
+        "DisputeReason": "ledger.models.dispute.EntryDisputeReason",
         "HoldStatus": "ledger.models.hold.HoldStatus",
         "PaymentKind": "ledger.models.payment.PaymentKind",
         "PaymentState": "ledger.models.payment.PaymentState",

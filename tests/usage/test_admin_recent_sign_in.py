@@ -11,12 +11,14 @@ from config.backoffice.staff_action import StaffAction
 
 # Staff actions that do not, and why not.
 MOVES_NO_MONEY = {
+    "AnswerDispute": "only says something; resolving with credits moves them",
     "CloseFinding": "says what was found out; no credits move",
     "DownloadStatement": "only reads",
     "StartRun": "checks, and changes nothing",
     "Freeze": "stops money, and must be quick",
     "IssueKey": "a customer's key only reads",
     "Reject": "posts nothing",
+    "RejectDispute": "posts nothing",
     "ResendReceipt": "the same receipt to the same customer",
     "Resend": "the same delivery to the same customer",
     "RevokeKey": "ends access, and must be quick",
