@@ -142,6 +142,15 @@ def test_a_finding_that_cannot_be_kept_does_not_stop_the_others():
     assert len(said) == 1
 
 
+def test_of_each_check_the_first_hundred_are_kept():
+    findings = [Finding(check, None, "x", {"entry_id": number}) for check in ("a", "b") for number in range(105)]
+
+    note_findings(audit(findings=len(findings)), findings, Round())
+
+    kept = ReconciliationFinding.objects.values_list("check_name", flat=True)
+    assert (list(kept).count("a"), list(kept).count("b")) == (100, 100)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import simplejson
@@ -21,6 +22,8 @@ from usage.services.findings.freezing import freeze_for
 # With names that end in `_id`: the facts that say what a finding is about. The others are figures, which move on while
 # the finding stays the same.
 _NAMING = frozenset({"day", "endpoint", "began_on", "name", "anchor"})
+NOTED_OF_A_CHECK = 100
+"""How many findings of one check become cases in one run: more of a kind have one cause, and are no work for people."""
 
 
 def subject_of(finding: Finding) -> str:
@@ -34,10 +37,12 @@ def subject_of(finding: Finding) -> str:
 def note_findings(run: ReconciliationRun, findings: Sequence[Finding], customers: Round) -> None:
     """Keep what a run has found; a new finding about a customer freezes the account if the site is set so.
 
+    Of each check the first `NOTED_OF_A_CHECK` are kept; the run itself counts them all, and the next one keeps what is
+    left when these have been put right.
     Each finding is a turn: one that cannot be kept, or whose account cannot be frozen, does not stop the others.
     Repeating it for the same run changes nothing.
     """
-    for finding in findings:
+    for finding in _first_of_each_check(findings):
         is_noted = False
         with customers.turn(finding.user_id):
             _note(run, finding, freezes=settings.RECONCILIATION_FREEZES_ACCOUNT)
@@ -45,6 +50,14 @@ def note_findings(run: ReconciliationRun, findings: Sequence[Finding], customers
         if not is_noted and settings.RECONCILIATION_FREEZES_ACCOUNT:
             with customers.turn(finding.user_id):  # the account could not be frozen: the finding is kept all the same
                 _note(run, finding, freezes=False)
+
+
+def _first_of_each_check(findings: Sequence[Finding]) -> Iterator[Finding]:
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.check] += 1
+        if seen[finding.check] <= NOTED_OF_A_CHECK:
+            yield finding
 
 
 @transaction.atomic
