@@ -18,6 +18,8 @@ from django.utils import timezone
 from accounts.models import User
 from ledger.models import PaymentMethod
 from tests.backoffice import audit
+from tests.conftest import owner_connection
+from tests.emptying import Emptying
 from tests.growth.statements import WRITTEN
 from tests.growth.triggers import without_triggers
 from tests.journeys.access_table import World, owners_world
@@ -47,6 +49,9 @@ def two_customers(*, rows: int) -> Iterator[tuple[World, World]]:
     rows; of rarer things a tenth of that, and a thousand at most. Plans of prepared statements are the generic ones, as
     they are after a few calls.
     """
+    emptying = Emptying(owner_connection)
+    emptying.empty_files()
+    emptying.close()
     outermost = transaction.atomic()
     outermost._from_testcase = True  # as Django's own TestCase: durable transactions are part of this one
     with as_owner() as owner, outermost:
