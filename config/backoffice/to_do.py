@@ -10,6 +10,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
+from config.backoffice.times import age_of
+
 MOST_COUNTED = 1_000
 """Rows of a line that are counted: an index has them, and the page says when there are more."""
 
@@ -80,13 +82,3 @@ def _count_of(to_do: ToDo, now: dt.datetime) -> tuple[str, list[Any]]:
     rows = to_do.rows(now).order_by(to_do.since).values_list(to_do.since, flat=True)[: MOST_COUNTED + 1]
     query, values = rows.query.sql_with_params()
     return f"SELECT %s, count(*), min(since) FROM ({query}) AS waiting (since)", [to_do.name, *values]
-
-
-def age_of(moment: dt.datetime, now: dt.datetime) -> str:
-    """Return how long ago a time was, by its largest unit: `5 minutes`, `3 hours`, `1 day`."""
-    seconds = max(0, int((now - moment).total_seconds()))
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            number = seconds // length
-            return f"{number:,} {unit}{'s' if number > 1 else ''}"
-    return "less than a minute"

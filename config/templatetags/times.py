@@ -9,8 +9,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from config.backoffice.times import age_of
+
 register = template.Library()
-_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 _EXACTLY_AFTER_DAYS = 30
 
 
@@ -30,13 +31,11 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
 
 def in_words(moment: dt.datetime, *, now: dt.datetime | None = None) -> str:
     """Return how long ago, or how far ahead, a time is: one number and its unit."""
-    seconds = int((moment - (now or timezone.now())).total_seconds())
+    now = now or timezone.now()
+    seconds = int((moment - now).total_seconds())
     distance = abs(seconds)
     if distance > _EXACTLY_AFTER_DAYS * 86_400:
         return f"{moment:%Y-%m-%d}"
-    for unit, length in _UNITS:
-        if distance >= length:
-            number = distance // length
-            said = f"{number} {unit}{'' if number == 1 else 's'}"
-            return f"{said} ago" if seconds < 0 else f"in {said}"
-    return "just now" if seconds <= 0 else "in less than a minute"
+    if seconds > 0:
+        return f"in {age_of(now, moment)}"
+    return f"{age_of(moment, now)} ago" if distance >= 60 else "just now"

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import DeliveryState, WebhookDelivery
-from config.backoffice.to_do import MOST_COUNTED, age_of, lines_for, to_dos
+from config.backoffice.times import age_of
+from config.backoffice.to_do import MOST_COUNTED, lines_for, to_dos
 from config.rounds import Round
 from ledger.models import AutoReload, EntryDisputeReason, EntryReason, Hold, OffReason, Payment
 from ledger.providers import fake as cards

@@ -10,8 +10,7 @@ from typing import Any
 
 from config.backoffice.credits import shown
 from config.backoffice.links import list_url, page_url
-from config.backoffice.times import shown_at
-from config.backoffice.to_do import age_of
+from config.backoffice.times import age_of, shown_at
 from usage.models import DayFigures
 from usage.selectors import last_full_audit
 from usage.services.figures.reading import CompanyFigures, Span
