@@ -36,6 +36,7 @@ class StaffAction(ABC, Generic[Target]):
     needs_view: ClassVar[bool] = False  # whether it requires the permission to view the object
     moves_money: ClassVar[bool] = False  # or changes rights or limits: whether it requires a recent sign-in
     title: ClassVar[str]
+    is_dangerous: ClassVar[bool] = False  # ends or stops something: its button stands apart
     button: ClassVar[str]
     form_class: ClassVar[type[forms.Form]] = forms.Form
     template: ClassVar[str] = "admin/staff_action.html"

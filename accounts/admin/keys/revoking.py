@@ -63,6 +63,7 @@ class RevokeKeys(CustomerAction[User], AccountsAction[User]):
     """Every key of a customer that is not revoked, in one go: when it is not known which of them leaked."""
 
     name, path = "revoke_keys", "revoke-keys"
+    is_dangerous = True
     permission = REVOKE
     title = "Revoke all keys"
     verb = "revoked"

@@ -23,6 +23,7 @@ class SwitchOff(LedgerRowAction[AutoReload, Switched]):
     name, path = "switch_off", "switch-off"
     permission = "ledger.switch_off_auto_reload"
     moves_money = False  # stops money, and must be quick
+    is_dangerous = True
     title = "Switch off auto-reload"
     form_class = ReasonForm
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Subscription, SubscriptionStatus, User
 from config.backoffice.credits import NOTHING, shown
 from config.backoffice.once_form import OnceForm, ReasonForm
-from config.backoffice.staff_action import Lines, Links
+from config.backoffice.staff_action import Lines
 from config.backoffice.times import shown_at
 from ledger.admin.ledger_action import LedgerAction
 from ledger.forms.subscriptions import CancelForm, ChangePlanForm, StartForm
@@ -150,6 +150,7 @@ class Resume(SubscriptionAction):
 
 class Cancel(SubscriptionAction):
     name, permission, title = "cancel", "accounts.cancel_subscription", "Cancel subscription"
+    is_dangerous = True
     form_class = CancelForm
 
     @classmethod
@@ -165,13 +166,9 @@ ACTIONS: dict[str, type[SubscriptionAction]] = {
 }
 
 
-def links_for(subscription: Subscription | None, viewer: Any, customer: User) -> Links:
-    """Return the address and label of each action that this viewer may do to a customer's subscription now."""
-    return [
-        (action.url(customer), action.title)
-        for action in ACTIONS.values()
-        if action.suits(subscription) and action.is_offered(viewer, customer)
-    ]
+def actions_that_suit(subscription: Subscription | None) -> list[type[SubscriptionAction]]:
+    """Return the actions that the state of a customer's subscription allows."""
+    return [action for action in ACTIONS.values() if action.suits(subscription)]
 
 
 def _consequences(done: Done, latest_grant: int, before: Decimal, after: Decimal) -> Lines:

@@ -20,7 +20,8 @@ from config.backoffice.filters import CustomerFilter
 from config.backoffice.links import page_link
 from config.backoffice.of_customers import OfCustomers
 from config.backoffice.read_only import ReadOnlyAdmin
-from ledger.admin.subscriptions.actions import description_of, links_for
+from config.backoffice.staff_action import links_to
+from ledger.admin.subscriptions.actions import actions_that_suit, description_of
 from ledger.models import SubscriptionChange, SubscriptionPeriod
 
 MOST_SHOWN = 100  # of a subscription's periods and changes; their own lists have all
@@ -140,7 +141,9 @@ class SubscriptionAdmin(Exportable, ByDate, OfCustomers, ReadOnlyAdmin):
         subscription = context.get("original")
         if isinstance(subscription, Subscription):
             is_live = subscription.status in LIVE_STATUSES
-            context["staff_actions"] = links_for(subscription, request.user, subscription.user) if is_live else []
+            context["staff_actions"] = (
+                links_to(actions_that_suit(subscription), request.user, subscription.user) if is_live else []
+            )
         return super().render_change_form(request, context, *args, **named)
 
     @admin.display(description="plan")

@@ -68,6 +68,7 @@ class Freeze(TermsAction):
     """Freeze or unfreeze a balance, whichever is possible."""
 
     name = path = "freeze"
+    is_dangerous = True
     permission = "ledger.freeze_balance"
     moves_money = False  # stops money, and must be quick
     title = "Freeze balance"

@@ -9,13 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Model
 
 from accounts.models import User
 from config.backoffice.links import list_url
 from config.backoffice.staff_action import Links, StaffAction, links_to
 from config.charts import Chart, by_day
 from ledger.admin.auto_reload.switching_off import SwitchOff
-from ledger.admin.subscriptions.actions import links_for
+from ledger.admin.subscriptions.actions import actions_that_suit
 from ledger.selectors import balance_of
 from ledger.services.subscriptions.renewals import current_subscription_of
 from usage.admin.customer.standing import (
@@ -62,16 +63,20 @@ _LISTS = (
     ("ledger.view_subscriptionchange", "ledger_subscriptionchange", "Changes of subscriptions"),
     ("config.view_staffrecord", "config_staffrecord", "Staff log"),
 )
-# What ends or stops something stands apart from what helps.
-_DANGEROUS = ("freeze", "revoke_keys", "cancel", "switch_off")
 
 
 @dataclass(frozen=True)
 class Buttons:
     """What this member of staff may do now; the dangerous ones apart."""
 
-    usual: Links
-    dangerous: Links
+    usual: Links = field(default_factory=list)
+    dangerous: Links = field(default_factory=list)
+
+    def offer(self, actions: Iterable[type[StaffAction[Any]]], viewer: Any, target: Model) -> None:
+        """Add those of the actions that this member of staff may do to this object now."""
+        for action in actions:
+            links = self.dangerous if action.is_dangerous else self.usual
+            links.extend(links_to((action,), viewer, target))
 
 
 @dataclass
@@ -79,7 +84,7 @@ class CustomerPage:
     """Everything on the page; what the viewer may not see is empty."""
 
     since: str
-    buttons: Buttons = field(default_factory=lambda: Buttons([], []))
+    buttons: Buttons = field(default_factory=Buttons)
     badges: list[Badge] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)
@@ -99,8 +104,8 @@ def page_of(
 ) -> CustomerPage:
     """Read the page of a customer whom `CustomerAdmin.get_queryset` has read; `before` turns the timeline back."""
     may = viewer.has_perm
-    offered = links_to(actions, viewer, customer)
     page = CustomerPage(since=since_of(customer, now))
+    page.buttons.offer(actions, viewer, customer)
     terms = terms_in(customer)
     page.badges = badges_of(customer, terms)
     if may("ledger.view_balance"):
@@ -108,17 +113,17 @@ def page_of(
     if may("accounts.view_subscription"):
         subscription = current_subscription_of(user_id=customer.pk, now=now)
         page.sentences.append(subscription_sentence(subscription))
-        offered += links_for(subscription, viewer, customer)
+        page.buttons.offer(actions_that_suit(subscription), viewer, customer)
     if may("ledger.view_autoreload"):
         reload = getattr(customer, "auto_reload", None)
         page.sentences.append(reload_sentence(reload))
-        offered += [] if reload is None else links_to((SwitchOff,), viewer, reload)
+        if reload is not None:
+            page.buttons.offer((SwitchOff,), viewer, reload)
     if may("usage.view_requestlog"):
         page.chart = usage_chart(customer, now=now)
     _add_tables(page, customer, viewer, now)
     if any(may(source.permission) for source in SOURCES):
         page.timeline = timeline_of(customer, viewer=viewer, before=before)
-    page.buttons = _buttons(offered)
     page.lists = [(list_url(model, user=customer.pk), title) for permission, model, title in _LISTS if may(permission)]
     return page
 
@@ -151,8 +156,3 @@ def usage_chart(customer: User, *, now: dt.datetime) -> Chart:
         title="Usage by endpoint", unit=settings.CREDIT_UNIT.lower(), first=first, last=today, groups=groups,
         empty="No usage in the last 30 days.",
     )  # fmt: skip
-
-
-def _buttons(offered: Links) -> Buttons:
-    dangerous = [link for link in offered if link[0].rstrip("/").rpartition("/")[2].replace("-", "_") in _DANGEROUS]
-    return Buttons([link for link in offered if link not in dangerous], dangerous)
